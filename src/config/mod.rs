@@ -1,0 +1,208 @@
+//! The configuration: as it is meant. Valid by construction; whatever is wrong is found while it is made.
+//!
+//! `raw` is the file as written, `resolve` turns it into these types, `error` says where, what, and what to do.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    wire::{AdverInterval, Priority, Version, Vrid},
+    words::{Family, InterfaceName},
+};
+
+/// Everything one daemon runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// This node's own name, in the journal, the mail and the status.
+    pub node: String,
+    /// Where the policies lie; absolute.
+    pub policy_dir: PathBuf,
+    /// `SCHED_FIFO` priority of the protocol thread, 1-99; off by default.
+    pub realtime_priority: Option<u8>,
+    /// Keep the process in memory.
+    pub lock_memory: bool,
+    /// Start with the last good configuration if the file is broken at boot.
+    pub boot_last_good: bool,
+    /// Socket and state.
+    pub control: Control,
+    /// Mail on transitions, if wanted.
+    pub mail: Option<Mail>,
+    /// The virtual routers, by name.
+    pub instances: Vec<Instance>,
+}
+
+/// Where the daemon is reached and what it remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The Unix socket of the commands.
+    pub socket: PathBuf,
+    /// What outlives the process: held addresses, last good configuration and policies.
+    pub state_dir: PathBuf,
+}
+
+/// Mail on transitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Recipients, at least one.
+    pub to: Vec<String>,
+    /// Sender.
+    pub from: String,
+    /// `host:port` of the server.
+    pub smtp: String,
+    /// How long connecting and each command may take; 30 s by default.
+    pub timeout: Duration,
+}
+
+/// A virtual router as configured and named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The name in the file, `[instance.NAME]`.
+    pub name: String,
+    /// Where it advertises and holds its addresses.
+    pub interface: InterfaceName,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// The family of all its addresses and peers.
+    pub family: Family,
+    /// Base priority, 1-255.
+    pub priority: Priority,
+    /// The protocol it speaks, with what only that version has.
+    pub protocol: Protocol,
+    /// How often it advertises while master.
+    pub advertise: AdverInterval,
+    /// Whether it takes over from a lower master.
+    pub preempt: Preempt,
+    /// The virtual addresses, at least one, in the order of the advertisement.
+    pub addresses: Vec<IpNet>,
+    /// The other nodes, by the addresses they advertise from.
+    pub peers: Vec<IpAddr>,
+    /// How advertisements travel.
+    pub transport: Transport,
+    /// Source address of advertisements; else the interface's first own address.
+    pub source: Option<IpAddr>,
+    /// The lifetime of a held address.
+    pub lease: Lease,
+    /// Look before taking over.
+    pub claim: Claim,
+    /// What to do when a silent peer still answers for the address.
+    pub on_conflict: OnConflict,
+    /// Which way doubt goes.
+    pub prefer: Preference,
+    /// After how many missed advertisements the *peer* takes over (keepalived: `down_timer_adverts`); 3 by default.
+    pub peer_down_adverts: u8,
+    /// How long an interface without any foreign frame counts as not yet forwarding; 5 s by default.
+    pub link_settle: Duration,
+    /// How often a master repeats its announcements; zero: never; 10 s by default.
+    pub announce_refresh: Duration,
+    /// Names of the policies that judge it, at most one file each: `policy_dir/NAME.rhai`.
+    pub policies: Vec<String>,
+}
+
+/// What only one version of the protocol has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 3768, with its authentication.
+    V2(Auth),
+    /// RFC 9568, with the checksum to send over IPv4.
+    V3(Checksum),
+}
+
+impl Protocol {
+    /// The bare version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        match self {
+            Self::V2(_) => Version::V2,
+            Self::V3(_) => Version::V3,
+        }
+    }
+}
+
+/// Authentication of version 2.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Type 0.
+    None,
+    /// Type 1, simple text: up to eight bytes, padded with zeros. In clear on the wire: protects against mistakes only.
+    Pass([u8; 8]),
+}
+
+/// Never shows the password.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Pass(_) => "Pass(***)",
+        })
+    }
+}
+
+/// Which checksum a version 3 instance sends over IPv4; both are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// The form last heard on this router, else with the pseudo header.
+    Auto,
+    /// With the IPv4 pseudo header, as keepalived and FRR do.
+    PseudoHeader,
+    /// The message only (RFC 9568, 5.2.8).
+    Rfc9568,
+}
+
+/// Whether a backup takes over from a lower master (RFC 9568, `Preempt_Mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempt {
+    /// No.
+    Never,
+    /// Yes, at once.
+    AtOnce,
+    /// Yes, once it has been fit for this long.
+    After(Duration),
+}
+
+/// How advertisements travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// To 224.0.0.18 or ff02::12.
+    Multicast,
+    /// To each peer; only peers are heard.
+    Unicast,
+}
+
+/// The lifetime of a held address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// As long as it can be without two holders.
+    Auto,
+    /// For ever: a daemon that is killed leaves the address behind.
+    Off,
+    /// This long, in whole seconds (the kernel's unit).
+    Fixed(Duration),
+}
+
+/// Whether a time-out takeover looks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Yes, where the addresses are on the interface's own networks.
+    Auto,
+    /// No.
+    Off,
+}
+
+/// What to do when a silent peer still answers for the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Stay backup and say so.
+    Hold,
+    /// Take it and keep announcing.
+    Steal,
+}
+
+/// Which way doubt goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// Rather nobody than two.
+    Safety,
+    /// Rather two than nobody.
+    Availability,
+}

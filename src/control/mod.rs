@@ -1,0 +1,1 @@
+//! The control protocol over a Unix socket: its own serialisable types, the server, the client.

@@ -1,0 +1,1 @@
+//! Hysteresis: gates over outcomes, with time as an argument.

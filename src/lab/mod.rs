@@ -1,0 +1,1 @@
+//! The pair on one machine, with real packets in throw-away namespaces.

@@ -1,0 +1,25 @@
+//! `ha` keeps a service address alive on a pair of Linux machines.
+//!
+//! The map, from the ground up; a floor uses only floors below it. ARCHITECTURE.md says more.
+
+pub mod words;
+
+pub mod wire;
+
+pub mod health;
+pub mod policy;
+pub mod vrrp;
+
+pub mod config;
+
+pub mod node;
+
+pub mod control;
+pub mod lab;
+#[allow(unsafe_code, reason = "the kernel's interfaces; each use says why it is sound")]
+pub mod linux;
+pub mod probe;
+
+pub mod daemon;
+
+pub mod cli;

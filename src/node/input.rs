@@ -1,0 +1,113 @@
+//! What the outside tells a node.
+
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+
+use crate::{
+    config::Config,
+    policy::Report,
+    words::{InterfaceName, MacAddr},
+};
+
+/// One thing that happened. The moment it is handed in is the moment it counts.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A datagram of IP protocol 112 arrived.
+    Datagram(Datagram<'a>),
+    /// An ARP or neighbour discovery frame arrived.
+    Neighbor(NeighborFrame),
+    /// An interface exists, and how it is now.
+    Link(LinkSeen),
+    /// An interface is gone.
+    LinkGone(InterfaceName),
+    /// All addresses an interface has now, ours among them.
+    Addresses { interface: InterfaceName, addresses: Vec<AddressSeen> },
+    /// A [`Transmit`](super::Output::Transmit) was performed: at least one destination took it, or why none did.
+    /// `carrier`: what the interface said right after, if it could be asked.
+    Transmitted { instance: String, result: Result<(), String>, carrier: Option<bool> },
+    /// A [`Hold`](super::Output::Hold) with addresses was performed.
+    Held { instance: String, result: Result<(), String> },
+    /// A policy was evaluated for an instance.
+    Judged { instance: String, report: Report },
+    /// A policy of an instance could not be loaded and none is running: never eligible.
+    NeverLoaded { instance: String, policy: String, why: String },
+    /// An operator or the operating system wants something.
+    Command(Command),
+    /// A new configuration, already valid.
+    Reload(Arc<Config>),
+}
+
+/// A received IP datagram of protocol 112, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Where it arrived.
+    pub interface: &'a InterfaceName,
+    /// Sender.
+    pub source: IpAddr,
+    /// Receiver: the group, or an address of ours.
+    pub destination: IpAddr,
+    /// TTL or hop limit, as received.
+    pub hop_limit: u8,
+    /// The VRRP message: what the IP header's length says, without the IP header.
+    pub payload: &'a [u8],
+}
+
+/// A received ARP or neighbour discovery frame, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighborFrame {
+    /// Where it arrived.
+    pub interface: InterfaceName,
+    /// What it is.
+    pub kind: NeighborKind,
+    /// The link-layer address it comes from (of the Ethernet header).
+    pub source_mac: MacAddr,
+    /// The link-layer address it speaks of: ARP sender, or the target/source link-layer option.
+    pub mac: MacAddr,
+}
+
+/// What a neighbour frame says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NeighborKind {
+    /// "Who has `target`? I am `sender`": an ARP request or a neighbour solicitation with a source.
+    Request { sender: IpAddr, target: IpAddr },
+    /// "Who has `target`?", from nobody (RFC 5227 probe; duplicate address detection).
+    Probe { target: IpAddr },
+    /// "`address` is at `mac`", to us: an ARP reply or a solicited advertisement.
+    Reply { address: IpAddr },
+    /// "`address` is at `mac`", to everybody: gratuitous ARP of either form, unsolicited advertisement.
+    Announcement { address: IpAddr },
+}
+
+/// An interface as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSeen {
+    /// Its name.
+    pub name: InterfaceName,
+    /// Its number, which changes when it is made anew.
+    pub index: u32,
+    /// Its own link-layer address; `None` where there is none (loopback, tunnels).
+    pub mac: Option<MacAddr>,
+    /// Administratively up.
+    pub up: bool,
+    /// It has a carrier.
+    pub carrier: bool,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSeen {
+    /// With its prefix.
+    pub address: IpNet,
+    /// It bears the mark of this program (`IFA_PROTO`), as far as the kernel can tell.
+    pub marked: bool,
+    /// Usable: not tentative, not failed duplicate detection.
+    pub usable: bool,
+}
+
+/// What an operator or the operating system wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Stop in order: hand over what can be handed over, let go of the rest. A second one releases at once.
+    Stop,
+}

@@ -1,0 +1,110 @@
+//! What a node wants done, in this order.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use super::status::{Condition, Role};
+use crate::words::{Instant, InterfaceName, MacAddr};
+
+/// One wanted effect. Packets are edges, `Hold` is a level.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send an advertisement, then hand in [`Transmitted`](super::Input::Transmitted).
+    Transmit(Transmit),
+    /// Make the kernel hold exactly these addresses for this instance.
+    Hold(Hold),
+    /// Announce each address once: gratuitous ARP, or unsolicited neighbour advertisement.
+    Announce { instance: String, interface: InterfaceName, addresses: Vec<IpAddr> },
+    /// Ask the link who has an address.
+    Ask(Ask),
+    /// Evaluate the policies of an instance.
+    Judge { instance: String, pace: Pace },
+    /// Something an operator should be able to read.
+    Report(Journal),
+}
+
+/// A VRRP message to send, ready but for the IP header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Whose it is.
+    pub instance: String,
+    /// Where to send it.
+    pub interface: InterfaceName,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destinations: the group, or every peer.
+    pub destinations: Vec<IpAddr>,
+    /// One payload for each destination (a checksum may cover the destination), in the same order.
+    pub payloads: Vec<Vec<u8>>,
+}
+
+/// The whole set of addresses an instance holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Whose they are.
+    pub instance: String,
+    /// Where they are held.
+    pub interface: InterfaceName,
+    /// Exactly these; empty lets go of all.
+    pub addresses: Vec<IpNet>,
+    /// How long the kernel keeps them.
+    pub lifetime: Lifetime,
+    /// Do nothing (report a failure) if it is later than this when the write is about to happen.
+    pub not_after: Option<Instant>,
+}
+
+/// How long the kernel keeps an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is removed.
+    Forever,
+    /// This long from the moment of the call, whole seconds.
+    For(Duration),
+}
+
+/// A question to the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Where.
+    pub interface: InterfaceName,
+    /// Who has this?
+    pub target: IpAddr,
+    /// Asked as; `None` asks as nobody (RFC 5227 probe).
+    pub source: Option<IpAddr>,
+    /// Asked of this one only; `None` asks everybody.
+    pub to: Option<MacAddr>,
+}
+
+/// How often an instance's policies are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At the policy's own interval.
+    Normal,
+    /// Now, and at the fast interval until told otherwise; `may_take_over` is asked too.
+    Fast,
+}
+
+/// An event of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// When.
+    pub at: Instant,
+    /// Whose; empty for the node itself.
+    pub instance: String,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The role changed.
+    Transition { from: Role, to: Role, reason: String },
+    /// A condition began.
+    Raised(Condition),
+    /// A condition ended.
+    Cleared(Condition),
+    /// Worth a line.
+    Note(String),
+}

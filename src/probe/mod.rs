@@ -1,0 +1,1 @@
+//! The real probes, each with a deadline.

@@ -1,0 +1,1 @@
+//! Tests without privileges: stories at the lowest floor that can tell them.

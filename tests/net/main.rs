@@ -1,0 +1,3 @@
+//! Tests in a real kernel, each in namespaces of its own.
+
+fn main() {}
