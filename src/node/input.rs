@@ -1,6 +1,6 @@
 //! What the outside tells a node.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
@@ -103,6 +103,8 @@ pub struct AddressSeen {
     pub marked: bool,
     /// Usable: not tentative, not failed duplicate detection.
     pub usable: bool,
+    /// How long the kernel will keep it (its valid lifetime); `None` for ever.
+    pub remaining: Option<Duration>,
 }
 
 /// What an operator or the operating system wants.

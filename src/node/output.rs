@@ -48,6 +48,9 @@ pub struct Hold {
     pub interface: InterfaceName,
     /// Exactly these; empty lets go of all.
     pub addresses: Vec<IpNet>,
+    /// Every virtual address of the instance: what of it is not in `addresses` is deleted from the interface, whoever
+    /// put it there.
+    pub configured: Vec<IpNet>,
     /// How long the kernel keeps them.
     pub lifetime: Lifetime,
     /// Do nothing (report a failure) if it is later than this when the write is about to happen.
