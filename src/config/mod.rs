@@ -2,6 +2,11 @@
 //!
 //! `raw` is the file as written, `resolve` turns it into these types, `error` says where, what, and what to do.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a fixture of tests")]
+pub(crate) mod fixture;
+mod lease;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
@@ -10,6 +15,8 @@ use crate::{
     wire::{AdverInterval, Priority, Version, Vrid},
     words::{Family, InterfaceName},
 };
+
+pub use lease::{Planned, lease_length, shortest as shortest_lease};
 
 /// Everything one daemon runs.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,35 @@
+//! A resolved configuration for tests: the founding pair's first node.
+
+use std::time::Duration;
+
+use super::{Auth, Claim, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport};
+use crate::{
+    wire::{AdverInterval, Priority, Vrid},
+    words::Family,
+};
+
+/// `VI_1` of node1.
+pub(crate) fn instance() -> Instance {
+    Instance {
+        name: "VI_1".to_owned(),
+        interface: "eth0".parse().unwrap(),
+        vrid: Vrid::new(51).unwrap(),
+        family: Family::V4,
+        priority: Priority::new(100).unwrap(),
+        protocol: Protocol::V2(Auth::Pass(*b"1111\0\0\0\0")),
+        advertise: AdverInterval::from_secs(1).unwrap(),
+        preempt: Preempt::AtOnce,
+        addresses: vec!["192.168.0.60/24".parse().unwrap()],
+        peers: vec!["192.168.0.21".parse().unwrap()],
+        transport: Transport::Multicast,
+        source: None,
+        lease: Lease::Auto,
+        claim: Claim::Auto,
+        on_conflict: OnConflict::Hold,
+        prefer: Preference::Safety,
+        peer_down_adverts: 3,
+        link_settle: Duration::from_secs(5),
+        announce_refresh: Duration::from_secs(10),
+        policies: vec!["check_local".to_owned()],
+    }
+}
