@@ -1,8 +1,25 @@
 //! Policies: small Rhai scripts that judge this node. Probes are values, rules are gates over them, the rules decide.
 //!
-//! This floor compiles and evaluates, bounded; it performs no probe itself (they come through [`probe::Prober`]).
+//! This floor compiles and evaluates, bounded; it performs no probe itself (they come through [`probe::Prober`]) and
+//! reads no clock (it is told through [`Clock`]).
+//!
+//! [`Engine`] → [`Policy::load`] → [`Judge::evaluate`] → [`Report`]; [`forecast`](forecast::forecast) says what a report
+//! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
+mod context;
+mod engine;
+pub mod forecast;
+mod judge;
 pub mod probe;
+mod problem;
+mod rehearsal;
 mod report;
+mod script;
 
+pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
+pub use engine::Engine;
+pub use judge::Judge;
+pub use problem::{Problem, Severity};
+pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};
 pub use report::{Report, RuleEffect, RuleReport, RuleState, Verdict};
+pub use script::{NamedRule, Policy};
