@@ -1,1 +1,3 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
+
+mod control;

@@ -1,0 +1,171 @@
+//! The commands' end of the socket. Blocking, every wait bounded.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::protocol::{Reload, Status};
+
+/// How long connecting and sending may take.
+const SEND_TIME: Duration = Duration::from_secs(5);
+/// How long the daemon may be silent: longer than the server gives a reload.
+const READ_TIME: Duration = Duration::from_secs(35);
+/// Bytes of an answer.
+const ANSWER_MAX: u64 = 16 * 1024 * 1024;
+
+const HEADERS_MAX: usize = 32;
+
+/// One daemon, by its socket. Connects anew for each request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// Nobody listens at the socket.
+    NotRunning(PathBuf),
+    /// This user may not use the socket.
+    Denied(PathBuf),
+    /// The daemon listens and does not answer, or the connection broke.
+    Broken(io::Error),
+    /// The daemon says no, with an HTTP status and its words.
+    Refused(u16, String),
+    /// The answer makes no sense to this version of the program.
+    Unreadable(String),
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(socket) => write!(f, "no daemon answers at {}; is `ha run` running?", socket.display()),
+            Self::Denied(socket) => {
+                write!(
+                    f,
+                    "permission denied for {}; run this as root or as a member of the socket's group",
+                    socket.display()
+                )
+            }
+            Self::Broken(error) => write!(f, "the daemon listens but does not answer: {error}"),
+            Self::Refused(code, why) => write!(f, "the daemon says {code}: {why}"),
+            Self::Unreadable(why) => {
+                write!(f, "the daemon's answer makes no sense here ({why}); is it another version?")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+impl Client {
+    /// Of the daemon that listens at `socket`. Does not connect yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// How the daemon is.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn status(&self) -> Result<Status, Unanswered> {
+        let (code, body) = self.exchange("GET", "/v1/status")?;
+        if code == 200 { read(&body) } else { Err(refused(code, &body)) }
+    }
+
+    /// Has configuration and policies read again; waits until that is done. An answer may say that nothing was taken.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn reload(&self) -> Result<Reload, Unanswered> {
+        let (code, body) = self.exchange("POST", "/v1/reload")?;
+        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
+    }
+
+    /// Has the daemon stop in order; returns when the stop has begun.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn stop(&self) -> Result<(), Unanswered> {
+        let (code, body) = self.exchange("POST", "/v1/stop")?;
+        if code == 200 { Ok(()) } else { Err(refused(code, &body)) }
+    }
+
+    fn exchange(&self, method: &str, path: &str) -> Result<(u16, Vec<u8>), Unanswered> {
+        let mut socket = self.connect().map_err(|error| self.unconnected(error))?;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: ha\r\nContent-Length: 0\r\n\r\n");
+        socket.write_all(request.as_bytes()).map_err(Unanswered::Broken)?;
+        let mut answer = Vec::new();
+        socket.take(ANSWER_MAX).read_to_end(&mut answer).map_err(Unanswered::Broken)?;
+        split(&answer)
+    }
+
+    fn unconnected(&self, error: io::Error) -> Unanswered {
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            Unanswered::NotRunning(self.socket.clone())
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            Unanswered::Denied(self.socket.clone())
+        } else {
+            Unanswered::Broken(error)
+        }
+    }
+
+    fn connect(&self) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // Also bounds connecting, should the daemon's queue be full.
+        socket.set_write_timeout(Some(SEND_TIME))?;
+        socket.set_read_timeout(Some(READ_TIME))?;
+        socket.connect(&SockAddr::unix(&self.socket)?)?;
+        Ok(socket)
+    }
+}
+
+/// The status code and the body.
+fn split(answer: &[u8]) -> Result<(u16, Vec<u8>), Unanswered> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let unreadable = |why: &str| Unanswered::Unreadable(why.to_owned());
+    match response.parse(answer) {
+        Ok(httparse::Status::Complete(length)) => {
+            let body = answer.get(length..).unwrap_or_default().to_vec();
+            Ok((response.code.ok_or_else(|| unreadable("no status"))?, body))
+        }
+        Ok(httparse::Status::Partial) => Err(unreadable("it is cut off")),
+        Err(error) => Err(unreadable(&error.to_string())),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unanswered> {
+    serde_json::from_slice(body).map_err(|error| Unanswered::Unreadable(error.to_string()))
+}
+
+fn refused(code: u16, body: &[u8]) -> Unanswered {
+    let words = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let words = words.as_ref().and_then(|words| words.get("message")).and_then(|message| message.as_str());
+    Unanswered::Refused(code, words.unwrap_or("no reason given").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_split_into_code_and_body() {
+        assert_eq!(split(b"HTTP/1.1 422 x\r\nA: b\r\n\r\n{}").unwrap(), (422, b"{}".to_vec()));
+        assert!(matches!(split(b"HTTP/1.1 200 OK\r\n"), Err(Unanswered::Unreadable(_))));
+        assert!(matches!(split(b"220 mail.example.org ESMTP\r\n\r\n"), Err(Unanswered::Unreadable(_))));
+    }
+
+    #[test]
+    fn nobody_there_is_said_with_the_path() {
+        let error = Client::new(Path::new("/nowhere/ha.sock")).status().unwrap_err();
+        assert_eq!(error.to_string(), "no daemon answers at /nowhere/ha.sock; is `ha run` running?");
+    }
+}

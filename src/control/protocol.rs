@@ -1,0 +1,528 @@
+//! What the daemon says of itself, as it travels: JSON, stable, with ages instead of moments.
+//!
+//! These types mirror [`crate::node`]'s and are separate on purpose: the core may change its types, the protocol may
+//! only grow. Times are whole milliseconds, named `…_ms`; an age counts back from the moment of the answer.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    node::{Condition as NodeCondition, InstanceStatus, NodeStatus, PeerStatus},
+    policy::{Report, RuleEffect, RuleReport, RuleState, Verdict as Judgement},
+    words::Instant,
+};
+
+/// The name and version of [`Status`] as JSON.
+pub const STATUS_SCHEMA: &str = "ha.status/1";
+
+/// The name and version of [`Reload`] as JSON.
+pub const RELOAD_SCHEMA: &str = "ha.reload/1";
+
+/// The whole daemon at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`STATUS_SCHEMA`].
+    pub schema: String,
+    /// The version of the running program.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+    /// Process id.
+    pub pid: u32,
+    /// Age of the process.
+    pub uptime_ms: u64,
+    /// What it runs.
+    pub configuration: Configuration,
+    /// Every instance, by name.
+    pub instances: Vec<Instance>,
+    /// Every policy, by name.
+    pub policies: Vec<Policy>,
+    /// What happened lately, oldest first.
+    pub history: Vec<Happened>,
+}
+
+/// Which configuration runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The file.
+    pub path: String,
+    /// Age of what runs.
+    pub age_ms: u64,
+    /// It runs from the last good copy, because the file was broken at the start.
+    pub last_good: bool,
+    /// The file says something else than what runs.
+    pub differs: bool,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// Its interface.
+    pub interface: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Protocol version, 2 or 3.
+    pub version: u8,
+    /// `fault`, `backup` or `master`.
+    pub state: State,
+    /// Age of that state.
+    pub since_ms: u64,
+    /// Why it is in this state.
+    pub reason: String,
+    /// What else is so.
+    pub conditions: Vec<Condition>,
+    /// Configured priority.
+    pub priority: u8,
+    /// Priority it bids now, if it bids.
+    pub effective_priority: Option<u8>,
+    /// The virtual addresses, with prefix.
+    pub addresses: Vec<String>,
+    /// Those the kernel has on the interface now.
+    pub held: Vec<String>,
+    /// The lifetime given to a held address; absent: for ever.
+    pub lease_ms: Option<u64>,
+    /// The peers, and every other sender heard.
+    pub peers: Vec<Peer>,
+    /// Transitions since the process started.
+    pub transitions: u64,
+    /// Advertisements sent.
+    pub sent: u64,
+    /// Advertisements accepted.
+    pub received: u64,
+    /// Datagrams discarded, by reason.
+    pub discarded: BTreeMap<String, u64>,
+    /// The last evaluation of each of its policies.
+    pub reports: Vec<Evaluation>,
+}
+
+/// The public states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Takes no part.
+    Fault,
+    /// Listens.
+    Backup,
+    /// Serves.
+    Master,
+}
+
+/// Something that is so and that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Stable, one word.
+    pub name: String,
+    /// A sentence.
+    pub text: String,
+}
+
+/// A peer, or another sender heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// It is in the configuration.
+    pub configured: bool,
+    /// Heard within one down interval, or it answers on the link.
+    pub alive: bool,
+    /// Age of its last valid advertisement.
+    pub last_heard_ms: Option<u64>,
+    /// The priority of that.
+    pub priority: Option<u8>,
+    /// Answers on the link.
+    pub reachable: bool,
+    /// Why its advertisements are rejected, if they are.
+    pub rejected: Option<String>,
+}
+
+/// One evaluation of a policy for an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The policy.
+    pub policy: String,
+    /// Which loaded version of it.
+    pub generation: u64,
+    /// Age.
+    pub age_ms: u64,
+    /// How long it took.
+    pub elapsed_ms: f64,
+    /// What follows for the instance.
+    pub verdict: Verdict,
+    /// Its rules, in the order of the script.
+    pub rules: Vec<Rule>,
+    /// Every `require` observation was ok.
+    pub observed_ok: bool,
+    /// Why it could not be evaluated, if it could not.
+    pub error: Option<String>,
+}
+
+/// What a policy wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `starting`, `healthy`, `fault`, `hold` or `maintenance`.
+    pub kind: String,
+    /// Why; may be empty for `healthy`.
+    pub why: String,
+    /// Change of the priority; only `healthy`.
+    pub delta: i32,
+    /// Only rules about external references are down; only `fault`.
+    pub external: bool,
+}
+
+/// A rule as the evaluation left it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// `require`, `prefer`, `watch` or `gate`.
+    pub effect: String,
+    /// The weight of a `prefer`.
+    pub weight: Option<i32>,
+    /// Line of the call, from 1.
+    pub line: u32,
+    /// The observation; absent: no information.
+    pub ok: Option<bool>,
+    /// `unknown`, `up`, `failing` or `down`.
+    pub state: String,
+    /// Failures in a row.
+    pub fails: u32,
+    /// Successes in a row.
+    pub oks: u32,
+    /// Failures in a row that take it down.
+    pub fall: u32,
+    /// Successes in a row that bring it up.
+    pub rise: u32,
+    /// It judges an external reference.
+    pub external: bool,
+    /// Why.
+    pub why: String,
+    /// The probes behind it, `kind target`.
+    pub probes: Vec<String>,
+    /// How long they took.
+    pub elapsed_ms: Option<f64>,
+    /// The longest one of them may take.
+    pub timeout_ms: u64,
+    /// Age of the state.
+    pub since_ms: u64,
+}
+
+/// A policy as loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub path: String,
+    /// Which loaded version runs, from 1; absent: none was ever loaded.
+    pub generation: Option<u64>,
+    /// SHA-256 of the running text.
+    pub sha256: Option<String>,
+    /// Age of the running version.
+    pub age_ms: Option<u64>,
+    /// It runs from the last good copy, because the file was broken or missing at the start.
+    pub last_good: bool,
+    /// The file on disk is not what runs, and why.
+    pub stale: Option<Stale>,
+}
+
+/// Why the file on disk does not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stale {
+    /// For how long.
+    pub since_ms: u64,
+    /// What is wrong with the file.
+    pub error: String,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// Wall-clock time, RFC 3339.
+    pub time: String,
+    /// Age.
+    pub age_ms: u64,
+    /// Whose; empty for the node itself.
+    pub instance: String,
+    /// A sentence.
+    pub text: String,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// [`RELOAD_SCHEMA`].
+    pub schema: String,
+    /// Everything on disk is valid and runs.
+    pub ok: bool,
+    /// What changed, one sentence each; empty: nothing had changed.
+    pub changes: Vec<String>,
+    /// Why nothing of the configuration, or a policy not, was taken over; whole reports with file and line.
+    pub errors: Vec<String>,
+}
+
+impl Reload {
+    /// A reload that was refused if there is an error, done otherwise.
+    #[must_use]
+    pub fn new(changes: Vec<String>, errors: Vec<String>) -> Self {
+        Self { schema: RELOAD_SCHEMA.to_owned(), ok: errors.is_empty(), changes, errors }
+    }
+}
+
+/// The node's own part; `pid`, `configuration`, `policies` and `history` are the daemon's to fill in.
+impl From<&NodeStatus> for Status {
+    fn from(status: &NodeStatus) -> Self {
+        Self {
+            schema: STATUS_SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: status.node.clone(),
+            instances: status.instances.iter().map(|instance| Instance::at(status.now, instance)).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Status {
+    /// Every policy is loaded and no instance waits for its first verdict.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let starting = |instance: &Instance| instance.reports.iter().any(|report| report.verdict.kind == "starting");
+        self.policies.iter().all(|policy| policy.generation.is_some()) && !self.instances.iter().any(starting)
+    }
+}
+
+impl Instance {
+    fn at(now: Instant, status: &InstanceStatus) -> Self {
+        Self {
+            name: status.name.clone(),
+            interface: status.interface.clone(),
+            vrid: status.vrid,
+            version: status.version,
+            state: status.role.into(),
+            since_ms: age(now, status.since),
+            reason: status.reason.clone(),
+            conditions: status.conditions.iter().map(Condition::from).collect(),
+            priority: status.priority.get(),
+            effective_priority: status.effective_priority.map(crate::wire::Priority::get),
+            addresses: texts(&status.addresses),
+            held: texts(&status.held),
+            lease_ms: status.lease.map(millis),
+            peers: status.peers.iter().map(|peer| Peer::at(now, peer)).collect(),
+            transitions: status.transitions,
+            sent: status.sent,
+            received: status.received,
+            discarded: status.discarded.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            reports: status.reports.iter().map(|report| Evaluation::at(now, report)).collect(),
+        }
+    }
+
+    /// It is master and the kernel has every one of its addresses.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.state == State::Master && self.addresses.iter().all(|address| self.held.contains(address))
+    }
+}
+
+impl Peer {
+    fn at(now: Instant, peer: &PeerStatus) -> Self {
+        Self {
+            address: peer.address,
+            configured: peer.configured,
+            alive: peer.alive,
+            last_heard_ms: peer.last_heard.map(|at| age(now, at)),
+            priority: peer.priority,
+            reachable: peer.reachable,
+            rejected: peer.rejected.map(str::to_owned),
+        }
+    }
+}
+
+impl Evaluation {
+    /// The report as seen at `now`.
+    #[must_use]
+    pub fn at(now: Instant, report: &Report) -> Self {
+        Self {
+            policy: report.policy.clone(),
+            generation: report.generation,
+            age_ms: age(now, report.started_at),
+            elapsed_ms: fine_millis(report.elapsed),
+            verdict: Verdict::from(&report.verdict),
+            rules: report.rules.iter().map(|rule| Rule::at(now, rule)).collect(),
+            observed_ok: report.observed_ok,
+            error: report.error.clone(),
+        }
+    }
+}
+
+impl Rule {
+    /// The rule as seen at `now`.
+    #[must_use]
+    pub fn at(now: Instant, rule: &RuleReport) -> Self {
+        let (effect, weight) = match rule.effect {
+            RuleEffect::Require => ("require", None),
+            RuleEffect::Prefer(weight) => ("prefer", Some(weight)),
+            RuleEffect::Watch => ("watch", None),
+            RuleEffect::Gate => ("gate", None),
+        };
+        Self {
+            name: rule.name.clone(),
+            effect: effect.to_owned(),
+            weight,
+            line: rule.line,
+            ok: rule.ok,
+            state: word_of(rule.state).to_owned(),
+            fails: rule.fails,
+            oks: rule.oks,
+            fall: rule.fall,
+            rise: rule.rise,
+            external: rule.external,
+            why: rule.why.clone(),
+            probes: rule.probes.clone(),
+            elapsed_ms: rule.elapsed.map(fine_millis),
+            timeout_ms: millis(rule.timeout),
+            since_ms: age(now, rule.since),
+        }
+    }
+}
+
+impl From<crate::node::Role> for State {
+    fn from(role: crate::node::Role) -> Self {
+        match role {
+            crate::node::Role::Fault => Self::Fault,
+            crate::node::Role::Backup => Self::Backup,
+            crate::node::Role::Master => Self::Master,
+        }
+    }
+}
+
+impl State {
+    /// The word, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Backup => "backup",
+            Self::Master => "master",
+        }
+    }
+}
+
+impl From<&NodeCondition> for Condition {
+    fn from(condition: &NodeCondition) -> Self {
+        Self { name: condition.name.to_owned(), text: condition.text.clone() }
+    }
+}
+
+impl From<&Judgement> for Verdict {
+    fn from(verdict: &Judgement) -> Self {
+        let (kind, why, delta, external) = match verdict {
+            Judgement::Starting => ("starting", "", 0, false),
+            Judgement::Healthy { delta, note } => ("healthy", note.as_str(), *delta, false),
+            Judgement::Fault { why, external } => ("fault", why.as_str(), 0, *external),
+            Judgement::Hold { why } => ("hold", why.as_str(), 0, false),
+            Judgement::Maintenance { why } => ("maintenance", why.as_str(), 0, false),
+        };
+        Self { kind: kind.to_owned(), why: why.to_owned(), delta, external }
+    }
+}
+
+const fn word_of(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Unknown => "unknown",
+        RuleState::Up => "up",
+        RuleState::Failing => "failing",
+        RuleState::Down => "down",
+    }
+}
+
+fn texts(addresses: &[ipnet::IpNet]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+fn age(now: Instant, at: Instant) -> u64 {
+    millis(now.saturating_since(at))
+}
+
+/// Whole milliseconds, for the protocol.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds with three digits after the point: microseconds matter for a probe on the own machine.
+fn fine_millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{node::Role, wire::Priority};
+
+    fn status() -> NodeStatus {
+        let at = |seconds| Instant::from_epoch(Duration::from_secs(seconds));
+        NodeStatus {
+            node: "K1".into(),
+            now: at(100),
+            instances: vec![InstanceStatus {
+                name: "VI_1".into(),
+                interface: "eth0".into(),
+                vrid: 51,
+                version: 2,
+                role: Role::Master,
+                since: at(40),
+                reason: "no advertisement".into(),
+                conditions: vec![NodeCondition { name: "peer_rejected", text: "peer 192.168.0.21 seen".into() }],
+                priority: Priority::new(100).unwrap(),
+                effective_priority: Priority::new(100),
+                addresses: vec!["192.168.0.60/24".parse().unwrap()],
+                held: vec![],
+                lease: Some(Duration::from_secs(2)),
+                peers: vec![PeerStatus {
+                    address: "192.168.0.21".parse().unwrap(),
+                    configured: true,
+                    alive: false,
+                    last_heard: Some(at(98)),
+                    priority: Some(99),
+                    reachable: false,
+                    rejected: Some("auth type"),
+                }],
+                transitions: 3,
+                sent: 7,
+                received: 9,
+                discarded: BTreeMap::from([("auth type", 4)]),
+                reports: vec![],
+            }],
+        }
+    }
+
+    #[test]
+    fn moments_become_ages() {
+        let status = Status::from(&status());
+        assert_eq!(status.schema, "ha.status/1");
+        let instance = &status.instances[0];
+        assert_eq!((instance.since_ms, instance.lease_ms), (60_000, Some(2_000)));
+        assert_eq!(instance.peers[0].last_heard_ms, Some(2_000));
+    }
+
+    #[test]
+    fn a_status_survives_json() {
+        let status = Status::from(&status());
+        let json = serde_json::to_string(&status).unwrap();
+        assert!(json.starts_with(r#"{"schema":"ha.status/1""#), "{json}");
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+    }
+
+    #[test]
+    fn a_master_without_its_address_does_not_serve() {
+        let mut status = Status::from(&status());
+        let instance = &mut status.instances[0];
+        assert!(!instance.serves());
+        instance.held = vec!["192.168.0.60/24".into()];
+        assert!(instance.serves());
+        instance.state = State::Backup;
+        assert!(!instance.serves());
+    }
+}

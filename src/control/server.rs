@@ -1,0 +1,320 @@
+//! The daemon's end of the socket: strict, bounded, and of no consequence to the protocol.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | the [`Status`] |
+//! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused |
+//! | `POST /v1/stop` | as SIGTERM does |
+//! | `GET /livez` | 200 while the protocol thread answers |
+//! | `GET /readyz` | 200 if every policy is loaded and every instance knows its verdict |
+//! | `GET /masterz` | 200 if some instance is master *and* the kernel has its addresses, else 503 |
+//!
+//! What a client can cost is bounded: [`CONNECTIONS_MAX`] at a time (more wait in the kernel's queue), a request head of
+//! [`HEAD_MAX`] bytes, no body, [`CLIENT_TIME`] to send it and as much to take the answer.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+use super::protocol::{Reload, Status};
+
+/// Clients served at the same time.
+pub const CONNECTIONS_MAX: usize = 16;
+/// Bytes of a request line and its headers.
+pub const HEAD_MAX: usize = 8 * 1024;
+/// How long a client may take to send its request, and to take the answer.
+pub const CLIENT_TIME: Duration = Duration::from_secs(2);
+/// How long the daemon may take to say how it is.
+const STATUS_TIME: Duration = Duration::from_secs(2);
+/// How long a reload may take: the policies' own tests run in it.
+const RELOAD_TIME: Duration = Duration::from_secs(30);
+
+const HEADERS_MAX: usize = 32;
+
+/// What a client wants of the daemon.
+#[derive(Debug)]
+pub enum Request {
+    /// How is it?
+    Status(oneshot::Sender<Status>),
+    /// Read configuration and policies again.
+    Reload(oneshot::Sender<Reload>),
+    /// Stop in order. Answered when the stop has begun.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A bound socket. Its file disappears with it.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Server {
+    /// Binds `path` with mode 0660 and replaces the file of a dead daemon. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// `AddrInUse` if a daemon answers there; otherwise what the system said.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        refuse_a_living_one(path)?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        // Bound aside and moved into place: nobody sees it with another mode, and a dead file never needs a gap.
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{}", std::process::id()));
+        let aside = PathBuf::from(aside);
+        remove_if_there(&aside)?;
+        let listener = UnixListener::bind(&aside)?;
+        let placed = fs::set_permissions(&aside, fs::Permissions::from_mode(0o660))
+            .and_then(|()| fs::metadata(&aside))
+            .and_then(|metadata| fs::rename(&aside, path).map(|()| (metadata.dev(), metadata.ino())));
+        match placed {
+            Ok(identity) => Ok(Self { listener, path: path.to_owned(), identity }),
+            Err(error) => {
+                remove_if_there(&aside)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Serves until `requests` is closed. Run it as a task of its own.
+    pub async fn serve(self, requests: mpsc::Sender<Request>) {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                biased;
+                () = requests.closed() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let requests = requests.clone();
+                    tokio::spawn(async move {
+                        serve_one(stream, &requests).await;
+                        drop(slot);
+                    });
+                }
+                // Out of descriptors, or a client gone before it was accepted.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.identity) {
+            // Nobody is left to tell; a leftover is replaced at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn refuse_a_living_one(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers there")),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// An answer, ready but for its framing.
+struct Answer {
+    code: u16,
+    body: String,
+}
+
+impl Answer {
+    fn text(code: u16, text: &str) -> Self {
+        Self { code, body: serde_json::json!({ "message": text }).to_string() }
+    }
+
+    fn json<T: serde::Serialize>(code: u16, value: &T) -> Self {
+        match serde_json::to_string(value) {
+            Ok(body) => Self { code, body },
+            Err(error) => Self::text(500, &error.to_string()),
+        }
+    }
+
+    fn framed(&self) -> String {
+        let reason = match self.code {
+            200 => "OK",
+            400 => "Bad Request",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            408 => "Request Timeout",
+            413 => "Content Too Large",
+            422 => "Unprocessable Content",
+            431 => "Request Header Fields Too Large",
+            500 => "Internal Server Error",
+            _ => "Service Unavailable",
+        };
+        format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}\n",
+            self.code,
+            self.body.len() + 1,
+            self.body,
+        )
+    }
+}
+
+async fn serve_one(mut stream: UnixStream, requests: &mpsc::Sender<Request>) {
+    let answer = match timeout(CLIENT_TIME, read_head(&mut stream)).await {
+        Ok(Ok((method, path))) => answer(&method, &path, requests).await,
+        Ok(Err(Refused::Gone)) => return,
+        Ok(Err(Refused::With(answer))) => answer,
+        Err(_) => Answer::text(408, "the request did not arrive in time"),
+    };
+    // A client that does not take its answer loses it.
+    let _ = timeout(CLIENT_TIME, async {
+        stream.write_all(answer.framed().as_bytes()).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+enum Refused {
+    /// It hung up.
+    Gone,
+    /// It asked wrongly.
+    With(Answer),
+}
+
+/// The method and the path of a request without a body.
+async fn read_head(stream: &mut UnixStream) -> Result<(String, String), Refused> {
+    let mut head = Vec::with_capacity(512);
+    loop {
+        let mut room = [0; 1024];
+        let room = room.get_mut(..(HEAD_MAX - head.len()).min(1024)).unwrap_or_default();
+        if room.is_empty() {
+            return Err(Refused::With(Answer::text(431, "the request is too long")));
+        }
+        match stream.read(room).await {
+            Ok(0) | Err(_) => return Err(Refused::Gone),
+            Ok(read) => head.extend_from_slice(room.get(..read).unwrap_or_default()),
+        }
+        if let Some(request) = parse(&head).map_err(Refused::With)? {
+            return Ok(request);
+        }
+    }
+}
+
+/// `None` if the head is not complete yet.
+fn parse(head: &[u8]) -> Result<Option<(String, String)>, Answer> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Answer::text(431, "the request has too many headers")),
+        Err(error) => return Err(Answer::text(400, &format!("not an HTTP request: {error}"))),
+    }
+    for header in request.headers.iter() {
+        let chunked = header.name.eq_ignore_ascii_case("transfer-encoding");
+        let body = header.name.eq_ignore_ascii_case("content-length") && header.value != b"0";
+        if chunked || body {
+            return Err(Answer::text(413, "no request has a body here"));
+        }
+    }
+    match (request.method, request.path) {
+        (Some(method), Some(path)) => Ok(Some((method.to_owned(), path.to_owned()))),
+        _ => Err(Answer::text(400, "not an HTTP request")),
+    }
+}
+
+async fn answer(method: &str, path: &str, requests: &mpsc::Sender<Request>) -> Answer {
+    let expected = match path {
+        "/v1/status" | "/livez" | "/readyz" | "/masterz" => "GET",
+        "/v1/reload" | "/v1/stop" => "POST",
+        _ => return Answer::text(404, "there is /v1/status, /v1/reload, /v1/stop, /livez, /readyz, /masterz"),
+    };
+    if method != expected {
+        return Answer::text(405, &format!("{path} wants {expected}"));
+    }
+    let answered = match path {
+        "/v1/reload" => ask(requests, Request::Reload, RELOAD_TIME).await.map(|reload| reload_answer(&reload)),
+        "/v1/stop" => ask(requests, Request::Stop, STATUS_TIME).await.map(|()| Answer::text(200, "stopping")),
+        _ => ask(requests, Request::Status, STATUS_TIME).await.map(|status| status_answer(path, &status)),
+    };
+    answered.unwrap_or_else(|| Answer::text(503, "the daemon does not answer in time"))
+}
+
+/// `None` if the daemon is busy for longer than `limit`, or gone.
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    limit: Duration,
+) -> Option<T> {
+    let (reply, replied) = oneshot::channel();
+    let asking = async {
+        requests.send(request(reply)).await.ok()?;
+        replied.await.ok()
+    };
+    timeout(limit, asking).await.ok().flatten()
+}
+
+fn reload_answer(reload: &Reload) -> Answer {
+    Answer::json(if reload.ok { 200 } else { 422 }, reload)
+}
+
+fn status_answer(path: &str, status: &Status) -> Answer {
+    let said = |good: bool, yes: &str, no: &str| if good { Answer::text(200, yes) } else { Answer::text(503, no) };
+    match path {
+        "/livez" => Answer::text(200, "the daemon answers"),
+        "/readyz" => said(status.is_ready(), "ready", "a policy is not loaded, or its verdict is not known yet"),
+        "/masterz" => said(
+            status.instances.iter().any(super::protocol::Instance::serves),
+            "this node serves",
+            "this node does not serve",
+        ),
+        _ => Answer::json(200, status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(head: &[u8]) -> Option<u16> {
+        parse(head).err().map(|answer| answer.code)
+    }
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole() {
+        let head = b"GET /v1/status HTTP/1.1\r\nHost: ha\r\n\r\n";
+        for cut in 0..head.len() {
+            assert!(parse(&head[..cut]).is_ok_and(|request| request.is_none()), "{cut}");
+        }
+        assert_eq!(parse(head).ok().flatten(), Some(("GET".into(), "/v1/status".into())));
+    }
+
+    #[test]
+    fn what_is_not_a_plain_request_is_refused() {
+        assert_eq!(code(b"\x16\x03\x01\x02\x00\x01"), Some(400), "TLS");
+        assert_eq!(code(b"GET / HTTP/9.9\r\n\r\n"), Some(400));
+        assert_eq!(code(b"POST /v1/reload HTTP/1.1\r\nContent-Length: 5\r\n\r\n"), Some(413));
+        assert_eq!(code(b"POST /v1/reload HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), Some(413));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
+        assert_eq!(code(many.as_bytes()), Some(431));
+    }
+}
