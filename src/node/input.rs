@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::{
     config::Config,
     policy::Report,
+    wire::NeighborKind,
     words::{InterfaceName, MacAddr},
 };
 
@@ -64,19 +65,6 @@ pub struct NeighborFrame {
     pub source_mac: MacAddr,
     /// The link-layer address it speaks of: ARP sender, or the target/source link-layer option.
     pub mac: MacAddr,
-}
-
-/// What a neighbour frame says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NeighborKind {
-    /// "Who has `target`? I am `sender`": an ARP request or a neighbour solicitation with a source.
-    Request { sender: IpAddr, target: IpAddr },
-    /// "Who has `target`?", from nobody (RFC 5227 probe; duplicate address detection).
-    Probe { target: IpAddr },
-    /// "`address` is at `mac`", to us: an ARP reply or a solicited advertisement.
-    Reply { address: IpAddr },
-    /// "`address` is at `mac`", to everybody: gratuitous ARP of either form, unsolicited advertisement.
-    Announcement { address: IpAddr },
 }
 
 /// An interface as it is now.

@@ -7,6 +7,7 @@ mod input;
 mod output;
 mod status;
 
-pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame, NeighborKind};
+pub use crate::wire::NeighborKind;
+pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
 pub use status::{Condition, InstanceStatus, NodeStatus, PeerStatus, Role};

@@ -99,6 +99,19 @@ impl AdverInterval {
         self.0
     }
 
+    /// Version 2's field: an interval that is not in whole seconds is the next longer one, and at most 255.
+    #[must_use]
+    pub fn field_secs(self) -> u8 {
+        let whole = self.0.as_secs().saturating_add(u64::from(self.0.subsec_nanos() > 0));
+        u8::try_from(whole).unwrap_or(u8::MAX)
+    }
+
+    /// Version 3's field: at most 4095, the twelve bits.
+    #[must_use]
+    pub fn field_centis(self) -> u16 {
+        u16::try_from(self.0.as_millis() / 10).unwrap_or(u16::MAX).min(4095)
+    }
+
     /// `Skew_Time`: `(256 - priority) / 256` seconds in version 2 (RFC 3768, 6.1), the same share of the interval in
     /// version 3 (RFC 9568, 6.1). Exact to the nanosecond.
     #[must_use]
