@@ -1,1 +1,6 @@
 //! The daemon: the protocol thread, the workers that evaluate policies, the watch on files, mail and journal.
+
+pub mod journal;
+pub mod policies;
+pub mod store;
+pub mod watch;

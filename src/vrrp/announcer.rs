@@ -55,7 +55,8 @@ impl Announcer {
         if now < schedule.next_at {
             return false;
         }
-        while schedule.sent < BURST.len() && BURST.get(schedule.sent).is_some_and(|after| schedule.started_at + *after <= now)
+        while schedule.sent < BURST.len()
+            && BURST.get(schedule.sent).is_some_and(|after| schedule.started_at + *after <= now)
         {
             schedule.sent += 1;
         }

@@ -276,7 +276,9 @@ impl VirtualRouter {
                 Some(_) => self.assert_leadership(now, ours, out),
             },
             // It has nothing to hand over yet.
-            (State::Master { .. }, Event::Resign { .. }) if !self.holds() => self.become_initialize(Reason::Stopped, out),
+            (State::Master { .. }, Event::Resign { .. }) if !self.holds() => {
+                self.become_initialize(Reason::Stopped, out)
+            }
             (State::Master { .. }, Event::Resign { patience, offer }) => {
                 out.push(Action::Send(None));
                 let then = if offer { Then::Resume { relieved: None } } else { Then::Stop };
@@ -363,7 +365,14 @@ impl VirtualRouter {
 
     // ---- Master ----
 
-    fn serve(&mut self, now: Instant, ours: Priority, adver_at: Instant, hold_at: Option<Instant>, out: &mut Vec<Action>) {
+    fn serve(
+        &mut self,
+        now: Instant,
+        ours: Priority,
+        adver_at: Instant,
+        hold_at: Option<Instant>,
+        out: &mut Vec<Action>,
+    ) {
         if hold_at.is_some_and(|at| at <= now) {
             self.state = State::Master { adver_at, hold_at: None };
             out.extend([Action::Hold, Action::Announce]);
@@ -403,7 +412,14 @@ impl VirtualRouter {
     }
 
     /// A higher router leads. One last advertisement of ours makes it announce (R34); we hold until it does.
-    fn be_overruled(&mut self, now: Instant, ours: Priority, adv: &Advertisement, reason: Reason, out: &mut Vec<Action>) {
+    fn be_overruled(
+        &mut self,
+        now: Instant,
+        ours: Priority,
+        adv: &Advertisement,
+        reason: Reason,
+        out: &mut Vec<Action>,
+    ) {
         let interval = self.learned(adv.interval);
         let down_at = now + self.down_interval(interval, ours);
         if !self.holds() {
@@ -415,20 +431,14 @@ impl VirtualRouter {
 
     // ---- Resigning ----
 
-    fn go(
-        &mut self,
-        now: Instant,
-        until: Instant,
-        zero: Option<(usize, Instant)>,
-        then: Then,
-        out: &mut Vec<Action>,
-    ) {
+    fn go(&mut self, now: Instant, until: Instant, zero: Option<(usize, Instant)>, then: Then, out: &mut Vec<Action>) {
         if until <= now {
             return self.leave(now, then, false, out);
         }
         if let Some((index, _)) = zero.filter(|(_, at)| *at <= now) {
             out.push(Action::Send(None));
-            let next = ZEROS.get(index + 1).zip(ZEROS.get(index)).map(|(next, this)| (index + 1, now + (*next - *this)));
+            let next =
+                ZEROS.get(index + 1).zip(ZEROS.get(index)).map(|(next, this)| (index + 1, now + (*next - *this)));
             self.state = State::Resigning { until, zero: next, then };
         }
     }
@@ -469,7 +479,13 @@ impl VirtualRouter {
         self.enter(State::Initialize, reason, out);
     }
 
-    fn become_backup(&mut self, down_at: Instant, master_interval: AdverInterval, reason: Reason, out: &mut Vec<Action>) {
+    fn become_backup(
+        &mut self,
+        down_at: Instant,
+        master_interval: AdverInterval,
+        reason: Reason,
+        out: &mut Vec<Action>,
+    ) {
         self.enter(State::Backup { down_at, master_interval }, reason, out);
     }
 

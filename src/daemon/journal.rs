@@ -1,0 +1,321 @@
+//! The log tells the story: what a node reports becomes lines, and the last of them are kept for `ha status`.
+//!
+//! A line is a sentence; its values travel along as fields for subscribers that keep them. What is an alarm is repeated
+//! for as long as it is so, because a line of last night is not seen in the morning.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    time::Duration,
+};
+
+use tracing::{Event as TraceEvent, Level, Subscriber, field::Visit};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use crate::{
+    control::protocol::{Happened, millis},
+    node::{Condition, Event, Journal as Entry, Role},
+    words::Instant,
+};
+
+/// Lines kept.
+const HISTORY_MAX: usize = 256;
+/// An alarm is repeated this often.
+const REMIND_EVERY: Duration = Duration::from_secs(600);
+/// Target of every line whose fields are already in its sentence.
+const TARGET: &str = "ha::journal";
+
+/// What happened lately and what is wrong now.
+#[derive(Debug, Default)]
+pub struct Journal {
+    history: VecDeque<Line>,
+    /// What is so now, by instance, with the moment it was last said.
+    raised: BTreeMap<(String, Condition), Instant>,
+}
+
+#[derive(Debug)]
+struct Line {
+    at: Instant,
+    time: jiff::Timestamp,
+    instance: String,
+    text: String,
+}
+
+impl Journal {
+    /// Says it, and remembers it.
+    pub fn record(&mut self, entry: &Entry) {
+        let instance = entry.instance.as_str();
+        let text = sentence(&entry.event);
+        let line = if instance.is_empty() { text.clone() } else { format!("{instance}: {text}") };
+        match &entry.event {
+            Event::Transition { from, to, reason } => say_transition(instance, *from, *to, reason, &line),
+            Event::Raised(condition) => {
+                say_condition(instance, condition, &line);
+                self.raised.insert((instance.to_owned(), condition.clone()), entry.at);
+            }
+            Event::Cleared(condition) => {
+                tracing::info!(target: TARGET, instance, condition = condition.name, "{line}");
+                self.clear(instance, condition);
+            }
+            Event::Note(_) => tracing::info!(target: TARGET, instance, "{line}"),
+        }
+        self.remember(entry, text);
+    }
+
+    /// Repeats the alarms that were not said for ten minutes. To be called now and then.
+    pub fn remind(&mut self, now: Instant) {
+        for ((instance, condition), said_at) in &mut self.raised {
+            if is_alarm(condition) && now.saturating_since(*said_at) >= REMIND_EVERY {
+                *said_at = now;
+                let whose = if instance.is_empty() { String::new() } else { format!("{instance}: ") };
+                say_condition(instance, condition, &format!("{whose}still so: {}", condition.text));
+            }
+        }
+    }
+
+    /// The last lines, oldest first, as seen at `now`.
+    #[must_use]
+    pub fn history(&self, now: Instant) -> Vec<Happened> {
+        let happened = |line: &Line| Happened {
+            time: line.time.to_string(),
+            age_ms: millis(now.saturating_since(line.at)),
+            instance: line.instance.clone(),
+            text: line.text.clone(),
+        };
+        self.history.iter().map(happened).collect()
+    }
+
+    fn remember(&mut self, entry: &Entry, text: String) {
+        if self.history.len() == HISTORY_MAX {
+            self.history.pop_front();
+        }
+        let time = jiff::Timestamp::now();
+        self.history.push_back(Line { at: entry.at, time, instance: entry.instance.clone(), text });
+    }
+
+    /// Its text may have changed since it was raised; its name says which it is.
+    fn clear(&mut self, instance: &str, condition: &Condition) {
+        let exact = (instance.to_owned(), condition.clone());
+        if self.raised.remove(&exact).is_none() {
+            self.raised.retain(|(whose, raised), _| whose != instance || raised.name != condition.name);
+        }
+    }
+}
+
+/// What happened, without whose.
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::Transition { from, to, reason } => format!("{to} (was {from}): {reason}"),
+        Event::Raised(condition) => condition.text.clone(),
+        Event::Cleared(condition) => format!("no longer: {}", condition.text),
+        Event::Note(text) => text.clone(),
+    }
+}
+
+fn say_transition(instance: &str, from: Role, to: Role, reason: &str, line: &str) {
+    match to {
+        Role::Fault => tracing::warn!(target: TARGET, instance, %from, %to, reason, "{line}"),
+        Role::Backup | Role::Master => tracing::info!(target: TARGET, instance, %from, %to, reason, "{line}"),
+    }
+}
+
+fn say_condition(instance: &str, condition: &Condition, line: &str) {
+    match severity(condition) {
+        Severity::Passing => tracing::info!(target: TARGET, instance, condition = condition.name, "{line}"),
+        Severity::Alarm => tracing::warn!(target: TARGET, instance, condition = condition.name, "{line}"),
+        Severity::Broken => tracing::error!(target: TARGET, instance, condition = condition.name, "{line}"),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    /// Part of the normal course of things.
+    Passing,
+    /// Somebody should look.
+    Alarm,
+    /// Something of this node does not do its work.
+    Broken,
+}
+
+fn severity(condition: &Condition) -> Severity {
+    match condition.name {
+        "starting" | "elected" | "resigning" | "maintenance" => Severity::Passing,
+        "hold" | "policy_error" | "policy_stale" | "never_loaded" => Severity::Broken,
+        _ => Severity::Alarm,
+    }
+}
+
+fn is_alarm(condition: &Condition) -> bool {
+    severity(condition) != Severity::Passing
+}
+
+/// Sends the process's lines to standard error; `HA_LOG` chooses what (`info` unless told, the syntax of `RUST_LOG`).
+/// Under systemd a line has its priority in front and no time, which the journal knows better. A second call does nothing.
+pub fn init() {
+    let filter = EnvFilter::try_from_env("HA_LOG").unwrap_or_else(|_| EnvFilter::new("warn,ha=info"));
+    let format = Format { journald: std::env::var_os("JOURNAL_STREAM").is_some() };
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).event_format(format).finish();
+    // An error means that somebody else listens already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// One line, one event.
+struct Format {
+    journald: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &TraceEvent<'_>) -> fmt::Result {
+        let metadata = event.metadata();
+        if self.journald {
+            write!(out, "<{}>", syslog_priority(*metadata.level()))?;
+        } else {
+            write!(out, "{:.3} {:>5} ", jiff::Timestamp::now(), metadata.level())?;
+        }
+        let mut fields = Fields { message: String::new(), others: String::new() };
+        event.record(&mut fields);
+        out.write_str(&fields.message)?;
+        if metadata.target() != TARGET {
+            out.write_str(&fields.others)?;
+        }
+        writeln!(out)
+    }
+}
+
+fn syslog_priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// The sentence, and the rest as ` name=value`.
+struct Fields {
+    message: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.others.push_str(&format!(" {}={value:?}", field.name()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that `work` causes, as the system journal gets them.
+    fn lines(work: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(Format { journald: true })
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn at(seconds: u64, event: Event) -> Entry {
+        Entry { at: Instant::from_epoch(Duration::from_secs(seconds)), instance: "VI_1".into(), event }
+    }
+
+    fn stale() -> Condition {
+        Condition {
+            name: "policy_stale",
+            text: "policy check_local: the file is invalid; generation 7 keeps running".into(),
+        }
+    }
+
+    fn becomes_master() -> Entry {
+        let reason = "no advertisement from 192.168.0.20 for 3.6 s".into();
+        at(10, Event::Transition { from: Role::Backup, to: Role::Master, reason })
+    }
+
+    #[test]
+    fn a_transition_is_a_sentence() {
+        let mut journal = Journal::default();
+        let text = lines(|| journal.record(&becomes_master()));
+        assert_eq!(text, "<6>VI_1: master (was backup): no advertisement from 192.168.0.20 for 3.6 s\n");
+    }
+
+    #[test]
+    fn an_alarm_is_an_error_once_and_every_ten_minutes() {
+        let mut journal = Journal::default();
+        let moment = |seconds| Instant::from_epoch(Duration::from_secs(seconds));
+        let first = lines(|| journal.record(&at(0, Event::Raised(stale()))));
+        assert_eq!(first, "<3>VI_1: policy check_local: the file is invalid; generation 7 keeps running\n");
+        assert_eq!(lines(|| journal.remind(moment(599))), "");
+        let again = lines(|| journal.remind(moment(600)));
+        assert!(again.starts_with("<3>VI_1: still so: policy check_local"), "{again}");
+        assert_eq!(lines(|| journal.remind(moment(601))), "");
+        lines(|| journal.record(&at(700, Event::Cleared(stale()))));
+        assert_eq!(lines(|| journal.remind(moment(5000))), "");
+    }
+
+    #[test]
+    fn what_passes_is_not_repeated() {
+        let mut journal = Journal::default();
+        let starting = Condition { name: "starting", text: "waiting for the first verdict".into() };
+        lines(|| journal.record(&at(0, Event::Raised(starting))));
+        assert_eq!(lines(|| journal.remind(Instant::from_epoch(Duration::from_secs(5000)))), "");
+    }
+
+    #[test]
+    fn a_condition_whose_text_changed_is_cleared_by_its_name() {
+        let mut journal = Journal::default();
+        lines(|| journal.record(&at(0, Event::Raised(stale()))));
+        let other = Condition { name: "policy_stale", text: "another text".into() };
+        lines(|| journal.record(&at(1, Event::Cleared(other))));
+        assert_eq!(lines(|| journal.remind(Instant::from_epoch(Duration::from_secs(5000)))), "");
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_in_order() {
+        let mut journal = Journal::default();
+        lines(|| {
+            for number in 0..300 {
+                journal.record(&at(number, Event::Note(number.to_string())));
+            }
+        });
+        let history = journal.history(Instant::from_epoch(Duration::from_secs(300)));
+        assert_eq!(history.len(), HISTORY_MAX);
+        assert_eq!((history[0].text.as_str(), history[0].age_ms), ("44", 256_000));
+        assert_eq!(history[255].text, "299");
+    }
+}

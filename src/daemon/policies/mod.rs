@@ -1,0 +1,4 @@
+//! The policies of this daemon.
+
+pub mod source;
+pub mod trust;

@@ -1,0 +1,292 @@
+//! What outlives the process: which addresses it holds, the last good configuration, the last good policies.
+//!
+//! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. Nothing here
+//! decides anything: who finds a record asks whether it still means something ([`Record::remaining`], [`Store::held`]).
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::words::Instant;
+
+const HELD: &str = "held.json";
+const CONFIG: &str = "ha.toml";
+const POLICIES: &str = "policies";
+const LOCK: &str = "lock";
+
+/// The state directory of one daemon.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// The addresses an instance held when this was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The instance.
+    pub instance: String,
+    /// The interface they are on.
+    pub interface: String,
+    /// With their prefixes.
+    pub addresses: Vec<IpNet>,
+    /// When their lease ends, on `CLOCK_BOOTTIME`; `None`: never.
+    pub until: Option<Instant>,
+}
+
+impl Record {
+    /// What is left of the lease at `now`; `None` if it is over.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        match self.until {
+            None => Some(Duration::MAX),
+            Some(until) => Some(until.saturating_since(now)).filter(|left| !left.is_zero()),
+        }
+    }
+}
+
+/// As on disk. Moments mean something within one boot only.
+#[derive(Serialize, Deserialize)]
+struct HeldFile {
+    boot: String,
+    held: Vec<HeldEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeldEntry {
+    instance: String,
+    interface: String,
+    addresses: Vec<String>,
+    until_ms: Option<u64>,
+}
+
+/// The state directory is this process's as long as this lives. The kernel lets go of it with the process: a file that
+/// is left behind never stops a start.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held, not read")] fs::File);
+
+impl Store {
+    /// Creates the directory, mode 0700, if it is not there.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// Of a directory that may not exist; nothing is created.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Makes the directory this process's own.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another process has it; otherwise what the system said.
+    pub fn lock(&self) -> io::Result<Lock> {
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(self.directory.join(LOCK))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Lock(file))
+    }
+
+    /// Remembers everything this node holds now.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn record_held(&self, held: &[Record]) -> io::Result<()> {
+        let entries = held.iter().map(|record| HeldEntry {
+            instance: record.instance.clone(),
+            interface: record.interface.clone(),
+            addresses: record.addresses.iter().map(ToString::to_string).collect(),
+            until_ms: record.until.map(|until| crate::control::protocol::millis(until.since_epoch())),
+        });
+        let file = HeldFile { boot: boot_id(), held: entries.collect() };
+        self.replace(Path::new(HELD), &serde_json::to_vec(&file)?)
+    }
+
+    /// What was held when it was last recorded; empty if that was before the machine was booted.
+    ///
+    /// # Errors
+    /// What the system said; `InvalidData` if the record is damaged.
+    pub fn held(&self) -> io::Result<Vec<Record>> {
+        let Some(text) = self.read(Path::new(HELD))? else { return Ok(Vec::new()) };
+        let file: HeldFile = serde_json::from_str(&text)?;
+        if file.boot != boot_id() {
+            return Ok(Vec::new());
+        }
+        file.held.into_iter().map(HeldEntry::into_record).collect()
+    }
+
+    /// Keeps a configuration that runs.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn keep_config(&self, text: &str) -> io::Result<()> {
+        self.replace(Path::new(CONFIG), text.as_bytes())
+    }
+
+    /// The last configuration that ran.
+    ///
+    /// # Errors
+    /// What the system said; nothing kept is not an error.
+    pub fn last_good_config(&self) -> io::Result<Option<String>> {
+        self.read(Path::new(CONFIG))
+    }
+
+    /// Keeps the text of a policy that runs.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn keep_policy(&self, name: &str, text: &str) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.directory.join(POLICIES))?;
+        self.replace(&policy_file(name)?, text.as_bytes())
+    }
+
+    /// The last text of a policy that ran.
+    ///
+    /// # Errors
+    /// What the system said; nothing kept is not an error.
+    pub fn last_good_policy(&self, name: &str) -> io::Result<Option<String>> {
+        self.read(&policy_file(name)?)
+    }
+
+    fn read(&self, file: &Path) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.directory.join(file)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace(&self, file: &Path, content: &[u8]) -> io::Result<()> {
+        let target = self.directory.join(file);
+        let mut aside = target.clone().into_os_string();
+        aside.push(".new");
+        let options = fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&aside);
+        io::Write::write_all(&mut options?, content)?;
+        fs::rename(&aside, &target)
+    }
+}
+
+impl HeldEntry {
+    fn into_record(self) -> io::Result<Record> {
+        let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "an address in the record makes no sense");
+        Ok(Record {
+            instance: self.instance,
+            interface: self.interface,
+            addresses: self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?,
+            until: self.until_ms.map(|until| Instant::from_epoch(Duration::from_millis(until))),
+        })
+    }
+}
+
+fn policy_file(name: &str) -> io::Result<PathBuf> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a policy"));
+    }
+    Ok(Path::new(POLICIES).join(format!("{name}.rhai")))
+}
+
+/// Names this boot of the machine; empty where the kernel does not say.
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("state")).unwrap();
+        (directory, store)
+    }
+
+    fn record(until: Option<u64>) -> Record {
+        Record {
+            instance: "VI_1".into(),
+            interface: "eth0".into(),
+            addresses: vec!["192.168.0.60/24".parse().unwrap()],
+            until: until.map(|seconds| Instant::from_epoch(Duration::from_secs(seconds))),
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_found_again() {
+        let (_directory, store) = store();
+        assert_eq!(store.held().unwrap(), vec![]);
+        let held = vec![record(Some(100)), record(None)];
+        store.record_held(&held).unwrap();
+        assert_eq!(store.held().unwrap(), held);
+        store.record_held(&[]).unwrap();
+        assert_eq!(store.held().unwrap(), vec![]);
+    }
+
+    #[test]
+    fn a_record_of_another_boot_means_nothing() {
+        let (directory, store) = store();
+        store.record_held(&[record(None)]).unwrap();
+        let path = directory.path().join("state/held.json");
+        let text = fs::read_to_string(&path).unwrap().replace(&boot_id(), "another");
+        fs::write(&path, text).unwrap();
+        assert_eq!(store.held().unwrap(), vec![]);
+    }
+
+    #[test]
+    fn a_lease_ends() {
+        let at = |seconds| Instant::from_epoch(Duration::from_secs(seconds));
+        assert_eq!(record(Some(100)).remaining(at(98)), Some(Duration::from_secs(2)));
+        assert_eq!(record(Some(100)).remaining(at(100)), None);
+        assert_eq!(record(None).remaining(at(100)), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn configuration_and_policies_are_kept_for_this_user_only() {
+        let (directory, store) = store();
+        assert_eq!(store.last_good_config().unwrap(), None);
+        store.keep_config("node = \"K1\"").unwrap();
+        store.keep_policy("check_local", "fn check() {}").unwrap();
+        assert_eq!(store.last_good_config().unwrap().unwrap(), "node = \"K1\"");
+        assert_eq!(store.last_good_policy("check_local").unwrap().unwrap(), "fn check() {}");
+        let mode = |file: &str| fs::metadata(directory.path().join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("state"), mode("state/ha.toml")), (0o700, 0o600));
+        assert_eq!(mode("state/policies/check_local.rhai"), 0o600);
+    }
+
+    #[test]
+    fn a_policy_cannot_be_named_out_of_the_directory() {
+        let (_directory, store) = store();
+        assert!(store.keep_policy("../../etc/cron.d/x", "").is_err());
+        assert!(store.last_good_policy("..").is_err());
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let (_directory, store) = store();
+        let first = store.lock().unwrap();
+        assert_eq!(store.lock().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        store.lock().unwrap();
+    }
+}
