@@ -1,1 +1,26 @@
 //! Everything that touches the kernel: packet sockets, netlink, addresses, the clock. The only unsafe code and the only privilege.
+//!
+//! The protocol thread polls the descriptors of this floor and calls it synchronously: nothing here waits longer than a
+//! bounded answer of the kernel. Only [`Monitor`] has a thread of its own.
+
+mod addresses;
+mod carrier;
+mod clock;
+mod frames;
+mod lock;
+mod monitor;
+#[cfg(test)]
+mod namespace;
+mod neighbor_socket;
+mod realtime;
+mod rtnl;
+mod vrrp_socket;
+
+pub use addresses::{Holder, MARK, Which, kernel_keeps_marks};
+pub use carrier::carrier;
+pub use clock::{Alarm, BootClock, Waker};
+pub use lock::{LockError, VirtualRouterLock};
+pub use monitor::{Monitor, MonitorEvent, snapshot};
+pub use neighbor_socket::NeighborSocket;
+pub use realtime::{lock_memory, realtime, spare_from_oom_killer};
+pub use vrrp_socket::{DATAGRAM_MAX, Received, VrrpSocket};

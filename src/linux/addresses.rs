@@ -1,0 +1,458 @@
+//! Holding addresses: exactly those that are wanted, for as long as they are renewed, marked as ours.
+//!
+//! An address is a lease in the kernel (`IFA_CACHEINFO`): when nobody renews it, it goes by itself. Nothing is ever removed
+//! here but what was held here, or what [`Holder::remove`] is told by name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::{
+    packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo},
+        link::{LinkAttribute, LinkMessage},
+    },
+};
+
+use super::rtnl::{Failure, Request, Rtnl};
+use crate::{
+    node::{Hold, Lifetime},
+    words::{Family, InterfaceName},
+};
+
+/// `IFA_PROTO` of the addresses of this program. Kernels before 5.18 forget it.
+pub const MARK: u8 = 0x70;
+
+/// Which addresses may be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Every one that is named.
+    Any,
+    /// Of those that are named, the ones that bear the mark, where the kernel keeps marks; else every one.
+    Marked,
+}
+
+/// Holds the addresses of every instance, with a netlink socket of its own.
+#[derive(Debug)]
+pub struct Holder {
+    netlink: Rtnl,
+    held: BTreeMap<String, Held>,
+    prepared: BTreeSet<u32>,
+    warnings: Vec<String>,
+}
+
+/// What an instance holds, as far as is known.
+#[derive(Debug)]
+struct Held {
+    interface: InterfaceName,
+    /// Stays when the interface is renamed.
+    index: u32,
+    addresses: Vec<Placed>,
+}
+
+/// An address and how it was put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Placed {
+    address: IpNet,
+    route: Route,
+}
+
+/// Whether the kernel makes a route to the address's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// Yes, as for any address.
+    Made,
+    /// No: another address of the interface makes it. Renewing a leased IPv6 address would make that route a leased one.
+    LeftOut,
+}
+
+impl Holder {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// No descriptor is left, or the kernel has no netlink.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { netlink: Rtnl::open(0)?, held: BTreeMap::new(), prepared: BTreeSet::new(), warnings: Vec::new() })
+    }
+
+    /// Makes the kernel hold exactly these addresses for this instance, each for the whole lifetime from now. An address
+    /// that is gone is put there again: that is what `not_after` is for. What the instance held before, and what it has
+    /// configured, is removed if it is not wanted now.
+    ///
+    /// # Errors
+    /// A sentence about the first address that is not as wanted. What went well stays.
+    pub fn apply(&mut self, hold: &Hold) -> Result<(), String> {
+        let added = if hold.addresses.is_empty() { Ok(()) } else { self.add(hold) };
+        match added {
+            Ok(()) => self.clear(hold),
+            Err(Refused::TooLate(why)) => Err(why),
+            Err(Refused::ByKernel(why)) => self.clear(hold).and(Err(why)),
+        }
+    }
+
+    /// What each instance holds, as far as is known: the lease may have run out since.
+    pub fn held(&self) -> impl Iterator<Item = (&str, &InterfaceName, Vec<IpNet>)> {
+        self.held.iter().map(|(instance, held)| {
+            (instance.as_str(), &held.interface, held.addresses.iter().map(|placed| placed.address).collect())
+        })
+    }
+
+    /// Lets go of everything.
+    ///
+    /// # Errors
+    /// A sentence about the first address that could not be removed; the others are.
+    pub fn release_all(&mut self) -> Result<(), String> {
+        let instances: Vec<String> = self.held.keys().cloned().collect();
+        let results: Vec<Result<(), String>> = instances.iter().map(|instance| self.let_go(instance, &[])).collect();
+        results.into_iter().collect()
+    }
+
+    /// Removes these addresses from an interface, with whatever prefix they have there and whoever put them there. Returns
+    /// what was removed.
+    ///
+    /// # Errors
+    /// A sentence about the first address that could not be removed; the others are.
+    pub fn remove(
+        &mut self,
+        interface: &InterfaceName,
+        addresses: &[IpAddr],
+        which: Which,
+    ) -> Result<Vec<IpNet>, String> {
+        // Gone with all its addresses.
+        let Ok(index) = if_nametoindex(interface.as_str()) else { return Ok(Vec::new()) };
+        let mark_matters = which == Which::Marked && kernel_keeps_marks();
+        let present = self.netlink.addresses().map_err(|error| unreadable(interface, &error))?;
+        let found: Vec<IpNet> = present
+            .into_iter()
+            .filter(|seen| seen.index == index && addresses.contains(&seen.address.addr()))
+            .filter(|seen| seen.marked || !mark_matters)
+            .map(|seen| seen.address)
+            .collect();
+        match self.delete(interface, index, &found)?.into_iter().next() {
+            None => Ok(found),
+            Some((_, why)) => Err(why),
+        }
+    }
+
+    /// Things that went wrong without stopping anything, each told once: sentences.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn add(&mut self, hold: &Hold) -> Result<(), Refused> {
+        let interface = &hold.interface;
+        let index = if_nametoindex(interface.as_str()).map_err(|error| {
+            let all = sentence_list(&hold.addresses);
+            Refused::ByKernel(format!("{all} cannot be held on {interface}: there is no such interface ({error})"))
+        })?;
+        self.prepare(interface, index, &hold.addresses);
+        let wanted = self.place(hold, index)?;
+        let requests = wanted.iter().map(|placed| put(index, *placed, hold.lifetime)).collect();
+        let results = self.netlink.change(requests, hold.not_after).map_err(|failure| match failure {
+            Failure::TooLate(late) => Refused::TooLate(format!(
+                "{} not renewed on {interface}: {late:?} too late, the lease runs out by itself",
+                sentence_list(&hold.addresses)
+            )),
+            Failure::Io(error) => Refused::ByKernel(unreadable(interface, &error)),
+        });
+        // Without an answer the address may be there: then it is ours to remove.
+        let sure = |results: &Vec<io::Result<()>>| results.iter().map(Result::is_ok).collect();
+        let there: Vec<bool> = match &results {
+            Ok(results) => sure(results),
+            Err(Refused::TooLate(_)) => Vec::new(),
+            Err(Refused::ByKernel(_)) => vec![true; wanted.len()],
+        };
+        self.remember(hold, index, wanted.iter().zip(there).filter_map(|(placed, there)| there.then_some(*placed)));
+        let failed = |(placed, result): (&Placed, io::Result<()>)| {
+            result.err().map(|error| Refused::ByKernel(not_held(interface, placed.address, &error)))
+        };
+        wanted.iter().zip(results?).find_map(failed).map_or(Ok(()), Err)
+    }
+
+    /// How each wanted address is to be put there. It stays as it was put first.
+    fn place(&mut self, hold: &Hold, index: u32) -> Result<Vec<Placed>, Refused> {
+        let before = self.held.get(&hold.instance).filter(|held| held.index == index);
+        let known = |address: &IpNet| before?.addresses.iter().find(|placed| placed.address == *address).copied();
+        let found: Vec<(IpNet, Option<Placed>)> = hold.addresses.iter().map(|it| (*it, known(it))).collect();
+        let undecided = |(address, known): &(IpNet, Option<Placed>)| known.is_none() && shares_route(*address);
+        let others = if found.iter().any(undecided) {
+            let present = self.netlink.addresses();
+            present.map_err(|error| Refused::ByKernel(unreadable(&hold.interface, &error)))?
+        } else {
+            Vec::new()
+        };
+        let place = |address: IpNet| {
+            let made_by_another = others.iter().any(|other| {
+                other.index == index
+                    && !hold.addresses.contains(&other.address)
+                    && other.address.trunc() == address.trunc()
+            });
+            let route = if shares_route(address) && made_by_another { Route::LeftOut } else { Route::Made };
+            Placed { address, route }
+        };
+        Ok(found.into_iter().map(|(address, known)| known.unwrap_or_else(|| place(address))).collect())
+    }
+
+    /// Removes whatever of the instance's is not wanted: what it holds, and what somebody else put there.
+    fn clear(&mut self, hold: &Hold) -> Result<(), String> {
+        let held: Vec<IpAddr> = self.held.get(&hold.instance).map_or_else(Vec::new, Held::addresses);
+        let wanted = |address: &IpAddr| hold.addresses.iter().any(|it| it.addr() == *address);
+        let strays: Vec<IpAddr> = hold
+            .configured
+            .iter()
+            .map(IpNet::addr)
+            .filter(|it| !wanted(it) && !held.contains(it) && !self.held_by_another(&hold.instance, *it))
+            .collect();
+        let gone = self.let_go(&hold.instance, &hold.addresses);
+        if strays.is_empty() {
+            return gone;
+        }
+        let cleared = self.remove(&hold.interface, &strays, Which::Any);
+        gone.and(cleared.map(|_| ()))
+    }
+
+    /// Removes what the instance holds and what is not `wanted` any more.
+    fn let_go(&mut self, instance: &str, wanted: &[IpNet]) -> Result<(), String> {
+        let Some(held) = self.held.get(instance) else { return Ok(()) };
+        let (interface, index) = (held.interface.clone(), held.index);
+        let addresses = held.addresses.iter().map(|placed| placed.address);
+        let unwanted: Vec<IpNet> = addresses.filter(|it| !wanted.contains(it)).collect();
+        let alone: Vec<IpNet> =
+            unwanted.iter().filter(|it| !self.held_by_another(instance, it.addr())).copied().collect();
+        let failed = self.delete(&interface, index, &alone)?;
+        if let Some(held) = self.held.get_mut(instance) {
+            let stays = |address: IpNet| failed.iter().any(|(kept, _)| *kept == address);
+            held.addresses.retain(|placed| !unwanted.contains(&placed.address) || stays(placed.address));
+        }
+        self.held.retain(|_, held| !held.addresses.is_empty());
+        failed.into_iter().next().map_or(Ok(()), |(_, why)| Err(why))
+    }
+
+    fn held_by_another(&self, instance: &str, address: IpAddr) -> bool {
+        self.held.iter().any(|(other, held)| other != instance && held.addresses().contains(&address))
+    }
+
+    /// Deletes these addresses, those that are gone already included; returns what could not be, with a sentence.
+    fn delete(
+        &mut self,
+        interface: &InterfaceName,
+        index: u32,
+        addresses: &[IpNet],
+    ) -> Result<Vec<(IpNet, String)>, String> {
+        let requests = addresses.iter().map(|address| take_away(index, *address)).collect();
+        let results = self.netlink.change(requests, None).map_err(|failure| match failure {
+            Failure::Io(error) => unreadable(interface, &error),
+            Failure::TooLate(late) => format!("addresses of {interface} not removed: {late:?} too late"),
+        })?;
+        let failed = |(address, result): (&IpNet, io::Result<()>)| {
+            let error = result.err().filter(|error| !already_gone(error))?;
+            Some((*address, not_removed(interface, *address, &error)))
+        };
+        Ok(addresses.iter().zip(results).filter_map(failed).collect())
+    }
+
+    /// Adds to what the instance holds. What it held on another interface of that name went with that interface, or is
+    /// removed first.
+    fn remember(&mut self, hold: &Hold, index: u32, there: impl Iterator<Item = Placed>) {
+        if self.held.get(&hold.instance).is_some_and(|held| held.index != index) {
+            if let Err(why) = self.let_go(&hold.instance, &[]) {
+                self.warnings.push(why);
+            }
+            self.held.remove(&hold.instance);
+        }
+        let empty = || Held { interface: hold.interface.clone(), index, addresses: Vec::new() };
+        let held = self.held.entry(hold.instance.clone()).or_insert_with(empty);
+        held.interface = hold.interface.clone();
+        for placed in there {
+            if !held.has(placed.address) {
+                held.addresses.push(placed);
+            }
+        }
+        self.held.retain(|_, held| !held.addresses.is_empty());
+    }
+
+    /// Once for each interface, before its first IPv4 address: when the first address of a network goes, the kernel must
+    /// not take the others of that network along.
+    fn prepare(&mut self, interface: &InterfaceName, index: u32, addresses: &[IpNet]) {
+        let v4 = addresses.iter().any(|address| Family::of(address.addr()) == Family::V4);
+        if !v4 || !self.prepared.insert(index) {
+            return;
+        }
+        let switch = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
+        if fs::read_to_string(&switch).is_ok_and(|value| value.trim() == "1") || fs::write(&switch, "1").is_ok() {
+            return;
+        }
+        // Where /proc/sys is read-only, netlink sets the same switch.
+        let result = match self.netlink.change(vec![promote_secondaries(index)], None) {
+            Ok(results) => results.into_iter().collect(),
+            Err(Failure::Io(error)) => Err(error),
+            Err(Failure::TooLate(_)) => Ok(()),
+        };
+        if let Err(error) = result {
+            self.warnings.push(format!(
+                "promote_secondaries could not be set on {interface}: {error}. ha holds the addresses all the same; if a \
+                 virtual address is the first of its network, its end takes {interface}'s own addresses of that network \
+                 along. Set net.ipv4.conf.{interface}.promote_secondaries=1"
+            ));
+        }
+    }
+}
+
+impl Held {
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|placed| placed.address.addr()).collect()
+    }
+
+    fn has(&self, address: IpNet) -> bool {
+        self.addresses.iter().any(|placed| placed.address == address)
+    }
+}
+
+/// Whether this kernel keeps marks: Linux 5.18 and later. Unknown counts as no.
+#[must_use]
+pub fn kernel_keeps_marks() -> bool {
+    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| keeps_marks(&release))
+}
+
+fn keeps_marks(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= (5, 18),
+        (Some(_) | None, Some(_) | None) => false,
+    }
+}
+
+/// Why addresses were not put there.
+enum Refused {
+    TooLate(String),
+    ByKernel(String),
+}
+
+/// IPv4 routes have no lifetime; an address alone has no network.
+const fn shares_route(address: IpNet) -> bool {
+    match address {
+        IpNet::V4(_) => false,
+        IpNet::V6(net) => net.prefix_len() < 128,
+    }
+}
+
+fn put(index: u32, placed: Placed, lifetime: Lifetime) -> Request {
+    let mut message = bare(index, placed.address);
+    message.header.scope = scope(placed.address.addr());
+    message.attributes.push(AddressAttribute::CacheInfo(cache_info(placed.address, lifetime)));
+    message.attributes.push(AddressAttribute::Flags(flags(placed)));
+    // A renewal without it clears the mark.
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+    Request { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_REPLACE | NLM_F_CREATE }
+}
+
+fn take_away(index: u32, address: IpNet) -> Request {
+    Request { message: RouteNetlinkMessage::DelAddress(bare(index, address)), flags: 0 }
+}
+
+fn bare(index: u32, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.prefix_len = address.prefix_len();
+    message.header.family = match Family::of(address.addr()) {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    };
+    message.attributes.push(AddressAttribute::Local(address.addr()));
+    message.attributes.push(AddressAttribute::Address(address.addr()));
+    message
+}
+
+/// The kernel finds the scope of an IPv6 address itself.
+const fn scope(address: IpAddr) -> AddressScope {
+    match address {
+        IpAddr::V4(v4) if v4.is_loopback() => AddressScope::Host,
+        IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,
+        IpAddr::V4(_) | IpAddr::V6(_) => AddressScope::Universe,
+    }
+}
+
+/// A /128 is never preferred as a source for this machine's own connections.
+fn cache_info(address: IpNet, lifetime: Lifetime) -> CacheInfo {
+    /// `INFINITY_LIFE_TIME`.
+    const FOREVER: u32 = u32::MAX;
+    let valid = match lifetime {
+        Lifetime::Forever => FOREVER,
+        // Rounded up to the kernel's unit, and never the zero that would be refused.
+        Lifetime::For(time) => {
+            let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+            u32::try_from(whole).unwrap_or(FOREVER).max(1)
+        }
+    };
+    let alone = matches!(address, IpNet::V6(net) if net.prefix_len() == 128);
+    let mut info = CacheInfo::default();
+    info.ifa_valid = valid;
+    info.ifa_preferred = if alone { 0 } else { valid };
+    info
+}
+
+/// Duplicate detection would keep an IPv6 address unusable for a second; the claim has asked before.
+fn flags(placed: Placed) -> AddressFlags {
+    let detection = match Family::of(placed.address.addr()) {
+        Family::V4 => AddressFlags::empty(),
+        Family::V6 => AddressFlags::Nodad,
+    };
+    match placed.route {
+        Route::Made => detection,
+        Route::LeftOut => detection | AddressFlags::Noprefixroute,
+    }
+}
+
+/// `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { IPV4_DEVCONF_PROMOTE_SECONDARIES: 1 } } }`.
+fn promote_secondaries(index: u32) -> Request {
+    const IFLA_AF_SPEC: u16 = 26;
+    const AF_INET: u16 = 2;
+    const IFLA_INET_CONF: u16 = 1;
+    const PROMOTE_SECONDARIES: u16 = 20;
+    let headers = [(16_u16, AF_INET), (12, IFLA_INET_CONF), (8, PROMOTE_SECONDARIES)];
+    let mut value: Vec<u8> =
+        headers.iter().flat_map(|(length, kind)| [length.to_ne_bytes(), kind.to_ne_bytes()].concat()).collect();
+    value.extend(1_u32.to_ne_bytes());
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, value)));
+    Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
+}
+
+fn already_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV))
+}
+
+fn not_held(interface: &InterfaceName, address: IpNet, error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM) => "; ha needs the capability CAP_NET_ADMIN",
+        Some(libc::EACCES) => "; IPv6 is switched off there (disable_ipv6)",
+        Some(libc::ENODEV) => "; the interface is gone",
+        Some(_) | None => "",
+    };
+    format!("{address} is not held on {interface}: the kernel refused it: {error}{advice}")
+}
+
+fn not_removed(interface: &InterfaceName, address: IpNet, error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM) => "; ha needs the capability CAP_NET_ADMIN",
+        Some(_) | None => "",
+    };
+    format!(
+        "{address} could not be removed from {interface}: {error}{advice}. Remove it: ip addr del {address} dev {interface}"
+    )
+}
+
+fn unreadable(interface: &InterfaceName, error: &io::Error) -> String {
+    format!("the kernel did not answer about the addresses of {interface}: {error}")
+}
+
+fn sentence_list(addresses: &[IpNet]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,69 @@
+//! Whether an interface has a carrier right now.
+//!
+//! Link events are rate-limited by the kernel (up to a second late); the driver itself answers at once, and in the
+//! network namespace of the caller, which `/sys` need not show.
+
+use std::{io, os::fd::AsRawFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use crate::words::InterfaceName;
+
+/// `ETHTOOL_GLINK` of `linux/ethtool.h`: the link as the driver sees it.
+const ETHTOOL_GLINK: u32 = 0x0000_000a;
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct EthtoolValue {
+    cmd: u32,
+    data: u32,
+}
+
+/// Whether the interface is up and has a carrier.
+///
+/// # Errors
+/// There is no such interface, or it cannot be asked.
+pub fn carrier(interface: &InterfaceName) -> io::Result<bool> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    match driver_link(&socket, interface) {
+        // Some virtual interfaces have no such operation.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => running(&socket, interface),
+        link => link,
+    }
+}
+
+/// `SIOCETHTOOL`.
+fn driver_link(socket: &impl AsRawFd, interface: &InterfaceName) -> io::Result<bool> {
+    let mut value = EthtoolValue { cmd: ETHTOOL_GLINK, data: 0 };
+    let mut request = named(interface);
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: `request` names the interface with a terminating zero and points to a live ethtool_value, which is what
+    // SIOCETHTOOL with ETHTOOL_GLINK reads and writes; both outlive the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value.data != 0) }
+}
+
+/// `SIOCGIFFLAGS`.
+fn running(socket: &impl AsRawFd, interface: &InterfaceName) -> io::Result<bool> {
+    let mut request = named(interface);
+    // SAFETY: `request` names the interface with a terminating zero; SIOCGIFFLAGS writes only into it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: SIOCGIFFLAGS succeeded, so this is the member of the union that it wrote.
+    let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
+    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+    Ok(flags & wanted == wanted)
+}
+
+/// A request about an interface, otherwise zero.
+fn named(interface: &InterfaceName) -> libc::ifreq {
+    // SAFETY: ifreq is a plain C structure of integers, a union of such and a pointer; all zeros is a value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // A name has at most 15 bytes, so the last of the 16 stays zero.
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.as_str().bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request
+}

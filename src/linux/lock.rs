@@ -1,0 +1,181 @@
+//! One owner of a virtual router: a second daemon for the same one is refused.
+//!
+//! Two locks, both held and not written, so that nothing stale ever stops a start: a locked file in the state directory,
+//! and a name in the abstract socket namespace, which is one for each network namespace. The first keeps two daemons from
+//! one memory, the second two configurations from one virtual router.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener, UnixStream},
+    },
+    path::Path,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{
+    wire::Vrid,
+    words::{Family, InterfaceName},
+};
+
+/// While it lives, no other daemon runs this virtual router. Descriptors are closed on exec; a forked child that goes on
+/// without exec shares the lock.
+#[derive(Debug)]
+pub struct VirtualRouterLock {
+    _file: File,
+    _name: Option<UnixListener>,
+}
+
+/// Why there is no lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockError {
+    /// Another process has it: a sentence.
+    Held(String),
+    /// It could not be tried: a sentence.
+    Failed(String),
+}
+
+impl std::fmt::Display for LockError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Held(text) | Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+impl VirtualRouterLock {
+    /// Takes the lock of a virtual router in this network namespace, without waiting.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if another process has it.
+    pub fn acquire(state_dir: &Path, interface: &InterfaceName, vrid: Vrid, family: Family) -> Result<Self, LockError> {
+        let router = Router { interface, vrid, family };
+        Ok(Self { _file: lock_file(state_dir, &router)?, _name: take_name(&router)? })
+    }
+}
+
+/// Which virtual router.
+struct Router<'a> {
+    interface: &'a InterfaceName,
+    vrid: Vrid,
+    family: Family,
+}
+
+impl Router<'_> {
+    const fn family(&self) -> &'static str {
+        match self.family {
+            Family::V4 => "ipv4",
+            Family::V6 => "ipv6",
+        }
+    }
+
+    fn held(&self, by: &str) -> LockError {
+        LockError::Held(format!(
+            "virtual router {} on {} ({}) is run by another ha: {by}. This one does not start; stop the other first",
+            self.vrid,
+            self.interface,
+            self.family()
+        ))
+    }
+}
+
+fn lock_file(state_dir: &Path, router: &Router<'_>) -> Result<File, LockError> {
+    let path = state_dir.join(format!("{}-{}-{}.lock", router.interface, router.vrid, router.family()));
+    let failed = |error: io::Error| {
+        LockError::Failed(format!(
+            "{} cannot be opened: {error}. ha does not start; make state_dir a directory it can write to",
+            path.display()
+        ))
+    };
+    fs::create_dir_all(state_dir).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(router.held(&format!("{} is locked", path.display()))),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// `None` if somebody without the right to it sits on the name: any local user can, and that must not stop a start.
+fn take_name(router: &Router<'_>) -> Result<Option<UnixListener>, LockError> {
+    let name = format!("ha/vr/{}/{}/{}", router.interface, router.vrid, router.family());
+    let failed = |error: io::Error| {
+        LockError::Failed(format!("the socket name @{name} cannot be taken: {error}. ha does not start"))
+    };
+    let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
+    match UnixListener::bind_addr(&address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match holder(&address) {
+            Some(holder) if holder.may_run_it() => {
+                Err(router.held(&format!("process {} has the name @{name}", holder.pid)))
+            }
+            Some(Holder { pid, uid }) => {
+                tracing::warn!(pid, uid, name, "a stranger's process has the name of this lock; ha starts without it");
+                Ok(None)
+            }
+            None => {
+                tracing::warn!(name, "something that is not ha has the name of this lock; ha starts without it");
+                Ok(None)
+            }
+        },
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The process that listens on a name.
+struct Holder {
+    pid: i32,
+    uid: u32,
+}
+
+impl Holder {
+    /// Root's or our own.
+    fn may_run_it(&self) -> bool {
+        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
+    }
+}
+
+fn holder(address: &SocketAddr) -> Option<Holder> {
+    let stream = UnixStream::connect_addr(address).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(Holder { pid: peer.pid.as_raw_nonzero().get(), uid: peer.uid.as_raw() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(name: &str) -> (InterfaceName, Vrid) {
+        (name.parse().unwrap(), Vrid::new(51).unwrap())
+    }
+
+    #[test]
+    fn a_second_owner_is_refused_until_the_first_is_gone() {
+        let (interface, vrid) = router("ha-lock-a");
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = VirtualRouterLock::acquire(one.path(), &interface, vrid, Family::V4).unwrap();
+        // The same memory, and another configuration for the same virtual router.
+        for state_dir in [one.path(), two.path()] {
+            let Err(LockError::Held(text)) = VirtualRouterLock::acquire(state_dir, &interface, vrid, Family::V4) else {
+                panic!("locked twice");
+            };
+            assert!(text.starts_with("virtual router 51 on ha-lock-a (ipv4) is run by another ha"), "{text}");
+        }
+        VirtualRouterLock::acquire(one.path(), &interface, vrid, Family::V6).unwrap();
+        drop(first);
+        VirtualRouterLock::acquire(one.path(), &interface, vrid, Family::V4).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_was_left_behind_stops_nothing() {
+        let (interface, vrid) = router("ha-lock-b");
+        let state = tempfile::tempdir().unwrap();
+        fs::write(state.path().join("ha-lock-b-51-ipv4.lock"), "4711").unwrap();
+        VirtualRouterLock::acquire(state.path(), &interface, vrid, Family::V4).unwrap();
+    }
+}

@@ -1,0 +1,225 @@
+//! VRRP datagrams of one interface and one family: IP protocol 112, by multicast or unicast (RFC 9568, 5.1).
+//!
+//! What arrives is handed on unchecked but for the IP header, which is read here. The checksum of a message is `wire`'s in
+//! both families: the kernel's own for IPv6 (`IPV6_CHECKSUM`) is left off, so that a wrong one is counted and not lost.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    net::if_::if_nametoindex,
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg, setsockopt, sockopt,
+    },
+};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+
+use crate::words::{Family, InterfaceName};
+
+/// Room for every datagram that can be a VRRP message: 255 IPv6 addresses, and the largest IPv4 header.
+pub const DATAGRAM_MAX: usize = 8 + 255 * 16 + 60 + 8;
+
+const PROTOCOL: i32 = 112;
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+const HOP_LIMIT: u32 = 255;
+
+/// Internetwork control (CS6), as every VRRP speaker marks its packets.
+const TRAFFIC_CLASS: u32 = 0xc0;
+
+/// What a thread that was held up for seconds under 10 ms advertisements of many routers must not lose.
+const RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// A socket bound to an interface by its number: made anew, the interface needs a new socket.
+#[derive(Debug)]
+pub struct VrrpSocket {
+    socket: Socket,
+    index: u32,
+    family: Family,
+}
+
+/// A datagram, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received<'b> {
+    /// Sender.
+    pub source: IpAddr,
+    /// The group, or an address of this machine.
+    pub destination: IpAddr,
+    /// TTL or hop limit, as received.
+    pub hop_limit: u8,
+    /// Exactly what the IP header's length says; empty if that length makes no sense.
+    pub payload: &'b [u8],
+}
+
+impl VrrpSocket {
+    /// Opens the socket and joins the group.
+    ///
+    /// # Errors
+    /// The interface is not there, the family is switched off on it, or `CAP_NET_RAW` is missing.
+    pub fn open(interface: &InterfaceName, family: Family) -> io::Result<Self> {
+        let index = if_nametoindex(interface.as_str())?;
+        let domain = match family {
+            Family::V4 => Domain::IPV4,
+            Family::V6 => Domain::IPV6,
+        };
+        let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(PROTOCOL)))?;
+        socket.bind_device(Some(interface.as_str().as_bytes()))?;
+        // The limit of the machine applies silently.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        match family {
+            Family::V4 => prepare_v4(&socket, index)?,
+            Family::V6 => prepare_v6(&socket, index)?,
+        }
+        Ok(Self { socket, index, family })
+    }
+
+    /// The number of the interface it is bound to.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its family.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The next datagram that waits, if one does. One that does not fit into `buffer` is cut off.
+    ///
+    /// # Errors
+    /// An error of the socket, reported once by the kernel; reading can go on.
+    pub fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> io::Result<Option<Received<'b>>> {
+        let received = match self.family {
+            Family::V4 => receive_v4(&self.socket, buffer),
+            Family::V6 => receive_v6(&self.socket, buffer),
+        };
+        match received {
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(received) => Ok(Some(received)),
+        }
+    }
+
+    /// Sends one message out of the interface. `source` must be an address of it.
+    ///
+    /// # Errors
+    /// The interface is down, the source is not there, no way to the destination, or the addresses are not of this
+    /// family. A missing carrier is no error: the kernel drops the packet silently.
+    pub fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+        match (self.family, source, destination) {
+            (Family::V4, IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let information = libc::in_pktinfo {
+                    ipi_ifindex: signed(self.index)?,
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                let to = SockaddrIn::from(SocketAddrV4::new(destination, 0));
+                self.send_with(ControlMessage::Ipv4PacketInfo(&information), &to, payload)
+            }
+            (Family::V6, IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let information = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+                    ipi6_ifindex: self.index,
+                };
+                let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, self.index));
+                self.send_with(ControlMessage::Ipv6PacketInfo(&information), &to, payload)
+            }
+            (Family::V4 | Family::V6, IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "an address of the other family"))
+            }
+        }
+    }
+
+    fn send_with<A: nix::sys::socket::SockaddrLike>(
+        &self,
+        information: ControlMessage<'_>,
+        to: &A,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let fd = self.socket.as_raw_fd();
+        sendmsg(fd, &[IoSlice::new(payload)], &[information], MsgFlags::empty(), Some(to))?;
+        Ok(())
+    }
+}
+
+impl AsFd for VrrpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn prepare_v4(socket: &Socket, index: u32) -> io::Result<()> {
+    socket.set_ttl_v4(HOP_LIMIT)?;
+    socket.set_multicast_ttl_v4(HOP_LIMIT)?;
+    socket.set_multicast_loop_v4(false)?;
+    // Only the group joined here, not those of other programs.
+    socket.set_multicast_all_v4(false)?;
+    socket.set_tos_v4(TRAFFIC_CLASS)?;
+    setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
+}
+
+fn prepare_v6(socket: &Socket, index: u32) -> io::Result<()> {
+    socket.set_unicast_hops_v6(HOP_LIMIT)?;
+    socket.set_multicast_hops_v6(HOP_LIMIT)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_all_v6(false)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.set_tclass_v6(TRAFFIC_CLASS)?;
+    setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
+    socket.join_multicast_v6(&GROUP_V6, index)
+}
+
+/// IPv4 hands out the whole packet; the kernel has checked the header and cut padding off.
+fn receive_v4<'b>(socket: &Socket, buffer: &'b mut [u8]) -> nix::Result<Received<'b>> {
+    let length = {
+        let mut parts = [IoSliceMut::new(buffer)];
+        recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, None, MsgFlags::empty())?.bytes
+    };
+    let packet = buffer.get(..length).unwrap_or_default();
+    let Some((header, _)) = packet.split_first_chunk::<20>() else {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        return Ok(Received { source: nobody, destination: nobody, hop_limit: 0, payload: &[] });
+    };
+    let [first, _, high, low, _, _, _, _, hop_limit, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    let header_length = usize::from(first & 0x0f) * 4;
+    let total_length = usize::from(u16::from_be_bytes([high, low]));
+    Ok(Received {
+        source: IpAddr::from([s0, s1, s2, s3]),
+        destination: IpAddr::from([d0, d1, d2, d3]),
+        hop_limit,
+        payload: packet.get(header_length..total_length).unwrap_or_default(),
+    })
+}
+
+/// IPv6 hands out what follows the header, and the header's fields on the side.
+fn receive_v6<'b>(socket: &Socket, buffer: &'b mut [u8]) -> nix::Result<Received<'b>> {
+    let mut control = cmsg_space!(libc::in6_pktinfo, libc::c_int);
+    let nobody = Ipv6Addr::UNSPECIFIED;
+    let (mut destination, mut hop_limit) = (nobody, 0);
+    let (length, source) = {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::Ipv6PacketInfo(information) = part {
+                destination = Ipv6Addr::from(information.ipi6_addr.s6_addr);
+            } else if let ControlMessageOwned::Ipv6HopLimit(hops) = part {
+                hop_limit = u8::try_from(hops).unwrap_or(0);
+            }
+        }
+        (message.bytes, message.address.map_or(nobody, |address| address.ip()))
+    };
+    let payload = buffer.get(..length).unwrap_or_default();
+    Ok(Received { source: source.into(), destination: destination.into(), hop_limit, payload })
+}
+
+fn signed(index: u32) -> io::Result<i32> {
+    i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
