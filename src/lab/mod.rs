@@ -1,9 +1,24 @@
 //! The pair on one machine, with real packets in throw-away namespaces.
+//!
+//! [`netns::enter`] first, then [`World::build`]: a switch, two nodes, the arbiter and a client. On the nodes run real
+//! daemons ([`Process`]); what happens to them is done with [`World`]'s faults and seen by an [`observer`], a
+//! [`client`] and a [`capture`], never taken from what a daemon says.
 
+pub mod capture;
+pub mod client;
+pub mod daemon;
+pub mod fault;
+pub mod netns;
+pub mod observer;
+pub mod process;
+pub mod rtnl;
+pub mod service;
 pub mod tour;
+pub mod trouble;
+pub mod world;
 
+pub use daemon::{Daemon, Setup};
+pub use process::{Process, become_program};
 pub use tour::{Options, run};
-
-/// To be called first thing in `main`, before any thread: if this process was started by the lab to become another
-/// program inside one of its namespaces, it becomes that program and does not come back.
-pub fn become_program() {}
+pub use trouble::{Result, Trouble};
+pub use world::{Host, World};

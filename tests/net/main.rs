@@ -1,3 +1,50 @@
-//! Tests in a real kernel, each in namespaces of its own.
+//! Tests in a real kernel: each in namespaces of its own, with real daemons, real packets and real addresses.
+//!
+//! Every story runs in a process of its own, this program again, because only a process without threads can enter a user
+//! namespace. The stories mostly wait, so several run at a time. What is missing on this machine makes a story ignored,
+//! with the reason; where `CI=true` or `HA_TEST_REQUIRE_KEEPALIVED=1`, a missing keepalived is a failure.
+//!
+//! `HA_TEST_KEEPALIVED` names another keepalived, `HA_NET_REPEAT` is how often the stories repeat what depends on a phase.
 
-fn main() {}
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop where it stands"
+)]
+
+mod runner;
+mod stage;
+mod world;
+
+/// What a story needs beside namespaces and `ha` itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// The daemon of the other half.
+    Keepalived,
+    /// To filter protocol 112 on the switch.
+    Nft,
+}
+
+/// A test.
+struct Story {
+    name: &'static str,
+    needs: &'static [Need],
+    /// It is stopped after so many seconds.
+    seconds: u64,
+    tell: fn(&stage::Stage),
+}
+
+fn stories() -> Vec<Story> {
+    [world::STORIES].into_iter().flatten().collect()
+}
+
+fn main() -> std::process::ExitCode {
+    ha::lab::become_program();
+    match std::env::var(runner::TELL) {
+        Ok(name) => runner::tell(&name),
+        Err(_) => runner::run_all(),
+    }
+}

@@ -1,0 +1,164 @@
+//! What can go wrong, done on purpose. Each fault returns the moment it was done.
+//!
+//! All of it is done by the switch, or by the kernel of the machine concerned: nothing here needs another program but
+//! [`World::filter`], which is the only one that can tell one unicast packet from another.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    net::Ipv4Addr,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use super::{
+    trouble::{Result, Trouble},
+    world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, World},
+};
+
+/// A one-way filter on the switch for IP protocol 112.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Whose advertisements are dropped.
+    pub from: Host,
+    /// On their way to this one.
+    pub to: Host,
+}
+
+impl World {
+    /// Pulls a machine's cable out of the switch (it sees its carrier go) or plugs it in again.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn plug(&self, host: Host, plugged: bool) -> Result<Instant> {
+        let now = Instant::now();
+        self.switch_rtnl().set_up(host.port(), plugged)?;
+        Ok(now)
+    }
+
+    /// Sets a machine's interface up or down, as its administrator would.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn interface_up(&self, host: Host, up: bool) -> Result<Instant> {
+        let now = Instant::now();
+        self.rtnl(host).set_up(INTERFACE, up)?;
+        Ok(now)
+    }
+
+    /// Deletes a machine's interface.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn delete_interface(&self, host: Host) -> Result<Instant> {
+        let now = Instant::now();
+        self.rtnl(host).delete_link(INTERFACE)?;
+        Ok(now)
+    }
+
+    /// Makes a deleted interface anew, with its own address.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn recreate_interface(&self, host: Host) -> Result<Instant> {
+        let now = Instant::now();
+        self.wire(host)?;
+        Ok(now)
+    }
+
+    /// The switch stops (or resumes) giving multicast frames to a machine; everything else still reaches it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn hears_multicast(&self, host: Host, hears: bool) -> Result<Instant> {
+        let now = Instant::now();
+        self.switch_rtnl().set_multicast_flood(host.port(), hears)?;
+        Ok(now)
+    }
+
+    /// Cuts two machines off from each other and from nobody else. Only one such pair at a time.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn cut_off(&self, one: Host, other: Host, cut: bool) -> Result<Instant> {
+        let now = Instant::now();
+        self.switch_rtnl().set_isolated(one.port(), cut)?;
+        self.switch_rtnl().set_isolated(other.port(), cut)?;
+        Ok(now)
+    }
+
+    /// Deletes the service address from a machine by hand.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, also where the address is not there.
+    pub fn delete_service_address(&self, host: Host) -> Result<Instant> {
+        let now = Instant::now();
+        self.rtnl(host).delete_address(INTERFACE, SERVICE_ADDRESS, PREFIX)?;
+        Ok(now)
+    }
+
+    /// Drops protocol 112 as told, multicast and unicast; an empty list drops nothing any more. Needs `nft`.
+    ///
+    /// # Errors
+    ///
+    /// Where `nft` is missing or does not accept it.
+    pub fn filter(&self, silences: &[Silence]) -> Result<Instant> {
+        let mut rules =
+            String::from("table bridge lab\ndelete table bridge lab\ntable bridge lab {\nchain forward {\n");
+        rules.push_str("type filter hook forward priority 0; policy accept;\n");
+        for Silence { from, to } in silences {
+            // Writing to a string cannot fail.
+            let _ = writeln!(rules, "iifname {} oifname {} ip protocol 112 drop", from.port(), to.port());
+        }
+        rules.push_str("}\n}\n");
+        self.nft(rules)
+    }
+
+    fn nft(&self, rules: String) -> Result<Instant> {
+        let failed = |error| Trouble::Program { name: "nft".to_owned(), error };
+        let done = self.switch().run(move || {
+            let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            if let Some(mut stdin) = nft.stdin.take() {
+                stdin.write_all(rules.as_bytes())?;
+            }
+            let output = nft.wait_with_output()?;
+            if output.status.success() {
+                Ok(Instant::now())
+            } else {
+                Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+            }
+        })?;
+        done.map_err(failed)
+    }
+}
+
+/// A frame with any destination that carries a VRRP datagram of anybody's choice, for the bad ones.
+impl World {
+    /// Sends an IP datagram of protocol 112 from a machine: `header` fields as given, `payload` as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn send_vrrp(&self, from: Host, destination: Ipv4Addr, hop_limit: u8, payload: Vec<u8>) -> Result<()> {
+        let sent = self.netns(from).run(move || send_raw(from.address(), destination, hop_limit, &payload))?;
+        sent.map_err(Trouble::kernel("send a datagram"))
+    }
+}
+
+fn send_raw(source: Ipv4Addr, destination: Ipv4Addr, hop_limit: u8, payload: &[u8]) -> std::io::Result<()> {
+    use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
+    socket.bind(&SockAddr::from(std::net::SocketAddrV4::new(source, 0)))?;
+    socket.set_multicast_if_v4(&source)?;
+    socket.set_multicast_ttl_v4(u32::from(hop_limit))?;
+    socket.set_ttl_v4(u32::from(hop_limit))?;
+    socket.send_to(payload, &SockAddr::from(std::net::SocketAddrV4::new(destination, 0)))?;
+    Ok(())
+}

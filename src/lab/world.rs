@@ -1,0 +1,252 @@
+//! The machines of the founding scenario and the switch between them.
+//!
+//! ```text
+//!   node1 .20    node2 .21    arbiter .22    client .30       network namespaces, each with eth0
+//!        └──────────┴──── br0 ────┴─────────────┘             in the namespace "switch"
+//! ```
+
+use std::{
+    fmt,
+    fs::{self, DirBuilder},
+    net::Ipv4Addr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{
+    netns::Netns,
+    rtnl::{Plug, Rtnl},
+    trouble::{Result, Trouble},
+};
+
+/// The service address of the founding scenario.
+pub const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 60);
+/// The prefix of the only network here.
+pub const PREFIX: u8 = 24;
+/// The interface of each machine.
+pub const INTERFACE: &str = "eth0";
+/// The switch.
+pub(crate) const BRIDGE: &str = "br0";
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// Serves by default.
+    Node1,
+    /// Stands by.
+    Node2,
+    /// Answers pings.
+    Arbiter,
+    /// Wants to be served.
+    Client,
+}
+
+impl Host {
+    /// Every machine.
+    pub const ALL: [Self; 4] = [Self::Node1, Self::Node2, Self::Arbiter, Self::Client];
+    /// The pair.
+    pub const NODES: [Self; 2] = [Self::Node1, Self::Node2];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Node1 => "node1",
+            Self::Node2 => "node2",
+            Self::Arbiter => "arbiter",
+            Self::Client => "client",
+        }
+    }
+
+    /// Its own address.
+    #[must_use]
+    pub const fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, 0, self.number())
+    }
+
+    /// The Ethernet address of its interface.
+    #[must_use]
+    pub const fn mac(self) -> [u8; 6] {
+        [2, 0, 0, 0, 0, self.number()]
+    }
+
+    /// The switch's end of its cable.
+    #[must_use]
+    pub const fn port(self) -> &'static str {
+        match self {
+            Self::Node1 => "to-node1",
+            Self::Node2 => "to-node2",
+            Self::Arbiter => "to-arbiter",
+            Self::Client => "to-client",
+        }
+    }
+
+    /// The other node; an arbiter or a client has none and is its own.
+    #[must_use]
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Node1 => Self::Node2,
+            Self::Node2 => Self::Node1,
+            Self::Arbiter | Self::Client => self,
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Node1 => 20,
+            Self::Node2 => 21,
+            Self::Arbiter => 22,
+            Self::Client => 30,
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The machines, wired, and a directory for their files. Everything disappears with it.
+#[derive(Debug)]
+pub struct World {
+    switch: Machine,
+    machines: [Machine; 4],
+    directory: Directory,
+}
+
+/// A namespace and a way to talk to its kernel.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) netns: Netns,
+    pub(crate) rtnl: Rtnl,
+}
+
+impl World {
+    /// Builds it. [`enter`](super::netns::enter) comes first.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn build() -> Result<Self> {
+        let switch = Machine::create("switch")?;
+        switch.rtnl.add_bridge(BRIDGE)?;
+        let [node1, node2, arbiter, client] = Host::ALL;
+        let machines = [
+            Machine::create(node1.name())?,
+            Machine::create(node2.name())?,
+            Machine::create(arbiter.name())?,
+            Machine::create(client.name())?,
+        ];
+        let world = Self { switch, machines, directory: Directory::create()? };
+        for host in Host::ALL {
+            world.wire(host)?;
+        }
+        Ok(world)
+    }
+
+    /// The directory of a machine's files, of mode 0700.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be made.
+    pub fn directory(&self, host: Host) -> Result<PathBuf> {
+        let path = self.directory.0.join(host.name());
+        make_private(&path)?;
+        Ok(path)
+    }
+
+    /// The directory of the lab.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.directory.0
+    }
+
+    /// The namespace of a machine.
+    #[must_use]
+    pub fn netns(&self, host: Host) -> &Netns {
+        &self.machine(host).netns
+    }
+
+    /// The kernel of a machine, for questions and for doing things by hand.
+    #[must_use]
+    pub fn rtnl(&self, host: Host) -> &Rtnl {
+        &self.machine(host).rtnl
+    }
+
+    /// The namespace of the switch.
+    #[must_use]
+    pub const fn switch(&self) -> &Netns {
+        &self.switch.netns
+    }
+
+    pub(crate) const fn switch_rtnl(&self) -> &Rtnl {
+        &self.switch.rtnl
+    }
+
+    /// Lays the cable of a machine and gives its interface its own address.
+    pub(crate) fn wire(&self, host: Host) -> Result<()> {
+        let machine = self.machine(host);
+        let there = Plug { name: INTERFACE, mac: host.mac(), netns: &machine.netns };
+        self.switch.rtnl.add_cable(host.port(), there)?;
+        self.switch.rtnl.attach(host.port(), BRIDGE)?;
+        machine.rtnl.add_address(INTERFACE, host.address(), PREFIX, None)?;
+        machine.rtnl.set_up(INTERFACE, true)
+    }
+
+    const fn machine(&self, host: Host) -> &Machine {
+        let [node1, node2, arbiter, client] = &self.machines;
+        match host {
+            Host::Node1 => node1,
+            Host::Node2 => node2,
+            Host::Arbiter => arbiter,
+            Host::Client => client,
+        }
+    }
+}
+
+impl Machine {
+    fn create(name: &'static str) -> Result<Self> {
+        let netns = Netns::create(name)?;
+        netns.run(quiet_ipv6)?;
+        let rtnl = Rtnl::open(&netns)?;
+        rtnl.set_up("lo", true)?;
+        Ok(Self { netns, rtnl })
+    }
+}
+
+/// Duplicate address detection would only add a second of waiting: nobody else is on this network.
+fn quiet_ipv6() {
+    // A kernel without IPv6 has no such file, and nothing to quiet.
+    let _ = fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+}
+
+/// A directory that goes with its owner.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn create() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ha-lab-{}-{number}", std::process::id()));
+        make_private(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left of it lies in the directory for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn make_private(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(Trouble::kernel(format!("make the directory {}", path.display())))
+}

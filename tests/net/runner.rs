@@ -1,0 +1,123 @@
+//! Each story in a process of its own: starting it, waiting for it, and what it says when it fails.
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ha::lab::{netns, process::on_path};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::{Need, Story, stage::Stage, stories};
+
+/// Names the story to tell, in the process that tells it; `try-out` only tries the namespaces.
+pub(crate) const TELL: &str = "HA_NET_TELL";
+const TRY_OUT: &str = "try-out";
+/// How many at a time: they wait more than they work.
+const AT_A_TIME: usize = 6;
+
+pub(crate) fn run_all() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let trials = stories().into_iter().map(|story| Trial::ignorable_test(story.name, move || run(&story))).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run(story: &Story) -> Result<Completion, Failed> {
+    if let Some(reason) = no_namespaces() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    for need in story.needs {
+        match need {
+            Need::Keepalived if keepalived().is_none() && keepalived_is_required() => {
+                return Err("keepalived is not installed, and this run requires it".into());
+            }
+            Need::Keepalived if keepalived().is_none() => {
+                return Ok(Completion::ignored_with("keepalived is not installed"));
+            }
+            Need::Nft if on_path("nft").is_none() => return Ok(Completion::ignored_with("nft is not installed")),
+            Need::Keepalived | Need::Nft => {}
+        }
+    }
+    let output = tempfile::NamedTempFile::new()?;
+    let mut child = start(story.name, output.path())?;
+    let ended = wait(&mut child, Duration::from_secs(story.seconds));
+    let said = fs::read_to_string(output.path()).unwrap_or_default();
+    match ended {
+        Some(true) => Ok(Completion::Completed),
+        Some(false) => Err(said.into()),
+        None => Err(format!("{said}\nnot over after {} s", story.seconds).into()),
+    }
+}
+
+fn start(name: &str, output: &Path) -> std::io::Result<Child> {
+    let file = fs::File::create(output)?;
+    Command::new(std::env::current_exe()?)
+        .env(TELL, name)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()
+}
+
+/// Whether it ended well; `None` if it had to be stopped.
+fn wait(child: &mut Child, at_most: Duration) -> Option<bool> {
+    let until = Instant::now() + at_most;
+    while Instant::now() < until {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status.success());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Inside the process of one story.
+pub(crate) fn tell(name: &str) -> ExitCode {
+    if name == TRY_OUT {
+        return match netns::try_out() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(trouble) => {
+                println!("{trouble}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let story = stories().into_iter().find(|story| story.name == name).expect("the story exists");
+    netns::enter().expect("namespaces were tried before");
+    let stage = Stage::build().expect("the lab can be built");
+    let told = catch_unwind(AssertUnwindSafe(|| (story.tell)(&stage)));
+    if told.is_ok() {
+        return ExitCode::SUCCESS;
+    }
+    stage.print_logs();
+    ExitCode::FAILURE
+}
+
+/// Why there are no namespaces here, tried once, in a process of its own.
+fn no_namespaces() -> Option<&'static str> {
+    static WHY: OnceLock<Option<String>> = OnceLock::new();
+    let try_out = || {
+        let output = tempfile::NamedTempFile::new().ok()?;
+        let ended = wait(&mut start(TRY_OUT, output.path()).ok()?, Duration::from_secs(10));
+        (ended != Some(true)).then(|| fs::read_to_string(output.path()).unwrap_or_default().trim().to_owned())
+    };
+    WHY.get_or_init(try_out).as_deref()
+}
+
+/// The keepalived to test with.
+pub(crate) fn keepalived() -> Option<std::path::PathBuf> {
+    std::env::var_os("HA_TEST_KEEPALIVED").map(Into::into).or_else(|| on_path("keepalived"))
+}
+
+fn keepalived_is_required() -> bool {
+    let is = |name, value: &str| std::env::var(name).is_ok_and(|set| set == value);
+    is("CI", "true") || is("HA_TEST_REQUIRE_KEEPALIVED", "1")
+}
