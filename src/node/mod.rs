@@ -1,13 +1,291 @@
 //! Everything this machine is to VRRP, as one sans-IO machine. Four verbs, one output queue.
 //!
 //! The driver, one turn: drain [`Node::poll_output`]; wait for input or [`Node::poll_timeout`]; hand in every packet that
-//! is already waiting with [`Node::handle_input`], then the clock with [`Node::handle_timeout`].
+//! is already waiting with [`Node::handle_input`], then the clock with [`Node::handle_timeout`]. Mutate, drain, mutate.
 
+mod bearing;
+mod claim;
+mod describe;
+mod hearing;
 mod input;
+mod instance;
+mod judgement;
+mod looking;
 mod output;
+mod peers;
+mod reload;
+mod rivals;
+mod seeing;
 mod status;
+mod tenure;
+mod timers;
 
-pub use crate::wire::NeighborKind;
+use std::{collections::BTreeMap, sync::Arc};
+
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
+use instance::{Instance, Outbox};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
+use reload::{Change, change};
 pub use status::{Condition, InstanceStatus, NodeStatus, PeerStatus, Role};
+pub use timers::Ears;
+
+use crate::{
+    config::{self, Config},
+    vrrp::{Event as Protocol, State},
+    wire::{Rejection, vrid_of},
+    words::{Family, Instant, InterfaceName},
+};
+
+/// Why [`Node::poll_timeout`] wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A timer of the protocol.
+    Protocol,
+    /// The link is asked, or an answer is due.
+    Claim,
+    /// The peers are asked whether they are there.
+    Peers,
+    /// The policies are wanted, or an offer is repeated.
+    Policies,
+    /// An announcement is repeated.
+    Announce,
+    /// A pause after trouble ends.
+    Trouble,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    instances: BTreeMap<String, Instance>,
+    /// Instances of an earlier configuration on their way out.
+    leaving: Vec<Instance>,
+    links: BTreeMap<InterfaceName, LinkSeen>,
+    addresses: BTreeMap<InterfaceName, Vec<AddressSeen>>,
+    /// Datagrams that belong to no instance.
+    unclaimed: u64,
+    now: Instant,
+    outbox: Outbox,
+}
+
+impl Node {
+    /// A node that has seen nothing yet: every instance waits for its interface.
+    #[must_use]
+    pub fn new(now: Instant, config: &Config) -> Self {
+        let mut node = Self {
+            name: config.node.clone(),
+            instances: BTreeMap::new(),
+            leaving: Vec::new(),
+            links: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            unclaimed: 0,
+            now,
+            outbox: Outbox::new(),
+        };
+        for instance in &config.instances {
+            node.start(instance.clone());
+        }
+        node
+    }
+
+    /// Takes one input. Fires no timer: packets are believed before timeouts.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.advance(now);
+        match input {
+            Input::Datagram(datagram) => self.on_datagram(datagram),
+            Input::Neighbor(frame) => {
+                let interface = frame.interface.clone();
+                self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, out));
+            }
+            Input::Link(link) => {
+                self.links.insert(link.name.clone(), link.clone());
+                self.each_on(&link.name.clone(), |now, instance, out| instance.on_link(now, Some(link.clone()), out));
+            }
+            Input::LinkGone(name) => {
+                self.links.remove(&name);
+                self.addresses.remove(&name);
+                self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
+            }
+            Input::Addresses { interface, addresses } => {
+                self.addresses.insert(interface.clone(), addresses.clone());
+                self.each_on(&interface, |now, instance, out| instance.on_addresses(now, addresses.clone(), out));
+            }
+            Input::Transmitted { instance, result, carrier } => {
+                self.with(&instance, |now, instance, out| instance.on_transmitted(now, result, carrier, out));
+            }
+            Input::Held { instance, result } => {
+                self.with(&instance, |now, instance, out| instance.on_held(now, result, out));
+            }
+            Input::Judged { instance, report } => {
+                self.with(&instance, |now, instance, out| {
+                    instance.judgement.said(report);
+                    instance.reassess(now, out);
+                    instance.settle(now, out);
+                });
+            }
+            Input::NeverLoaded { instance, policy, why } => {
+                self.with(&instance, |now, instance, out| {
+                    instance.judgement.never_loaded(&policy, why);
+                    instance.reassess(now, out);
+                });
+            }
+            Input::Command(Command::Stop) => self.stop(),
+            Input::Reload(config) => self.reload(&config),
+        }
+        self.retire();
+    }
+
+    /// Fires what is due. Calling it early, or twice, does nothing.
+    pub fn handle_timeout(&mut self, now: Instant, ears: Ears) {
+        self.advance(now);
+        let out = &mut self.outbox;
+        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+            instance.on_timeout(now, ears, out);
+        }
+        self.retire();
+    }
+
+    /// The next wanted effect, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due at the latest, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
+        let all = self.instances.values().chain(&self.leaving);
+        all.filter_map(|instance| instance.next_timeout(self.now)).min_by_key(|(at, _)| *at)
+    }
+
+    /// What a keeper must do if this process dies: the resignation of each instance that serves, and the addresses it
+    /// holds. Empty while none does.
+    #[must_use]
+    pub fn last_will(&self) -> Vec<(Transmit, Hold)> {
+        let serving = self.instances.values().filter(|instance| instance.router.holds() && !instance.owns_natively());
+        serving.filter_map(Instance::last_will).collect()
+    }
+
+    /// Every instance was asked to stop and holds nothing any more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.leaving.is_empty() && self.instances.values().all(Instance::is_stopped)
+    }
+
+    /// The whole node at this moment.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            node: self.name.clone(),
+            now: self.now,
+            instances: self.instances.values().map(|instance| instance.status(self.now)).collect(),
+        }
+    }
+
+    /// What must hold whenever the outbox is drained; drivers in debug builds and simulations ask.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        for instance in self.instances.values() {
+            let (role, state) = (instance.role(), instance.router.state());
+            let consistent = match state {
+                State::Initialize => role == Role::Fault,
+                State::Backup { .. } | State::Elected { .. } => role == Role::Backup,
+                State::Master { .. } | State::Resigning { .. } => role == Role::Master,
+            };
+            if !consistent {
+                return Err(format!("{}: role {role} in state {state:?}", instance.config.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, now: Instant) {
+        debug_assert!(self.now <= now, "time went backwards");
+        self.now = self.now.max(now);
+    }
+
+    fn start(&mut self, config: config::Instance) {
+        let (now, out) = (self.now, &mut self.outbox);
+        let mut instance = Instance::new(now, config);
+        instance.on_link(now, self.links.get(&instance.config.interface).cloned(), out);
+        if let Some(addresses) = self.addresses.get(&instance.config.interface) {
+            instance.on_addresses(now, addresses.clone(), out);
+        }
+        self.instances.insert(instance.config.name.clone(), instance);
+    }
+
+    fn on_datagram(&mut self, datagram: Datagram<'_>) {
+        let (now, out) = (self.now, &mut self.outbox);
+        let family = Family::of(datagram.source);
+        let vrid = vrid_of(datagram.payload);
+        let owner = self.instances.values_mut().find(|instance| {
+            instance.config.interface == *datagram.interface
+                && instance.config.family == family
+                && Some(instance.config.vrid) == vrid
+        });
+        match owner {
+            Some(instance) => instance.on_datagram(now, datagram, out),
+            None => self.unclaimed += 1,
+        }
+    }
+
+    fn with(&mut self, name: &str, act: impl FnOnce(Instant, &mut Instance, &mut Outbox)) {
+        let leaving = self.leaving.iter_mut().find(|instance| instance.config.name == name);
+        if let Some(instance) = self.instances.get_mut(name).or(leaving) {
+            act(self.now, instance, &mut self.outbox);
+        }
+    }
+
+    fn each_on(&mut self, interface: &InterfaceName, mut act: impl FnMut(Instant, &mut Instance, &mut Outbox)) {
+        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+            if instance.config.interface == *interface {
+                act(self.now, instance, &mut self.outbox);
+            }
+        }
+    }
+
+    /// The first time in order, the second time at once.
+    fn stop(&mut self) {
+        for instance in self.instances.values_mut() {
+            if instance.stopping {
+                instance.step(self.now, Protocol::Shutdown, &mut self.outbox);
+            } else {
+                instance.stopping = true;
+                instance.reassess(self.now, &mut self.outbox);
+            }
+        }
+    }
+
+    fn reload(&mut self, config: &Arc<Config>) {
+        self.name.clone_from(&config.node);
+        let names: Vec<String> = self.instances.keys().cloned().collect();
+        for name in names {
+            let new = config.instances.iter().find(|instance| instance.name == name);
+            let keep = |instance: &Instance| new.is_some_and(|new| change(&instance.config, new) == Change::Adapt);
+            if self.instances.get(&name).is_some_and(|instance| !keep(instance))
+                && let Some(mut instance) = self.instances.remove(&name)
+            {
+                instance.stopping = true;
+                instance.reassess(self.now, &mut self.outbox);
+                self.leaving.push(instance);
+            }
+        }
+        for new in &config.instances {
+            match self.instances.get_mut(&new.name) {
+                Some(instance) => instance.adapt(self.now, new.clone(), &mut self.outbox),
+                None => self.start(new.clone()),
+            }
+        }
+    }
+
+    fn retire(&mut self) {
+        self.leaving.retain(|instance| !instance.is_stopped());
+    }
+
+    /// Datagrams discarded because no instance has their identifier on the interface.
+    #[must_use]
+    pub fn unclaimed(&self) -> (&'static str, u64) {
+        (Rejection::UnknownVrid.name(), self.unclaimed)
+    }
+}

@@ -1,0 +1,244 @@
+//! What bears on an instance: link, addresses, policies, trouble of its own, an operator. Taken together they are its
+//! standing.
+//!
+//! External references (R23): while only rules about them are down, a master offers the address instead of dropping it. If
+//! nobody takes it, the trouble is everybody's and it goes on at the lowest priority; if no peer is reachable either, this
+//! node is the isolated one.
+
+use std::time::Duration;
+
+use super::{
+    instance::{Instance, Outbox},
+    judgement::Opinion,
+};
+use crate::{
+    config::Preference,
+    vrrp::{Event, Standing, State, standing},
+    wire::{Priority, Version},
+    words::Instant,
+};
+
+/// How long after an offer that nobody took the next one is made.
+const OFFER_AGAIN: Duration = Duration::from_secs(60);
+/// What a resigning master waits beyond the longest skew (R16).
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// Where a master stands with its offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// None was made, or it is over.
+    #[default]
+    None,
+    /// Made then.
+    Made(Instant),
+}
+
+/// What everything outside the protocol comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bearing {
+    /// Must not take part. `name` is the condition, if it has one of its own.
+    Fault { name: Option<&'static str>, why: String },
+    /// Leave in order, then take no part.
+    StandDown { name: Option<&'static str>, why: String },
+    /// Only external references are down.
+    External { why: String },
+    /// May not become master.
+    Barred { name: &'static str, why: String },
+    /// May serve with this priority.
+    Fit(Priority),
+}
+
+impl Instance {
+    /// What bears on it now.
+    pub(super) fn bearing(&self, now: Instant) -> Bearing {
+        if self.stopping {
+            return Bearing::StandDown { name: None, why: "stopped by its operator".to_owned() };
+        }
+        if let Some(why) = self.waiting_for() {
+            return Bearing::Fault { name: Some("waiting"), why };
+        }
+        if let Some(trouble) = self.tenure.trouble(now) {
+            return Bearing::Fault { name: Some(trouble.name), why: trouble.why.clone() };
+        }
+        let priority = self.config.priority;
+        match self.judgement.opinion() {
+            Opinion::Healthy { delta } => Bearing::Fit(standing(priority, [delta])),
+            Opinion::Starting => {
+                Bearing::Barred { name: "starting", why: "the policies have not all been evaluated yet".to_owned() }
+            }
+            Opinion::NeverLoaded { why } => Bearing::Barred { name: "policy_missing", why },
+            Opinion::Hold { why } => Bearing::Barred { name: "hold", why },
+            Opinion::Fault { why, external: true } => Bearing::External { why },
+            Opinion::Fault { why, external: false } => Bearing::Fault { name: None, why },
+            Opinion::Maintenance { why } => Bearing::StandDown { name: Some("maintenance"), why },
+        }
+    }
+
+    /// What of the machine is missing (R31).
+    fn waiting_for(&self) -> Option<String> {
+        let interface = &self.config.interface;
+        let Some(link) = &self.link else {
+            return Some(format!("interface {interface} does not exist; waiting for it"));
+        };
+        if !link.up {
+            return Some(format!("interface {interface} is down"));
+        }
+        if !link.carrier {
+            return Some(format!("interface {interface} has no carrier: cable, switch port or the machine's host"));
+        }
+        if self.primary().is_none() {
+            return Some(match self.config.source {
+                Some(source) => format!("the source address {source} is not on {interface}; waiting for it"),
+                None => format!("{interface} has no address of its own to advertise from; waiting for one"),
+            });
+        }
+        None
+    }
+
+    /// Brings the state machine into line with what bears on it.
+    pub(super) fn reassess(&mut self, now: Instant, out: &mut Outbox) {
+        let bearing = self.bearing(now);
+        let serves = self.router.serves();
+        let resigning = matches!(self.router.state(), State::Resigning { .. });
+        self.name_conditions(now, &bearing, out);
+        match bearing {
+            Bearing::Fault { .. } => {
+                self.offer = Offer::None;
+                self.stand(now, Standing::Fault, out);
+            }
+            // It takes no new priority while it goes.
+            Bearing::StandDown { .. } if resigning => (),
+            Bearing::StandDown { .. } if serves => self.resign(now, false, out),
+            Bearing::StandDown { .. } => self.stand(now, Standing::Fault, out),
+            Bearing::External { why } => self.bear_external(now, &why, out),
+            Bearing::Barred { .. } => {
+                self.offer = Offer::None;
+                let bids = if serves { self.last_fit } else { None };
+                self.stand(now, Standing::Barred(bids.unwrap_or(self.config.priority)), out);
+            }
+            Bearing::Fit(priority) => {
+                self.offer = Offer::None;
+                self.last_fit = Some(priority);
+                self.stand(now, Standing::Fit(priority), out);
+            }
+        }
+    }
+
+    fn bear_external(&mut self, now: Instant, why: &str, out: &mut Outbox) {
+        match self.router.state() {
+            State::Initialize | State::Backup { .. } | State::Elected { .. } => self.stand(now, Standing::Fault, out),
+            State::Resigning { .. } => (),
+            State::Master { .. } if self.is_alone(now) => match self.config.prefer {
+                Preference::Safety => {
+                    self.offer = Offer::None;
+                    self.condition(now, "isolated", Some(isolated(why, "it lets go of the address")), out);
+                    self.stand(now, Standing::Fault, out);
+                }
+                Preference::Availability => {
+                    self.condition(now, "isolated", Some(isolated(why, "it keeps the address, as configured")), out);
+                    self.stand(now, Standing::Fit(Priority::LOWEST), out);
+                }
+            },
+            State::Master { .. } => match self.offer {
+                Offer::Made(at) if now < at + OFFER_AGAIN => self.stand(now, Standing::Fit(Priority::LOWEST), out),
+                Offer::None | Offer::Made(_) => {
+                    self.offer = Offer::Made(now);
+                    self.resign(now, true, out);
+                    self.stand(now, Standing::Fit(Priority::LOWEST), out);
+                }
+            },
+        }
+    }
+
+    /// No peer answers on the link nor is heard.
+    fn is_alone(&self, now: Instant) -> bool {
+        !self.peers.any_alive(now, self.down_interval())
+    }
+
+    /// When an offer may be repeated.
+    pub(super) fn next_offer(&self) -> Option<Instant> {
+        match (self.offer, self.router.state()) {
+            (Offer::Made(at), State::Master { .. }) => Some(at + OFFER_AGAIN),
+            (Offer::Made(_) | Offer::None, _) => None,
+        }
+    }
+
+    pub(super) fn resign(&mut self, now: Instant, offer: bool, out: &mut Outbox) {
+        let longest_skew = match self.config.protocol.version() {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.interval(),
+        };
+        self.step(now, Event::Resign { patience: longest_skew + MARGIN, offer }, out);
+    }
+
+    fn stand(&mut self, now: Instant, standing: Standing, out: &mut Outbox) {
+        if self.router.standing() == standing {
+            return;
+        }
+        let was_out = self.router.state() == State::Initialize;
+        self.step(now, Event::Standing(standing), out);
+        if was_out && self.router.state() != State::Initialize {
+            self.inherit_if_permitted(now, out);
+        }
+    }
+
+    fn name_conditions(&mut self, now: Instant, bearing: &Bearing, out: &mut Outbox) {
+        let (name, text) = match bearing {
+            Bearing::Fault { name, why } | Bearing::StandDown { name, why } => (*name, why.clone()),
+            Bearing::Barred { name, why } => (Some(*name), why.clone()),
+            Bearing::External { .. } | Bearing::Fit(_) => (None, String::new()),
+        };
+        for known in [
+            "waiting",
+            "maintenance",
+            "starting",
+            "policy_missing",
+            "hold",
+            "address_vanishes",
+            "cannot_send",
+            "cannot_hold",
+        ] {
+            let text = (name == Some(known)).then(|| format!("{text}{}", consequence(known, self.router.serves())));
+            self.condition(now, known, text, out);
+        }
+        let common = match (bearing, self.offer, self.router.state()) {
+            (Bearing::External { why }, Offer::Made(_), State::Master { .. }) => Some(format!(
+                "{why}; no peer is better off, so this node keeps the address at priority 1 and offers it again every \
+                 minute. Look at what the rule probes, not at this node"
+            )),
+            _ => None,
+        };
+        self.condition(now, "common_mode", common, out);
+        if !matches!(bearing, Bearing::External { .. }) {
+            self.condition(now, "isolated", None, out);
+        }
+    }
+
+    /// Why it must not take part, for the transition.
+    pub(super) fn why_unfit(&self, now: Instant) -> String {
+        match self.bearing(now) {
+            Bearing::Fault { why, .. }
+            | Bearing::StandDown { why, .. }
+            | Bearing::External { why }
+            | Bearing::Barred { why, .. } => why,
+            Bearing::Fit(_) => "must not take part".to_owned(),
+        }
+    }
+}
+
+fn isolated(why: &str, consequence: &str) -> String {
+    format!("{why}, and no peer is reachable either: this node is the isolated one; {consequence}")
+}
+
+/// What follows from a condition, for an operator.
+fn consequence(name: &str, serves: bool) -> &'static str {
+    match (name, serves) {
+        ("starting" | "hold" | "policy_missing", true) => "; this node keeps the address and its role meanwhile",
+        ("hold", false) => "; this node does not take the address until the policy can be evaluated: see `ha check`",
+        ("policy_missing", false) => "; this node does not take the address until the policy loads: see `ha check`",
+        ("starting", false) => "; this node does not take the address before",
+        ("address_vanishes", _) => "; this node stays away for a minute, then tries again",
+        ("cannot_send" | "cannot_hold", _) => "; this node stays away for five seconds, then tries again",
+        _ => "",
+    }
+}

@@ -1,0 +1,61 @@
+//! An instance in the words of [`InstanceStatus`].
+
+use ipnet::IpNet;
+
+use super::{Condition, Hold, InstanceStatus, Lifetime, Transmit, instance::Instance};
+use crate::{vrrp::State, words::Instant};
+
+impl Instance {
+    pub(super) fn status(&self, now: Instant) -> InstanceStatus {
+        InstanceStatus {
+            name: self.config.name.clone(),
+            interface: self.config.interface.to_string(),
+            vrid: self.config.vrid.get(),
+            version: self.version_number(),
+            role: self.role(),
+            since: self.since(),
+            reason: self.reason().to_owned(),
+            conditions: self.all_conditions(),
+            priority: self.config.priority,
+            effective_priority: self.router.standing().priority(),
+            addresses: self.config.addresses.clone(),
+            held: self.held(),
+            lease: self.tenure.planned().length,
+            peers: self.peers.status(now, self.down_interval()),
+            transitions: self.counters.transitions,
+            sent: self.counters.sent,
+            received: self.counters.received,
+            discarded: self.counters.discarded.iter().map(|(rejection, count)| (rejection.name(), *count)).collect(),
+            reports: self.judgement.reports(),
+        }
+    }
+
+    /// Those that began and have not ended, and the one that is a state.
+    fn all_conditions(&self) -> Vec<Condition> {
+        let mut conditions = self.conditions();
+        if matches!(self.router.state(), State::Resigning { .. }) {
+            let text = "this node hands the address over and holds it until it is relieved".to_owned();
+            conditions.push(Condition { name: "resigning", text });
+        }
+        conditions
+    }
+
+    /// The virtual addresses the kernel has.
+    fn held(&self) -> Vec<IpNet> {
+        let virtual_ones = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr()));
+        virtual_ones.map(|seen| seen.address).collect()
+    }
+
+    /// The resignation and the release that a keeper performs for a dead master.
+    pub(super) fn last_will(&self) -> Option<(Transmit, Hold)> {
+        let release = Hold {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses: Vec::new(),
+            configured: self.config.addresses.clone(),
+            lifetime: Lifetime::Forever,
+            not_after: None,
+        };
+        Some((self.transmit(None)?, release))
+    }
+}

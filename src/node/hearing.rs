@@ -1,0 +1,223 @@
+//! What an instance hears: the second half of the receive ladder (RFC 9568 section 7.1), and what a valid advertisement
+//! means for it.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    Datagram,
+    instance::{Instance, Outbox},
+    tenure::Wake,
+};
+use crate::{
+    config::{Auth, Protocol, Transport},
+    vrrp::{Event, Reason, Standing, State},
+    wire::{Advertisement, Decoded, HOP_LIMIT, Priority, Rejection, Version, decode, group},
+    words::{Family, Instant},
+};
+
+impl Instance {
+    /// A datagram with this instance's identifier arrived on its interface.
+    pub(super) fn on_datagram(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) {
+        match self.admit(datagram) {
+            Ok(adv) => {
+                self.counters.received += 1;
+                self.foreign_frame = true;
+                self.on_advertisement(now, datagram.source, &adv, out);
+            }
+            Err(rejection) => self.on_rejection(now, datagram.source, rejection, out),
+        }
+        self.name_peers(now, out);
+    }
+
+    fn admit(&mut self, datagram: Datagram<'_>) -> Result<Advertisement, Rejection> {
+        let Datagram { source, destination, hop_limit, payload, .. } = datagram;
+        if self.seen().iter().any(|seen| seen.address.addr() == source) {
+            return Err(Rejection::OwnSource);
+        }
+        match self.config.transport {
+            Transport::Multicast if !is_group(destination) => return Err(Rejection::Destination),
+            Transport::Multicast if hop_limit != HOP_LIMIT => return Err(Rejection::HopLimit),
+            Transport::Unicast if is_group(destination) => return Err(Rejection::Destination),
+            Transport::Unicast if !self.config.peers.contains(&source) => return Err(Rejection::NotAPeer),
+            Transport::Multicast | Transport::Unicast => (),
+        }
+        let decoded = decode(source, destination, payload)?;
+        if decoded.version != self.config.protocol.version() {
+            return Err(Rejection::Version);
+        }
+        match &self.config.protocol {
+            Protocol::V2(auth) => self.admit_v2(&decoded, auth)?,
+            Protocol::V3(_) => self.checksum_heard = Some(decoded.checksum),
+        }
+        Ok(decoded.advertisement)
+    }
+
+    /// Version 2 demands what version 3 adopts or only logs (RFC 3768 section 7.1).
+    fn admit_v2(&self, decoded: &Decoded, auth: &Auth) -> Result<(), Rejection> {
+        let password = match auth {
+            Auth::None => None,
+            Auth::Pass(password) => Some(password),
+        };
+        decoded.auth.admit(password)?;
+        let adv = &decoded.advertisement;
+        if adv.interval != self.config.advertise {
+            return Err(Rejection::Interval);
+        }
+        let from_owner = adv.priority.is_some_and(Priority::is_owner);
+        if !from_owner && !self.serves_exactly(&adv.addresses) {
+            return Err(Rejection::AddressList);
+        }
+        Ok(())
+    }
+
+    /// The order does not matter.
+    fn serves_exactly(&self, addresses: &[IpAddr]) -> bool {
+        let ours = self.virtual_addresses();
+        ours.len() == addresses.len() && ours.iter().all(|address| addresses.contains(address))
+    }
+
+    fn on_rejection(&mut self, now: Instant, source: IpAddr, rejection: Rejection, out: &mut Outbox) {
+        *self.counters.discarded.entry(rejection).or_default() += 1;
+        if rejection == Rejection::OwnSource {
+            let text = format!(
+                "an advertisement for virtual router {} came from {source}, an address of this machine: another daemon \
+                 here, or a loop in the network. Stop one of the two",
+                self.config.vrid
+            );
+            self.condition_until(now + self.down_interval() * 2, "duplicate_source", text, now, out);
+        } else if rejection.means_unusable_peer() {
+            // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
+            self.foreign_frame = true;
+            self.peers.rejected(now, source, rejection);
+        }
+    }
+
+    fn on_advertisement(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, out: &mut Outbox) {
+        self.peers.heard(now, source, adv);
+        let was_master = self.master;
+        let heard_in_time = self.is_waited_for(now);
+        match adv.priority {
+            Some(_) => {
+                self.alive_heard_at = Some(now);
+                self.permitted_at = None;
+            }
+            // Permission comes from the master last heard, while its timer runs (R17).
+            None if was_master == Some(source) && heard_in_time => self.permitted_at = Some(now),
+            None => (),
+        }
+        if self.router.serves() && self.tenure.wake(now) != Wake::InTime {
+            self.counters.lease_lapsed += 1;
+            self.step(now, Event::Yield(Reason::LeaseLapsed), out);
+        }
+        if adv.priority.is_some() && self.is_ahead(source, adv) {
+            self.master = Some(source);
+        }
+        let wins_tie = self.primary().is_some_and(|ours| source > ours);
+        self.mind_the_deaf(now, source, adv, wins_tie, out);
+        let before = self.router.state();
+        self.step(now, Event::Advertisement { adv, wins_tie }, out);
+        let unmoved = matches!(before, State::Backup { .. } | State::Elected { .. }) && self.router.state() == before;
+        if adv.priority.is_some() {
+            self.lower_heard_at = unmoved.then_some(now);
+        }
+        self.inherit_if_permitted(now, out);
+        self.settle(now, out);
+    }
+
+    /// The one to be followed: whoever is obeyed, or advertises to a backup.
+    fn is_ahead(&self, source: IpAddr, adv: &Advertisement) -> bool {
+        match self.router.state() {
+            State::Master { .. } => {
+                let ours = self.router.standing().priority();
+                adv.priority > ours || (adv.priority == ours && self.primary().is_some_and(|primary| source > primary))
+            }
+            State::Initialize | State::Backup { .. } | State::Elected { .. } | State::Resigning { .. } => true,
+        }
+    }
+
+    /// The down timer of a heard master still runs.
+    fn is_waited_for(&self, now: Instant) -> bool {
+        self.alive_heard_at.is_some_and(|at| now <= at + self.down_interval())
+    }
+
+    /// A master that a lower router goes on contradicting is not heard by it: the address would stay on both (R19a).
+    fn mind_the_deaf(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, wins_tie: bool, out: &mut Outbox) {
+        let ours = self.router.standing().priority();
+        let lower = adv.priority.is_some() && (adv.priority < ours || (adv.priority == ours && !wins_tie));
+        if !lower || !matches!(self.router.state(), State::Master { hold_at: None, .. }) {
+            return;
+        }
+        if let Some(pause) = self.rivals.lower_heard(now) {
+            self.master = Some(source);
+            self.router.defer_preemption(now + pause);
+            let text = format!(
+                "{source} goes on advertising as master although this node advertises a higher priority: it does not hear \
+                 us. This node lets it have the address and tries again in {} s. Look at multicast, filters and switches \
+                 in the direction from here to there",
+                pause.as_secs()
+            );
+            self.condition_until(now + pause, "peer_deaf", text, now, out);
+            self.step(now, Event::Yield(Reason::PeerDeaf), out);
+        }
+    }
+
+    /// The master resigned, and this node is its only heir (R17): no skew time, which would order several.
+    pub(super) fn inherit_if_permitted(&mut self, now: Instant, out: &mut Outbox) {
+        let permitted = self.permitted_at.is_some_and(|at| now <= at + self.down_interval());
+        let fit = matches!(self.router.standing(), Standing::Fit(_));
+        if permitted && fit && self.peers.sole() && matches!(self.router.state(), State::Backup { .. }) {
+            self.step(now, Event::Inherit, out);
+            self.settle(now, out);
+        }
+    }
+
+    /// What the peers' advertisements say of the pair's configuration, as conditions.
+    pub(super) fn name_peers(&mut self, now: Instant, out: &mut Outbox) {
+        let within = self.down_interval() * 2;
+        let unusable = self.peers.unusable(now, within);
+        let text = (!unusable.is_empty()).then(|| {
+            let each =
+                unusable.iter().map(|(address, why)| format!("peer {address} seen, rejected: {}", why.sentence()));
+            format!(
+                "{}. The two nodes do not understand each other: compare their configurations with `ha check A B`",
+                each.collect::<Vec<_>>().join("; ")
+            )
+        });
+        self.condition(now, "peer_rejected", text, out);
+        let strangers = self.peers.strangers();
+        let text = (!strangers.is_empty()).then(|| {
+            let each = strangers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+            format!("{each} takes part in this virtual router and is not in `peers`: this node no longer acts as the only heir")
+        });
+        self.condition(now, "more_nodes_than_configured", text, out);
+    }
+
+    /// How long a new master listens for a rival before it holds (R36).
+    pub(super) fn listen_time(&self) -> Duration {
+        (self.interval() / 20).min(Duration::from_millis(2))
+    }
+
+    /// The first moment from which silence is unusual: an advertisement and a half is missing (R6).
+    pub(super) fn missed_at(&self) -> Option<Instant> {
+        match self.router.state() {
+            State::Backup { down_at, master_interval } => {
+                let down = self.down_interval();
+                Some(down_at - down + master_interval.as_duration() * 3 / 2)
+            }
+            State::Elected { since } => Some(since - self.down_interval() + self.interval() * 3 / 2),
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => None,
+        }
+    }
+
+    /// The version, for those who print it.
+    pub(super) const fn version_number(&self) -> u8 {
+        match self.config.protocol.version() {
+            Version::V2 => 2,
+            Version::V3 => 3,
+        }
+    }
+}
+
+fn is_group(destination: IpAddr) -> bool {
+    destination == group(Family::of(destination))
+}

@@ -1,0 +1,438 @@
+//! One virtual router of this machine and everything that bears on it.
+//!
+//! Here: what it is made of, how an event of the protocol becomes outputs, and its conditions. What it hears, how it looks
+//! before it takes, what bears on its standing and what time does to it have files of their own.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role, Transmit,
+    bearing::Offer, claim::Claim, judgement::Judgement, peers::Peers, rivals::Rivals, tenure::Tenure,
+};
+use crate::{
+    config::{self, Auth, Checksum, Protocol, Transport, lease_length},
+    vrrp::{Action, Announcer, Config as RouterConfig, Event, Reason, State, VirtualRouter},
+    wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3, group},
+    words::{Family, Instant},
+};
+
+/// Where outputs go.
+pub(super) type Outbox = VecDeque<Output>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) config: config::Instance,
+    pub(super) router: VirtualRouter,
+    pub(super) link: Option<LinkSeen>,
+    /// Since when the link has a carrier, and whether a foreign frame was seen since then (R4).
+    pub(super) carrier_since: Option<Instant>,
+    pub(super) foreign_frame: bool,
+    pub(super) addresses: Option<Vec<AddressSeen>>,
+    pub(super) peers: Peers,
+    pub(super) peers_asked_at: Option<Instant>,
+    pub(super) judgement: Judgement,
+    pub(super) pace: Pace,
+    pub(super) tenure: Tenure,
+    pub(super) claim: Claim,
+    pub(super) rivals: Rivals,
+    pub(super) announcer: Announcer,
+    pub(super) offer: Offer,
+    pub(super) stopping: bool,
+    /// The last master heard, until it is followed by another or resigns twice.
+    pub(super) master: Option<IpAddr>,
+    /// The last valid advertisement that was not a resignation.
+    pub(super) alive_heard_at: Option<Instant>,
+    /// The last one that did not restart the down timer: a lower master is about to be preempted (R3).
+    pub(super) lower_heard_at: Option<Instant>,
+    /// The master resigned, and nobody advertised since.
+    pub(super) permitted_at: Option<Instant>,
+    pub(super) checksum_heard: Option<ChecksumForm>,
+    pub(super) last_fit: Option<Priority>,
+    pub(super) counters: Counters,
+    conditions: BTreeMap<&'static str, String>,
+    /// When conditions end by themselves that are known only from what was seen.
+    expiry: BTreeMap<&'static str, Instant>,
+    role: RoleRecord,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    pub(super) transitions: u64,
+    pub(super) lease_lapsed: u64,
+    pub(super) discarded: BTreeMap<Rejection, u64>,
+}
+
+/// The public role, since when, and why.
+#[derive(Debug)]
+struct RoleRecord {
+    role: Role,
+    since: Instant,
+    reason: String,
+}
+
+impl Instance {
+    pub(super) fn new(now: Instant, config: config::Instance) -> Self {
+        let interval = config.advertise.as_duration();
+        Self {
+            router: VirtualRouter::new(router_config(&config)),
+            link: None,
+            carrier_since: None,
+            foreign_frame: false,
+            addresses: None,
+            peers: Peers::new(&config.peers),
+            peers_asked_at: None,
+            judgement: Judgement::new(&config.policies),
+            pace: Pace::Normal,
+            tenure: Tenure::new(lease_length(&config, None), interval),
+            claim: Claim::default(),
+            rivals: Rivals::new(interval),
+            announcer: Announcer::new(config.announce_refresh),
+            offer: Offer::default(),
+            stopping: false,
+            master: None,
+            alive_heard_at: None,
+            lower_heard_at: None,
+            permitted_at: None,
+            checksum_heard: None,
+            last_fit: None,
+            counters: Counters::default(),
+            conditions: BTreeMap::new(),
+            expiry: BTreeMap::new(),
+            role: RoleRecord { role: Role::Fault, since: now, reason: "starting".to_owned() },
+            config,
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role.role
+    }
+
+    pub(super) const fn since(&self) -> Instant {
+        self.role.since
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        &self.role.reason
+    }
+
+    pub(super) fn conditions(&self) -> Vec<Condition> {
+        self.conditions.iter().map(|(name, text)| Condition { name, text: text.clone() }).collect()
+    }
+
+    /// This instance takes no part any more and holds nothing.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopping && self.router.state() == State::Initialize
+    }
+
+    /// Master, and the addresses are here.
+    pub(super) const fn leads(&self) -> bool {
+        matches!(self.router.state(), State::Master { hold_at: None, .. })
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.config.advertise.as_duration()
+    }
+
+    /// How long a silent master is waited for, with the interval it last advertised.
+    pub(super) fn down_interval(&self) -> Duration {
+        let interval = self.master_interval();
+        let priority = self.router.standing().priority().unwrap_or(self.config.priority);
+        interval.down_interval(self.config.protocol.version(), priority)
+    }
+
+    fn master_interval(&self) -> AdverInterval {
+        match self.router.state() {
+            State::Backup { master_interval, .. } => master_interval,
+            State::Initialize | State::Elected { .. } | State::Master { .. } | State::Resigning { .. } => {
+                self.config.advertise
+            }
+        }
+    }
+
+    // ---- The addresses of the interface ----
+
+    /// The bare virtual addresses, in the order of the advertisement.
+    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
+        self.config.addresses.iter().map(IpNet::addr).collect()
+    }
+
+    pub(super) fn is_virtual(&self, address: IpAddr) -> bool {
+        self.config.addresses.iter().any(|net| net.addr() == address)
+    }
+
+    /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
+    pub(super) fn owns_natively(&self) -> bool {
+        let unmarked = |net: &IpNet| self.seen().iter().any(|seen| seen.address.addr() == net.addr() && !seen.marked);
+        self.config.priority.is_owner() && self.config.addresses.iter().all(unmarked)
+    }
+
+    pub(super) fn seen(&self) -> &[AddressSeen] {
+        self.addresses.as_deref().unwrap_or_default()
+    }
+
+    /// The address advertisements come from (R12): the configured one, else the first of the interface's own that is not
+    /// virtual; over IPv6 a link-local one.
+    pub(super) fn primary(&self) -> Option<IpAddr> {
+        let native = self.owns_natively();
+        let eligible = |address: IpAddr| {
+            Family::of(address) == self.config.family
+                && (native || !self.is_virtual(address))
+                && match address {
+                    IpAddr::V4(_) => true,
+                    IpAddr::V6(v6) => v6.is_unicast_link_local(),
+                }
+        };
+        let usable = self.seen().iter().filter(|seen| seen.usable).map(|seen| seen.address.addr());
+        match self.config.source {
+            Some(source) => usable.into_iter().find(|address| *address == source),
+            None => usable.into_iter().find(|address| eligible(*address)),
+        }
+    }
+
+    // ---- From the protocol to outputs ----
+
+    /// Takes one event of the protocol and performs what follows.
+    pub(super) fn step(&mut self, now: Instant, event: Event<'_>, out: &mut Outbox) {
+        let mut actions = Vec::new();
+        self.router.handle(now, event, &mut actions);
+        for action in actions {
+            self.perform(now, action, out);
+        }
+    }
+
+    fn perform(&mut self, now: Instant, action: Action, out: &mut Outbox) {
+        match action {
+            Action::Send(priority) => out.extend(self.transmit(priority).map(Output::Transmit)),
+            Action::Hold => {
+                self.tenure.begin(now);
+                self.hold(now, out);
+            }
+            Action::Release => {
+                self.tenure.end();
+                self.announcer.stop();
+                self.release(out);
+            }
+            Action::Announce => {
+                self.announcer.start(now);
+                self.announce_if_due(now, out);
+            }
+            Action::Became(state, reason) => self.became(now, state, reason, out),
+        }
+    }
+
+    fn became(&mut self, now: Instant, state: State, reason: Reason, out: &mut Outbox) {
+        let role = match state {
+            State::Initialize => Role::Fault,
+            State::Backup { .. } | State::Elected { .. } => Role::Backup,
+            State::Master { .. } | State::Resigning { .. } => Role::Master,
+        };
+        match state {
+            State::Backup { .. } | State::Initialize => {
+                self.claim = Claim::default();
+                self.rivals.forget();
+            }
+            State::Master { .. } => {
+                self.claim = Claim::default();
+                self.permitted_at = None;
+            }
+            State::Elected { .. } | State::Resigning { .. } => (),
+        }
+        let from = self.role.role;
+        if from == role {
+            return;
+        }
+        let reason = self.explain(now, reason);
+        self.role = RoleRecord { role, since: now, reason: reason.clone() };
+        self.counters.transitions += 1;
+        self.report(now, Happening::Transition { from, to: role, reason }, out);
+    }
+
+    /// The reason of a transition as a sentence.
+    fn explain(&self, now: Instant, reason: Reason) -> String {
+        let master = self.master.map_or_else(|| "another node".to_owned(), |address| address.to_string());
+        match reason {
+            Reason::Startup => "may take part, listening".to_owned(),
+            Reason::Owner => "owns the addresses".to_owned(),
+            Reason::MasterDown => match self.alive_heard_at {
+                Some(_) => format!("no advertisement that counts for {:?}", self.down_interval()),
+                None => format!("no master heard for {:?} since start", self.down_interval()),
+            },
+            Reason::MasterResigned => format!("{master} resigned"),
+            Reason::Adopted => "the process before this one was master and its lease still runs".to_owned(),
+            Reason::HigherPriority => format!("{master} has a higher priority"),
+            Reason::HigherAddress => format!("{master} has the same priority and a higher address"),
+            Reason::Fault | Reason::Stopped => self.why_unfit(now),
+            Reason::OfferDeclined => "nobody took what was offered".to_owned(),
+            Reason::LeaseLapsed => {
+                "this process did not run for longer than its lease: somebody else may hold the address".to_owned()
+            }
+            Reason::PeerDeaf => format!("{master} goes on advertising as master: it does not hear this node"),
+            Reason::SecondHolder => "another machine answers for the address".to_owned(),
+        }
+    }
+
+    pub(super) fn report(&self, now: Instant, event: Happening, out: &mut Outbox) {
+        out.push_back(Output::Report(Journal { at: now, instance: self.config.name.clone(), event }));
+    }
+
+    pub(super) fn note(&self, now: Instant, text: String, out: &mut Outbox) {
+        self.report(now, Happening::Note(text), out);
+    }
+
+    /// A condition is so (with this text) or is not. Only a change of that is reported.
+    pub(super) fn condition(&mut self, now: Instant, name: &'static str, text: Option<String>, out: &mut Outbox) {
+        match text {
+            Some(text) => {
+                if self.conditions.insert(name, text.clone()).is_none() {
+                    self.report(now, Happening::Raised(Condition { name, text }), out);
+                }
+            }
+            None => {
+                if let Some(text) = self.conditions.remove(name) {
+                    self.report(now, Happening::Cleared(Condition { name, text }), out);
+                }
+            }
+        }
+    }
+
+    /// A condition is so, and is taken for ended at `until` unless it is seen again.
+    pub(super) fn condition_until(
+        &mut self,
+        until: Instant,
+        name: &'static str,
+        text: String,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        self.expiry.insert(name, until);
+        self.condition(now, name, Some(text), out);
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiry.values().min().copied()
+    }
+
+    pub(super) fn expire_conditions(&mut self, now: Instant, out: &mut Outbox) {
+        let ended: Vec<&'static str> =
+            self.expiry.iter().filter(|(_, at)| **at <= now).map(|(name, _)| *name).collect();
+        for name in ended {
+            self.expiry.remove(name);
+            self.condition(now, name, None, out);
+        }
+    }
+
+    // ---- Outputs ----
+
+    /// An advertisement, ready to send; `None` while there is no address to send it from.
+    pub(super) fn transmit(&self, priority: Option<Priority>) -> Option<Transmit> {
+        let source = self.primary()?;
+        let destinations = match self.config.transport {
+            Transport::Unicast => self.config.peers.clone(),
+            Transport::Multicast => vec![group(self.config.family)],
+        };
+        let adv = Advertisement {
+            vrid: self.config.vrid,
+            priority,
+            interval: self.config.advertise,
+            addresses: self.virtual_addresses(),
+        };
+        let payloads = destinations.iter().map(|destination| self.encode(&adv, source, *destination)).collect();
+        Some(Transmit {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            source,
+            destinations,
+            payloads,
+        })
+    }
+
+    fn encode(&self, adv: &Advertisement, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        match &self.config.protocol {
+            Protocol::V2(Auth::None) => encode_v2(adv, None),
+            Protocol::V2(Auth::Pass(password)) => encode_v2(adv, Some(password)),
+            Protocol::V3(checksum) => {
+                let form = match checksum {
+                    Checksum::Auto => self.checksum_heard.unwrap_or(ChecksumForm::PseudoHeader),
+                    Checksum::PseudoHeader => ChecksumForm::PseudoHeader,
+                    Checksum::Rfc9568 => ChecksumForm::MessageOnly,
+                };
+                encode_v3(adv, source, destination, form)
+            }
+        }
+    }
+
+    /// Makes the kernel hold the addresses, or renews their lease.
+    pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) {
+        if self.owns_natively() {
+            return;
+        }
+        self.tenure.renewed(now);
+        out.push_back(Output::Hold(Hold {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses: self.config.addresses.clone(),
+            configured: self.config.addresses.clone(),
+            lifetime: self.tenure.planned().length.map_or(Lifetime::Forever, Lifetime::For),
+            not_after: Some(now + self.interval()),
+        }));
+    }
+
+    pub(super) fn release(&self, out: &mut Outbox) {
+        if self.owns_natively() {
+            return;
+        }
+        out.push_back(Output::Hold(Hold {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses: Vec::new(),
+            configured: self.config.addresses.clone(),
+            lifetime: Lifetime::Forever,
+            not_after: None,
+        }));
+    }
+
+    pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
+        // Whoever is about to hand over must not call the clients back.
+        if self.leads() && self.announcer.due(now) {
+            out.push_back(Output::Announce {
+                instance: self.config.name.clone(),
+                interface: self.config.interface.clone(),
+                addresses: self.virtual_addresses(),
+            });
+        }
+    }
+
+    pub(super) fn ask(&self, target: IpAddr, source: Option<IpAddr>, to: Option<crate::words::MacAddr>) -> Output {
+        Output::Ask(Ask { interface: self.config.interface.clone(), target, source, to })
+    }
+
+    /// How often the policies are evaluated from now on; told only when it changes.
+    pub(super) fn set_pace(&mut self, pace: Pace, out: &mut Outbox) {
+        if self.pace != pace && !self.judgement.is_empty() {
+            self.pace = pace;
+            out.push_back(Output::Judge { instance: self.config.name.clone(), pace });
+        }
+    }
+}
+
+/// What the state machine needs of the configuration.
+pub(super) fn router_config(config: &config::Instance) -> RouterConfig {
+    RouterConfig {
+        version: config.protocol.version(),
+        interval: config.advertise,
+        preempt: match config.preempt {
+            config::Preempt::Never => None,
+            config::Preempt::AtOnce => Some(Duration::ZERO),
+            config::Preempt::After(delay) => Some(delay),
+        },
+    }
+}

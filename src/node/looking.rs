@@ -1,0 +1,304 @@
+//! How an instance looks before it takes, and what it sees on the link: the claim (R3-R6), second holders (R19b-d).
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    NeighborFrame, Pace,
+    claim::{Look, spacing},
+    instance::{Instance, Outbox},
+    rivals::Evidence,
+    tenure::Wake,
+};
+use crate::{
+    config::{Claim as ClaimMode, OnConflict, Preference},
+    vrrp::{Event, Reason, Standing, State},
+    wire::{NeighborKind, Priority},
+    words::{Family, Instant, MacAddr},
+};
+
+/// How long a stranger that answered for an address is spoken of.
+const CONFLICT_REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Whether a takeover may go on.
+enum Leave {
+    Granted,
+    /// Not yet, and why.
+    Wait(String),
+}
+
+impl Instance {
+    /// A frame of ARP or neighbour discovery was seen on this instance's interface.
+    pub(super) fn on_neighbor(&mut self, now: Instant, frame: &NeighborFrame, out: &mut Outbox) {
+        let own = self.link.as_ref().and_then(|link| link.mac);
+        if Some(frame.source_mac) == own || Some(frame.mac) == own {
+            return;
+        }
+        self.foreign_frame = true;
+        match frame.kind {
+            NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),
+            NeighborKind::Reply { address } => self.speaks_for(now, address, frame.mac, true, out),
+            NeighborKind::Announcement { address } => {
+                let answers = self.config.family == Family::V6;
+                self.speaks_for(now, address, frame.mac, answers, out);
+                if self.is_virtual(address) && matches!(self.router.state(), State::Resigning { .. }) {
+                    self.step(now, Event::Relieved, out);
+                }
+            }
+            NeighborKind::Probe { target } => self.rival_claims(now, target, frame.mac, own, out),
+        }
+        self.settle(now, out);
+    }
+
+    /// `mac` says that it has `address`. `answers`: because it was asked.
+    fn speaks_for(&mut self, now: Instant, address: IpAddr, mac: MacAddr, answers: bool, out: &mut Outbox) {
+        self.peers.seen(now, address, mac);
+        if !self.is_virtual(address) {
+            return;
+        }
+        match self.router.state() {
+            State::Backup { .. } | State::Elected { .. } => {
+                if answers && self.claim.is_running() && self.claim.answered(now, mac) {
+                    // Two, for one may be lost.
+                    out.extend([self.ask(address, None, Some(mac)), self.ask(address, None, Some(mac))]);
+                }
+            }
+            State::Master { hold_at: None, .. } => self.second_holder(now, address, mac, out),
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => (),
+        }
+    }
+
+    /// Somebody speaks for an address that we hold.
+    fn second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
+        if self.tenure.wake(now) != Wake::InTime {
+            self.counters.lease_lapsed += 1;
+            return self.step(now, Event::Yield(Reason::LeaseLapsed), out);
+        }
+        if !self.may_be_a_peer(mac) {
+            if self.rivals.defend(now) {
+                self.announcer.start(now);
+                self.announce_if_due(now, out);
+                self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", stranger(address, mac), now, out);
+            }
+            return;
+        }
+        if self.rivals.second_seen(now, mac) == Evidence::Confirmed {
+            self.note(now, format!("{mac} answers for {address} as well, a peer's machine: this node yields"), out);
+            self.step(now, Event::Yield(Reason::SecondHolder), out);
+        }
+    }
+
+    /// Whose machine answers decides whether it may be a holder of the pair (R5).
+    fn may_be_a_peer(&self, mac: MacAddr) -> bool {
+        self.peers.has_mac(mac)
+            || mac == MacAddr::virtual_router(self.config.family, self.config.vrid.get())
+            || !self.peers.any_configured()
+    }
+
+    /// Another backup claims at the same moment: the lower link-layer address waits a skew time more (R19c).
+    fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
+        if self.is_virtual(target) && self.claim.is_running() && own.is_some_and(|own| own < mac) {
+            self.step(now, Event::Defer, out);
+        }
+    }
+
+    /// Asks what is due to be asked, and decides whether an elected router may serve.
+    pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        let State::Elected { since } = self.router.state() else {
+            self.condition(now, "elected", None, out);
+            self.condition(now, "conflict", None, out);
+            return;
+        };
+        let leave = match self.router.standing() {
+            Standing::Fit(_) => self.leave(now, out),
+            Standing::Barred(_) if self.prefers_availability_since(now, since) => {
+                self.last_fit = Some(Priority::LOWEST);
+                self.step(now, Event::Standing(Standing::Fit(Priority::LOWEST)), out);
+                self.leave(now, out)
+            }
+            Standing::Barred(_) | Standing::Fault => Leave::Wait("its policies do not let it".to_owned()),
+        };
+        match leave {
+            Leave::Granted => {
+                self.condition(now, "elected", None, out);
+                self.condition(now, "conflict", None, out);
+                let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
+                self.step(now, Event::Promote { listen }, out);
+            }
+            Leave::Wait(why) => {
+                let text = format!("the master is silent, and this node does not take over yet: {why}");
+                self.condition(now, "elected", Some(text), out);
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant, out: &mut Outbox) -> Leave {
+        if self.permitted_at.is_some() || self.lower_master_heard(now) {
+            return Leave::Granted;
+        }
+        match self.look(now, out) {
+            Leave::Wait(why) => Leave::Wait(why),
+            Leave::Granted => self.fresh_health(now),
+        }
+    }
+
+    /// Nobody can be in the way: the claim was unanswered, and no peer's machine answers at all.
+    fn is_granted_by_silence(&self, now: Instant) -> bool {
+        self.permitted_at.is_none()
+            && !self.lower_master_heard(now)
+            && self.peers.all_silent(now, spacing(self.down_interval()))
+    }
+
+    /// A lower master, heard within the last down interval, did not stop the timer: this is a preemption, nothing to claim (R3).
+    fn lower_master_heard(&self, now: Instant) -> bool {
+        self.lower_heard_at.is_some_and(|at| now < at + self.down_interval())
+    }
+
+    fn look(&mut self, now: Instant, out: &mut Outbox) -> Leave {
+        if !self.claims() {
+            return Leave::Granted;
+        }
+        if !self.link_has_settled(now) {
+            return Leave::Wait("nothing was heard on the link since it came up, it may not forward yet".to_owned());
+        }
+        match self.claim.look(now, spacing(self.down_interval())) {
+            Look::Wait => Leave::Wait("the link is being asked who has the address".to_owned()),
+            Look::Clear => Leave::Granted,
+            Look::Unconfirmed(mac) => {
+                self.note(
+                    now,
+                    format!("claim_unconfirmed: {mac} answered for the address once and not again; taking over"),
+                    out,
+                );
+                Leave::Granted
+            }
+            Look::Answered { mac, .. } if !self.may_be_a_peer(mac) => {
+                if let Some(address) = self.virtual_addresses().first() {
+                    self.condition_until(
+                        now + CONFLICT_REMEMBERED,
+                        "address_conflict",
+                        stranger(*address, mac),
+                        now,
+                        out,
+                    );
+                }
+                Leave::Granted
+            }
+            Look::Answered { mac, since } => self.conflict(now, mac, since, out),
+        }
+    }
+
+    /// A silent peer still answers for the address (R5, R7).
+    fn conflict(&mut self, now: Instant, mac: MacAddr, since: Instant, out: &mut Outbox) -> Leave {
+        let who = self.peers.at_mac(mac).map_or_else(|| mac.to_string(), |address| format!("{address} ({mac})"));
+        let lapse = self.tenure.planned().bound_end.min(self.down_interval() * 3);
+        let (does, steals) = match self.config.on_conflict {
+            OnConflict::Hold => ("stays backup until that ends", false),
+            OnConflict::Steal if since + lapse <= now => ("takes it and keeps announcing, as configured", true),
+            OnConflict::Steal => ("takes it after one lease, as configured", false),
+        };
+        let text = format!(
+            "conflict: {who} still answers for the address, its daemon is silent. This node {does}. Look at the daemon there; \
+             if it is dead, remove the address by hand"
+        );
+        self.condition(now, "conflict", Some(text), out);
+        if steals { Leave::Granted } else { Leave::Wait(format!("{who} still answers for the address")) }
+    }
+
+    /// The first all-ok evaluation since the silence began (R6).
+    fn fresh_health(&self, now: Instant) -> Leave {
+        let Some(missed_at) = self.missed_at().filter(|_| !self.judgement.is_empty()) else { return Leave::Granted };
+        if self.judgement.fresh(missed_at) {
+            return Leave::Granted;
+        }
+        let State::Elected { since } = self.router.state() else { return Leave::Granted };
+        if self.prefers_availability_since(now, since) {
+            return Leave::Granted;
+        }
+        Leave::Wait(self.judgement.objection(missed_at))
+    }
+
+    /// Availability waits one more down interval for certainty, safety for ever (R25).
+    fn prefers_availability_since(&self, now: Instant, elected: Instant) -> bool {
+        match self.config.prefer {
+            Preference::Safety => false,
+            Preference::Availability => elected + self.down_interval() <= now && !self.never_loaded(),
+        }
+    }
+
+    fn never_loaded(&self) -> bool {
+        matches!(self.judgement.opinion(), super::judgement::Opinion::NeverLoaded { .. })
+    }
+
+    // ---- The questions ----
+
+    /// Whether this instance looks at all: not if told so, nor where the addresses are not on the link's own networks.
+    pub(super) fn claims(&self) -> bool {
+        let on_link = |address: IpAddr| {
+            self.seen().iter().any(|seen| !self.is_virtual(seen.address.addr()) && seen.address.contains(&address))
+        };
+        match self.config.claim {
+            ClaimMode::Off => false,
+            ClaimMode::Auto => self.virtual_addresses().into_iter().all(on_link) || self.config.family == Family::V6,
+        }
+    }
+
+    /// A switch port that does not forward yet is not an empty LAN (R4).
+    fn link_has_settled(&self, now: Instant) -> bool {
+        self.foreign_frame || self.carrier_since.is_some_and(|since| since + self.config.link_settle <= now)
+    }
+
+    /// When the link settles by itself.
+    pub(super) fn settles_at(&self) -> Option<Instant> {
+        self.carrier_since.filter(|_| !self.foreign_frame).map(|since| since + self.config.link_settle)
+    }
+
+    /// When the next question of the claim is due. A lower master that is heard is preempted, not asked for.
+    pub(super) fn next_claim(&self, now: Instant) -> Option<Instant> {
+        let asks = self.claims() && self.permitted_at.is_none();
+        let down_at = match self.router.state() {
+            State::Backup { down_at, .. } => down_at,
+            State::Elected { since } => since,
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => return None,
+        };
+        (asks && !self.lower_master_heard(now.max(down_at)))
+            .then(|| self.claim.next_ask(down_at, spacing(self.down_interval()), self.interval()))
+    }
+
+    /// Asks for every address, and for the peers, whose silence says that there is no rival.
+    pub(super) fn ask_if_due(&mut self, now: Instant, out: &mut Outbox) {
+        if self.next_claim(now).is_none_or(|at| now < at) {
+            return;
+        }
+        self.claim.asked(now);
+        let suspect = self.claim.suspect();
+        for address in self.virtual_addresses() {
+            out.push_back(self.ask(address, None, None));
+            if suspect.is_some() {
+                out.push_back(self.ask(address, None, suspect));
+            }
+        }
+        self.ask_peers(now, out);
+    }
+
+    pub(super) fn ask_peers(&mut self, now: Instant, out: &mut Outbox) {
+        self.peers_asked_at = Some(now);
+        let Some(primary) = self.primary() else { return };
+        for (address, mac) in self.peers.to_ask() {
+            out.push_back(self.ask(address, Some(primary), mac));
+            self.peers.asked(now, address);
+        }
+    }
+
+    /// Whether the policies are to be evaluated fast: the master is missed.
+    pub(super) fn repace(&mut self, now: Instant, out: &mut Outbox) {
+        let missed = self.missed_at().is_some_and(|at| at <= now);
+        self.set_pace(if missed { Pace::Fast } else { Pace::Normal }, out);
+    }
+}
+
+fn stranger(address: IpAddr, mac: MacAddr) -> String {
+    format!(
+        "{mac} answers for {address} and is none of the configured peers: a machine with the same address, or a router that \
+         answers for others (proxy ARP). This node serves and announces; find that machine"
+    )
+}

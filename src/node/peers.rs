@@ -1,0 +1,237 @@
+//! The other nodes of a virtual router: who was heard, who answers on the link, who was heard and cannot be understood.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use super::status::PeerStatus;
+use crate::{
+    wire::{Advertisement, Rejection},
+    words::{Instant, MacAddr},
+};
+
+/// How often each configured peer is asked whether it is there (R1).
+pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// A peer that answered one of its last two questions is reachable.
+const REACHABLE_FOR: Duration = Duration::from_millis(2500);
+
+/// What is known of every peer, and of any other sender.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    known: BTreeMap<IpAddr, Peer>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    configured: bool,
+    heard: Option<(Instant, u8)>,
+    rejected: Option<(Instant, Rejection)>,
+    mac: Option<MacAddr>,
+    answered_at: Option<Instant>,
+    /// The first question since the last answer.
+    unanswered_since: Option<Instant>,
+}
+
+impl Peers {
+    pub(super) fn new(configured: &[IpAddr]) -> Self {
+        let mut peers = Self::default();
+        peers.configure(configured);
+        peers
+    }
+
+    /// Takes the list of the configuration; what is known of those that stay is kept, the others are forgotten.
+    pub(super) fn configure(&mut self, configured: &[IpAddr]) {
+        self.known.retain(|address, _| configured.contains(address));
+        for address in configured {
+            self.known.entry(*address).or_default().configured = true;
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant, source: IpAddr, adv: &Advertisement) {
+        let peer = self.sender(source);
+        peer.heard = Some((now, adv.priority.map_or(0, crate::wire::Priority::get)));
+        peer.rejected = None;
+    }
+
+    pub(super) fn rejected(&mut self, now: Instant, source: IpAddr, rejection: Rejection) {
+        self.sender(source).rejected = Some((now, rejection));
+    }
+
+    /// At most this many senders are remembered: nobody fills our memory with forged ones.
+    fn sender(&mut self, source: IpAddr) -> &mut Peer {
+        const STRANGERS_MAX: usize = 16;
+        if !self.known.contains_key(&source)
+            && self.known.values().filter(|peer| !peer.configured).count() >= STRANGERS_MAX
+        {
+            let oldest =
+                self.known.iter().filter(|(_, peer)| !peer.configured).min_by_key(|(_, peer)| peer.last_sign());
+            if let Some(address) = oldest.map(|(address, _)| *address) {
+                self.known.remove(&address);
+            }
+        }
+        self.known.entry(source).or_default()
+    }
+
+    pub(super) fn asked(&mut self, now: Instant, address: IpAddr) {
+        if let Some(peer) = self.known.get_mut(&address) {
+            peer.unanswered_since.get_or_insert(now);
+        }
+    }
+
+    /// A frame says that `address` is at `mac`.
+    pub(super) fn seen(&mut self, now: Instant, address: IpAddr, mac: MacAddr) {
+        if let Some(peer) = self.known.get_mut(&address) {
+            peer.mac = Some(mac);
+            peer.answered_at = Some(now);
+            peer.unanswered_since = None;
+        }
+    }
+
+    /// Whom to ask, and where it was last seen: only there if the last question was answered, everywhere otherwise.
+    pub(super) fn to_ask(&self) -> Vec<(IpAddr, Option<MacAddr>)> {
+        let configured = self.known.iter().filter(|(_, peer)| peer.configured);
+        configured.map(|(address, peer)| (*address, peer.mac.filter(|_| peer.unanswered_since.is_none()))).collect()
+    }
+
+    /// The number of configured peers is one, and nobody else was heard: this node is the only heir (R17).
+    pub(super) fn sole(&self) -> bool {
+        self.known.len() == 1 && self.known.values().all(|peer| peer.configured)
+    }
+
+    /// Senders that are not configured, while there is a list.
+    pub(super) fn strangers(&self) -> Vec<IpAddr> {
+        if !self.any_configured() {
+            return Vec::new();
+        }
+        self.known.iter().filter(|(_, peer)| !peer.configured).map(|(address, _)| *address).collect()
+    }
+
+    pub(super) fn any_configured(&self) -> bool {
+        self.known.values().any(|peer| peer.configured)
+    }
+
+    pub(super) fn has_mac(&self, mac: MacAddr) -> bool {
+        self.known.values().any(|peer| peer.mac == Some(mac))
+    }
+
+    /// Who is at `mac`, if it is one of ours.
+    pub(super) fn at_mac(&self, mac: MacAddr) -> Option<IpAddr> {
+        self.known.iter().find(|(_, peer)| peer.mac == Some(mac)).map(|(address, _)| *address)
+    }
+
+    /// Some peer was heard within `down`, or answers on the link.
+    pub(super) fn any_alive(&self, now: Instant, down: Duration) -> bool {
+        self.known.values().any(|peer| peer.alive(now, down))
+    }
+
+    /// No configured peer has answered a question that was asked at least `patience` ago.
+    pub(super) fn all_silent(&self, now: Instant, patience: Duration) -> bool {
+        let mut configured = self.known.values().filter(|peer| peer.configured).peekable();
+        configured.peek().is_some()
+            && configured.all(|peer| peer.unanswered_since.is_some_and(|at| at + patience <= now))
+    }
+
+    /// The priority of the latest valid advertisement that was not a resignation.
+    pub(super) fn latest_priority(&self) -> Option<u8> {
+        self.known.values().filter_map(|peer| peer.heard).filter(|(_, priority)| *priority > 0).max().map(|(_, p)| p)
+    }
+
+    /// Peers whose advertisements are rejected at the moment.
+    pub(super) fn unusable(&self, now: Instant, within: Duration) -> Vec<(IpAddr, Rejection)> {
+        let recent = |peer: &Peer| peer.rejected.filter(|(at, _)| now <= *at + within).map(|(_, rejection)| rejection);
+        self.known.iter().filter_map(|(address, peer)| recent(peer).map(|rejection| (*address, rejection))).collect()
+    }
+
+    pub(super) fn status(&self, now: Instant, down: Duration) -> Vec<PeerStatus> {
+        let row = |(address, peer): (&IpAddr, &Peer)| PeerStatus {
+            address: *address,
+            configured: peer.configured,
+            alive: peer.alive(now, down),
+            last_heard: peer.heard.map(|(at, _)| at),
+            priority: peer.heard.map(|(_, priority)| priority),
+            reachable: peer.reachable(now),
+            rejected: peer.rejected.filter(|(at, _)| now <= *at + down * 2).map(|(_, rejection)| rejection.sentence()),
+        };
+        self.known.iter().map(row).collect()
+    }
+}
+
+impl Peer {
+    fn reachable(&self, now: Instant) -> bool {
+        self.answered_at.is_some_and(|at| now <= at + REACHABLE_FOR)
+    }
+
+    fn alive(&self, now: Instant, down: Duration) -> bool {
+        self.heard.is_some_and(|(at, _)| now <= at + down) || self.reachable(now)
+    }
+
+    fn last_sign(&self) -> Option<Instant> {
+        self.heard.map(|(at, _)| at).max(self.rejected.map(|(at, _)| at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{AdverInterval, Priority, Vrid};
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 0, 21));
+    const DOWN: Duration = Duration::from_millis(3600);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_epoch(Duration::from_millis(millis))
+    }
+
+    fn adv(priority: u8) -> Advertisement {
+        Advertisement {
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::new(priority),
+            interval: AdverInterval::from_secs(1).unwrap(),
+            addresses: vec![],
+        }
+    }
+
+    #[test]
+    fn r1_alive_is_heard_or_reachable() {
+        let mut peers = Peers::new(&[PEER]);
+        assert!(!peers.any_alive(at(0), DOWN));
+        peers.heard(at(0), PEER, &adv(99));
+        assert!(peers.any_alive(at(3600), DOWN));
+        assert!(!peers.any_alive(at(3601), DOWN));
+        peers.seen(at(4000), PEER, MacAddr([2; 6]));
+        assert!(peers.any_alive(at(6500), DOWN));
+        assert!(!peers.any_alive(at(6501), DOWN));
+    }
+
+    #[test]
+    fn r17_a_third_sender_ends_the_only_heir() {
+        let mut peers = Peers::new(&[PEER]);
+        assert!(peers.sole());
+        peers.rejected(at(0), "192.168.0.77".parse().unwrap(), Rejection::AuthType);
+        assert!(!peers.sole());
+        assert_eq!(peers.strangers().len(), 1);
+        peers.configure(&[PEER]);
+        assert!(peers.sole());
+    }
+
+    #[test]
+    fn forged_senders_do_not_fill_the_memory() {
+        let mut peers = Peers::new(&[PEER]);
+        for last in 0..=255 {
+            peers.heard(at(u64::from(last)), IpAddr::from([10, 0, 0, last]), &adv(1));
+        }
+        assert_eq!(peers.known.len(), 17);
+        assert!(peers.known.contains_key(&PEER));
+    }
+
+    #[test]
+    fn an_unanswered_question_is_repeated_to_everybody() {
+        let mut peers = Peers::new(&[PEER]);
+        peers.seen(at(0), PEER, MacAddr([2; 6]));
+        assert_eq!(peers.to_ask(), [(PEER, Some(MacAddr([2; 6])))]);
+        peers.asked(at(1), PEER);
+        assert_eq!(peers.to_ask(), [(PEER, None)]);
+        assert!(!peers.all_silent(at(2), Duration::from_millis(50)));
+        assert!(peers.all_silent(at(51), Duration::from_millis(50)));
+        peers.seen(at(52), PEER, MacAddr([2; 6]));
+        assert!(!peers.all_silent(at(60), Duration::from_millis(1)));
+    }
+}

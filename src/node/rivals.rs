@@ -1,0 +1,180 @@
+//! When there are two after all: a peer that does not hear us (R19a), and a machine that answers for our addresses while
+//! we hold them (R19b, R19d).
+
+use std::time::Duration;
+
+use crate::words::{Instant, MacAddr};
+
+/// The first pause after yielding to a deaf peer; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// A pause is forgotten after so long without a deaf peer.
+const FORGET: Duration = Duration::from_secs(7200);
+/// At most one defence of an address per this time (RFC 5227, `DEFEND_INTERVAL`).
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rivals {
+    interval: Duration,
+    lower: Option<Lower>,
+    deaf: Option<Deaf>,
+    second: Option<Second>,
+    defended_at: Option<Instant>,
+}
+
+/// A lower router goes on advertising.
+#[derive(Clone, Copy, Debug)]
+struct Lower {
+    first_at: Instant,
+    last_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deaf {
+    pause: Duration,
+    at: Instant,
+}
+
+/// A peer's machine answers for an address of ours.
+#[derive(Clone, Copy, Debug)]
+struct Second {
+    mac: MacAddr,
+    first_at: Instant,
+    asked_at: Option<Instant>,
+}
+
+/// What evidence of a second holder asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Nothing yet.
+    Noted,
+    /// It has been so for an interval and was confirmed: yield.
+    Confirmed,
+}
+
+impl Rivals {
+    pub(super) const fn new(interval: Duration) -> Self {
+        Self { interval, lower: None, deaf: None, second: None, defended_at: None }
+    }
+
+    /// The role changed: what was seen belongs to the tenure before.
+    pub(super) const fn forget(&mut self) {
+        self.lower = None;
+        self.second = None;
+    }
+
+    /// A lower router advertises while we are master. Returns how long to obey it, if it evidently does not hear us: it
+    /// has gone on for more than three intervals.
+    pub(super) fn lower_heard(&mut self, now: Instant) -> Option<Duration> {
+        let fresh = |lower: &Lower| now <= lower.last_at + self.interval * 2;
+        let first_at = self.lower.filter(fresh).map_or(now, |lower| lower.first_at);
+        self.lower = Some(Lower { first_at, last_at: now });
+        if now.saturating_since(first_at) <= self.interval * 3 {
+            return None;
+        }
+        let again = self.deaf.filter(|deaf| now <= deaf.at + FORGET).map(|deaf| (deaf.pause * 2).min(PAUSE_MAX));
+        let pause = again.unwrap_or(PAUSE);
+        self.deaf = Some(Deaf { pause, at: now });
+        self.lower = None;
+        Some(pause)
+    }
+
+    /// A frame from a peer's machine speaks for an address that we hold.
+    pub(super) fn second_seen(&mut self, now: Instant, mac: MacAddr) -> Evidence {
+        let known = self.second.filter(|second| second.mac == mac && now <= second.first_at + self.interval * 3);
+        match known {
+            Some(Second { first_at, asked_at: Some(asked_at), .. })
+                if now >= asked_at && now >= first_at + self.interval =>
+            {
+                self.second = None;
+                Evidence::Confirmed
+            }
+            Some(_) => Evidence::Noted,
+            None => {
+                self.second = Some(Second { mac, first_at: now, asked_at: None });
+                Evidence::Noted
+            }
+        }
+    }
+
+    /// When the second holder is to be asked whether it still is one.
+    pub(super) fn next_ask(&self) -> Option<Instant> {
+        self.second.filter(|second| second.asked_at.is_none()).map(|second| second.first_at + self.interval)
+    }
+
+    /// Whom to ask now.
+    pub(super) fn ask_due(&mut self, now: Instant) -> Option<MacAddr> {
+        let due = self.next_ask().is_some_and(|at| at <= now);
+        let second = self.second.as_mut().filter(|_| due)?;
+        second.asked_at = Some(now);
+        Some(second.mac)
+    }
+
+    /// A stranger uses one of our addresses. Returns whether to defend it now.
+    pub(super) fn defend(&mut self, now: Instant) -> bool {
+        let due = self.defended_at.is_none_or(|at| at + DEFEND_INTERVAL <= now);
+        if due {
+            self.defended_at = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PEER: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_epoch(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn r19a_a_peer_that_goes_on_for_three_intervals_is_deaf() {
+        let mut rivals = Rivals::new(SECOND);
+        for second in 0..=3 {
+            assert_eq!(rivals.lower_heard(at(second * 1000)), None);
+        }
+        assert_eq!(rivals.lower_heard(at(4000)), Some(PAUSE));
+    }
+
+    #[test]
+    fn r19a_the_pause_doubles_up_to_an_hour() {
+        let mut rivals = Rivals::new(SECOND);
+        let mut pauses = Vec::new();
+        for second in 0..60 {
+            pauses.extend(rivals.lower_heard(at(second * 1000)));
+        }
+        assert_eq!(pauses.first(), Some(&PAUSE));
+        assert_eq!(pauses.get(1), Some(&(PAUSE * 2)));
+        assert_eq!(pauses.last(), Some(&PAUSE_MAX));
+    }
+
+    #[test]
+    fn r19a_one_late_word_is_not_deafness() {
+        let mut rivals = Rivals::new(SECOND);
+        assert_eq!(rivals.lower_heard(at(0)), None);
+        assert_eq!(rivals.lower_heard(at(9000)), None);
+    }
+
+    #[test]
+    fn r19b_a_second_holder_is_asked_after_an_interval_and_believed_then() {
+        let mut rivals = Rivals::new(SECOND);
+        assert_eq!(rivals.second_seen(at(0), PEER), Evidence::Noted);
+        assert_eq!(rivals.ask_due(at(999)), None);
+        assert_eq!(rivals.second_seen(at(999), PEER), Evidence::Noted);
+        assert_eq!(rivals.ask_due(at(1000)), Some(PEER));
+        assert_eq!(rivals.second_seen(at(1001), PEER), Evidence::Confirmed);
+    }
+
+    #[test]
+    fn r19d_a_defence_every_ten_seconds() {
+        let mut rivals = Rivals::new(SECOND);
+        assert!(rivals.defend(at(0)));
+        assert!(!rivals.defend(at(9_999)));
+        assert!(rivals.defend(at(10_000)));
+    }
+}

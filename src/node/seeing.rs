@@ -1,0 +1,160 @@
+//! What an instance is told of its own machine: the link, the addresses the kernel has, and what became of its sends and
+//! writes.
+
+use super::{
+    AddressSeen, LinkSeen,
+    instance::{Instance, Outbox},
+    tenure::Wake,
+};
+use crate::{
+    vrrp::{Event, State},
+    words::Instant,
+};
+
+impl Instance {
+    /// The interface is now like this, or gone.
+    pub(super) fn on_link(&mut self, now: Instant, link: Option<LinkSeen>, out: &mut Outbox) {
+        let carries = |link: &Option<LinkSeen>| link.as_ref().is_some_and(|link| link.up && link.carrier);
+        let same_device = self.link.as_ref().map(|link| link.index) == link.as_ref().map(|link| link.index);
+        if !same_device {
+            self.addresses = None;
+        }
+        if !carries(&link) || !same_device {
+            self.carrier_since = None;
+            self.foreign_frame = false;
+        }
+        if carries(&link) && self.carrier_since.is_none() {
+            self.carrier_since = Some(now);
+        }
+        self.link = link;
+        self.reassess(now, out);
+    }
+
+    /// The interface has exactly these addresses now.
+    pub(super) fn on_addresses(&mut self, now: Instant, addresses: Vec<AddressSeen>, out: &mut Outbox) {
+        let first_look = self.addresses.is_none();
+        self.addresses = Some(addresses);
+        if first_look {
+            self.take_stock(now, out);
+        }
+        if self.router.holds() {
+            self.mind_deletions(now, out);
+        }
+        self.reassess(now, out);
+    }
+
+    /// Virtual addresses that are here at start (R13): a predecessor's whose lease runs is taken over with its role,
+    /// anything else is let go.
+    fn take_stock(&mut self, now: Instant, out: &mut Outbox) {
+        let left: Vec<&AddressSeen> = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr())).collect();
+        if left.is_empty() || self.owns_natively() || self.router.serves() {
+            return;
+        }
+        let all_here = left.len() == self.config.addresses.len();
+        let leased =
+            left.iter().all(|seen| seen.marked && seen.remaining.is_some_and(|remaining| !remaining.is_zero()));
+        let usable = self.link.as_ref().is_some_and(|link| link.up && link.carrier) && self.primary().is_some();
+        if all_here && leased && usable && self.master.is_none() {
+            self.note(
+                now,
+                "the addresses are still here under this program's running lease: going on as master".to_owned(),
+                out,
+            );
+            self.last_fit = Some(self.config.priority);
+            self.reassess(now, out);
+            self.step(now, Event::Adopt, out);
+            return;
+        }
+        let names = left.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>().join(", ");
+        self.note(
+            now,
+            format!("{names} was on {} at start and is let go: who serves is decided now", self.config.interface),
+            out,
+        );
+        self.release(out);
+    }
+
+    /// Somebody deleted what we hold (R11): put back at once, unless it is our own lapse.
+    fn mind_deletions(&mut self, now: Instant, out: &mut Outbox) {
+        if self.owns_natively() {
+            return;
+        }
+        let kernel: Vec<_> = self.seen().iter().map(|seen| seen.address).collect();
+        let gone = self.tenure.missing(&self.config.addresses, &kernel);
+        if gone.is_empty() || self.tenure.wake(now) != Wake::InTime {
+            return;
+        }
+        let names = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if self.tenure.deleted(now) {
+            return;
+        }
+        self.note(now, format!("somebody deleted {names} from {}: it is put back", self.config.interface), out);
+        self.hold(now, out);
+        self.announcer.start(now);
+        self.announce_if_due(now, out);
+    }
+
+    /// An advertisement was sent, or could not be.
+    pub(super) fn on_transmitted(
+        &mut self,
+        now: Instant,
+        result: Result<(), String>,
+        carrier: Option<bool>,
+        out: &mut Outbox,
+    ) {
+        match result {
+            Ok(()) => {
+                self.counters.sent += 1;
+                if self.router.serves() && self.tenure.sent(now) && self.router.holds() {
+                    self.hold(now, out);
+                }
+            }
+            // A failed send renews nothing; once the lease has run out on failures this node is none to serve.
+            Err(why) if self.router.serves() && self.cannot_go_on(now) => {
+                self.tenure.cannot(now, "cannot_send", format!("advertisements cannot be sent: {why}"));
+                self.reassess(now, out);
+            }
+            Err(_) => (),
+        }
+        if carrier == Some(false)
+            && let Some(link) = self.link.clone().filter(|link| link.carrier)
+        {
+            self.on_link(now, Some(LinkSeen { carrier: false, ..link }), out);
+        }
+    }
+
+    /// It has just become master, or has not sent for a lease.
+    fn cannot_go_on(&self, now: Instant) -> bool {
+        self.since() == now
+            || self.tenure.wake(now) != Wake::InTime
+            || matches!(self.router.state(), State::Master { hold_at: Some(_), .. })
+    }
+
+    /// The kernel took the addresses, or did not.
+    pub(super) fn on_held(&mut self, now: Instant, result: Result<(), String>, out: &mut Outbox) {
+        let Err(why) = result else { return };
+        if !self.router.holds() {
+            return self.note(
+                now,
+                format!("the addresses could not be removed from {}: {why}", self.config.interface),
+                out,
+            );
+        }
+        // A renewal that fails is repeated after the next advertisement; a first hold that fails leaves nothing to serve.
+        let fresh = now.saturating_since(self.since()) < self.interval();
+        if fresh {
+            self.tenure.cannot(
+                now,
+                "cannot_hold",
+                format!("the addresses cannot be set on {}: {why}", self.config.interface),
+            );
+            self.reassess(now, out);
+        } else {
+            self.note(
+                now,
+                format!("the addresses could not be renewed: {why}; tried again after the next advertisement"),
+                out,
+            );
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What time does to an instance: what is due, and when the next thing is.
+
+use super::{
+    Wake,
+    instance::{Instance, Outbox},
+    peers, tenure,
+};
+use crate::{
+    vrrp::{Event, Reason, State},
+    words::Instant,
+};
+
+/// Whether everything that had arrived was handed in before the clock (R29).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ears {
+    /// Nothing more is waiting.
+    Drained,
+    /// More packets are waiting: a master may be among their senders, so nobody is declared dead yet.
+    Behind,
+}
+
+impl Instance {
+    /// Fires what is due. Calling it early, or twice, does nothing.
+    pub(super) fn on_timeout(&mut self, now: Instant, ears: Ears, out: &mut Outbox) {
+        self.wake(now, out);
+        if ears == Ears::Drained || !self.waits_for_backlog(now) {
+            self.ask_if_due(now, out);
+            self.step(now, Event::Timeout, out);
+        }
+        if self.peers_due().is_some_and(|at| at <= now) {
+            self.ask_peers(now, out);
+        }
+        if let Some(mac) = self.rivals.ask_due(now) {
+            let asks: Vec<_> =
+                self.virtual_addresses().into_iter().map(|address| self.ask(address, None, Some(mac))).collect();
+            out.extend(asks);
+        }
+        self.reassess(now, out);
+        self.repace(now, out);
+        self.settle(now, out);
+        self.announce_if_due(now, out);
+        self.name_peers(now, out);
+        self.expire_conditions(now, out);
+    }
+
+    /// A master that woke late (R10): packets were believed first, and none said that somebody else leads.
+    fn wake(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.router.holds() {
+            return;
+        }
+        match self.tenure.wake(now) {
+            tenure::Wake::InTime => (),
+            tenure::Wake::Lapsed => {
+                self.counters.lease_lapsed += 1;
+                self.step(now, Event::Timeout, out);
+                if self.router.holds() {
+                    self.tenure.begin(now);
+                    self.tenure.sent(now);
+                    self.hold(now, out);
+                    self.announcer.start(now);
+                    self.note(
+                        now,
+                        "this process woke late: the address may have lapsed and is held again".to_owned(),
+                        out,
+                    );
+                }
+            }
+            tenure::Wake::TooLate => {
+                self.counters.lease_lapsed += 1;
+                self.step(now, Event::Yield(Reason::LeaseLapsed), out);
+            }
+        }
+    }
+
+    /// While packets remain unread the down timer does not fire; after one extra down interval it does.
+    fn waits_for_backlog(&self, now: Instant) -> bool {
+        match self.router.state() {
+            State::Backup { down_at, .. } => now < down_at + self.down_interval(),
+            State::Initialize | State::Elected { .. } | State::Master { .. } | State::Resigning { .. } => false,
+        }
+    }
+
+    fn peers_due(&self) -> Option<Instant> {
+        if !self.peers.any_configured() || self.primary().is_none() {
+            return None;
+        }
+        Some(self.peers_asked_at.map_or(Instant::ZERO, |at| at + peers::ASK_INTERVAL))
+    }
+
+    /// When something is due, and what.
+    pub(super) fn next_timeout(&self, now: Instant) -> Option<(Instant, Wake)> {
+        let elected = matches!(self.router.state(), State::Elected { .. });
+        let waits = [
+            (self.router.next_timeout(), Wake::Protocol),
+            (self.next_claim(now), Wake::Claim),
+            (self.settles_at().filter(|at| elected && now < *at), Wake::Claim),
+            (self.next_look(now), Wake::Claim),
+            (self.peers_due(), Wake::Peers),
+            (self.missed_at().filter(|at| now < *at && !self.judgement.is_empty()), Wake::Policies),
+            (self.next_offer(), Wake::Policies),
+            (self.rivals.next_ask(), Wake::Claim),
+            (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
+            (self.tenure.next_timeout(now), Wake::Trouble),
+            (self.next_expiry(), Wake::Trouble),
+        ];
+        waits.into_iter().filter_map(|(at, wake)| at.map(|at| (at, wake))).min_by_key(|(at, _)| *at)
+    }
+
+    /// When an elected router looks again: an answer is due, or it has waited long enough for certainty.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let State::Elected { since } = self.router.state() else { return None };
+        let down = self.down_interval();
+        let answer = self.claim.next_look(now, super::claim::spacing(down));
+        let patience = Some(since + down).filter(|at| now < *at);
+        answer.into_iter().chain(patience).min()
+    }
+}
