@@ -13,6 +13,9 @@ use crate::{
 /// How long a master that was overruled goes on holding: the winner's announcement ends it earlier (R16).
 const RELIEF: Duration = Duration::from_millis(20);
 
+/// Resignations closer together than this waited in the socket while this process did not run (R35).
+const BACKLOG: Duration = Duration::from_millis(2);
+
 /// When a resigning master repeats its priority 0, after the first (R16).
 const ZEROS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
 
@@ -51,7 +54,7 @@ pub enum Then {
     /// Initialize: it was stopped.
     Stop,
     /// Backup of the one that overruled it.
-    Follow { down_at: Instant, master_interval: AdverInterval },
+    Follow { down_at: Instant, master_interval: AdverInterval, reason: Reason },
     /// Master again if nobody relieves it, else Backup: it only offered (R23).
     Resume { relieved: Option<(Instant, AdverInterval)> },
 }
@@ -142,8 +145,8 @@ pub struct VirtualRouter {
     fit_since: Option<Instant>,
     /// Lower masters are obeyed until then (R19a).
     no_preempt_until: Instant,
-    /// When it last answered a lower advertisement.
-    asserted_at: Option<Instant>,
+    /// When it last answered another master.
+    answered_at: Option<Instant>,
     /// What the priority 0 that made it elected says about the reason.
     inherited: bool,
 }
@@ -158,7 +161,7 @@ impl VirtualRouter {
             state: State::Initialize,
             fit_since: None,
             no_preempt_until: Instant::ZERO,
-            asserted_at: None,
+            answered_at: None,
             inherited: false,
         }
     }
@@ -239,8 +242,9 @@ impl VirtualRouter {
                 None => self.listen_until(now + self.skew_time(master_interval, ours), master_interval),
                 Some(theirs) => self.heed(now, ours, theirs, adv.interval, out),
             },
-            (State::Backup { master_interval, .. }, Event::Defer) => {
-                self.listen_until(now + self.skew_time(master_interval, ours), master_interval);
+            (State::Backup { down_at, master_interval }, Event::Defer) => {
+                let deferred = now + self.skew_time(master_interval, ours);
+                self.listen_until(down_at.max(deferred), master_interval);
             }
             (State::Elected { .. }, Event::Defer) => {
                 let interval = self.config.interval;
@@ -265,10 +269,7 @@ impl VirtualRouter {
             // 6.4.3 Master.
             (State::Master { adver_at, hold_at }, Event::Timeout) => self.serve(now, ours, adver_at, hold_at, out),
             (State::Master { .. }, Event::Advertisement { adv, wins_tie }) => match adv.priority {
-                None => {
-                    self.advertise(now, ours, out);
-                    self.announce_again(out);
-                }
+                None => self.answer_resignation(now, ours, out),
                 Some(theirs) if theirs > ours => self.be_overruled(now, ours, adv, Reason::HigherPriority, out),
                 Some(theirs) if theirs == ours && wins_tie => {
                     self.be_overruled(now, ours, adv, Reason::HigherAddress, out);
@@ -276,14 +277,20 @@ impl VirtualRouter {
                 Some(_) => self.assert_leadership(now, ours, out),
             },
             // It has nothing to hand over yet.
-            (State::Master { .. }, Event::Resign { .. }) if !self.holds() => {
-                self.become_initialize(Reason::Stopped, out)
+            (State::Master { hold_at: Some(_), .. }, Event::Resign { offer: false, .. }) => {
+                self.become_initialize(Reason::Stopped, out);
+            }
+            (State::Master { hold_at: Some(_), .. }, Event::Resign { offer: true, .. }) => {
+                out.push(Action::Send(None));
+                let interval = self.config.interval;
+                self.become_backup(now + self.down_interval(interval, ours), interval, Reason::Stopped, out);
             }
             (State::Master { .. }, Event::Resign { patience, offer }) => {
                 out.push(Action::Send(None));
                 let then = if offer { Then::Resume { relieved: None } } else { Then::Stop };
                 self.become_resigning(now + patience, first_zero(now), then, out);
             }
+            (State::Resigning { then: Then::Stop, .. }, Event::Yield(reason)) => self.become_initialize(reason, out),
             (State::Master { .. } | State::Resigning { .. }, Event::Yield(reason)) => {
                 let interval = self.config.interval;
                 self.become_backup(now + self.down_interval(interval, ours), interval, reason, out);
@@ -292,17 +299,24 @@ impl VirtualRouter {
 
             // A master that goes.
             (State::Resigning { until, zero, then }, Event::Timeout) => self.go(now, until, zero, then, out),
-            (State::Resigning { until, zero, then }, Event::Advertisement { adv, .. }) => {
-                if adv.priority.is_some() {
+            (State::Resigning { until, zero, then }, Event::Advertisement { adv, .. }) => match adv.priority {
+                None => {
+                    let then = then.orphaned(|master_interval| now + self.skew_time(master_interval, ours));
+                    self.state = State::Resigning { until, zero, then };
+                }
+                Some(_) => {
                     let interval = self.learned(adv.interval);
                     let then = then.after(now + self.down_interval(interval, ours), interval);
                     self.state = State::Resigning { until: until.min(now + RELIEF), zero, then };
                 }
-            }
+            },
             (State::Resigning { then, .. }, Event::Relieved) => self.leave(now, then, true, out),
-            // Asked again: at once.
-            (State::Resigning { .. }, Event::Resign { offer: false, .. }) => {
+            // Asked to stop again: at once. Asked for the first time: it goes as it was going, and then stops.
+            (State::Resigning { then: Then::Stop, .. }, Event::Resign { offer: false, .. }) => {
                 self.become_initialize(Reason::Stopped, out);
+            }
+            (State::Resigning { until, zero, .. }, Event::Resign { offer: false, .. }) => {
+                self.state = State::Resigning { until, zero, then: Then::Stop };
             }
             (State::Resigning { .. }, _) => (),
         }
@@ -338,9 +352,12 @@ impl VirtualRouter {
         }
     }
 
+    /// An owner always preempts, at once (6.1). Whoever may not lead does not.
     fn preempts(&self, now: Instant) -> bool {
-        let Some(delay) = self.config.preempt else { return self.standing.priority().is_some_and(Priority::is_owner) };
-        self.fit_since.is_some_and(|since| since + delay <= now) && self.no_preempt_until <= now
+        let owner = self.standing.priority().is_some_and(Priority::is_owner);
+        let delay = if owner { Some(Duration::ZERO) } else { self.config.preempt };
+        let patient = delay.zip(self.fit_since).is_some_and(|(delay, since)| since + delay <= now);
+        patient && self.no_preempt_until <= now
     }
 
     /// Version 3 learns the master's interval, version 2 demands that it equals its own.
@@ -395,13 +412,27 @@ impl VirtualRouter {
     /// A lower router advertises: tell it at once, without touching the timer (RFC 9568, 6.4.3; version 2 does not ask
     /// for it and gains by it). At most four times an interval, so that a backlog is answered once (R35).
     fn assert_leadership(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
-        let pause = self.config.interval.as_duration() / 4;
-        if self.asserted_at.is_some_and(|at| now < at + pause) {
-            return;
+        if self.may_answer(now, self.config.interval.as_duration() / 4) {
+            out.push(Action::Send(Some(ours)));
+            self.announce_again(out);
         }
-        self.asserted_at = Some(now);
-        out.push(Action::Send(Some(ours)));
-        self.announce_again(out);
+    }
+
+    /// Another master let go: whoever followed it follows us (6.4.3). A peer says so several times, each worth an answer
+    /// (R16); what a thaw finds in the socket is worth one (R35).
+    fn answer_resignation(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
+        if self.may_answer(now, BACKLOG) {
+            self.advertise(now, ours, out);
+            self.announce_again(out);
+        }
+    }
+
+    fn may_answer(&mut self, now: Instant, pause: Duration) -> bool {
+        if self.answered_at.is_some_and(|at| now < at + pause) {
+            return false;
+        }
+        self.answered_at = Some(now);
+        true
     }
 
     /// Whoever heard the rival must hear us again (R34).
@@ -426,7 +457,7 @@ impl VirtualRouter {
             return self.become_backup(down_at, interval, reason, out);
         }
         out.push(Action::Send(Some(ours)));
-        self.become_resigning(now + RELIEF, None, Then::Follow { down_at, master_interval: interval }, out);
+        self.become_resigning(now + RELIEF, None, Then::Follow { down_at, master_interval: interval, reason }, out);
     }
 
     // ---- Resigning ----
@@ -448,11 +479,11 @@ impl VirtualRouter {
         let interval = self.config.interval;
         match then {
             Then::Stop => self.become_initialize(Reason::Stopped, out),
-            Then::Follow { down_at, master_interval } => {
-                self.become_backup(down_at, master_interval, Reason::HigherPriority, out);
+            Then::Follow { down_at, master_interval, reason } => {
+                self.follow(now, down_at, master_interval, reason, out);
             }
             Then::Resume { relieved: Some((down_at, interval)) } => {
-                self.become_backup(down_at, interval, Reason::HigherPriority, out);
+                self.follow(now, down_at, interval, Reason::HigherPriority, out);
             }
             Then::Resume { relieved: None } => match self.standing.priority() {
                 Some(ours) if announced => {
@@ -466,6 +497,23 @@ impl VirtualRouter {
                 None => self.become_initialize(Reason::Fault, out),
             },
         }
+    }
+
+    /// Backup of a master that was heard. Whoever wakes too late to trust that listens for a full down interval (R10).
+    fn follow(
+        &mut self,
+        now: Instant,
+        down_at: Instant,
+        interval: AdverInterval,
+        reason: Reason,
+        out: &mut Vec<Action>,
+    ) {
+        let stale = down_at <= now;
+        let down_at = match self.standing.priority() {
+            Some(ours) if stale => now + self.down_interval(interval, ours),
+            Some(_) | None => down_at,
+        };
+        self.become_backup(down_at, interval, reason, out);
     }
 
     // ---- The only places that change the role. ----
@@ -493,7 +541,7 @@ impl VirtualRouter {
         out.push(Action::Send(Some(ours)));
         let adver_at = now + self.config.interval.as_duration();
         let hold_at = if listen.is_zero() { None } else { Some(now + listen) };
-        self.asserted_at = None;
+        self.answered_at = None;
         self.enter(State::Master { adver_at, hold_at }, reason, out);
         if hold_at.is_none() {
             out.push(Action::Announce);
@@ -504,7 +552,7 @@ impl VirtualRouter {
         self.state = State::Resigning { until, zero, then };
         let reason = match then {
             Then::Stop | Then::Resume { .. } => Reason::Stopped,
-            Then::Follow { .. } => Reason::HigherPriority,
+            Then::Follow { reason, .. } => reason,
         };
         out.push(Action::Became(self.state, reason));
     }
@@ -527,8 +575,21 @@ impl Then {
     const fn after(self, down_at: Instant, master_interval: AdverInterval) -> Self {
         match self {
             Self::Stop => Self::Stop,
-            Self::Follow { .. } => Self::Follow { down_at, master_interval },
+            Self::Follow { reason, .. } => Self::Follow { down_at, master_interval, reason },
             Self::Resume { .. } => Self::Resume { relieved: Some((down_at, master_interval)) },
+        }
+    }
+
+    /// What it becomes now that the router that was heard resigned in turn (6.4.2). `skewed`: when the skew time ends.
+    fn orphaned(self, skewed: impl FnOnce(AdverInterval) -> Instant) -> Self {
+        match self {
+            Self::Stop => Self::Stop,
+            Self::Follow { master_interval, reason, .. } => {
+                Self::Follow { down_at: skewed(master_interval), master_interval, reason }
+            }
+            Self::Resume { relieved } => {
+                Self::Resume { relieved: relieved.map(|(_, interval)| (skewed(interval), interval)) }
+            }
         }
     }
 }
