@@ -1,3 +1,6 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
 
 mod control;
+mod rfc;
+mod router_rules;
+mod subject;
