@@ -78,6 +78,8 @@ pub struct Instance {
     pub priority: u8,
     /// Priority it bids now, if it bids.
     pub effective_priority: Option<u8>,
+    /// The node's own address that it advertises from.
+    pub source: Option<IpAddr>,
     /// The virtual addresses, with prefix.
     pub addresses: Vec<String>,
     /// Those the kernel has on the interface now.
@@ -306,6 +308,7 @@ impl Instance {
             conditions: status.conditions.iter().map(Condition::from).collect(),
             priority: status.priority.get(),
             effective_priority: status.effective_priority.map(crate::wire::Priority::get),
+            source: status.source,
             addresses: texts(&status.addresses),
             held: texts(&status.held),
             lease_ms: status.lease.map(millis),
@@ -477,6 +480,7 @@ mod tests {
                 conditions: vec![NodeCondition { name: "peer_rejected", text: "peer 192.168.0.21 seen".into() }],
                 priority: Priority::new(100).unwrap(),
                 effective_priority: Priority::new(100),
+                source: Some("192.168.0.20".parse().unwrap()),
                 addresses: vec!["192.168.0.60/24".parse().unwrap()],
                 held: vec![],
                 lease: Some(Duration::from_secs(2)),

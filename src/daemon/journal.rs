@@ -144,7 +144,7 @@ enum Severity {
 fn severity(condition: &Condition) -> Severity {
     match condition.name {
         "starting" | "elected" | "resigning" | "maintenance" => Severity::Passing,
-        "hold" | "policy_error" | "policy_stale" | "never_loaded" => Severity::Broken,
+        "hold" | "policy_missing" | "policy_stale" => Severity::Broken,
         _ => Severity::Alarm,
     }
 }

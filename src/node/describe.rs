@@ -18,6 +18,7 @@ impl Instance {
             conditions: self.all_conditions(),
             priority: self.config.priority,
             effective_priority: self.router.standing().priority(),
+            source: self.primary(),
             addresses: self.config.addresses.clone(),
             held: self.held(),
             lease: self.tenure.planned().length,

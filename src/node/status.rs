@@ -71,6 +71,8 @@ pub struct InstanceStatus {
     pub priority: Priority,
     /// Priority it bids now.
     pub effective_priority: Option<Priority>,
+    /// The node's own address that it advertises from; `None` while the interface has none.
+    pub source: Option<IpAddr>,
     /// The virtual addresses.
     pub addresses: Vec<IpNet>,
     /// Those the kernel has on the interface now.

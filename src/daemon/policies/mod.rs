@@ -1,4 +1,154 @@
-//! The policies of this daemon.
+//! The policies of this daemon: loaded, watched, evaluated, all of it off the protocol thread.
+//!
+//! [`Library`] has the versions, [`Evaluator`] evaluates one policy for one instance, a [`Watch`] has the library look when
+//! files change. What comes of it is said through one callback, which the driver turns into inputs of the node.
 
+pub mod clock;
+pub mod evaluator;
+pub mod facts;
+pub mod library;
 pub mod source;
 pub mod trust;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+
+pub use self::{
+    clock::DriverClock,
+    evaluator::{Bench, Evaluate, Evaluator},
+    library::{Found, Library},
+};
+use super::{store::Store, watch::Watch};
+use crate::{
+    config::Config,
+    control::protocol,
+    node::{Journal, NodeStatus, Pace},
+    policy::{Clock, Engine, Report, probe::Prober},
+    words::Instant,
+};
+
+/// What comes of the policies.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// A policy was evaluated, or should have been and was not.
+    Judged { instance: String, report: Report },
+    /// No version of a policy could be loaded.
+    NeverLoaded { instance: String, policy: String, why: String },
+    /// A version was loaded, a file was refused, or fits again.
+    Journal(Journal),
+}
+
+/// Takes what comes of the policies, from any thread, without waiting.
+pub type Say = Arc<dyn Fn(Said) + Send + Sync>;
+
+/// What the policies need of the daemon.
+pub struct Surroundings {
+    /// The driver's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Performs the probes.
+    pub prober: Arc<dyn Prober>,
+    /// Keeps the last good texts.
+    pub store: Store,
+    /// The node, as the protocol thread last published it. Evaluations begin when it knows their instance.
+    pub status: watch::Receiver<Arc<NodeStatus>>,
+    /// Where to say what comes of it.
+    pub say: Say,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Every policy of every instance, at work. Ends when this is dropped.
+#[derive(Debug)]
+pub struct Policies {
+    library: Arc<Library>,
+    bench: Bench,
+    paces: BTreeMap<String, watch::Sender<Pace>>,
+    pairs: BTreeMap<(String, String), Evaluator>,
+    watch: Watch,
+}
+
+impl Policies {
+    /// Starts loading, watching and evaluating what `config` names. Must be called inside a tokio runtime; returns at once.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(config: &Config, surroundings: Surroundings) -> io::Result<Self> {
+        let Surroundings { clock, prober, store, status, say } = surroundings;
+        let engine = Engine::new();
+        let library = Arc::new(Library::new(engine.clone(), Arc::clone(&clock), store, Arc::clone(&say)));
+        stock(&library, config);
+        let looked_in = Arc::clone(&library);
+        let watch = Watch::start(library.files(), move || {
+            looked_in.look(false);
+        })?;
+        let told = Arc::clone(&clock);
+        let evaluate: Evaluate = Arc::new(move |judge, policy, generation, context| {
+            judge.evaluate(&engine, policy, generation, context, &prober, &told)
+        });
+        let started = clock.now();
+        let bench = Bench { evaluate, clock, status, say, started };
+        let mut policies = Self { library, bench, paces: BTreeMap::new(), pairs: BTreeMap::new(), watch };
+        policies.pair(config);
+        Ok(policies)
+    }
+
+    /// From now on what `config` names. A pair that stays keeps its memory and is not disturbed.
+    pub fn reconfigure(&mut self, config: &Config) {
+        stock(&self.library, config);
+        self.pair(config);
+        self.watch.watch(self.library.files());
+    }
+
+    /// How often the policies of an instance are to be evaluated; `Fast` begins with an evaluation at once.
+    pub fn pace(&self, instance: &str, pace: Pace) {
+        if let Some(sender) = self.paces.get(instance) {
+            sender.send_if_modified(|now| std::mem::replace(now, pace) != pace);
+        }
+    }
+
+    /// The library, to look again on request (which blocks).
+    #[must_use]
+    pub fn library(&self) -> Arc<Library> {
+        Arc::clone(&self.library)
+    }
+
+    /// Every policy, for the control protocol.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Vec<protocol::Policy> {
+        self.library.status(now)
+    }
+
+    /// Exactly one evaluator for each pair of the configuration.
+    fn pair(&mut self, config: &Config) {
+        let wanted: BTreeSet<(String, String)> = config
+            .instances
+            .iter()
+            .flat_map(|instance| instance.policies.iter().map(|policy| (instance.name.clone(), policy.clone())))
+            .collect();
+        self.pairs.retain(|pair, _| wanted.contains(pair));
+        self.paces.retain(|instance, _| wanted.iter().any(|(wanted, _)| wanted == instance));
+        for (instance, policy) in wanted {
+            let Some(shelf) = self.library.shelf(&policy) else { continue };
+            let pace =
+                self.paces.entry(instance.clone()).or_insert_with(|| watch::Sender::new(Pace::Normal)).subscribe();
+            let bench = &self.bench;
+            self.pairs.entry((instance, policy)).or_insert_with_key(|(instance, policy)| {
+                Evaluator::start(bench.clone(), instance, policy, shelf, pace)
+            });
+        }
+    }
+}
+
+fn stock(library: &Library, config: &Config) {
+    let names: BTreeSet<String> = config.instances.iter().flat_map(|instance| instance.policies.clone()).collect();
+    library.stock(config.policy_dir.clone(), names);
+}

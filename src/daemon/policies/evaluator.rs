@@ -1,0 +1,514 @@
+//! One policy in one instance, evaluated again and again.
+//!
+//! A task decides when; the evaluation itself blocks a thread of the runtime's pool, for its probes' sake. Evaluations of
+//! one pair never overlap, those of different pairs know nothing of each other, and a tick that is missed is skipped. An
+//! evaluation that does not come back is reported as such for as long as it stays away: a hold, and an alarm. Only another
+//! version of the policy is worth leaving it behind for.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant as Tick, sleep_until, timeout},
+};
+
+use super::{
+    Said, Say, facts,
+    library::{Generation, Shelf},
+};
+use crate::{
+    node::{NodeStatus, Pace},
+    policy::{Clock, Context, Judge, Policy, Report, RuleReport, Verdict},
+    words::Instant,
+};
+
+/// The pace a take-over asks for where the policy names none: this share of its interval, but not below
+/// [`FAST_MIN`].
+const FAST_SHARE: u32 = 5;
+const FAST_MIN: Duration = Duration::from_millis(100);
+/// No policy is evaluated more often.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// How much longer than the policy's own deadline an evaluation may take before it is given up.
+const GRACE: Duration = Duration::from_secs(1);
+/// Evaluations of one pair that were left behind and still occupy a thread.
+const LEFT_BEHIND_MAX: usize = 4;
+
+/// Performs one evaluation; blocks.
+pub type Evaluate = Arc<dyn Fn(&mut Judge, &Policy, u64, &Context) -> Report + Send + Sync>;
+
+/// What every evaluator needs.
+#[derive(Clone)]
+pub struct Bench {
+    /// How to evaluate.
+    pub evaluate: Evaluate,
+    /// The driver's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The node, as it last said it is.
+    pub status: watch::Receiver<Arc<NodeStatus>>,
+    /// Where reports go.
+    pub say: Say,
+    /// When the daemon started.
+    pub started: Instant,
+}
+
+impl fmt::Debug for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bench").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// A pair at work. Ends when this is dropped; an evaluation it may be at comes to nothing.
+#[derive(Debug)]
+pub struct Evaluator(JoinHandle<()>);
+
+impl Evaluator {
+    /// Starts evaluating `policy` for `instance`. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(
+        bench: Bench,
+        instance: &str,
+        policy: &str,
+        shelf: watch::Receiver<Shelf>,
+        pace: watch::Receiver<Pace>,
+    ) -> Self {
+        let pair = Pair {
+            bench,
+            instance: instance.to_owned(),
+            policy: policy.to_owned(),
+            judge: Arc::default(),
+            generation: 0,
+            rules: Vec::new(),
+            left_behind: Vec::new(),
+        };
+        Self(tokio::spawn(pair.run(shelf, pace)))
+    }
+}
+
+impl Drop for Evaluator {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Pair {
+    bench: Bench,
+    instance: String,
+    policy: String,
+    judge: Arc<Mutex<Judge>>,
+    /// The version evaluated last; 0 before the first.
+    generation: u64,
+    /// As last reported, for reports that have none.
+    rules: Vec<RuleReport>,
+    left_behind: Vec<JoinHandle<(Report, bool)>>,
+}
+
+/// What an evaluation, or waiting for one, came to.
+enum Outcome {
+    /// It came back; `in_transition`: look again soon.
+    Done { in_transition: bool },
+    /// Another version is there.
+    Superseded,
+    /// The daemon ends.
+    Over,
+}
+
+impl Pair {
+    /// Until the library or the node is gone.
+    async fn run(mut self, mut shelf: watch::Receiver<Shelf>, mut pace: watch::Receiver<Pace>) {
+        while let Some(generation) = self.next_to_evaluate(&mut shelf).await {
+            let begun = Tick::now();
+            let asked = *pace.borrow_and_update();
+            let Some(context) = self.context(asked).await else { return };
+            let in_transition = match self.evaluate(&generation, context, &mut shelf).await {
+                Outcome::Done { in_transition } => in_transition,
+                Outcome::Superseded => continue,
+                Outcome::Over => return,
+            };
+            let due = |pace| next_tick(begun, Tick::now(), period(&generation.policy, pace, in_transition));
+            if !wait(asked, due, &mut shelf, &mut pace).await {
+                return;
+            }
+        }
+    }
+
+    /// The version to evaluate, once there is one. `None`: the policy is not in stock any more.
+    async fn next_to_evaluate(&mut self, shelf: &mut watch::Receiver<Shelf>) -> Option<Arc<Generation>> {
+        loop {
+            let now = shelf.borrow_and_update().clone();
+            match now {
+                Shelf::Running(generation) => return Some(generation),
+                Shelf::Empty(why) => {
+                    self.say(Said::NeverLoaded { instance: self.instance.clone(), policy: self.policy.clone(), why })
+                }
+                Shelf::Unread => {}
+            }
+            shelf.changed().await.ok()?;
+        }
+    }
+
+    /// What the node says of itself, once it knows the instance. `None`: the node is gone.
+    async fn context(&mut self, pace: Pace) -> Option<Context> {
+        let fast = pace == Pace::Fast;
+        loop {
+            let status = Arc::clone(&self.bench.status.borrow_and_update());
+            let now = self.bench.clock.now();
+            if let Some(context) = facts::context(&status, &self.instance, now, self.bench.started, fast) {
+                return Some(context);
+            }
+            self.bench.status.changed().await.ok()?;
+        }
+    }
+
+    async fn evaluate(
+        &mut self,
+        generation: &Arc<Generation>,
+        context: Context,
+        shelf: &mut watch::Receiver<Shelf>,
+    ) -> Outcome {
+        let started_at = self.bench.clock.now();
+        let mut evaluation = self.begin(generation, context);
+        let mut patience = generation.policy.deadline() + GRACE;
+        loop {
+            match timeout(patience, &mut evaluation).await {
+                Ok(Ok((report, in_transition))) => {
+                    self.rules.clone_from(&report.rules);
+                    self.judged(report);
+                    return Outcome::Done { in_transition };
+                }
+                Ok(Err(failed)) => {
+                    self.judged(self.lost(generation, started_at, format!("its evaluation failed: {failed}")));
+                    return Outcome::Done { in_transition: true };
+                }
+                Err(_) => {
+                    let why = "its evaluation does not come back; the role stays as it is".to_owned();
+                    self.judged(self.lost(generation, started_at, why));
+                    patience = generation.policy.interval().max(GRACE);
+                }
+            }
+            match shelf.has_changed() {
+                Ok(true) if self.leave_behind_is_possible() => {
+                    self.left_behind.push(evaluation);
+                    // What it remembers is with the lost one: its rules start again, up and unproven.
+                    self.judge = Arc::default();
+                    return Outcome::Superseded;
+                }
+                Ok(_) => {}
+                Err(_) => return Outcome::Over,
+            }
+        }
+    }
+
+    fn begin(&mut self, generation: &Arc<Generation>, context: Context) -> JoinHandle<(Report, bool)> {
+        let reloaded = self.generation != 0 && self.generation != generation.number;
+        self.generation = generation.number;
+        let judge = Arc::clone(&self.judge);
+        let evaluate = Arc::clone(&self.bench.evaluate);
+        let generation = Arc::clone(generation);
+        spawn_blocking(move || {
+            // After a panic the counters are still the best that is known.
+            let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
+            if reloaded {
+                judge.reloaded();
+            }
+            let report = evaluate(&mut judge, &generation.policy, generation.number, &context);
+            let in_transition = judge.in_transition();
+            (report, in_transition)
+        })
+    }
+
+    fn leave_behind_is_possible(&mut self) -> bool {
+        self.left_behind.retain(|evaluation| !evaluation.is_finished());
+        self.left_behind.len() < LEFT_BEHIND_MAX
+    }
+
+    /// A report in place of one that did not come.
+    fn lost(&self, generation: &Generation, started_at: Instant, why: String) -> Report {
+        let why = format!("policy {}: {why}", self.policy);
+        Report {
+            policy: self.policy.clone(),
+            generation: generation.number,
+            started_at,
+            elapsed: self.bench.clock.now().saturating_since(started_at),
+            verdict: Verdict::Hold { why: why.clone() },
+            rules: self.rules.clone(),
+            observed_ok: false,
+            may_take_over: None,
+            error: Some(why),
+        }
+    }
+
+    fn judged(&self, report: Report) {
+        self.say(Said::Judged { instance: self.instance.clone(), report });
+    }
+
+    fn say(&self, said: Said) {
+        (self.bench.say)(said);
+    }
+}
+
+/// Until it is due, another version is there, or the node wants to know at once: it asked for `Fast` after the last
+/// evaluation, at pace `before`, had begun. `false`: the daemon ends.
+async fn wait(
+    mut before: Pace,
+    due: impl Fn(Pace) -> Tick,
+    shelf: &mut watch::Receiver<Shelf>,
+    pace: &mut watch::Receiver<Pace>,
+) -> bool {
+    loop {
+        let now = *pace.borrow_and_update();
+        if (before, now) == (Pace::Normal, Pace::Fast) {
+            return true;
+        }
+        before = now;
+        tokio::select! {
+            biased;
+            changed = shelf.changed() => return changed.is_ok(),
+            changed = pace.changed() => if changed.is_err() { return false },
+            () = sleep_until(due(now)) => return true,
+        }
+    }
+}
+
+/// How often to evaluate.
+fn period(policy: &Policy, pace: Pace, in_transition: bool) -> Duration {
+    let interval = policy.interval().max(INTERVAL_MIN);
+    let period = match pace {
+        Pace::Fast => policy.fast().unwrap_or_else(|| (interval / FAST_SHARE).max(FAST_MIN).min(interval)),
+        Pace::Normal if in_transition => policy.fast().unwrap_or(interval),
+        Pace::Normal => interval,
+    };
+    period.max(INTERVAL_MIN)
+}
+
+/// The first tick of the series that began at `begun` which is not over at `now`.
+fn next_tick(begun: Tick, now: Tick, period: Duration) -> Tick {
+    let since = now.saturating_duration_since(begun).as_nanos();
+    let missed = since.checked_div(period.as_nanos()).unwrap_or(0);
+    begun + period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+    use crate::{
+        daemon::policies::DriverClock,
+        node::{InstanceStatus, Role},
+        policy::Engine,
+        wire::Priority,
+    };
+
+    const QUICK: &str = "const INTERVAL = \"100ms\"; const DEADLINE = \"100ms\"; fn check() {}";
+    const SLOW: &str = "const INTERVAL = \"30s\"; const DEADLINE = \"100ms\"; fn check() {}";
+
+    /// An evaluator whose evaluations are a function of the test.
+    struct Rig {
+        runtime: tokio::runtime::Runtime,
+        said: mpsc::Receiver<Said>,
+        shelf: watch::Sender<Shelf>,
+        pace: watch::Sender<Pace>,
+        _status: watch::Sender<Arc<NodeStatus>>,
+        _evaluator: Evaluator,
+    }
+
+    fn running(number: u64, text: &str) -> Shelf {
+        let policy = Policy::load(&Engine::new(), "p", "p.rhai", text).unwrap();
+        let loaded_at = Instant::ZERO;
+        Shelf::Running(Arc::new(Generation { number, loaded_at, last_good: false, sha256: String::new(), policy }))
+    }
+
+    fn status() -> NodeStatus {
+        NodeStatus {
+            node: "K1".into(),
+            now: Instant::ZERO,
+            instances: vec![InstanceStatus {
+                name: "VI_1".into(),
+                interface: "eth0".into(),
+                vrid: 51,
+                version: 2,
+                role: Role::Backup,
+                since: Instant::ZERO,
+                reason: String::new(),
+                conditions: vec![],
+                priority: Priority::new(100).unwrap(),
+                effective_priority: None,
+                source: None,
+                addresses: vec![],
+                held: vec![],
+                lease: None,
+                peers: vec![],
+                transitions: 0,
+                sent: 0,
+                received: 0,
+                discarded: std::collections::BTreeMap::new(),
+                reports: vec![],
+            }],
+        }
+    }
+
+    impl Rig {
+        fn start(shelf: Shelf, work: impl Fn(u64, &Context) + Send + Sync + 'static) -> Self {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let (tell, said) = mpsc::channel();
+            let shelf = watch::Sender::new(shelf);
+            let pace = watch::Sender::new(Pace::Normal);
+            let status = watch::Sender::new(Arc::new(status()));
+            let evaluate: Evaluate = Arc::new(move |_, policy, generation, context| {
+                work(generation, context);
+                Report {
+                    policy: policy.name().to_owned(),
+                    generation,
+                    started_at: Instant::ZERO,
+                    elapsed: Duration::ZERO,
+                    verdict: Verdict::Starting,
+                    rules: vec![],
+                    observed_ok: true,
+                    may_take_over: None,
+                    error: None,
+                }
+            });
+            let bench = Bench {
+                evaluate,
+                clock: Arc::new(DriverClock::default()),
+                status: status.subscribe(),
+                say: Arc::new(move |said| drop(tell.send(said))),
+                started: Instant::ZERO,
+            };
+            let evaluator = {
+                let _inside = runtime.enter();
+                Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe())
+            };
+            Self { runtime, said, shelf, pace, _status: status, _evaluator: evaluator }
+        }
+
+        fn next(&self, within: Duration) -> Report {
+            match self.said.recv_timeout(within).expect("nothing was said in time") {
+                Said::Judged { report, .. } => report,
+                other @ (Said::NeverLoaded { .. } | Said::Journal(_)) => panic!("{other:?}"),
+            }
+        }
+
+        fn end(self) {
+            self.runtime.shutdown_background();
+        }
+    }
+
+    const SECONDS: Duration = Duration::from_secs(10);
+    const SOON: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn evaluations_follow_the_interval_and_never_overlap() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (inside, peak) = (Arc::clone(&now), Arc::clone(&most));
+        let rig = Rig::start(running(1, QUICK), move |_, _| {
+            peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(150));
+            inside.fetch_sub(1, Ordering::SeqCst);
+        });
+        let begun = std::time::Instant::now();
+        for _ in 0..4 {
+            assert_eq!(rig.next(SECONDS).error, None);
+        }
+        // 150 ms each at every second tick of 100 ms: the missed ones are skipped.
+        assert!(begun.elapsed() >= Duration::from_millis(740), "{:?}", begun.elapsed());
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+        rig.end();
+    }
+
+    #[test]
+    fn a_take_over_is_not_kept_waiting() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let rig = Rig::start(running(1, SLOW), move |_, context| log.lock().unwrap().push(context.ask_may_take_over));
+        rig.next(SECONDS);
+        rig.pace.send_replace(Pace::Fast);
+        rig.next(SOON);
+        assert_eq!(*asked.lock().unwrap(), [false, true]);
+        rig.end();
+    }
+
+    #[test]
+    fn a_take_over_that_is_asked_for_during_an_evaluation_gets_one_of_its_own() {
+        let (go, gate) = mpsc::channel::<()>();
+        let (entered, inside) = mpsc::channel();
+        let gate = Mutex::new(gate);
+        let rig = Rig::start(running(1, SLOW), move |_, context| {
+            entered.send(context.ask_may_take_over).unwrap();
+            let _ = gate.lock().unwrap().recv();
+        });
+        assert!(!inside.recv_timeout(SECONDS).unwrap());
+        rig.pace.send_replace(Pace::Fast);
+        go.send(()).unwrap();
+        assert!(inside.recv_timeout(SOON).unwrap());
+        drop(go);
+        rig.end();
+    }
+
+    #[test]
+    fn a_new_generation_is_evaluated_at_once() {
+        let rig = Rig::start(running(1, SLOW), |_, _| ());
+        assert_eq!(rig.next(SECONDS).generation, 1);
+        rig.shelf.send_replace(running(2, SLOW));
+        assert_eq!(rig.next(SOON).generation, 2);
+        rig.end();
+    }
+
+    #[test]
+    fn an_evaluation_that_hangs_is_a_hold_until_another_generation_comes() {
+        let rig = Rig::start(running(1, QUICK), |generation, _| {
+            if generation == 1 {
+                std::thread::sleep(Duration::from_secs(30));
+            }
+        });
+        for _ in 0..2 {
+            let report = rig.next(SECONDS);
+            assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
+            assert!(report.error.unwrap().contains("does not come back"));
+        }
+        rig.shelf.send_replace(running(2, QUICK));
+        while rig.next(SECONDS).generation != 2 {}
+        rig.end();
+    }
+
+    #[test]
+    fn an_evaluation_that_panics_is_a_hold_and_the_next_one_runs() {
+        let first = AtomicUsize::new(0);
+        let rig = Rig::start(running(1, QUICK), move |_, _| {
+            assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "the first one fails, on purpose");
+        });
+        assert!(matches!(rig.next(SECONDS).verdict, Verdict::Hold { .. }));
+        assert_eq!(rig.next(SECONDS).error, None);
+        rig.end();
+    }
+
+    #[test]
+    fn what_was_never_loaded_is_said_and_evaluated_once_it_is() {
+        let rig = Rig::start(Shelf::Empty("p.rhai does not exist".into()), |_, _| ());
+        match rig.said.recv_timeout(SECONDS).unwrap() {
+            Said::NeverLoaded { instance, policy, why } => {
+                assert_eq!((instance.as_str(), policy.as_str(), why.as_str()), ("VI_1", "p", "p.rhai does not exist"));
+            }
+            other @ (Said::Judged { .. } | Said::Journal(_)) => panic!("{other:?}"),
+        }
+        rig.shelf.send_replace(running(1, QUICK));
+        assert_eq!(rig.next(SOON).generation, 1);
+        rig.end();
+    }
+
+    #[test]
+    fn missed_ticks_are_skipped() {
+        let begun = Tick::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let next = |now| next_tick(begun, at(now), Duration::from_millis(100));
+        assert_eq!((next(5), next(99), next(100), next(250)), (at(100), at(100), at(200), at(300)));
+    }
+}
