@@ -142,3 +142,108 @@ pub struct Advertisement {
     /// The addresses the sender serves, in its order.
     pub addresses: Vec<IpAddr>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{AdverInterval, Priority, Version, Vrid};
+
+    fn priorities() -> impl Iterator<Item = Priority> {
+        (1..=255).filter_map(Priority::new)
+    }
+
+    fn every_second() -> impl Iterator<Item = AdverInterval> {
+        (1..=255).filter_map(AdverInterval::from_secs)
+    }
+
+    fn every_centisecond() -> impl Iterator<Item = AdverInterval> {
+        (1..=4095).filter_map(AdverInterval::from_centis)
+    }
+
+    /// The formula of both RFCs in nanoseconds, wide enough for everything.
+    fn skew_nanos(share_of: Duration, priority: Priority) -> u128 {
+        (256 - u128::from(priority.get())) * share_of.as_nanos() / 256
+    }
+
+    #[test]
+    fn zero_is_no_identifier_no_priority_and_no_interval() {
+        assert_eq!(Vrid::new(0), None);
+        assert_eq!(Priority::new(0), None);
+        assert_eq!(AdverInterval::from_secs(0), None);
+        assert_eq!(AdverInterval::from_centis(0), None);
+        assert_eq!(AdverInterval::from_centis(4096), None);
+    }
+
+    /// RFC 3768, 6.1: the skew of version 2 is a share of a second, whatever the interval.
+    #[test]
+    fn skew_and_down_interval_of_version_2_for_all_priorities_and_intervals() {
+        for interval in every_second() {
+            for priority in priorities() {
+                let skew = skew_nanos(Duration::from_secs(1), priority);
+                assert_eq!(interval.skew_time(Version::V2, priority).as_nanos(), skew);
+                let down = 3 * interval.as_duration().as_nanos() + skew;
+                assert_eq!(interval.down_interval(Version::V2, priority).as_nanos(), down);
+            }
+        }
+    }
+
+    /// RFC 9568, 6.1: the skew of version 3 is a share of the interval.
+    #[test]
+    fn skew_and_down_interval_of_version_3_for_all_priorities_and_intervals() {
+        for interval in every_centisecond() {
+            for priority in priorities() {
+                let skew = skew_nanos(interval.as_duration(), priority);
+                assert_eq!(interval.skew_time(Version::V3, priority).as_nanos(), skew);
+                let down = 3 * interval.as_duration().as_nanos() + skew;
+                assert_eq!(interval.down_interval(Version::V3, priority).as_nanos(), down);
+            }
+        }
+    }
+
+    #[test]
+    fn the_figures_operators_know() {
+        let second = AdverInterval::from_secs(1).unwrap();
+        let hundred = Priority::new(100).unwrap();
+        assert_eq!(second.down_interval(Version::V2, hundred), Duration::from_nanos(3_609_375_000));
+        assert_eq!(second.down_interval(Version::V2, Priority::OWNER), Duration::from_nanos(3_003_906_250));
+        let ten_millis = AdverInterval::from_centis(1).unwrap();
+        assert_eq!(ten_millis.down_interval(Version::V3, hundred), Duration::from_nanos(36_093_750));
+    }
+
+    #[test]
+    fn the_fields_hold_what_they_can_say() {
+        for secs in 1..=255 {
+            assert_eq!(AdverInterval::from_secs(secs).map(AdverInterval::field_secs), Some(secs));
+        }
+        for centis in 1..=4095 {
+            assert_eq!(AdverInterval::from_centis(centis).map(AdverInterval::field_centis), Some(centis));
+        }
+    }
+
+    /// Never 0, which nobody accepts, and never shorter than meant where it can be helped.
+    #[test]
+    fn what_the_fields_cannot_say_becomes_longer_or_the_longest() {
+        let centis = |n| AdverInterval::from_centis(n).unwrap().field_secs();
+        assert_eq!((centis(1), centis(100), centis(101), centis(4095)), (1, 1, 2, 41));
+        let secs = |n| AdverInterval::from_secs(n).unwrap().field_centis();
+        assert_eq!((secs(1), secs(40), secs(41), secs(255)), (100, 4000, 4095, 4095));
+    }
+
+    proptest! {
+        /// A higher priority never waits longer, a longer interval never less: this orders the backups.
+        #[test]
+        fn the_down_interval_is_monotonic(
+            (low, high) in (1_u8..=254).prop_flat_map(|low| (Just(low), low + 1..=255)),
+            (short, long) in (1_u16..=4094).prop_flat_map(|short| (Just(short), short + 1..=4095)),
+            version in prop_oneof![Just(Version::V2), Just(Version::V3)],
+        ) {
+            let (low, high) = (Priority::new(low).unwrap(), Priority::new(high).unwrap());
+            let (short, long) = (AdverInterval::from_centis(short).unwrap(), AdverInterval::from_centis(long).unwrap());
+            prop_assert!(short.down_interval(version, high) < short.down_interval(version, low));
+            prop_assert!(short.down_interval(version, low) < long.down_interval(version, low));
+        }
+    }
+}

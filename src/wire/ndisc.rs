@@ -256,3 +256,200 @@ fn frame(from: (MacAddr, Ipv6Addr), to: (MacAddr, Ipv6Addr), mut body: Vec<u8>) 
     ]
     .concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{
+        ADVERTISEMENT, ALL_NODES, Flags, Message, NdiscSeen, NeighborKind, OPTION_SOURCE, OPTION_TARGET, SOLICITATION,
+        advertisement, announce, ask, body, frame, parse, solicited_node,
+    };
+    use crate::words::MacAddr;
+
+    /// Captured: keepalived 2.2.7, unsolicited advertisement of fe80::100 from 02:00:00:00:00:01.
+    const UNSOLICITED: [u8; 86] = *b"\x33\x33\0\0\0\x01\x02\0\0\0\0\x01\x86\xdd\x60\0\0\0\0\x20\x3a\xff\
+        \xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\xff\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
+        \x88\0\x55\x9d\x20\0\0\0\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x02\x01\x02\0\0\0\0\x01";
+
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const PEER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const OWN: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x20);
+    const VIRTUAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100);
+    const ANSWER: Flags = Flags { router: false, solicited: true, replaces: true };
+
+    fn kind(frame: &[u8]) -> NeighborKind {
+        parse(frame).unwrap().kind()
+    }
+
+    #[test]
+    fn announces_as_keepalived_does() {
+        assert_eq!(announce(MAC, VIRTUAL, VIRTUAL, Flags::announcement(false)), UNSOLICITED);
+        assert_eq!(
+            parse(&UNSOLICITED),
+            Some(NdiscSeen {
+                ethernet_source: MAC,
+                source: VIRTUAL,
+                destination: ALL_NODES,
+                target: VIRTUAL,
+                message: Message::Advertisement(Flags::announcement(false)),
+                link_layer: Some(MAC),
+            })
+        );
+        assert_eq!(kind(&UNSOLICITED), NeighborKind::Announcement { address: IpAddr::V6(VIRTUAL) });
+    }
+
+    /// RFC 9568, 6.4.1: R set, S clear, O set.
+    #[test]
+    fn a_router_says_so() {
+        assert_eq!(announce(MAC, OWN, VIRTUAL, Flags::announcement(true))[58], 0b1010_0000);
+    }
+
+    /// RFC 4861, 7.2.2: to the solicited-node group, with the link-layer address of the one who asks.
+    #[test]
+    fn a_question_to_everybody() {
+        let asked = ask(MAC, Some(OWN), VIRTUAL, None);
+        assert_eq!(asked[..6], [0x33, 0x33, 0xff, 0, 1, 0]);
+        let seen = parse(&asked).unwrap();
+        assert_eq!(seen.destination, "ff02::1:ff00:100".parse::<Ipv6Addr>().unwrap());
+        assert_eq!((seen.source, seen.target, seen.mac()), (OWN, VIRTUAL, MAC));
+        let (sender, target) = (IpAddr::V6(OWN), IpAddr::V6(VIRTUAL));
+        assert_eq!(seen.kind(), NeighborKind::Request { sender, target });
+    }
+
+    #[test]
+    fn a_question_to_one() {
+        let asked = ask(MAC, Some(OWN), VIRTUAL, Some(PEER));
+        assert_eq!(asked[..6], PEER.0);
+        assert_eq!(parse(&asked).unwrap().destination, VIRTUAL);
+    }
+
+    /// RFC 4861, 4.3: from nobody, to the group, without an option, whoever gets the frame.
+    #[test]
+    fn a_probe_names_no_sender() {
+        for (to, ethernet) in [(None, [0x33, 0x33, 0xff, 0, 1, 0]), (Some(PEER), PEER.0)] {
+            let probe = ask(MAC, None, VIRTUAL, to);
+            assert_eq!(probe[..6], ethernet);
+            let seen = parse(&probe).unwrap();
+            assert_eq!((seen.source, seen.destination), (Ipv6Addr::UNSPECIFIED, solicited_node(VIRTUAL)));
+            assert_eq!((seen.link_layer, seen.mac()), (None, MAC));
+            assert_eq!(seen.kind(), NeighborKind::Probe { target: IpAddr::V6(VIRTUAL) });
+        }
+    }
+
+    #[test]
+    fn an_answer_to_us_is_told_from_an_announcement() {
+        let answer = frame((PEER, VIRTUAL), (MAC, OWN), advertisement(PEER, VIRTUAL, ANSWER));
+        assert_eq!(kind(&answer), NeighborKind::Reply { address: IpAddr::V6(VIRTUAL) });
+        // RFC 4861, 4.4: an answer to one station may leave the option out.
+        let bare = frame((PEER, VIRTUAL), (MAC, OWN), body(ADVERTISEMENT, ANSWER.to_byte(), VIRTUAL, None));
+        assert_eq!(parse(&bare).unwrap().mac(), PEER);
+    }
+
+    /// RFC 4861, 7.1.1 and 7.1.2: what must be discarded, one by one.
+    #[test]
+    fn what_must_be_discarded_is_none() {
+        let altered = |at: usize, byte: u8| {
+            let mut frame = UNSOLICITED;
+            frame[at] = byte;
+            parse(&frame)
+        };
+        assert_eq!(altered(12, 0x08), None, "not IPv6");
+        assert_eq!(altered(14, 0x40), None, "not version 6");
+        assert_eq!(altered(20, 17), None, "not ICMPv6");
+        assert_eq!(altered(21, 254), None, "hop limit");
+        assert_eq!(altered(56, 0), None, "checksum");
+
+        let to_all = |body| parse(&frame((MAC, OWN), (PEER, ALL_NODES), body));
+        let with_code = |code| {
+            let mut message = advertisement(MAC, VIRTUAL, Flags::announcement(true));
+            message[1] = code;
+            to_all(message)
+        };
+        assert!(with_code(0).is_some());
+        assert_eq!(with_code(1), None, "code");
+        assert_eq!(to_all(body(SOLICITATION, 0, VIRTUAL, None)[..20].to_vec()), None, "length");
+        assert_eq!(to_all(body(134, 0, VIRTUAL, None)), None, "a router's advertisement");
+        assert_eq!(to_all(body(SOLICITATION, 0, ALL_NODES, None)), None, "target is a group");
+        assert_eq!(to_all(advertisement(MAC, VIRTUAL, ANSWER)), None, "solicited, to everybody");
+
+        let from_nobody = |destination, body| parse(&frame((MAC, Ipv6Addr::UNSPECIFIED), (PEER, destination), body));
+        let probe = body(SOLICITATION, 0, VIRTUAL, None);
+        assert!(from_nobody(solicited_node(VIRTUAL), probe.clone()).is_some());
+        assert_eq!(from_nobody(VIRTUAL, probe), None, "a probe to one station");
+        let named = body(SOLICITATION, 0, VIRTUAL, Some((OPTION_SOURCE, MAC)));
+        assert_eq!(from_nobody(solicited_node(VIRTUAL), named), None, "a probe with a link-layer address");
+        let advertised = advertisement(MAC, VIRTUAL, Flags::announcement(true));
+        assert_eq!(from_nobody(ALL_NODES, advertised), None, "an advertisement from nobody");
+        let from_group = frame((MAC, ALL_NODES), (PEER, OWN), body(SOLICITATION, 0, VIRTUAL, None));
+        assert_eq!(parse(&from_group), None, "from a group");
+    }
+
+    #[test]
+    fn options_are_walked_to_their_end() {
+        let with = |options: &[u8]| {
+            let message = [&body(ADVERTISEMENT, 0, VIRTUAL, None), options].concat();
+            parse(&frame((MAC, OWN), (PEER, ALL_NODES), message)).map(|seen| seen.link_layer)
+        };
+        let target = [OPTION_TARGET, 1, 2, 0, 0, 0, 0, 2];
+        let unknown = [14, 1, 9, 9, 9, 9, 9, 9];
+        assert_eq!(with(&[]), Some(None));
+        assert_eq!(with(&[unknown, target].concat()), Some(Some(PEER)));
+        assert_eq!(with(&[OPTION_SOURCE, 1, 2, 0, 0, 0, 0, 2]), Some(None));
+        assert_eq!(with(&[OPTION_TARGET, 0, 2, 0, 0, 0, 0, 2]), None);
+        assert_eq!(with(&[&target[..], &[OPTION_TARGET, 2, 0, 0]].concat()), None);
+        assert_eq!(with(&[&target[..], &[OPTION_TARGET]].concat()), None);
+    }
+
+    #[test]
+    fn padding_is_no_matter_and_a_cut_frame_is_none() {
+        let padded = [&UNSOLICITED[..], &[0xaa; 18]].concat();
+        assert_eq!(parse(&padded), parse(&UNSOLICITED));
+        for length in 0..UNSOLICITED.len() {
+            assert_eq!(parse(&UNSOLICITED[..length]), None);
+        }
+    }
+
+    /// One wrong bit of the packet is noticed, wherever anything covers it: not in traffic class and flow label.
+    #[test]
+    fn one_wrong_bit_is_noticed() {
+        for (byte, mask) in (14..86).flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit))) {
+            let uncovered = matches!((byte, mask), (14, 0x01..=0x08) | (15..=17, _));
+            let mut frame = UNSOLICITED;
+            frame[byte] ^= mask;
+            assert_eq!(parse(&frame).is_some(), uncovered, "byte {byte}, mask {mask}");
+        }
+    }
+
+    fn unicast() -> impl Strategy<Value = Ipv6Addr> {
+        any::<Ipv6Addr>().prop_filter("unicast", |a| !a.is_multicast() && !a.is_unspecified())
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..120), body in vec(any::<u8>(), 0..80)) {
+            let _ = parse(&bytes);
+            let _ = parse(&frame((MAC, OWN), (PEER, VIRTUAL), body)).map(|seen| (seen.kind(), seen.mac()));
+        }
+
+        #[test]
+        fn what_is_built_is_what_is_read(
+            mac in any::<[u8; 6]>(),
+            to in any::<Option<[u8; 6]>>(),
+            source in proptest::option::of(unicast()),
+            target in unicast(),
+            (router, replaces) in any::<(bool, bool)>(),
+        ) {
+            let mac = MacAddr(mac);
+            let seen = parse(&ask(mac, source, target, to.map(MacAddr))).unwrap();
+            prop_assert_eq!((seen.ethernet_source, seen.mac(), seen.target), (mac, mac, target));
+            prop_assert_eq!(seen.source, source.unwrap_or(Ipv6Addr::UNSPECIFIED));
+
+            let flags = Flags { router, solicited: false, replaces };
+            let seen = parse(&announce(mac, source.unwrap_or(target), target, flags)).unwrap();
+            prop_assert_eq!((seen.mac(), seen.target, seen.message), (mac, target, Message::Advertisement(flags)));
+        }
+    }
+}
