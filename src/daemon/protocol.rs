@@ -1,0 +1,313 @@
+//! The protocol thread: one plain thread that runs the node and nothing else.
+//!
+//! One turn: perform what the node wants, sleep until something is due or arrives, hand in every packet that is waiting,
+//! then the clock. Everything slow lives elsewhere and arrives as a [`Message`]; what is to be known elsewhere leaves as
+//! [`Told`]. Nothing here waits for anybody but the kernel.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{keeper::Keeper, sockets::Sockets};
+use crate::{
+    config::Config,
+    linux::{Alarm, BootClock, Holder, MonitorEvent, Waker},
+    node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace},
+    policy::Report,
+    words::Instant,
+};
+
+/// Messages that wait at most; whoever finds the box full waits.
+const MAILBOX: usize = 1024;
+/// Things told that wait at most; what does not fit is dropped and counted.
+pub const TOLD_MAX: usize = 4096;
+/// Packets of one turn (R29).
+const PACKETS_MAX: usize = 1024;
+/// Messages of one turn.
+const MESSAGES_MAX: usize = 256;
+/// The status is published this often at least while anything goes on.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// The service manager hears this often that this thread runs.
+const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What other threads have for the node.
+#[derive(Debug)]
+pub enum Message {
+    /// The network of this machine changed.
+    Seen(MonitorEvent),
+    /// A policy was evaluated.
+    Judged { instance: String, report: Report },
+    /// A policy never loaded.
+    NeverLoaded { instance: String, policy: String, why: String },
+    /// A new configuration.
+    Reload(Arc<Config>),
+    /// Stop in order; a second one at once.
+    Stop,
+    /// How is it?
+    Status(oneshot::Sender<NodeStatus>),
+}
+
+/// What the node has for others.
+#[derive(Debug)]
+pub enum Told {
+    /// For the journal.
+    Journal(Journal),
+    /// For the workers.
+    Pace { instance: String, pace: Pace },
+}
+
+/// Where messages are put in.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    sender: SyncSender<Message>,
+    waker: Waker,
+}
+
+impl Mailbox {
+    /// Puts a message in and wakes the thread. Waits while the box is full; a thread that has ended takes nothing.
+    pub fn post(&self, message: Message) {
+        match self.sender.try_send(message) {
+            Ok(()) => self.waker.wake(),
+            Err(TrySendError::Full(message)) => {
+                self.waker.wake();
+                let _ = self.sender.send(message);
+                self.waker.wake();
+            }
+            Err(TrySendError::Disconnected(_)) => (),
+        }
+    }
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Protocol {
+    /// Where to put messages.
+    pub mailbox: Mailbox,
+    /// What the node tells.
+    pub told: mpsc::Receiver<Told>,
+    /// The node as it was at most half a second ago.
+    pub status: watch::Receiver<Arc<NodeStatus>>,
+    thread: JoinHandle<()>,
+}
+
+impl Protocol {
+    /// Starts the thread. `prepare` runs on it first (scheduling).
+    ///
+    /// # Errors
+    /// A descriptor or the thread cannot be had, or the privilege for netlink is missing.
+    pub fn start(config: &Config, keeper: Keeper, prepare: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let clock = BootClock;
+        let (sender, messages) = sync_channel(MAILBOX);
+        let waker = Waker::new()?;
+        let (told_sender, told) = mpsc::channel(TOLD_MAX);
+        let node = Node::new(clock.now(), config);
+        let (status_sender, status) = watch::channel(Arc::new(node.status()));
+        let mut turns = Turns {
+            clock,
+            sockets: Sockets::new(config),
+            holder: Holder::open()?,
+            alarm: Alarm::new()?,
+            waker: waker.clone(),
+            messages,
+            told: told_sender,
+            status: status_sender,
+            published_at: Instant::ZERO,
+            watchdog_at: Instant::ZERO,
+            untold: 0,
+            keeper,
+            node,
+        };
+        let thread = thread::Builder::new().name("ha-protocol".to_owned()).spawn(move || {
+            prepare();
+            turns.run();
+        })?;
+        Ok(Self { mailbox: Mailbox { sender, waker }, told, status, thread })
+    }
+
+    /// Whether the thread has come to its end: after a stop, or by a panic.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread; says whether it ended in order.
+    #[must_use]
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+struct Turns {
+    clock: BootClock,
+    node: Node,
+    sockets: Sockets,
+    holder: Holder,
+    alarm: Alarm,
+    waker: Waker,
+    messages: Receiver<Message>,
+    told: mpsc::Sender<Told>,
+    status: watch::Sender<Arc<NodeStatus>>,
+    published_at: Instant,
+    watchdog_at: Instant,
+    untold: u64,
+    keeper: Keeper,
+}
+
+impl Turns {
+    fn run(&mut self) {
+        while !self.node.is_stopped() {
+            self.perform_all();
+            self.sleep();
+            self.alarm.drain();
+            // Taken before the packets are read: what arrives later is not older than this.
+            let now = self.clock.now();
+            let ears = self.hear(now);
+            self.read_messages(now);
+            self.node.handle_timeout(now, ears);
+            self.publish(now);
+        }
+        self.perform_all();
+        self.keeper.dismiss();
+        self.publish(Instant::from_epoch(Duration::MAX));
+    }
+
+    /// Until something is due, a packet or a message.
+    fn sleep(&mut self) {
+        let due = self.node.poll_timeout().map(|(at, _)| at);
+        let due = due.map(|at| at.min(self.watchdog_at + WATCHDOG_EVERY));
+        if let Err(error) = self.alarm.set(due) {
+            self.tell_note(format!("the timer cannot be set: {error}; this node goes on once a packet arrives"));
+        }
+        let mut descriptors: Vec<PollFd<'_>> = Vec::with_capacity(8);
+        descriptors.push(PollFd::from_borrowed_fd(self.alarm.as_fd(), PollFlags::IN));
+        descriptors.push(PollFd::from_borrowed_fd(self.waker.as_fd(), PollFlags::IN));
+        descriptors.extend(self.sockets.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        // An interrupted wait is a turn without news.
+        let _ = poll(&mut descriptors, None);
+    }
+
+    fn hear(&mut self, now: Instant) -> Ears {
+        let node = &mut self.node;
+        let heard = self.sockets.receive(PACKETS_MAX, |input| node.handle_input(now, input));
+        if heard >= PACKETS_MAX { Ears::Behind } else { Ears::Drained }
+    }
+
+    fn read_messages(&mut self, now: Instant) {
+        self.waker.drain();
+        for count in 0.. {
+            if count == MESSAGES_MAX {
+                // The rest is for the next turn.
+                self.waker.wake();
+                return;
+            }
+            let Ok(message) = self.messages.try_recv() else { return };
+            self.take(now, message);
+        }
+    }
+
+    fn take(&mut self, now: Instant, message: Message) {
+        let input = match message {
+            Message::Seen(MonitorEvent::Link(link)) => {
+                let notes = self.sockets.link(&link);
+                notes.into_iter().for_each(|note| self.tell_note(note));
+                Input::Link(link)
+            }
+            Message::Seen(MonitorEvent::LinkGone(name)) => {
+                self.sockets.gone(&name);
+                Input::LinkGone(name)
+            }
+            Message::Seen(MonitorEvent::Addresses { interface, addresses }) => {
+                Input::Addresses { interface, addresses }
+            }
+            Message::Judged { instance, report } => Input::Judged { instance, report },
+            Message::NeverLoaded { instance, policy, why } => Input::NeverLoaded { instance, policy, why },
+            Message::Reload(config) => {
+                let notes = self.sockets.reconfigure(&config);
+                notes.into_iter().for_each(|note| self.tell_note(note));
+                Input::Reload(config)
+            }
+            Message::Stop => Input::Command(Command::Stop),
+            Message::Status(reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.node.status());
+                return;
+            }
+        };
+        self.node.handle_input(now, input);
+        self.perform_all();
+    }
+
+    /// Performs everything the node wants; what becomes of it is handed in at once and may be followed by more.
+    fn perform_all(&mut self) {
+        let mut held_changed = false;
+        while let Some(output) = self.node.poll_output() {
+            held_changed |= matches!(&output, Output::Hold(_));
+            self.perform(output);
+        }
+        if held_changed && let Some(note) = self.keeper.entrust(&self.node.last_will()) {
+            self.tell_note(note);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Transmit(transmit) => {
+                let result = self.sockets.send(&transmit);
+                let carrier = crate::linux::carrier(&transmit.interface).ok();
+                let input = Input::Transmitted { instance: transmit.instance, result, carrier };
+                self.node.handle_input(self.clock.now(), input);
+            }
+            Output::Hold(hold) => {
+                let result = self.holder.apply(&hold);
+                for warning in self.holder.take_warnings() {
+                    self.tell_note(warning);
+                }
+                self.node.handle_input(self.clock.now(), Input::Held { instance: hold.instance, result });
+            }
+            Output::Announce { interface, addresses, .. } => self.sockets.announce(&interface, &addresses),
+            Output::Ask(ask) => self.sockets.ask(&ask),
+            Output::Judge { instance, pace } => self.tell(Told::Pace { instance, pace }),
+            Output::Report(journal) => {
+                self.published_at = Instant::ZERO;
+                self.tell(Told::Journal(journal));
+            }
+        }
+    }
+
+    fn tell_note(&mut self, note: String) {
+        let journal = Journal { at: self.clock.now(), instance: String::new(), event: Event::Note(note) };
+        self.tell(Told::Journal(journal));
+    }
+
+    /// Never waits: a journal that cannot follow loses lines, not the address.
+    fn tell(&mut self, told: Told) {
+        if self.told.try_send(told).is_err() {
+            self.untold += 1;
+        } else if self.untold > 0 {
+            let lost = std::mem::take(&mut self.untold);
+            self.tell_note(format!("{lost} lines were lost here: the journal could not follow"));
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if self.published_at + PUBLISH_EVERY <= now {
+            self.published_at = now;
+            self.status.send_replace(Arc::new(self.node.status()));
+        }
+        if self.watchdog_at + WATCHDOG_EVERY <= now {
+            self.watchdog_at = now;
+            // Outside of systemd there is nobody to tell.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+}

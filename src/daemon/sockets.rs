@@ -1,0 +1,150 @@
+//! The protocol thread's sockets: for each interface and family of the configuration one for advertisements and one for
+//! ARP or neighbour discovery. They come and go with the interfaces.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use crate::{
+    config::Config,
+    linux::{DATAGRAM_MAX, NeighborSocket, VrrpSocket},
+    node::{Ask, Datagram, Input, LinkSeen, Transmit},
+    words::{Family, InterfaceName, MacAddr},
+};
+
+type Place = (InterfaceName, Family);
+
+/// See the module.
+pub(super) struct Sockets {
+    wanted: BTreeSet<Place>,
+    links: BTreeMap<InterfaceName, LinkSeen>,
+    open: BTreeMap<Place, Pair>,
+    buffer: Vec<u8>,
+}
+
+struct Pair {
+    vrrp: VrrpSocket,
+    neighbor: NeighborSocket,
+}
+
+impl Sockets {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { wanted: places(config), links: BTreeMap::new(), open: BTreeMap::new(), buffer: vec![0; DATAGRAM_MAX] }
+    }
+
+    /// Opens what a new configuration needs in addition, closes what nobody needs. Returns what could not be opened.
+    pub(super) fn reconfigure(&mut self, config: &Config) -> Vec<String> {
+        self.wanted = places(config);
+        self.open.retain(|place, _| self.wanted.contains(place));
+        self.open_missing()
+    }
+
+    /// An interface is there, perhaps another one of the same name.
+    pub(super) fn link(&mut self, link: &LinkSeen) -> Vec<String> {
+        self.open.retain(|(interface, _), pair| *interface != link.name || pair.vrrp.index() == link.index);
+        self.links.insert(link.name.clone(), link.clone());
+        self.open_missing()
+    }
+
+    pub(super) fn gone(&mut self, name: &InterfaceName) {
+        self.links.remove(name);
+        self.open.retain(|(interface, _), _| interface != name);
+    }
+
+    fn open_missing(&mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (interface, family) in &self.wanted {
+            let place = (interface.clone(), *family);
+            if !self.links.contains_key(interface) || self.open.contains_key(&place) {
+                continue;
+            }
+            let opened = VrrpSocket::open(interface, *family)
+                .and_then(|vrrp| Ok(Pair { vrrp, neighbor: NeighborSocket::open(interface, *family)? }));
+            match opened {
+                Ok(pair) => {
+                    self.open.insert(place, pair);
+                }
+                Err(error) => notes.push(format!(
+                    "no sockets on {interface}: {error}; its instances hear and send nothing until the interface changes. \
+                     CAP_NET_RAW is needed"
+                )),
+            }
+        }
+        notes
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.open.values().flat_map(|pair| [pair.vrrp.as_fd(), pair.neighbor.as_fd()])
+    }
+
+    /// Hands in what is waiting, at most `budget` pieces; returns how many there were.
+    pub(super) fn receive(&mut self, budget: usize, mut hand_in: impl FnMut(Input<'_>)) -> usize {
+        let mut heard = 0;
+        for ((interface, _), pair) in &mut self.open {
+            while heard < budget {
+                // An error is told once by the kernel (the interface went down) and says nothing the monitor does not.
+                let Ok(Some(received)) = pair.vrrp.receive(&mut self.buffer) else { break };
+                heard += 1;
+                hand_in(Input::Datagram(Datagram {
+                    interface,
+                    source: received.source,
+                    destination: received.destination,
+                    hop_limit: received.hop_limit,
+                    payload: received.payload,
+                }));
+            }
+            while heard < budget {
+                let Ok(Some(frame)) = pair.neighbor.receive() else { break };
+                heard += 1;
+                hand_in(Input::Neighbor(frame));
+            }
+        }
+        heard
+    }
+
+    /// Sends to every destination; well if one of them took it.
+    pub(super) fn send(&self, transmit: &Transmit) -> Result<(), String> {
+        let place = (transmit.interface.clone(), Family::of(transmit.source));
+        let Some(pair) = self.open.get(&place) else {
+            return Err(format!("there is no socket on {}", transmit.interface));
+        };
+        let mut result = Err("there is nobody to send to".to_owned());
+        for (destination, payload) in transmit.destinations.iter().zip(&transmit.payloads) {
+            let sent = pair.vrrp.send(transmit.source, *destination, payload);
+            result = match (result, sent) {
+                (Ok(()), _) | (_, Ok(())) => Ok(()),
+                (Err(_), Err(error)) => Err(format!("to {destination}: {error}")),
+            };
+        }
+        result
+    }
+
+    /// An announcement that fails is repeated by its schedule.
+    pub(super) fn announce(&self, interface: &InterfaceName, addresses: &[IpAddr]) {
+        for family in [Family::V4, Family::V6] {
+            let of_family: Vec<IpAddr> =
+                addresses.iter().copied().filter(|address| Family::of(*address) == family).collect();
+            if let Some((pair, mac)) = self.at(interface, family).filter(|_| !of_family.is_empty()) {
+                let _ = pair.neighbor.announce(&of_family, mac);
+            }
+        }
+    }
+
+    /// A question that fails counts as not answered, like one that is lost.
+    pub(super) fn ask(&self, ask: &Ask) {
+        if let Some((pair, mac)) = self.at(&ask.interface, Family::of(ask.target)) {
+            let _ = pair.neighbor.ask(ask, mac);
+        }
+    }
+
+    fn at(&self, interface: &InterfaceName, family: Family) -> Option<(&Pair, MacAddr)> {
+        let mac = self.links.get(interface)?.mac?;
+        Some((self.open.get(&(interface.clone(), family))?, mac))
+    }
+}
+
+fn places(config: &Config) -> BTreeSet<Place> {
+    config.instances.iter().map(|instance| (instance.interface.clone(), instance.family)).collect()
+}
