@@ -11,23 +11,15 @@ use std::{
 
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::{
-    packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE},
-    packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo},
-        link::{LinkAttribute, LinkMessage},
-    },
-};
 
-use super::rtnl::{Failure, Request, Rtnl};
+use super::{
+    address_request::{Placed, Route, kernel_keeps_marks, promote_secondaries, put, shares_route, take_away},
+    rtnl::{Failure, Rtnl},
+};
 use crate::{
-    node::{Hold, Lifetime},
+    node::Hold,
     words::{Family, InterfaceName},
 };
-
-/// `IFA_PROTO` of the addresses of this program. Kernels before 5.18 forget it.
-pub const MARK: u8 = 0x70;
 
 /// Which addresses may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,22 +46,6 @@ struct Held {
     /// Stays when the interface is renamed.
     index: u32,
     addresses: Vec<Placed>,
-}
-
-/// An address and how it was put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Placed {
-    address: IpNet,
-    route: Route,
-}
-
-/// Whether the kernel makes a route to the address's network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    /// Yes, as for any address.
-    Made,
-    /// No: another address of the interface makes it. Renewing a leased IPv6 address would make that route a leased one.
-    LeftOut,
 }
 
 impl Holder {
@@ -314,115 +290,10 @@ impl Held {
     }
 }
 
-/// Whether this kernel keeps marks: Linux 5.18 and later. Unknown counts as no.
-#[must_use]
-pub fn kernel_keeps_marks() -> bool {
-    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| keeps_marks(&release))
-}
-
-fn keeps_marks(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => (major, minor) >= (5, 18),
-        (Some(_) | None, Some(_) | None) => false,
-    }
-}
-
 /// Why addresses were not put there.
 enum Refused {
     TooLate(String),
     ByKernel(String),
-}
-
-/// IPv4 routes have no lifetime; an address alone has no network.
-const fn shares_route(address: IpNet) -> bool {
-    match address {
-        IpNet::V4(_) => false,
-        IpNet::V6(net) => net.prefix_len() < 128,
-    }
-}
-
-fn put(index: u32, placed: Placed, lifetime: Lifetime) -> Request {
-    let mut message = bare(index, placed.address);
-    message.header.scope = scope(placed.address.addr());
-    message.attributes.push(AddressAttribute::CacheInfo(cache_info(placed.address, lifetime)));
-    message.attributes.push(AddressAttribute::Flags(flags(placed)));
-    // A renewal without it clears the mark.
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
-    Request { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_REPLACE | NLM_F_CREATE }
-}
-
-fn take_away(index: u32, address: IpNet) -> Request {
-    Request { message: RouteNetlinkMessage::DelAddress(bare(index, address)), flags: 0 }
-}
-
-fn bare(index: u32, address: IpNet) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.index = index;
-    message.header.prefix_len = address.prefix_len();
-    message.header.family = match Family::of(address.addr()) {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    };
-    message.attributes.push(AddressAttribute::Local(address.addr()));
-    message.attributes.push(AddressAttribute::Address(address.addr()));
-    message
-}
-
-/// The kernel finds the scope of an IPv6 address itself.
-const fn scope(address: IpAddr) -> AddressScope {
-    match address {
-        IpAddr::V4(v4) if v4.is_loopback() => AddressScope::Host,
-        IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,
-        IpAddr::V4(_) | IpAddr::V6(_) => AddressScope::Universe,
-    }
-}
-
-/// A /128 is never preferred as a source for this machine's own connections.
-fn cache_info(address: IpNet, lifetime: Lifetime) -> CacheInfo {
-    /// `INFINITY_LIFE_TIME`.
-    const FOREVER: u32 = u32::MAX;
-    let valid = match lifetime {
-        Lifetime::Forever => FOREVER,
-        // Rounded up to the kernel's unit, and never the zero that would be refused.
-        Lifetime::For(time) => {
-            let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-            u32::try_from(whole).unwrap_or(FOREVER).max(1)
-        }
-    };
-    let alone = matches!(address, IpNet::V6(net) if net.prefix_len() == 128);
-    let mut info = CacheInfo::default();
-    info.ifa_valid = valid;
-    info.ifa_preferred = if alone { 0 } else { valid };
-    info
-}
-
-/// Duplicate detection would keep an IPv6 address unusable for a second; the claim has asked before.
-fn flags(placed: Placed) -> AddressFlags {
-    let detection = match Family::of(placed.address.addr()) {
-        Family::V4 => AddressFlags::empty(),
-        Family::V6 => AddressFlags::Nodad,
-    };
-    match placed.route {
-        Route::Made => detection,
-        Route::LeftOut => detection | AddressFlags::Noprefixroute,
-    }
-}
-
-/// `IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF { IPV4_DEVCONF_PROMOTE_SECONDARIES: 1 } } }`.
-fn promote_secondaries(index: u32) -> Request {
-    const IFLA_AF_SPEC: u16 = 26;
-    const AF_INET: u16 = 2;
-    const IFLA_INET_CONF: u16 = 1;
-    const PROMOTE_SECONDARIES: u16 = 20;
-    let headers = [(16_u16, AF_INET), (12, IFLA_INET_CONF), (8, PROMOTE_SECONDARIES)];
-    let mut value: Vec<u8> =
-        headers.iter().flat_map(|(length, kind)| [length.to_ne_bytes(), kind.to_ne_bytes()].concat()).collect();
-    value.extend(1_u32.to_ne_bytes());
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, value)));
-    Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
 }
 
 fn already_gone(error: &io::Error) -> bool {
@@ -455,4 +326,306 @@ fn unreadable(interface: &InterfaceName, error: &io::Error) -> String {
 
 fn sentence_list(addresses: &[IpNet]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::{
+        super::{
+            clock::BootClock,
+            namespace::{Far, address, alone, eventually, ip, ip_shows, name},
+        },
+        *,
+    };
+    use crate::node::Lifetime;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// For two seconds, with nothing configured besides.
+    fn hold(addresses: &[&str]) -> Hold {
+        Hold {
+            instance: "web".to_owned(),
+            interface: name("va"),
+            addresses: nets(addresses),
+            configured: nets(addresses),
+            lifetime: Lifetime::For(2 * SECOND),
+            not_after: None,
+        }
+    }
+
+    fn held(holder: &Holder) -> Vec<IpNet> {
+        holder.held().flat_map(|(_, _, addresses)| addresses).collect()
+    }
+
+    fn is_there(wanted: &str) -> bool {
+        address("va", wanted).is_some()
+    }
+
+    #[test]
+    fn a_held_address_is_marked_usable_and_goes_by_itself() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            for (wanted, short) in [("192.168.0.60/24", "192.168.0.60"), ("fd00::60/128", "fd00::60")] {
+                holder.apply(&hold(&[wanted])).unwrap();
+                let start = Instant::now();
+                let seen = address("va", short).unwrap();
+                assert_eq!((seen.marked, seen.usable, seen.remaining), (kernel_keeps_marks(), true, Some(2 * SECOND)));
+                assert_eq!(held(&holder), nets(&[wanted]));
+                eventually("the end of the lease", || (!is_there(short)).then_some(()));
+                let lasted = start.elapsed();
+                println!("{wanted}: {lasted:?}");
+                assert!(
+                    lasted > 2 * SECOND - Duration::from_millis(20) && lasted < 3 * SECOND + SECOND / 5,
+                    "{lasted:?}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn renewing_keeps_it_and_the_mark() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let mut wanted = hold(&["192.168.0.60/24", "fd00::60/64", "fd00::61/128"]);
+            wanted.lifetime = Lifetime::For(SECOND);
+            let end = Instant::now() + 2 * SECOND + SECOND / 2;
+            while Instant::now() < end {
+                holder.apply(&wanted).unwrap();
+                for short in ["192.168.0.60", "fd00::60", "fd00::61"] {
+                    let seen = address("va", short).unwrap();
+                    assert_eq!((seen.marked, seen.usable), (kernel_keeps_marks(), true));
+                }
+                thread::sleep(SECOND / 4);
+            }
+            assert_eq!(ip_shows("-6 addr show dev va to fd00::61").matches("deprecated").count(), 1);
+            assert_eq!(ip_shows("-6 addr show dev va to fd00::60").matches("deprecated").count(), 0);
+            // And for ever, and leased again.
+            wanted.lifetime = Lifetime::Forever;
+            holder.apply(&wanted).unwrap();
+            assert_eq!(address("va", "192.168.0.60").unwrap().remaining, None);
+            assert_eq!(address("va", "fd00::61").unwrap().remaining, None);
+            wanted.lifetime = Lifetime::For(SECOND);
+            holder.apply(&wanted).unwrap();
+            assert_eq!(address("va", "192.168.0.60").unwrap().remaining, Some(SECOND));
+            assert_eq!(address("va", "fd00::60").unwrap().remaining, Some(SECOND));
+        });
+    }
+
+    #[test]
+    fn nothing_is_written_too_late() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let mut late = hold(&["192.168.0.60/24"]);
+            late.not_after = Some(BootClock.now() - Duration::from_millis(7));
+            let why = holder.apply(&late).unwrap_err();
+            assert!(why.starts_with("192.168.0.60/24 not renewed on va: 7."), "{why}");
+            assert!(!is_there("192.168.0.60"));
+            assert_eq!(held(&holder), []);
+            late.not_after = Some(BootClock.now() + SECOND);
+            holder.apply(&late).unwrap();
+            assert!(is_there("192.168.0.60"));
+            // Too late to renew is not too late to let go.
+            let none = Hold { addresses: Vec::new(), not_after: Some(BootClock.now() - SECOND), ..late };
+            holder.apply(&none).unwrap();
+            assert!(!is_there("192.168.0.60"));
+        });
+    }
+
+    #[test]
+    fn exactly_what_is_wanted_is_held() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            holder.apply(&hold(&["192.168.0.60/24", "192.168.0.61/32", "fd00::60/128"])).unwrap();
+            // Less, another prefix, the same again.
+            let fewer = hold(&["192.168.0.60/32", "fd00::60/128"]);
+            for _ in 0..2 {
+                holder.apply(&fewer).unwrap();
+                assert!(!is_there("192.168.0.61"));
+                assert_eq!(address("va", "192.168.0.60").unwrap().address, "192.168.0.60/32".parse().unwrap());
+                assert_eq!(held(&holder).len(), 2);
+            }
+            for _ in 0..2 {
+                holder.apply(&Hold { addresses: Vec::new(), ..fewer.clone() }).unwrap();
+                assert!(!is_there("192.168.0.60") && !is_there("fd00::60"));
+            }
+            assert_eq!(held(&holder), []);
+            assert!(is_there("192.168.0.1") && is_there("fd00::1") && is_there("fe80::1"));
+        });
+    }
+
+    #[test]
+    fn what_is_configured_and_not_wanted_goes_whoever_put_it_there() {
+        alone(|| {
+            let _far = Far::connect();
+            ip("addr add 192.168.0.60/32 dev va");
+            ip("addr add fd00::60/64 dev va nodad");
+            ip("addr add 192.168.0.62/24 dev va");
+            let mut holder = Holder::open().unwrap();
+            let mut web = hold(&["192.168.0.60/24", "fd00::60/128"]);
+            web.addresses.clear();
+            holder.apply(&web).unwrap();
+            assert!(!is_there("192.168.0.60") && !is_there("fd00::60"));
+            assert!(is_there("192.168.0.62") && is_there("fd00::1"));
+        });
+    }
+
+    #[test]
+    fn an_address_of_two_instances_goes_with_the_second() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let web = hold(&["192.168.0.60/24"]);
+            let mail = Hold { instance: "mail".to_owned(), ..web.clone() };
+            holder.apply(&web).unwrap();
+            holder.apply(&mail).unwrap();
+            holder.apply(&Hold { addresses: Vec::new(), ..web }).unwrap();
+            assert!(is_there("192.168.0.60"));
+            holder.release_all().unwrap();
+            assert!(!is_there("192.168.0.60"));
+        });
+    }
+
+    #[test]
+    fn many_addresses_in_one_go() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let all: Vec<String> = (0..500).map(|at| format!("10.1.{}.{}/32", at / 250, at % 250)).collect();
+            let texts: Vec<&str> = all.iter().map(String::as_str).collect();
+            let start = Instant::now();
+            holder.apply(&hold(&texts)).unwrap();
+            println!("500 added in {:?}", start.elapsed());
+            assert!(is_there("10.1.0.0") && is_there("10.1.1.249"));
+            assert_eq!(held(&holder).len(), 500);
+            holder.release_all().unwrap();
+            assert!(!is_there("10.1.0.0") && !is_there("10.1.1.249"));
+        });
+    }
+
+    #[test]
+    fn an_interface_that_is_gone_or_made_anew() {
+        alone(|| {
+            let far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let web = hold(&["192.168.0.60/24"]);
+            holder.apply(&web).unwrap();
+            ip("link del va");
+            let why = holder.apply(&web).unwrap_err();
+            assert!(why.starts_with("192.168.0.60/24 cannot be held on va: there is no such interface"), "{why}");
+            holder.release_all().unwrap();
+            assert_eq!(held(&holder), []);
+            drop(far);
+            let _far = Far::connect();
+            holder.apply(&web).unwrap();
+            ip("link del va");
+            let _far = Far::connect();
+            holder.apply(&web).unwrap();
+            assert!(is_there("192.168.0.60"));
+            // Renamed, it is still let go of.
+            ip("link set va down");
+            ip("link set va name wan");
+            ip("link set wan up");
+            assert!(address("wan", "192.168.0.60").is_some());
+            holder.release_all().unwrap();
+            assert!(address("wan", "192.168.0.60").is_none());
+        });
+    }
+
+    #[test]
+    fn errors_of_the_kernel_are_sentences_and_the_rest_is_done() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            fs::write("/proc/sys/net/ipv6/conf/va/disable_ipv6", "1").unwrap();
+            let why = holder.apply(&hold(&["fd00::60/128", "192.168.0.60/24"])).unwrap_err();
+            assert!(
+                why.contains("fd00::60/128 is not held on va: the kernel refused it") && why.contains("disable_ipv6"),
+                "{why}"
+            );
+            assert!(is_there("192.168.0.60"));
+            assert_eq!(held(&holder), nets(&["192.168.0.60/24"]));
+        });
+    }
+
+    /// Rule R12: the virtual address is the first of its network.
+    #[test]
+    fn the_end_of_the_first_address_of_a_network_leaves_the_others() {
+        alone(|| {
+            let _far = Far::connect();
+            let switch = "/proc/sys/net/ipv4/conf/va/promote_secondaries";
+            fs::write("/proc/sys/net/ipv4/conf/all/promote_secondaries", "0").unwrap();
+            fs::write(switch, "0").unwrap();
+            let mut holder = Holder::open().unwrap();
+            let vip = hold(&["10.0.0.60/24"]);
+            holder.apply(&vip).unwrap();
+            ip("addr add 10.0.0.1/24 dev va");
+            assert_eq!(fs::read_to_string(switch).unwrap().trim(), "1");
+            eventually("the end of the lease", || (!is_there("10.0.0.60")).then_some(()));
+            assert!(is_there("10.0.0.1"));
+            assert!(ip_shows("route show dev va").contains("10.0.0.0/24"));
+            // The other way to set the switch.
+            fs::write(switch, "0").unwrap();
+            let index = if_nametoindex("va").unwrap();
+            let results = holder.netlink.change(vec![promote_secondaries(index)], None).unwrap();
+            results.into_iter().collect::<io::Result<()>>().unwrap();
+            assert_eq!(fs::read_to_string(switch).unwrap().trim(), "1");
+            assert_eq!(holder.take_warnings(), [""; 0]);
+        });
+    }
+
+    /// A leased address must not turn the network's own route into a leased one.
+    #[test]
+    fn the_route_of_the_interface_stays_when_a_leased_neighbour_goes() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut holder = Holder::open().unwrap();
+            let mut vip = hold(&["fd00::60/64", "fd01::60/64"]);
+            vip.lifetime = Lifetime::For(SECOND);
+            for _ in 0..3 {
+                holder.apply(&vip).unwrap();
+            }
+            assert!(ip_shows("-6 route show dev va").contains("fd01::/64"), "alone in its network it makes the route");
+            let own = || ip_shows("-6 route show dev va fd00::/64");
+            assert!(own().contains("fd00::/64") && !own().contains("expires"), "{}", own());
+            eventually("the end of the lease", || (!is_there("fd00::60") && !is_there("fd01::60")).then_some(()));
+            assert!(own().contains("fd00::/64"));
+        });
+    }
+
+    #[test]
+    fn what_is_left_behind_is_removed_by_name_and_mark() {
+        alone(|| {
+            let _far = Far::connect();
+            let mut first = Holder::open().unwrap();
+            let mut web = hold(&["192.168.0.60/24", "fd00::60/64"]);
+            web.lifetime = Lifetime::Forever;
+            first.apply(&web).unwrap();
+            drop(first);
+            ip("addr add 192.168.0.61/24 dev va");
+            let named: Vec<IpAddr> =
+                ["192.168.0.60", "192.168.0.61", "192.168.0.62", "fd00::60"].map(|text| text.parse().unwrap()).to_vec();
+            let mut second = Holder::open().unwrap();
+            if kernel_keeps_marks() {
+                let removed = second.remove(&name("va"), &named, Which::Marked).unwrap();
+                assert_eq!(removed, web.addresses);
+                assert!(is_there("192.168.0.61"));
+            }
+            second.remove(&name("va"), &named, Which::Any).unwrap();
+            assert!(!is_there("192.168.0.61") && is_there("192.168.0.1"));
+            assert_eq!(second.remove(&name("nowhere"), &named, Which::Any).unwrap(), []);
+        });
+    }
 }

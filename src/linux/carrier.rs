@@ -67,3 +67,43 @@ fn named(interface: &InterfaceName) -> libc::ifreq {
     }
     request
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::namespace::{Far, alone, ip, name},
+        *,
+    };
+
+    #[test]
+    fn the_carrier_is_known_at_once() {
+        alone(|| {
+            let far = Far::connect();
+            let va = name("va");
+            assert!(carrier(&va).unwrap());
+            // Faster than the kernel sends events.
+            for _ in 0..5 {
+                far.ip("link set vb down");
+                assert!(!carrier(&va).unwrap());
+                far.ip("link set vb up");
+                assert!(carrier(&va).unwrap());
+            }
+            ip("link set va down");
+            assert!(!carrier(&va).unwrap());
+            assert!(carrier(&name("lo")).unwrap());
+            assert_eq!(carrier(&name("nowhere")).unwrap_err().raw_os_error(), Some(libc::ENODEV));
+        });
+    }
+
+    #[test]
+    fn an_interface_that_cannot_be_asked_runs_or_does_not() {
+        alone(|| {
+            let _far = Far::connect();
+            let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).unwrap();
+            assert!(running(&socket, &name("va")).unwrap());
+            ip("link set va down");
+            assert!(!running(&socket, &name("va")).unwrap());
+            assert!(running(&socket, &name("nowhere")).is_err());
+        });
+    }
+}

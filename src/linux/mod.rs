@@ -3,6 +3,7 @@
 //! The protocol thread polls the descriptors of this floor and calls it synchronously: nothing here waits longer than a
 //! bounded answer of the kernel. Only [`Monitor`] has a thread of its own.
 
+mod address_request;
 mod addresses;
 mod carrier;
 mod clock;
@@ -16,7 +17,8 @@ mod realtime;
 mod rtnl;
 mod vrrp_socket;
 
-pub use addresses::{Holder, MARK, Which, kernel_keeps_marks};
+pub use address_request::{MARK, kernel_keeps_marks};
+pub use addresses::{Holder, Which};
 pub use carrier::carrier;
 pub use clock::{Alarm, BootClock, Waker};
 pub use lock::{LockError, VirtualRouterLock};

@@ -197,3 +197,206 @@ fn only(tests: &[Test]) -> Vec<SockFilter> {
     program.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
     program
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, UdpSocket};
+
+    use super::{
+        super::namespace::{Far, a_moment, alone, eventually, ip, ip_shows, link, mac, name},
+        *,
+    };
+    use crate::wire::NeighborKind;
+
+    fn ends(family: Family) -> (Far, NeighborSocket, NeighborSocket) {
+        let far = Far::connect();
+        let near = NeighborSocket::open(&name("va"), family).unwrap();
+        let there = far.run(move || NeighborSocket::open(&name("vb"), family).unwrap());
+        (far, near, there)
+    }
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn who_has(target: &str, source: Option<&str>, to: Option<MacAddr>) -> Ask {
+        Ask { interface: name("va"), target: at(target), source: source.map(at), to }
+    }
+
+    /// The next frame that speaks of an address.
+    fn next_about(socket: &mut NeighborSocket, address: &str) -> NeighborFrame {
+        let address = at(address);
+        eventually("a frame", || {
+            socket.receive().unwrap().filter(|frame| match frame.kind {
+                NeighborKind::Request { target, .. } | NeighborKind::Probe { target } => target == address,
+                NeighborKind::Reply { address: it } | NeighborKind::Announcement { address: it } => it == address,
+            })
+        })
+    }
+
+    fn nothing_waits(socket: &mut NeighborSocket) {
+        a_moment();
+        assert_eq!(socket.receive().unwrap(), None);
+    }
+
+    #[test]
+    fn announcements_reach_everybody_but_this_machine() {
+        alone(|| {
+            for (family, addresses) in
+                [(Family::V4, ["192.168.0.60", "192.168.0.61"]), (Family::V6, ["fd00::60", "fe80::60"])]
+            {
+                let (_far, mut near, mut there) = ends(family);
+                near.announce(&addresses.map(at), mac("va")).unwrap();
+                for address in addresses {
+                    let kind = NeighborKind::Announcement { address: at(address) };
+                    let (interface, source_mac, mac) = (name("vb"), mac("va"), mac("va"));
+                    assert_eq!(next_about(&mut there, address), NeighborFrame { interface, kind, source_mac, mac });
+                }
+                nothing_waits(&mut near);
+                ip("link del va");
+            }
+        });
+    }
+
+    #[test]
+    fn an_announcement_moves_an_entry_of_a_neighbour() {
+        alone(|| {
+            let (far, near, _there) = ends(Family::V6);
+            far.ip("neigh replace fd00::60 dev vb lladdr 02:00:00:00:00:99 nud stale");
+            near.announce(&[at("fd00::60")], mac("va")).unwrap();
+            let wanted = mac("va").to_string();
+            eventually("the other machine knows the new place", || {
+                let entry = far.run(|| ip_shows("neigh show fd00::60 dev vb"));
+                entry.contains(&wanted).then_some(())
+            });
+        });
+    }
+
+    #[test]
+    fn arp_questions_of_every_kind_are_answered() {
+        alone(|| {
+            let (far, mut near, mut there) = ends(Family::V4);
+            let kinds = [
+                (who_has("192.168.0.2", None, None), NeighborKind::Probe { target: at("192.168.0.2") }),
+                (who_has("192.168.0.2", None, Some(far.mac())), NeighborKind::Probe { target: at("192.168.0.2") }),
+                (
+                    who_has("192.168.0.2", Some("192.168.0.1"), Some(far.mac())),
+                    NeighborKind::Request { sender: at("192.168.0.1"), target: at("192.168.0.2") },
+                ),
+            ];
+            for (question, kind) in kinds {
+                near.ask(&question, mac("va")).unwrap();
+                let asked = next_about(&mut there, "192.168.0.2");
+                assert_eq!((asked.kind, asked.source_mac, asked.mac), (kind, mac("va"), mac("va")));
+                let answer = next_about(&mut near, "192.168.0.2");
+                assert_eq!(answer.kind, NeighborKind::Reply { address: at("192.168.0.2") });
+                assert_eq!((answer.source_mac, answer.mac), (far.mac(), far.mac()));
+            }
+            near.ask(&who_has("192.168.0.77", None, None), mac("va")).unwrap();
+            nothing_waits(&mut near);
+        });
+    }
+
+    /// The answer to nobody goes to everybody, so it looks like an announcement (RFC 4861, 7.2.4).
+    #[test]
+    fn neighbour_solicitations_of_every_kind_are_answered() {
+        alone(|| {
+            let (far, mut near, mut there) = ends(Family::V6);
+            let to_us = NeighborKind::Reply { address: at("fd00::2") };
+            let to_all = NeighborKind::Announcement { address: at("fd00::2") };
+            let kinds = [
+                (who_has("fd00::2", None, None), to_all),
+                (who_has("fd00::2", None, Some(far.mac())), to_all),
+                (who_has("fd00::2", Some("fe80::1"), None), to_us),
+                (who_has("fd00::2", Some("fd00::1"), Some(far.mac())), to_us),
+            ];
+            for (question, kind) in kinds {
+                near.ask(&question, mac("va")).unwrap();
+                let asked = next_about(&mut there, "fd00::2");
+                assert_eq!((asked.source_mac, asked.mac), (mac("va"), mac("va")));
+                let answer = next_about(&mut near, "fd00::2");
+                assert_eq!((answer.kind, answer.mac), (kind, far.mac()), "{question:?}");
+            }
+            near.ask(&who_has("fd00::77", None, None), mac("va")).unwrap();
+            nothing_waits(&mut near);
+        });
+    }
+
+    #[test]
+    fn the_filter_passes_neighbour_messages_only() {
+        alone(|| {
+            let (far, near, _there) = ends(Family::V6);
+            let everything = NeighborSocket::open(&name("va"), Family::V6).unwrap();
+            everything.socket.attach_filter(&only(&[])).unwrap();
+            far.run(|| {
+                let udp = UdpSocket::bind("[fd00::2]:0").unwrap();
+                udp.send_to(b"no", "[fd00::1]:9").unwrap();
+                for kind in [128, 132, 133, 134, 135, 136, 137] {
+                    icmp(&[kind; 24], "ff02::1");
+                }
+            });
+            a_moment();
+            let (passed, all) = (messages(&near), messages(&everything));
+            let neighbours = |frame: &&Vec<u8>| frame[20] == 58 && [135, 136].contains(&frame[54]);
+            assert!(passed.len() >= 2 && all.iter().filter(|frame| frame[20] == 17).count() >= 1, "{passed:?} {all:?}");
+            assert!(all.iter().filter(|frame| frame[20] == 58 && frame[54] == 137).count() >= 1, "{all:?}");
+            let incoming = all.iter().filter(|frame| frame[6..12] != mac("va").0);
+            assert_eq!(passed.iter().collect::<Vec<_>>(), incoming.filter(neighbours).collect::<Vec<_>>());
+        });
+    }
+
+    /// Every frame that waits.
+    fn messages(socket: &NeighborSocket) -> Vec<Vec<u8>> {
+        let mut buffer = [0; FRAME_MAX];
+        std::iter::from_fn(|| {
+            recv(&socket.socket, &mut buffer[..], RecvFlags::empty()).ok().map(|it| buffer[..it.0].to_vec())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over() {
+        alone(|| {
+            let (far, mut near, there) = ends(Family::V4);
+            far.run(move || {
+                for _ in 0..SKIP_MAX + 3 {
+                    let mut frame = vec![0xff; 60];
+                    frame[12..14].copy_from_slice(&[8, 6]);
+                    there.transmit(&frame).unwrap();
+                }
+                there.announce(&[at("192.168.0.60")], MacAddr([2, 0, 0, 0, 0, 9])).unwrap();
+            });
+            a_moment();
+            assert_eq!(near.receive().unwrap(), None, "as much as one call looks at");
+            assert_eq!(near.receive().unwrap().unwrap().mac, MacAddr([2, 0, 0, 0, 0, 9]));
+        });
+    }
+
+    #[test]
+    fn it_goes_on_after_the_interface_was_down() {
+        alone(|| {
+            let (far, mut near, there) = ends(Family::V4);
+            ip("link set va down");
+            assert!(near.announce(&[at("192.168.0.60")], mac("va")).is_err());
+            assert_eq!(near.receive().unwrap(), None);
+            ip("link set va up");
+            far.run(move || {
+                eventually("the cable is up again", || link("vb").is_some_and(|vb| vb.carrier).then_some(()));
+                there.announce(&[at("192.168.0.60")], MacAddr([2; 6])).unwrap();
+            });
+            assert_eq!(next_about(&mut near, "192.168.0.60").mac, MacAddr([2; 6]));
+            let wrong = near.announce(&[at("fd00::60")], mac("va")).unwrap_err();
+            assert_eq!(wrong.kind(), io::ErrorKind::InvalidInput);
+            assert!(near.ask(&who_has("fd00::60", None, None), mac("va")).is_err());
+        });
+    }
+
+    /// Sends an ICMPv6 message from the interface `vb`.
+    fn icmp(message: &[u8], to: &str) {
+        let socket = Socket::new(Domain::IPV6, Type::RAW, Some(socket2::Protocol::ICMPV6)).unwrap();
+        socket.bind_device(Some(b"vb")).unwrap();
+        socket.set_multicast_hops_v6(255).unwrap();
+        let to = std::net::SocketAddrV6::new(to.parse::<Ipv6Addr>().unwrap(), 0, 0, 0);
+        socket.send_to(message, &to.into()).unwrap();
+    }
+}

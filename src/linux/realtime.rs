@@ -83,3 +83,43 @@ fn may_lock_any() -> bool {
             .and_then(capabilities)
             .is_some_and(|effective| effective & CAP_IPC_LOCK != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::namespace::alone, *};
+
+    /// Either it is granted and so, or it is refused in a sentence that says what to do. Which one depends on the machine.
+    #[test]
+    fn what_is_granted_is_so_and_what_is_refused_is_said() {
+        alone(|| {
+            // SAFETY: 0 is the calling thread; the call only returns a number.
+            let policy = || unsafe { libc::sched_getscheduler(0) };
+            match realtime(50) {
+                Ok(()) => assert_eq!(policy() & !libc::SCHED_RESET_ON_FORK, libc::SCHED_FIFO),
+                Err(why) => {
+                    assert_eq!(policy(), libc::SCHED_OTHER);
+                    assert!(
+                        why.starts_with("real-time priority 50 was refused: ") && why.contains("LimitRTPRIO=50"),
+                        "{why}"
+                    );
+                }
+            }
+            let locked = || fs::read_to_string("/proc/self/smaps").unwrap().contains(" lo ");
+            match lock_memory() {
+                Ok(()) => assert!(locked()),
+                Err(why) => assert!(why.contains("LimitMEMLOCK=infinity") && !locked(), "{why}"),
+            }
+            match spare_from_oom_killer(-900) {
+                Ok(()) => assert_eq!(fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim(), "-900"),
+                Err(why) => assert!(why.contains("OOMScoreAdjust=-900"), "{why}"),
+            }
+            spare_from_oom_killer(500).unwrap();
+            assert_eq!(fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim(), "500");
+        });
+    }
+
+    #[test]
+    fn an_impossible_priority_is_refused() {
+        assert!(realtime(200).unwrap_err().starts_with("real-time priority 200 was refused: Invalid argument"));
+    }
+}

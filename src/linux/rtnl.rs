@@ -30,7 +30,7 @@ use rustix::{
     },
 };
 
-use super::{addresses::MARK, clock::BootClock};
+use super::{address_request::MARK, clock::BootClock};
 use crate::words::{Instant, InterfaceName, MacAddr};
 
 /// The kernel works a request off inside `send`: an answer that is not there by then is lost.

@@ -183,20 +183,24 @@ fn receive_v4<'b>(socket: &Socket, buffer: &'b mut [u8]) -> nix::Result<Received
         let mut parts = [IoSliceMut::new(buffer)];
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, None, MsgFlags::empty())?.bytes
     };
-    let packet = buffer.get(..length).unwrap_or_default();
+    Ok(without_header(buffer.get(..length).unwrap_or_default()))
+}
+
+/// Takes an IPv4 packet apart.
+fn without_header(packet: &[u8]) -> Received<'_> {
     let Some((header, _)) = packet.split_first_chunk::<20>() else {
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        return Ok(Received { source: nobody, destination: nobody, hop_limit: 0, payload: &[] });
+        return Received { source: nobody, destination: nobody, hop_limit: 0, payload: &[] };
     };
     let [first, _, high, low, _, _, _, _, hop_limit, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
     let header_length = usize::from(first & 0x0f) * 4;
     let total_length = usize::from(u16::from_be_bytes([high, low]));
-    Ok(Received {
+    Received {
         source: IpAddr::from([s0, s1, s2, s3]),
         destination: IpAddr::from([d0, d1, d2, d3]),
         hop_limit,
         payload: packet.get(header_length..total_length).unwrap_or_default(),
-    })
+    }
 }
 
 /// IPv6 hands out what follows the header, and the header's fields on the side.
@@ -222,4 +226,172 @@ fn receive_v6<'b>(socket: &Socket, buffer: &'b mut [u8]) -> nix::Result<Received
 
 fn signed(index: u32) -> io::Result<i32> {
     i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::{
+        super::namespace::{Far, a_moment, alone, eventually, ip, name},
+        *,
+    };
+
+    const MESSAGE: &[u8] = &[0x31, 51, 100, 1, 0, 100, 0xab, 0xcd, 192, 168, 0, 60];
+
+    fn ends(family: Family) -> (Far, VrrpSocket, VrrpSocket) {
+        let far = Far::connect();
+        let near = VrrpSocket::open(&name("va"), family).unwrap();
+        let there = far.run(move || VrrpSocket::open(&name("vb"), family).unwrap());
+        (far, near, there)
+    }
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// Source, destination, hop limit, payload.
+    fn next(socket: &mut VrrpSocket) -> (IpAddr, IpAddr, u8, Vec<u8>) {
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        eventually("a datagram", || {
+            let received = socket.receive(&mut buffer).unwrap()?;
+            Some((received.source, received.destination, received.hop_limit, received.payload.to_vec()))
+        })
+    }
+
+    fn nothing_waits(socket: &mut VrrpSocket) {
+        a_moment();
+        assert_eq!(socket.receive(&mut [0; DATAGRAM_MAX]).unwrap(), None);
+    }
+
+    #[test]
+    fn multicast_arrives_as_it_was_sent() {
+        alone(|| {
+            for (family, source, group) in
+                [(Family::V4, "192.168.0.1", "224.0.0.18"), (Family::V6, "fe80::1", "ff02::12")]
+            {
+                let (_far, mut near, mut there) = ends(family);
+                near.send(at(source), at(group), MESSAGE).unwrap();
+                assert_eq!(next(&mut there), (at(source), at(group), 255, MESSAGE.to_vec()));
+                nothing_waits(&mut there);
+                nothing_waits(&mut near);
+                ip("link del va");
+            }
+        });
+    }
+
+    #[test]
+    fn unicast_arrives_as_it_was_sent_from_the_source_that_was_asked_for() {
+        alone(|| {
+            for (family, source, destination) in
+                [(Family::V4, "192.168.0.9", "192.168.0.2"), (Family::V6, "fd00::9", "fd00::2")]
+            {
+                let (_far, near, mut there) = ends(family);
+                let refused = near.send(at(source), at(destination), MESSAGE).unwrap_err();
+                assert!(refused.raw_os_error().is_some(), "{refused}");
+                let prefix = if family == Family::V4 { "24" } else { "64 nodad" };
+                ip(&format!("addr add dev va {source}/{prefix}"));
+                near.send(at(source), at(destination), MESSAGE).unwrap();
+                assert_eq!(next(&mut there), (at(source), at(destination), 255, MESSAGE.to_vec()));
+                ip("link del va");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_short_long_or_of_another_protocol() {
+        alone(|| {
+            for (family, source, group) in
+                [(Family::V4, "192.168.0.1", "224.0.0.18"), (Family::V6, "fe80::1", "ff02::12")]
+            {
+                let (_far, near, mut there) = ends(family);
+                let largest = vec![7; 8 + 255 * 16];
+                for payload in [&[][..], &[0x31], &largest] {
+                    near.send(at(source), at(group), payload).unwrap();
+                    assert_eq!(next(&mut there).3, payload);
+                }
+                let other = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(113))).unwrap();
+                other.send_to(MESSAGE, &std::net::SocketAddr::new(at("192.168.0.2"), 0).into()).unwrap();
+                nothing_waits(&mut there);
+                ip("link del va");
+            }
+        });
+    }
+
+    #[test]
+    fn packets_are_marked_as_network_control() {
+        alone(|| {
+            let (far, near, _there) = ends(Family::V4);
+            let raw = far.run(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(PROTOCOL))).unwrap());
+            raw.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+            near.send(at("192.168.0.1"), at("192.168.0.2"), MESSAGE).unwrap();
+            let mut packet = [0; 64];
+            let length = (&raw).read(&mut packet).unwrap();
+            assert_eq!((length, packet[1]), (20 + MESSAGE.len(), 0xc0));
+        });
+    }
+
+    #[test]
+    fn only_the_own_interface_is_heard() {
+        alone(|| {
+            let (far, _near, there) = ends(Family::V4);
+            ip("link add da type veth peer name db");
+            ip("link set da up");
+            ip("link set db up");
+            ip("addr add 10.0.0.1/24 dev da");
+            let mut heard = VrrpSocket::open(&name("va"), Family::V4).unwrap();
+            let mut deaf = VrrpSocket::open(&name("da"), Family::V4).unwrap();
+            far.run(move || {
+                for destination in ["224.0.0.18", "10.0.0.1"] {
+                    there.send(at("192.168.0.2"), at(destination), MESSAGE).unwrap();
+                }
+            });
+            assert_eq!(next(&mut heard).1, at("224.0.0.18"));
+            assert_eq!(next(&mut heard).1, at("10.0.0.1"));
+            nothing_waits(&mut deaf);
+        });
+    }
+
+    #[test]
+    fn a_send_that_cannot_be_is_an_error() {
+        alone(|| {
+            let (_far, near, _there) = ends(Family::V4);
+            let wrong = near.send(at("192.168.0.1"), at("ff02::12"), MESSAGE).unwrap_err();
+            assert_eq!(wrong.kind(), io::ErrorKind::InvalidInput);
+            ip("link set va down");
+            assert!(near.send(at("192.168.0.1"), at("224.0.0.18"), MESSAGE).is_err());
+            ip("link set va up");
+            near.send(at("192.168.0.1"), at("224.0.0.18"), MESSAGE).unwrap();
+            ip("link del va");
+            assert!(near.send(at("192.168.0.1"), at("224.0.0.18"), MESSAGE).is_err());
+            assert!(VrrpSocket::open(&name("va"), Family::V4).is_err());
+        });
+    }
+
+    fn packet(header_words: u8, total: u16, length: usize) -> Vec<u8> {
+        let mut packet: Vec<u8> = (0..length).map(|at| u8::try_from(at % 256).unwrap()).collect();
+        packet[0] = 0x40 | header_words;
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn the_header_says_where_the_message_begins_and_ends() {
+        let plain = packet(5, 28, 28);
+        let seen = without_header(&plain);
+        assert_eq!((seen.hop_limit, seen.payload), (8, &[20, 21, 22, 23, 24, 25, 26, 27][..]));
+        assert_eq!((seen.source, seen.destination), (at("12.13.14.15"), at("16.17.18.19")));
+        assert_eq!(without_header(&packet(6, 28, 28)).payload, [24, 25, 26, 27], "options");
+        assert_eq!(without_header(&packet(5, 22, 28)).payload, [20, 21], "padding");
+    }
+
+    #[test]
+    fn lengths_that_make_no_sense_leave_nothing() {
+        for (header_words, total, length) in [(5, 29, 28), (15, 28, 28), (5, 19, 28), (5, 0, 28), (5, 20, 20)] {
+            let packet = packet(header_words, total, length);
+            assert!(without_header(&packet).payload.is_empty(), "{header_words} {total} {length}");
+        }
+        assert!(without_header(&[0x45; 19]).payload.is_empty());
+        assert_eq!(without_header(&[]).hop_limit, 0);
+    }
 }
