@@ -1,5 +1,10 @@
 //! What a policy may know of this node, its peers, and the time.
 
+use std::collections::BTreeMap;
+
+use rhai::{Array, Dynamic, Map};
+
+use super::{duration, suggest};
 use crate::words::Instant;
 
 /// Tells the time to an evaluation; this floor reads no clock itself.
@@ -118,4 +123,164 @@ impl Default for PeerFacts {
             priority: Some(99),
         }
     }
+}
+
+/// The names a policy finds in every function, besides its own constants.
+pub(super) const NAMES: [&str; 4] = ["node", "peer", "peers", "now"];
+
+/// `node`, `peer`, `peers` and `now` as a policy sees them.
+pub(super) fn facts(context: &Context, now: Instant) -> BTreeMap<&'static str, Dynamic> {
+    let peers: Array = context.peers.iter().map(|peer| Dynamic::from_map(peer.to_script())).collect();
+    let peer = peers.first().cloned().unwrap_or_else(|| Dynamic::from_map(nobody().to_script()));
+    BTreeMap::from([
+        ("node", Dynamic::from_map(context.node.to_script())),
+        ("peer", peer),
+        ("peers", Dynamic::from_array(peers)),
+        ("now", now.since_epoch().as_secs_f64().into()),
+    ])
+}
+
+/// What `peer` is where no peer is configured: never alive.
+fn nobody() -> PeerFacts {
+    PeerFacts { name: String::new(), addr: String::new(), alive: false, last_seen_s: None, state: None, priority: None }
+}
+
+impl NodeFacts {
+    fn to_script(&self) -> Map {
+        map([
+            ("name", self.name.clone().into()),
+            ("addr", self.addr.clone().into()),
+            ("iface", self.iface.clone().into()),
+            ("instance", self.instance.clone().into()),
+            ("vrid", i64::from(self.vrid).into()),
+            ("state", self.state.clone().into()),
+            ("is_master", self.is_master.into()),
+            ("is_backup", self.is_backup.into()),
+            ("has_vip", self.has_vip.into()),
+            ("vip", self.vip.clone().into()),
+            ("vips", Dynamic::from_array(self.vips.iter().map(|vip| vip.clone().into()).collect())),
+            ("priority", i64::from(self.priority).into()),
+            ("effective", i64::from(self.effective).into()),
+            ("since", self.since_s.into()),
+            ("uptime", self.uptime_s.into()),
+        ])
+    }
+}
+
+impl NodeFacts {
+    /// Sets what a test says of the node.
+    ///
+    /// # Errors
+    ///
+    /// There is no such fact, or it is of another kind.
+    pub(super) fn set(&mut self, name: &str, value: &Dynamic) -> Result<(), String> {
+        let fits = match name {
+            "name" => set_text(&mut self.name, value),
+            "addr" => set_text(&mut self.addr, value),
+            "iface" => set_text(&mut self.iface, value),
+            "instance" => set_text(&mut self.instance, value),
+            "vrid" => set_number(&mut self.vrid, value),
+            "state" => set_text(&mut self.state, value),
+            "is_master" => set_truth(&mut self.is_master, value),
+            "is_backup" => set_truth(&mut self.is_backup, value),
+            "has_vip" => set_truth(&mut self.has_vip, value),
+            "vip" => set_text(&mut self.vip, value),
+            "vips" => set_texts(&mut self.vips, value),
+            "priority" => set_number(&mut self.priority, value),
+            "effective" => set_number(&mut self.effective, value),
+            "since" => set_seconds(&mut self.since_s, value),
+            "uptime" => set_seconds(&mut self.uptime_s, value),
+            _ => return Err(unknown("node", name, &self.to_script())),
+        };
+        if fits { Ok(()) } else { Err(format!("node.{name} is no {}", value.type_name())) }
+    }
+
+    /// After a test said that it is master, or is not, the rest follows, unless the test said that too.
+    pub(super) fn follow_role(&mut self, said: &Map) {
+        if said.contains_key("is_master") && !said.contains_key("is_backup") {
+            self.is_backup = !self.is_master;
+        }
+        if said.contains_key("is_master") || said.contains_key("is_backup") {
+            let state = match (self.is_master, self.is_backup) {
+                (true, _) => "master",
+                (false, true) => "backup",
+                (false, false) => "fault",
+            };
+            state.clone_into(&mut self.state);
+        }
+    }
+}
+
+impl PeerFacts {
+    /// Sets what a test says of the peer.
+    ///
+    /// # Errors
+    ///
+    /// There is no such fact, or it is of another kind.
+    pub(super) fn set(&mut self, name: &str, value: &Dynamic) -> Result<(), String> {
+        let fits = match name {
+            "name" => set_text(&mut self.name, value),
+            "addr" => set_text(&mut self.addr, value),
+            "alive" => set_truth(&mut self.alive, value),
+            "last_seen" => set_optional(&mut self.last_seen_s, value, set_seconds),
+            "state" => set_optional(&mut self.state, value, set_text),
+            "priority" => set_optional(&mut self.priority, value, set_number),
+            _ => return Err(unknown("peer", name, &self.to_script())),
+        };
+        if fits { Ok(()) } else { Err(format!("peer.{name} is no {}", value.type_name())) }
+    }
+
+    fn to_script(&self) -> Map {
+        map([
+            ("name", self.name.clone().into()),
+            ("addr", self.addr.clone().into()),
+            ("alive", self.alive.into()),
+            ("last_seen", self.last_seen_s.map_or(Dynamic::UNIT, Into::into)),
+            ("state", self.state.clone().map_or(Dynamic::UNIT, Into::into)),
+            ("priority", self.priority.map_or(Dynamic::UNIT, |priority| i64::from(priority).into())),
+        ])
+    }
+}
+
+fn map<const N: usize>(pairs: [(&str, Dynamic); N]) -> Map {
+    pairs.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn unknown(whose: &str, name: &str, known: &Map) -> String {
+    let names = || known.keys().map(|name| name.as_str());
+    match suggest::closest(name, names()) {
+        Some(meant) => format!("there is no {whose}.{name}: did you mean `{meant}`?"),
+        None => format!("there is no {whose}.{name}; there are {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn set_text(fact: &mut String, value: &Dynamic) -> bool {
+    value.clone().into_string().map(|text| *fact = text).is_ok()
+}
+
+fn set_texts(fact: &mut Vec<String>, value: &Dynamic) -> bool {
+    let Some(list) = value.clone().try_cast::<Array>() else { return false };
+    list.into_iter().map(Dynamic::into_string).collect::<Result<Vec<_>, _>>().map(|texts| *fact = texts).is_ok()
+}
+
+fn set_truth(fact: &mut bool, value: &Dynamic) -> bool {
+    value.as_bool().map(|truth| *fact = truth).is_ok()
+}
+
+fn set_number(fact: &mut u8, value: &Dynamic) -> bool {
+    let number = value.as_int().ok().and_then(|number| u8::try_from(number).ok());
+    number.map(|number| *fact = number).is_some()
+}
+
+fn set_seconds(fact: &mut f64, value: &Dynamic) -> bool {
+    duration::from_script(value).map(|time| *fact = time.as_secs_f64()).is_ok()
+}
+
+/// `()` means that it is not known.
+fn set_optional<T: Default>(fact: &mut Option<T>, value: &Dynamic, set: fn(&mut T, &Dynamic) -> bool) -> bool {
+    if value.is_unit() {
+        *fact = None;
+        return true;
+    }
+    set(fact.get_or_insert_default(), value)
 }

@@ -1,21 +1,108 @@
 //! The bounded script engine, one per process.
+//!
+//! A policy may compute, and nothing else: every limit is set (the defaults differ between debug and release builds), time
+//! is watched, nothing sleeps, nothing is compiled at run time, nothing is imported.
 
-use std::{fmt, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use rhai::{
+    AST, CallFnOptions, Dynamic, EvalAltResult, EvalContext, OptimizationLevel, Scope,
+    packages::{Package, StandardPackage},
+};
+
+use super::{Clock, Policy, evaluation::Frame, functions};
+use crate::words::Instant;
+
+/// Steps one call of a policy's function may take: some ten milliseconds.
+pub(super) const MOST_OPERATIONS: u64 = 100_000;
+/// How deep functions may call each other.
+pub(super) const MOST_CALLS: usize = 32;
+/// How long a text may grow: a body of 64 KiB, twice.
+const LONGEST_TEXT: usize = 128 * 1024;
+/// How long lists and maps may grow. Each addition measures the whole container again.
+const MOST_ITEMS: usize = 1000;
+/// How often the time is looked at; a look doubles the cost of a step.
+const STEPS_PER_LOOK: u64 = 256;
 
 /// The script engine with every function a policy may call. One per process; a clone is the same engine.
 #[derive(Clone)]
-pub struct Engine(Arc<rhai::Engine>);
+pub struct Engine(Arc<Parts>);
+
+struct Parts {
+    strict: rhai::Engine,
+    lenient: rhai::Engine,
+    known: Known,
+}
+
+/// The functions a policy may call, and with how many arguments.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The policy language's own.
+    pub(super) own: BTreeMap<String, BTreeSet<usize>>,
+    /// The script language's.
+    pub(super) standard: BTreeMap<String, BTreeSet<usize>>,
+}
 
 impl Engine {
-    /// Builds the engine: about a millisecond, once.
+    /// Builds the engine: some milliseconds, once.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(rhai::Engine::new_raw()))
+        let package = StandardPackage::new();
+        let mut strict = bounded();
+        functions::register(&mut strict);
+        let own = signatures(&strict);
+        package.register_into_engine(&mut strict);
+        let standard = signatures(&strict);
+        strict.set_strict_variables(true);
+        resolve_variables(&mut strict);
+        Self(Arc::new(Parts { strict, lenient: bounded(), known: Known { own, standard } }))
     }
 
-    /// The engine underneath.
-    pub(super) fn rhai(&self) -> &rhai::Engine {
-        &self.0
+    /// Parses without looking at the names of variables.
+    pub(super) fn parse(&self, source: &str) -> Result<AST, rhai::ParseError> {
+        self.0.lenient.compile(source)
+    }
+
+    /// Compiles; a variable that is neither the script's nor one of these is an error.
+    pub(super) fn compile(&self, names: &[String], source: &str) -> Result<AST, rhai::ParseError> {
+        let mut scope = Scope::new();
+        for name in names {
+            // Not as a constant: the parser would take its value for the variable's.
+            scope.push(name.clone(), ());
+        }
+        self.0.strict.compile_with_scope(&scope, source)
+    }
+
+    /// The values of the top-level constants, in the order of the text.
+    pub(super) fn constants(&self, ast: &AST) -> Result<Vec<(String, Dynamic)>, Box<EvalAltResult>> {
+        let mut scope = Scope::new();
+        self.0.strict.run_ast_with_scope(&mut scope, &ast.clone_statements_only())?;
+        Ok(scope.into_iter().map(|(name, value, _)| (name.to_string(), value)).collect())
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.0.known
+    }
+
+    /// Calls a function of a policy, until `deadline_at` at most (a function that waits must see to that itself).
+    pub(super) fn call(
+        &self,
+        policy: &Policy,
+        frame: Frame,
+        clock: &Arc<dyn Clock>,
+        deadline_at: Instant,
+        function: &str,
+        arguments: Vec<Dynamic>,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let _watched = Watch::begin(Arc::clone(clock), deadline_at);
+        // The constants are known already; running the top level again would only cost time.
+        let options = CallFnOptions::new().eval_ast(false).with_tag(Dynamic::from(frame));
+        self.0.strict.call_fn_with_options(options, &mut Scope::new(), policy.ast(), function, arguments)
     }
 }
 
@@ -28,5 +115,75 @@ impl Default for Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Engine")
+    }
+}
+
+/// No function, no package; every limit.
+fn bounded() -> rhai::Engine {
+    let mut engine = rhai::Engine::new_raw();
+    engine
+        .set_optimization_level(OptimizationLevel::None) // the default folds `probe && true` into `probe`
+        .set_fail_on_invalid_map_property(true)
+        .set_max_call_levels(MOST_CALLS)
+        .set_max_expr_depths(64, 64)
+        .set_max_operations(MOST_OPERATIONS)
+        .set_max_string_size(LONGEST_TEXT)
+        .set_max_array_size(MOST_ITEMS)
+        .set_max_map_size(MOST_ITEMS)
+        .set_max_variables(256)
+        .set_max_functions(256)
+        .set_max_modules(0)
+        .on_progress(|steps| (steps.is_multiple_of(STEPS_PER_LOOK) && Watch::is_over()).then(|| "deadline".into()));
+    engine
+}
+
+#[allow(deprecated, reason = "not deprecated: marked so because it may change")]
+fn resolve_variables(engine: &mut rhai::Engine) {
+    engine.on_var(|name, _, context: EvalContext<'_, '_, '_, '_, '_, '_>| {
+        if context.scope().contains(name) {
+            return Ok(None);
+        }
+        Ok(Frame::of(Some(context.tag())).and_then(|frame| frame.variable(name)))
+    });
+}
+
+fn signatures(engine: &rhai::Engine) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let signatures = engine.collect_fn_metadata(
+        None,
+        |function| Some((function.metadata.name.to_string(), function.metadata.num_params)),
+        true,
+    );
+    for (name, arguments) in signatures {
+        if name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !name.contains('$') {
+            functions.entry(name).or_default().insert(arguments);
+        }
+    }
+    functions
+}
+
+thread_local! {
+    /// The time limits of what runs on this thread, the outermost first: a test runs evaluations inside.
+    static WATCHES: RefCell<Vec<(Arc<dyn Clock>, Instant)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A time limit for as long as it lives.
+pub(super) struct Watch(());
+
+impl Watch {
+    pub(super) fn begin(clock: Arc<dyn Clock>, until: Instant) -> Self {
+        WATCHES.with_borrow_mut(|watches| watches.push((clock, until)));
+        Self(())
+    }
+
+    /// One of the limits has passed.
+    pub(super) fn is_over() -> bool {
+        WATCHES.with_borrow(|watches| watches.iter().any(|(clock, until)| clock.now() >= *until))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WATCHES.with_borrow_mut(Vec::pop);
     }
 }

@@ -1,12 +1,41 @@
 //! The memory of one policy in one instance, and its evaluation.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use super::{Clock, Context, Engine, Policy, Report, Verdict, probe::Prober};
+use rhai::Dynamic;
+
+use super::{
+    Clock, Context, Engine, LogLine, Policy, Report, RuleReport,
+    evaluation::{Evaluation, Frame},
+    functions::Explicit,
+    probe::Prober,
+    rule::Remembered,
+    verdict::{Evidence, decide},
+};
+use crate::words::Instant;
 
 /// What is remembered of one (instance, policy) from one evaluation to the next; survives reloads.
 #[derive(Debug, Default)]
-pub struct Judge {}
+pub struct Judge {
+    memory: Memory,
+    reloaded: bool,
+    in_transition: bool,
+    log: Vec<LogLine>,
+}
+
+/// What evaluations leave for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// There has been an evaluation in which every `require` and `gate` was known.
+    pub(super) started: bool,
+    pub(super) gates: BTreeMap<String, Remembered>,
+    /// `put` and `get`.
+    pub(super) notes: BTreeMap<String, Dynamic>,
+}
 
 impl Judge {
     /// Nothing is known yet.
@@ -16,35 +45,183 @@ impl Judge {
     }
 
     /// Evaluates the policy once. Blocks the thread until the probes have answered, at most
-    /// [`Policy::deadline`].
+    /// [`Policy::deadline`] (plus scheduling).
     pub fn evaluate(
         &mut self,
-        _engine: &Engine,
+        engine: &Engine,
         policy: &Policy,
         generation: u64,
-        _context: &Context,
-        _prober: &Arc<dyn Prober>,
+        context: &Context,
+        prober: &Arc<dyn Prober>,
         clock: &Arc<dyn Clock>,
     ) -> Report {
+        self.forget_removed(policy);
+        let memory = std::mem::take(&mut self.memory);
+        let evaluation = Arc::new(Evaluation::new(policy, context, prober, clock, memory));
+        let checked = call(engine, policy, &evaluation, "check", Vec::new()).and_then(explicit);
+        let evaluated = settle(&evaluation);
+        let (checked, evaluated) = match evaluated {
+            Ok(evaluated) => (checked, evaluated),
+            Err(error) => (checked.and(Err(error)), Vec::new()),
+        };
+
+        let error = checked.as_ref().err().cloned();
+        let (unobserved, starting) = {
+            let mut ledger = evaluation.ledger();
+            let unobserved = rest(&mut ledger.memory, &evaluated, evaluation.started_at, error.is_some());
+            ledger.memory.started |= error.is_none() && !evaluated.iter().any(RuleReport::decides_unknown);
+            (unobserved, !ledger.memory.started)
+        };
+        let verdict = decide(&Evidence {
+            explicit: checked.unwrap_or_default(),
+            error: error.as_deref(),
+            evaluated: &evaluated,
+            unobserved: &unobserved,
+            starting,
+        });
+        let asked = context.ask_may_take_over.then(|| may_take_over(engine, policy, &evaluation, error.is_some()));
+        let (may_take_over, hook_error) = asked.flatten().map_or((None, None), |(may, error)| (Some(may), error));
+
+        let mut ledger = evaluation.ledger();
+        self.memory = std::mem::take(&mut ledger.memory);
+        self.log = std::mem::take(&mut ledger.log);
+        drop(ledger);
+        self.in_transition = self.memory.gates.values().any(|remembered| remembered.gate.in_transition());
+        let observed_ok = error.is_none() && hook_error.is_none() && evaluated.iter().all(RuleReport::is_not_amiss);
+        let mut rules = evaluated;
+        rules.extend(unobserved);
+        rules.sort_by_key(|rule| rule.line);
         Report {
             policy: policy.name().to_owned(),
             generation,
-            started_at: clock.now(),
-            elapsed: Duration::ZERO,
-            verdict: Verdict::Hold { why: "policies are not evaluated yet".to_owned() },
-            rules: Vec::new(),
-            observed_ok: false,
-            may_take_over: None,
-            error: None,
+            started_at: evaluation.started_at,
+            elapsed: clock.now().saturating_since(evaluation.started_at),
+            verdict,
+            rules,
+            observed_ok,
+            may_take_over,
+            error: error.or(hook_error),
         }
     }
 
-    /// The next evaluation uses another version: its new rules start up, unproven; rules it no longer names are dropped.
-    pub fn reloaded(&mut self) {}
+    /// The next evaluation uses another version. What is remembered stays, by the names of the rules; rules that the new
+    /// version does not name are dropped, those that are new start up, unproven.
+    pub const fn reloaded(&mut self) {
+        self.reloaded = true;
+    }
 
     /// Some rule is on its way down or up, or not known yet: evaluate at [`Policy::fast`].
     #[must_use]
     pub const fn in_transition(&self) -> bool {
-        false
+        self.in_transition
     }
+
+    /// What the last evaluation logged, for the journal.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log)
+    }
+
+    fn forget_removed(&mut self, policy: &Policy) {
+        if std::mem::take(&mut self.reloaded) && !policy.names_rules_while_running() {
+            let named: BTreeSet<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
+            self.memory.gates.retain(|name, _| named.contains(name.as_str()));
+        }
+    }
+}
+
+impl RuleReport {
+    /// It bears on the verdict, and nothing is known of it.
+    fn decides_unknown(&self) -> bool {
+        use super::{RuleEffect, RuleState};
+        match self.effect {
+            RuleEffect::Require | RuleEffect::Gate => self.state == RuleState::Unknown,
+            RuleEffect::Prefer(_) | RuleEffect::Watch => false,
+        }
+    }
+
+    /// It is no `require`, or was seen ok.
+    fn is_not_amiss(&self) -> bool {
+        self.effect != super::RuleEffect::Require || self.ok == Some(true)
+    }
+}
+
+/// Calls a function of the policy, bounded.
+fn call(
+    engine: &Engine,
+    policy: &Policy,
+    evaluation: &Arc<Evaluation>,
+    function: &str,
+    arguments: Vec<Dynamic>,
+) -> Result<Dynamic, String> {
+    let frame = Frame::Check(Arc::clone(evaluation));
+    let call = || engine.call(policy, frame, &evaluation.clock, evaluation.deadline_at(), function, arguments);
+    unwound(call).and_then(|result| result.map_err(|error| policy.explain(&error)))
+}
+
+fn settle(evaluation: &Evaluation) -> Result<Vec<RuleReport>, String> {
+    unwound(|| evaluation.settle_all())
+}
+
+/// A panic is a fault of this program; it must not take the worker with it, and it is no verdict.
+fn unwound<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("a fault inside ha itself, please report it: {}", what.unwrap_or("panic without a message"))
+    })
+}
+
+/// What `check()` returned, if it is a verdict. A rule as the last expression is none.
+fn explicit(value: Dynamic) -> Result<Option<Explicit>, String> {
+    if value.is_unit() || value.is::<super::functions::Handle>() {
+        return Ok(None);
+    }
+    let kind = value.type_name();
+    value.try_cast::<Explicit>().map(Some).ok_or_else(|| {
+        format!("check() returned a {kind}: return healthy(), adjust(), fault(), hold(), maintenance(), or nothing")
+    })
+}
+
+/// The rules that this evaluation did not come to. If it broke off, they are as they were; otherwise the ones that are
+/// down linger, and those that nobody has asked for long enough are forgotten.
+fn rest(memory: &mut Memory, evaluated: &[RuleReport], now: Instant, broke_off: bool) -> Vec<RuleReport> {
+    let seen: BTreeSet<&str> = evaluated.iter().map(|rule| rule.name.as_str()).collect();
+    if broke_off {
+        for (_, remembered) in memory.gates.iter_mut().filter(|(name, _)| !seen.contains(name.as_str())) {
+            remembered.gate.not_reached(now);
+        }
+    } else {
+        memory.gates.retain(|name, remembered| {
+            seen.contains(name.as_str()) || !remembered.gate.is_stale(now, remembered.linger)
+        });
+    }
+    let unseen = memory.gates.iter().filter(|(name, _)| !seen.contains(name.as_str()));
+    unseen
+        .filter(|(_, remembered)| broke_off || remembered.gate.is_down())
+        .map(|(_, remembered)| remembered.unobserved())
+        .collect()
+}
+
+/// Asks `may_take_over`, if the policy has it. Whoever cannot say yes says no.
+fn may_take_over(
+    engine: &Engine,
+    policy: &Policy,
+    evaluation: &Arc<Evaluation>,
+    broke_off: bool,
+) -> Option<(bool, Option<String>)> {
+    let arguments = match policy.may_take_over_takes()? {
+        _ if broke_off => return Some((false, None)),
+        0 => Vec::new(),
+        _ => vec![Dynamic::from_map(rhai::Map::from([
+            ("from".into(), "backup".into()),
+            ("to".into(), "master".into()),
+            ("at".into(), evaluation.started_at.since_epoch().as_secs_f64().into()),
+        ]))],
+    };
+    let answer = call(engine, policy, evaluation, "may_take_over", arguments).and_then(|value| {
+        value.as_bool().map_err(|kind| format!("may_take_over() returned a {kind}; return true or false"))
+    });
+    Some(match answer {
+        Ok(answer) => (answer, None),
+        Err(error) => (false, Some(error)),
+    })
 }

@@ -6,18 +6,30 @@
 //! [`Engine`] → [`Policy::load`] → [`Judge::evaluate`] → [`Report`]; [`forecast`](forecast::forecast) says what a report
 //! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
+mod condition;
 mod context;
+mod duration;
 mod engine;
+mod evaluation;
+mod fake;
 pub mod forecast;
+mod functions;
+mod job;
 mod judge;
+mod lint;
+mod options;
 pub mod probe;
 mod problem;
 mod rehearsal;
 mod report;
+mod rule;
 mod script;
+mod suggest;
+mod verdict;
 
 pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
+pub use evaluation::{LogLevel, LogLine};
 pub use judge::Judge;
 pub use problem::{Problem, Severity};
 pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};

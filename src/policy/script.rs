@@ -1,13 +1,43 @@
 //! One compiled version of a policy.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use super::{Engine, Problem};
+use rhai::{AST, Dynamic, EvalAltResult, Position};
+use sha2::{Digest, Sha256};
 
-/// One compiled and linted version of a policy file: immutable.
-#[derive(Debug)]
-pub struct Policy {
+use super::{
+    Engine, Problem, duration, engine,
+    lint::{self, Literal, Outline, Place},
+};
+
+/// How often a policy is evaluated unless it says otherwise.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// No policy is evaluated more often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+/// How long an evaluation may take, unless a probe may take longer or the policy says otherwise.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A probe's timeout unless told.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One compiled and linted version of a policy file: immutable; a clone is the same version.
+#[derive(Clone)]
+pub struct Policy(Arc<Parts>);
+
+struct Parts {
     name: String,
+    file: String,
+    sha256: String,
+    ast: AST,
+    constants: BTreeMap<String, Dynamic>,
+    interval: Duration,
+    fast: Option<Duration>,
+    deadline: Duration,
+    warnings: Vec<Problem>,
+    tests: Vec<(String, usize)>,
+    rules: Vec<NamedRule>,
+    /// Some rule's name is computed.
+    names_while_running: bool,
+    may_take_over_takes: Option<usize>,
 }
 
 /// A rule as the text of a policy names it, without evaluating anything.
@@ -30,55 +60,238 @@ impl Policy {
     ///
     /// Every error found, and every warning with them.
     pub fn load(engine: &Engine, name: &str, file: &str, source: &str) -> Result<Self, Vec<Problem>> {
-        engine.rhai().compile(source).map_err(|error| vec![Problem::syntax(file, &error.to_string())])?;
-        Ok(Self { name: name.to_owned() })
+        let linter = lint::Linter::new(engine, file, source);
+        let mut problems = linter.text();
+        let parsed = engine.parse(source).map_err(|error| linter.with(problems.clone(), linter.syntax(&error)))?;
+        let outline = Outline::of(&parsed);
+        problems.extend(linter.errors(&outline));
+        let ast = linter.compile(&outline, &mut problems);
+        let (Some(ast), true) = (ast, problems.is_empty()) else { return Err(lint::sorted(problems)) };
+
+        let constants = engine.constants(&ast).map_err(|error| vec![linter.constant(&error)])?;
+        let constants: BTreeMap<String, Dynamic> = constants.into_iter().collect();
+        let schedule =
+            Schedule::read(&constants, &outline).map_err(|(constant, why)| vec![linter.schedule(&constant, &why)])?;
+        let warnings = linter.warnings(&outline, &constants, schedule.interval, schedule.deadline);
+        let (rules, names_while_running) = named_rules(&outline);
+        Ok(Self(Arc::new(Parts {
+            name: name.to_owned(),
+            file: file.to_owned(),
+            sha256: hexadecimal(&Sha256::digest(source.as_bytes())),
+            ast,
+            constants,
+            interval: schedule.interval,
+            fast: schedule.fast,
+            deadline: schedule.deadline,
+            warnings: lint::sorted(warnings),
+            tests: tests(&outline),
+            rules,
+            names_while_running,
+            may_take_over_takes: takes(&outline, "may_take_over"),
+        })))
     }
 
     /// The policy's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The identity of the text: SHA-256 in lower-case hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> &str {
-        ""
+        &self.0.sha256
     }
 
-    /// `INTERVAL`: how often it is evaluated; 1 s unless told.
+    /// `INTERVAL`: how often it is evaluated; 1 s unless told, 50 ms at least.
     #[must_use]
-    pub const fn interval(&self) -> Duration {
-        Duration::from_secs(1)
+    pub fn interval(&self) -> Duration {
+        self.0.interval
     }
 
-    /// `FAST`: how often while a rule is between up and down; `None`: as always.
+    /// `FAST`: how often while a rule is between up and down, from its first failure or success on; `None`: as always.
+    /// Never longer than [`interval`](Self::interval).
     #[must_use]
-    pub const fn fast(&self) -> Option<Duration> {
-        None
+    pub fn fast(&self) -> Option<Duration> {
+        self.0.fast
     }
 
     /// `DEADLINE`: how long one evaluation may take; the longer of 5 s and its longest timeout unless told.
     #[must_use]
-    pub const fn deadline(&self) -> Duration {
-        Duration::from_secs(5)
+    pub fn deadline(&self) -> Duration {
+        self.0.deadline
     }
 
     /// What lint has to say.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
-        &[]
+        &self.0.warnings
     }
 
     /// The names of its tests, in the order of the file.
     #[must_use]
     pub fn tests(&self) -> Vec<String> {
-        Vec::new()
+        self.0.tests.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// The rules with literal names, in the order of the file.
     #[must_use]
     pub fn rules_named(&self) -> &[NamedRule] {
-        &[]
+        &self.0.rules
     }
+
+    pub(super) fn ast(&self) -> &AST {
+        &self.0.ast
+    }
+
+    pub(super) fn constant(&self, name: &str) -> Option<&Dynamic> {
+        self.0.constants.get(name)
+    }
+
+    /// How many arguments `may_take_over` takes, if the policy has it.
+    pub(super) fn may_take_over_takes(&self) -> Option<usize> {
+        self.0.may_take_over_takes
+    }
+
+    pub(super) fn names_rules_while_running(&self) -> bool {
+        self.0.names_while_running
+    }
+
+    /// The line a test starts in.
+    pub(super) fn line_of_test(&self, test: &str) -> usize {
+        self.0.tests.iter().find(|(name, _)| name == test).map_or(0, |(_, line)| *line)
+    }
+
+    /// What went wrong while it ran, with its place: `check_local.rhai:6:5: …`.
+    pub(super) fn explain(&self, error: &EvalAltResult) -> String {
+        let (message, position) = explain(error, self.deadline());
+        let place = lint::place(position);
+        match (place.line, place.column) {
+            (0, _) => format!("{}: {message}", self.0.file),
+            (line, 0) => format!("{}:{line}: {message}", self.0.file),
+            (line, column) => format!("{}:{line}:{column}: {message}", self.0.file),
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policy({} {:.8})", self.0.name, self.0.sha256)
+    }
+}
+
+/// What went wrong while a script ran, and where.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the script engine's errors are not ours and open-ended")]
+pub(super) fn explain(error: &EvalAltResult, deadline: Duration) -> (String, Position) {
+    let inner = error.unwrap_inner();
+    let position = if inner.position().is_none() { error.position() } else { inner.position() };
+    let message = match inner {
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            format!("it computes too long: more than {} steps; is there an endless loop?", engine::MOST_OPERATIONS)
+        }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            format!("functions call each other more than {} deep; does one call itself?", engine::MOST_CALLS)
+        }
+        EvalAltResult::ErrorDataTooLarge(what, _) => format!("{what}: a text, a list or a map grows too large"),
+        EvalAltResult::ErrorTerminated(..) => {
+            format!("not finished within its deadline of {}", duration::show(deadline))
+        }
+        EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            format!("there is no function {signature}: look at the kinds of its arguments")
+        }
+        EvalAltResult::ErrorPropertyNotFound(name, _) => format!("there is no field `{name}`"),
+        EvalAltResult::ErrorMismatchDataType(wanted, actual, _) if actual == "probe" => {
+            format!("a probe stands where a {wanted} belongs: write .ok, all([…]) or any([…])")
+        }
+        _ => without_position(inner),
+    };
+    (message, position)
+}
+
+/// The script engine appends the place to its messages; ours stands in front.
+fn without_position(error: &EvalAltResult) -> String {
+    let text = error.to_string();
+    match text.rfind(" (line ") {
+        Some(at) => text.get(..at).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+/// The constants that say when a policy is evaluated.
+struct Schedule {
+    interval: Duration,
+    fast: Option<Duration>,
+    deadline: Duration,
+}
+
+impl Schedule {
+    fn read(constants: &BTreeMap<String, Dynamic>, outline: &Outline) -> Result<Self, (String, String)> {
+        let read = |name: &str, least: Duration| {
+            let Some(value) = constants.get(name) else { return Ok(None) };
+            match duration::from_script(value) {
+                Ok(time) if time >= least => Ok(Some(time)),
+                Ok(time) => {
+                    let why = format!("{} is too short; {} is the least", duration::show(time), duration::show(least));
+                    Err((name.to_owned(), why))
+                }
+                Err(why) => Err((name.to_owned(), why)),
+            }
+        };
+        let interval = read("INTERVAL", SHORTEST_INTERVAL)?.unwrap_or(INTERVAL);
+        let fast = read("FAST", SHORTEST_INTERVAL)?;
+        if let Some(fast) = fast.filter(|fast| *fast > interval) {
+            let why = format!("{} is not faster than INTERVAL, {}", duration::show(fast), duration::show(interval));
+            return Err(("FAST".to_owned(), why));
+        }
+        let deadline = read("DEADLINE", SHORTEST_INTERVAL)?.unwrap_or_else(|| longest_timeout(outline).max(DEADLINE));
+        Ok(Self { interval, fast, deadline })
+    }
+}
+
+fn longest_timeout(outline: &Outline) -> Duration {
+    let timeouts = outline.calls.iter().filter_map(|call| Outline::option(call, "timeout")?.duration());
+    timeouts.max().unwrap_or_default()
+}
+
+fn tests(outline: &Outline) -> Vec<(String, usize)> {
+    let tests =
+        outline.functions.iter().filter(|function| function.name.starts_with("test_") && function.parameters == 0);
+    tests.map(|function| (function.name.clone(), function.place.line)).collect()
+}
+
+fn takes(outline: &Outline, name: &str) -> Option<usize> {
+    outline.functions.iter().find(|function| function.name == name).map(|function| function.parameters)
+}
+
+/// The rules with literal names; and whether there are others.
+fn named_rules(outline: &Outline) -> (Vec<NamedRule>, bool) {
+    let mut rules = Vec::new();
+    let mut others = false;
+    for call in &outline.calls {
+        let Some(function) = lint::rule_function(&call.name) else { continue };
+        let Some(Literal::Text(name, _)) = call.arguments.first() else {
+            others = true;
+            continue;
+        };
+        let options = match call.arguments.get(2) {
+            Some(Literal::Map(entries, _)) => {
+                entries.iter().filter_map(|(key, _, value)| Some((key.clone(), value.show()?))).collect()
+            }
+            _ => Vec::new(),
+        };
+        let Place { line, .. } = call.place;
+        rules.push(NamedRule { name: name.clone(), function, line, options });
+    }
+    rules.sort_by_key(|rule| rule.line);
+    (rules, others)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

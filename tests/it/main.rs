@@ -1,6 +1,7 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
 
 mod control;
+mod policy;
 mod rfc;
 mod router_rules;
 mod subject;

@@ -1,0 +1,211 @@
+//! One evaluation while it runs: what the functions of a policy see and write down. It travels as the engine's tag, so one
+//! engine serves every policy and every instance.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rhai::{Dynamic, NativeCallContext};
+
+use super::{
+    Clock, Context, RuleReport, context,
+    job::Job,
+    judge::Memory,
+    probe::{ProbeRequest, Prober},
+    rehearsal::Rehearsal,
+    rule::{Remembered, Rule},
+    script::Policy,
+};
+use crate::{health::Gate, words::Instant};
+
+/// Probes one evaluation may start.
+const MOST_PROBES: usize = 64;
+/// Rules one evaluation may have.
+const MOST_RULES: usize = 128;
+/// Lines one evaluation may log.
+const MOST_LINES: usize = 64;
+
+/// What is being run.
+#[derive(Clone)]
+pub(super) enum Frame {
+    /// A policy, for real.
+    Check(Arc<Evaluation>),
+    /// A policy's test.
+    Test(Arc<Rehearsal>),
+}
+
+/// How grave a line of a policy's log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// `log_error`
+    Error,
+    /// `log_warn`
+    Warn,
+    /// `log_info`, `print`, `debug`
+    Info,
+}
+
+/// A line that a policy logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How grave it is.
+    pub level: LogLevel,
+    /// What it says.
+    pub text: String,
+}
+
+/// One evaluation.
+pub(super) struct Evaluation {
+    policy: Policy,
+    facts: BTreeMap<&'static str, Dynamic>,
+    pub(super) started_at: Instant,
+    deadline_at: Instant,
+    prober: Arc<dyn Prober>,
+    pub(super) clock: Arc<dyn Clock>,
+    ledger: Mutex<Ledger>,
+}
+
+/// What an evaluation writes down.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) memory: Memory,
+    pub(super) rules: Vec<(Rule, Option<RuleReport>)>,
+    pub(super) log: Vec<LogLine>,
+    probes: usize,
+}
+
+impl Frame {
+    /// The frame of the running script; `None` where constants are computed.
+    pub(super) fn of(tag: Option<&Dynamic>) -> Option<Self> {
+        tag?.clone().try_cast()
+    }
+
+    /// The frame a function was called in.
+    ///
+    /// # Errors
+    ///
+    /// It was called where constants are computed.
+    pub(super) fn of_call(call: &NativeCallContext<'_>) -> Result<Self, String> {
+        Self::of(call.tag()).ok_or_else(|| format!("{}() works inside functions only", call.fn_name()))
+    }
+
+    /// `node`, `peer`, `peers`, `now`, or a constant of the policy.
+    pub(super) fn variable(&self, name: &str) -> Option<Dynamic> {
+        match self {
+            Self::Check(evaluation) => evaluation.facts.get(name).or_else(|| evaluation.policy.constant(name)).cloned(),
+            Self::Test(rehearsal) => rehearsal.variable(name),
+        }
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        match self {
+            Self::Check(evaluation) => Arc::clone(&evaluation.clock),
+            Self::Test(rehearsal) => rehearsal.clock(),
+        }
+    }
+}
+
+impl Evaluation {
+    pub(super) fn new(
+        policy: &Policy,
+        context: &Context,
+        prober: &Arc<dyn Prober>,
+        clock: &Arc<dyn Clock>,
+        memory: Memory,
+    ) -> Self {
+        let started_at = clock.now();
+        Self {
+            policy: policy.clone(),
+            facts: context::facts(context, started_at),
+            started_at,
+            deadline_at: started_at + policy.deadline(),
+            prober: Arc::clone(prober),
+            clock: Arc::clone(clock),
+            ledger: Mutex::new(Ledger { memory, ..Ledger::default() }),
+        }
+    }
+
+    pub(super) const fn deadline_at(&self) -> Instant {
+        self.deadline_at
+    }
+
+    /// What it has written down. Never held while something is waited for.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a probe.
+    ///
+    /// # Errors
+    ///
+    /// There have been too many.
+    pub(super) fn probe(&self, request: ProbeRequest) -> Result<Arc<Job>, String> {
+        {
+            let mut ledger = self.ledger();
+            ledger.probes += 1;
+            if ledger.probes > MOST_PROBES {
+                return Err(format!("more than {MOST_PROBES} probes in one evaluation"));
+            }
+        }
+        let left = self.deadline_at.saturating_since(self.clock.now());
+        Ok(Arc::new(Job::start(request, left, &*self.prober, &*self.clock)))
+    }
+
+    /// Takes a rule; returns its number.
+    ///
+    /// # Errors
+    ///
+    /// Its name was there already, or there are too many.
+    pub(super) fn declare(&self, rule: Rule) -> Result<usize, String> {
+        let mut ledger = self.ledger();
+        if let Some((first, _)) = ledger.rules.iter().find(|(other, _)| other.name == rule.name) {
+            return Err(format!(
+                "a second rule \"{}\" in one evaluation; the first is in line {}",
+                rule.name, first.line
+            ));
+        }
+        if ledger.rules.len() == MOST_RULES {
+            return Err(format!("more than {MOST_RULES} rules in one evaluation"));
+        }
+        ledger.rules.push((rule, None));
+        Ok(ledger.rules.len() - 1)
+    }
+
+    /// Waits for what the rule depends on and moves its gate, once.
+    pub(super) fn settle(&self, number: usize) -> Option<RuleReport> {
+        let (rule, settled) = self.ledger().rules.get(number).cloned()?;
+        if settled.is_some() {
+            return settled;
+        }
+        let sight = rule.look(&*self.clock);
+        let mut ledger = self.ledger();
+        let now = self.started_at;
+        let known = ledger.memory.gates.get(&rule.name).map(|remembered| remembered.gate.clone());
+        let mut gate = match (known, ledger.memory.started) {
+            (Some(gate), _) => gate,
+            (None, true) => Gate::unproven(now),
+            (None, false) => Gate::unknown(now),
+        };
+        let report = rule.settle(&mut gate, now, &sight);
+        let remembered = Remembered { gate, linger: rule.hysteresis.linger, last: report.clone() };
+        ledger.memory.gates.insert(rule.name, remembered);
+        if let Some((_, settled)) = ledger.rules.get_mut(number) {
+            *settled = Some(report.clone());
+        }
+        Some(report)
+    }
+
+    /// Settles every rule; those that were evaluated, in the order of their calls.
+    pub(super) fn settle_all(&self) -> Vec<RuleReport> {
+        let count = self.ledger().rules.len();
+        (0..count).filter_map(|number| self.settle(number)).collect()
+    }
+
+    pub(super) fn log(&self, level: LogLevel, text: &str) {
+        let mut ledger = self.ledger();
+        if ledger.log.len() < MOST_LINES {
+            ledger.log.push(LogLine { level, text: text.chars().take(1000).collect() });
+        }
+    }
+}

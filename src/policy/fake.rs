@@ -1,0 +1,283 @@
+//! Fake probes for tests: answers by key, everything else is ok.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use rhai::{Dynamic, Map};
+
+use super::{
+    condition::further_fields,
+    duration,
+    probe::{ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
+    suggest,
+};
+
+/// What a fake may say of any probe.
+const COMMON: [&str; 5] = ["ok", "why", "error", "blind", "elapsed"];
+
+/// Answers what it was told to.
+#[derive(Default)]
+pub(super) struct FakeProber(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    /// Key or pattern, and the answers to give, in turn; the last one repeats.
+    fakes: Vec<(String, Vec<Map>)>,
+    probed: Vec<String>,
+    ever_probed: BTreeSet<String>,
+    ever_faked: BTreeSet<String>,
+}
+
+impl FakeProber {
+    /// From now on, probes with this key (or matching it, where it has `*`) answer this, one after the other.
+    pub(super) fn fake(&self, key: &str, answers: &[Dynamic]) -> Result<(), String> {
+        let kind = key.split_once(':').map(|(kind, _)| kind);
+        let Some(kind) = kind.filter(|kind| ["http", "ping", "arping", "tcp", "service", "file", "*"].contains(kind))
+        else {
+            return Err(format!("\"{key}\" names no probe; write \"http:URL\", \"ping:HOST\", \"service:UNIT\", …"));
+        };
+        let mut maps = Vec::new();
+        for answer in answers {
+            let Some(map) = answer.clone().try_cast::<Map>() else {
+                return Err(format!("a fake answers with a map, #{{ ok: false }}, not with a {}", answer.type_name()));
+            };
+            check_fields(kind, &map)?;
+            maps.push(map);
+        }
+        if maps.is_empty() {
+            return Err("a fake needs at least one answer".to_owned());
+        }
+        maps.reverse();
+        let mut answers = self.answers();
+        answers.fakes.retain(|(other, _)| other != key);
+        answers.fakes.push((key.to_owned(), maps));
+        Ok(())
+    }
+
+    /// Probes with this key are ok again.
+    pub(super) fn unfake(&self, key: &str) -> Result<(), String> {
+        let mut answers = self.answers();
+        let before = answers.fakes.len();
+        answers.fakes.retain(|(other, _)| other != key);
+        if answers.fakes.len() == before { Err(format!("\"{key}\" is not faked")) } else { Ok(()) }
+    }
+
+    /// The keys probed since the last call.
+    pub(super) fn take_probed(&self) -> Vec<String> {
+        std::mem::take(&mut self.answers().probed)
+    }
+
+    /// The keys that no fake ever answered, of all that were probed; and those that one did.
+    pub(super) fn coverage(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let answers = self.answers();
+        (answers.ever_probed.clone(), answers.ever_faked.clone())
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prober for FakeProber {
+    fn start(&self, request: &ProbeRequest) -> Pending {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The receiver is at hand and has room.
+        let _ = sender.send(self.answers().answer(request));
+        receiver
+    }
+}
+
+impl Answers {
+    fn answer(&mut self, request: &ProbeRequest) -> ProbeOutcome {
+        let key = request.key();
+        self.probed.push(key.clone());
+        self.ever_probed.insert(key.clone());
+        let exact = self.fakes.iter().position(|(pattern, _)| *pattern == key);
+        let found = exact.or_else(|| self.fakes.iter().rposition(|(pattern, _)| matches(pattern, &key)));
+        let Some((_, maps)) = found.and_then(|index| self.fakes.get_mut(index)) else {
+            return outcome(request, &Map::new());
+        };
+        self.ever_faked.insert(key);
+        let map = if maps.len() > 1 { maps.pop() } else { maps.last().cloned() };
+        outcome(request, &map.unwrap_or_default())
+    }
+}
+
+/// `*` stands for anything.
+fn matches(pattern: &str, key: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == key,
+        Some((start, rest)) => key.strip_prefix(start).is_some_and(|key| {
+            let mut ends = key.char_indices().map(|(at, _)| at).chain([key.len()]);
+            ends.any(|at| key.get(at..).is_some_and(|tail| matches(rest, tail)))
+        }),
+    }
+}
+
+fn check_fields(kind: &str, map: &Map) -> Result<(), String> {
+    if kind == "*" {
+        return Ok(());
+    }
+    let known = || COMMON.iter().chain(further_fields(kind)).copied();
+    match map.keys().find(|key| !known().any(|field| field == key.as_str())) {
+        None => Ok(()),
+        Some(stranger) => Err(match suggest::closest(stranger, known()) {
+            Some(meant) => format!("no field `{stranger}` of {kind}: did you mean `{meant}`?"),
+            None => format!("no field `{stranger}` of {kind}: it has {}", known().collect::<Vec<_>>().join(", ")),
+        }),
+    }
+}
+
+/// What a real probe would say if this were so. What is not said is as if all were well.
+fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
+    let mut fields = usual(&request.kind);
+    fields.extend(told_fields(request.kind.name(), told));
+    let truth = |name: &str| told.get(name).and_then(|value| value.as_bool().ok());
+    let error = told.get("error").map(ToString::to_string).filter(|text| !text.is_empty());
+    let blind = truth("blind").unwrap_or_default();
+    let (fits, usual_why) = judge(request, &fields);
+    let ok = truth("ok").unwrap_or(fits && error.is_none() && !blind);
+    let why = told.get("why").map(ToString::to_string).or_else(|| error.clone());
+    let why = why.unwrap_or_else(|| if ok || !fits { usual_why } else { not_ok(request) });
+    let kind = match (ok, error) {
+        (true, _) => ErrorKind::None,
+        (false, Some(text)) => error_kind(&text),
+        (false, None) if blind => ErrorKind::Denied,
+        (false, None) if !fits => ErrorKind::Mismatch,
+        (false, None) => ErrorKind::Timeout,
+    };
+    let elapsed = told.get("elapsed").and_then(|value| duration::from_script(value).ok());
+    ProbeOutcome { ok, why, error: kind, blind, elapsed: elapsed.unwrap_or(Duration::from_millis(1)), fields }
+}
+
+/// The fields of a probe that is ok.
+fn usual(kind: &ProbeKind) -> BTreeMap<&'static str, Field> {
+    let text = |text: &str| Field::Text(text.to_owned());
+    match kind {
+        ProbeKind::Http(http) => BTreeMap::from([
+            ("status", Field::Int(http.status.first().map_or(200, |(first, _)| i64::from(*first)))),
+            ("body", text(http.body.as_deref().unwrap_or_default())),
+            ("headers", Field::Texts(BTreeMap::new())),
+        ]),
+        ProbeKind::Ping(ping) => BTreeMap::from([
+            ("sent", Field::Int(i64::from(ping.count))),
+            ("received", Field::Int(i64::from(ping.count))),
+            ("loss", Field::Float(0.0)),
+            ("rtt", Field::Float(0.001)),
+            ("rtt_max", Field::Float(0.001)),
+        ]),
+        ProbeKind::Arping(arping) => {
+            BTreeMap::from([("received", Field::Int(i64::from(arping.count))), ("mac", text("02:00:00:00:00:01"))])
+        }
+        ProbeKind::Tcp(tcp) => BTreeMap::from([
+            ("data", text(tcp.expect.as_deref().unwrap_or_default())),
+            ("connect", Field::Float(0.001)),
+        ]),
+        ProbeKind::Service(_) => {
+            BTreeMap::from([("active", Field::Bool(true)), ("state", text("active")), ("sub", text("running"))])
+        }
+        ProbeKind::File(_) => BTreeMap::from([
+            ("exists", Field::Bool(true)),
+            ("size", Field::Int(0)),
+            ("age", Field::Float(0.0)),
+            ("mode", Field::Int(0o644)),
+            ("content", text("")),
+        ]),
+    }
+}
+
+fn told_fields(kind: &'static str, told: &Map) -> Vec<(&'static str, Field)> {
+    let known = further_fields(kind).iter();
+    known.filter_map(|name| told.get(*name).map(|value| (*name, field(value)))).collect()
+}
+
+fn field(value: &Dynamic) -> Field {
+    if value.is_unit() {
+        Field::Unit
+    } else if let Ok(truth) = value.as_bool() {
+        Field::Bool(truth)
+    } else if let Ok(number) = value.as_int() {
+        Field::Int(number)
+    } else if let Ok(number) = value.as_float() {
+        Field::Float(number)
+    } else if let Some(map) = value.clone().try_cast::<Map>() {
+        Field::Texts(map.into_iter().map(|(name, text)| (name.to_string(), text.to_string())).collect())
+    } else {
+        Field::Text(value.to_string())
+    }
+}
+
+/// Whether these fields are what the probe wants, and what it says of them.
+fn judge(request: &ProbeRequest, fields: &BTreeMap<&'static str, Field>) -> (bool, String) {
+    let number = |name: &str| match fields.get(name) {
+        Some(Field::Int(number)) => *number,
+        _ => 0,
+    };
+    let text = |name: &str| match fields.get(name) {
+        Some(Field::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let truth = |name: &str| matches!(fields.get(name), Some(Field::Bool(true)));
+    let contains =
+        |name: &str, wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| text(name).contains(wanted));
+    match &request.kind {
+        ProbeKind::Http(http) => {
+            let status = number("status");
+            let wanted =
+                http.status.iter().any(|(first, last)| (i64::from(*first)..=i64::from(*last)).contains(&status));
+            match (wanted, contains("body", &http.body)) {
+                (false, _) => (false, format!("status {status}")),
+                (true, false) => (false, "the body lacks the wanted text".to_owned()),
+                (true, true) => (true, status.to_string()),
+            }
+        }
+        ProbeKind::Ping(ping) => {
+            let received = number("received");
+            (received >= i64::from(ping.min), format!("{received}/{} replies", ping.count))
+        }
+        ProbeKind::Arping(arping) => {
+            let received = number("received");
+            (received >= i64::from(arping.min), format!("{received}/{} answers", arping.count))
+        }
+        ProbeKind::Tcp(tcp) if contains("data", &tcp.expect) => (true, "connected".to_owned()),
+        ProbeKind::Tcp(_) => (false, "the answer lacks the wanted text".to_owned()),
+        ProbeKind::Service(_) => {
+            let state = text("state");
+            (state == "active" && truth("active"), state.to_owned())
+        }
+        ProbeKind::File(_) if truth("exists") => (true, "exists".to_owned()),
+        ProbeKind::File(_) => (false, "does not exist".to_owned()),
+    }
+}
+
+/// The reason of a probe of which a test says no more than that it is not ok.
+fn not_ok(request: &ProbeRequest) -> String {
+    match &request.kind {
+        ProbeKind::Http(_) | ProbeKind::Tcp(_) => format!("timeout after {}", duration::show(request.timeout)),
+        ProbeKind::Ping(ping) => format!("0/{} replies", ping.count),
+        ProbeKind::Arping(arping) => format!("0/{} answers", arping.count),
+        ProbeKind::Service(_) => "not active".to_owned(),
+        ProbeKind::File(_) => "does not exist".to_owned(),
+    }
+}
+
+/// A test says "connection refused"; a script looks for "refused".
+fn error_kind(text: &str) -> ErrorKind {
+    let kinds = [
+        ErrorKind::Timeout,
+        ErrorKind::Refused,
+        ErrorKind::Unreachable,
+        ErrorKind::Reset,
+        ErrorKind::Dns,
+        ErrorKind::Tls,
+        ErrorKind::Protocol,
+        ErrorKind::Mismatch,
+        ErrorKind::Denied,
+        ErrorKind::Deadline,
+        ErrorKind::Internal,
+    ];
+    kinds.into_iter().find(|kind| text.contains(kind.as_str())).unwrap_or(ErrorKind::Mismatch)
+}

@@ -1,0 +1,71 @@
+//! `all`, `any`, `at_least`, `expect`, `.but`, and what can be read of a probe.
+
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic, Engine, ImmutableString, NativeCallContext};
+
+use super::{Outcome, failed, frame};
+use crate::policy::{condition::Condition, suggest};
+
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .register_fn("all", |call: NativeCallContext<'_>, list: Array| {
+            let needed = list.len();
+            group(&call, "all", needed, &list)
+        })
+        .register_fn("any", |call: NativeCallContext<'_>, list: Array| group(&call, "any", 1, &list))
+        .register_fn("at_least", |call: NativeCallContext<'_>, needed: i64, list: Array| {
+            let needed = usize::try_from(needed).ok().filter(|needed| (1..=list.len()).contains(needed));
+            let needed = needed.ok_or_else(|| failed(&call, format!("at_least needs 1 to {} of {0}", list.len())))?;
+            group(&call, "at_least", needed, &list)
+        })
+        .register_fn("expect", expect)
+        .register_fn("but", |condition: Condition, ok: bool, why: &str| Condition::And {
+            inner: Arc::new(condition),
+            ok,
+            why: why.to_owned(),
+        })
+        .register_fn("!", |call: NativeCallContext<'_>, condition: Condition| -> Outcome<bool> {
+            Ok(!condition.look(&*frame(&call)?.clock()).ok)
+        })
+        .register_fn("to_string", |call: NativeCallContext<'_>, condition: Condition| -> Outcome<String> {
+            Ok(condition.look(&*frame(&call)?.clock()).why)
+        })
+        .register_indexer_get(field);
+}
+
+fn group(call: &NativeCallContext<'_>, kind: &'static str, needed: usize, list: &Array) -> Outcome<Condition> {
+    if list.is_empty() {
+        return Err(failed(call, format!("{kind} of nothing is neither ok nor not: the list is empty")));
+    }
+    let member = |(index, item): (usize, &Dynamic)| {
+        Condition::from_script(item).map_err(|why| failed(call, format!("item {} of {kind} {why}", index + 1)))
+    };
+    let members = list.iter().enumerate().map(member).collect::<Outcome<Arc<[Condition]>>>()?;
+    Ok(Condition::AtLeast { kind, needed, members })
+}
+
+fn expect(call: NativeCallContext<'_>, condition: Dynamic, why: &str) -> Outcome<Condition> {
+    let why = why.to_owned();
+    match Condition::from_script(&condition).map_err(|kind| failed(&call, format!("expect {kind}")))? {
+        Condition::Truth { ok, .. } => {
+            Ok(Condition::Truth { ok, why: if ok { "as expected".to_owned() } else { why } })
+        }
+        inner @ (Condition::Probe(_)
+        | Condition::AtLeast { .. }
+        | Condition::And { .. }
+        | Condition::Because { .. }) => Ok(Condition::Because { inner: Arc::new(inner), why }),
+    }
+}
+
+/// Every field of a probe, so that an unknown one is an error that names those it has.
+fn field(call: NativeCallContext<'_>, condition: &mut Condition, name: ImmutableString) -> Outcome<Dynamic> {
+    let clock = frame(&call)?.clock();
+    condition.field(&name, &*clock).map_err(|known| {
+        let hint = match suggest::closest(&name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("it has {}", known.join(", ")),
+        };
+        failed(&call, format!("no field `{name}`: {hint}"))
+    })
+}

@@ -1,0 +1,118 @@
+//! Durations, the time of day, notes, the log; and the functions of the script language that a policy must not have.
+
+use std::time::Duration;
+
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
+
+use super::{Outcome, evaluation, failed, frame};
+use crate::policy::{LogLevel, WallTime, duration, evaluation::Frame};
+
+/// Notes a policy may keep, and how long a text in one may be.
+const MOST_NOTES: usize = 64;
+const LONGEST_NOTE: usize = 1024;
+
+pub(super) fn register(engine: &mut Engine) {
+    durations(engine);
+    notes(engine);
+    logging(engine);
+    engine.register_fn("wall", |call: NativeCallContext<'_>| -> Outcome<Map> {
+        Ok(time_of_day(frame(&call)?.clock().wall()))
+    });
+    engine.disable_symbol("eval");
+    for name in ["sleep", "timestamp"] {
+        let refuse = |call: NativeCallContext<'_>| -> Outcome<()> {
+            let instead = forbidden(call.fn_name()).unwrap_or_default();
+            Err(failed(&call, format!("{} is not for policies: {instead}", call.fn_name())))
+        };
+        engine.register_fn(name, refuse);
+        engine.register_fn(name, move |call: NativeCallContext<'_>, _: Dynamic| refuse(call));
+    }
+}
+
+/// Why a function of the script language does not exist here, and what to do instead.
+pub(in crate::policy) fn forbidden(function: &str) -> Option<&'static str> {
+    match function {
+        "sleep" => Some("an evaluation never waits; INTERVAL, fall and rise say how long things take"),
+        "timestamp" => Some("use `now`, seconds that tests can move"),
+        "eval" => Some("a policy is checked before it runs, text made while it runs cannot be"),
+        _ => None,
+    }
+}
+
+fn durations(engine: &mut Engine) {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    engine.register_type_with_name::<Duration>("duration");
+    for (unit, factor) in units {
+        // A count of seconds beyond 2^53 is refused anyway.
+        #[allow(clippy::cast_precision_loss, clippy::as_conversions, reason = "refused beyond a day")]
+        engine.register_get(unit, move |call: NativeCallContext<'_>, number: &mut i64| {
+            of_seconds(&call, *number as f64 * factor)
+        });
+        engine.register_get(unit, move |call: NativeCallContext<'_>, number: &mut f64| {
+            of_seconds(&call, *number * factor)
+        });
+    }
+    engine
+        .register_fn("to_string", |time: Duration| duration::show(time))
+        .register_fn("+", |a: Duration, b: Duration| a.saturating_add(b))
+        .register_fn("-", |a: Duration, b: Duration| a.saturating_sub(b));
+}
+
+fn of_seconds(call: &NativeCallContext<'_>, seconds: f64) -> Outcome<Duration> {
+    duration::from_seconds(seconds).ok_or_else(|| failed(call, format!("{seconds} s is no duration up to a day")))
+}
+
+fn notes(engine: &mut Engine) {
+    engine
+        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: Dynamic| -> Outcome<Dynamic> {
+            Ok(evaluation(&call)?.ledger().memory.notes.get(key).cloned().unwrap_or(default))
+        })
+        .register_fn("put", |call: NativeCallContext<'_>, key: &str, value: Dynamic| -> Outcome<()> {
+            if !(value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()) {
+                return Err(failed(&call, "put keeps a truth, a number or a text"));
+            }
+            if value.is_string() && value.to_string().len() > LONGEST_NOTE {
+                return Err(failed(&call, format!("put keeps texts up to {LONGEST_NOTE} bytes")));
+            }
+            let evaluation = evaluation(&call)?;
+            let mut ledger = evaluation.ledger();
+            let notes = &mut ledger.memory.notes;
+            if notes.len() == MOST_NOTES && !notes.contains_key(key) {
+                return Err(failed(&call, format!("put keeps up to {MOST_NOTES} notes")));
+            }
+            notes.insert(key.to_owned(), value);
+            Ok(())
+        });
+}
+
+fn logging(engine: &mut Engine) {
+    let levels = [("log_info", LogLevel::Info), ("log_warn", LogLevel::Warn), ("log_error", LogLevel::Error)];
+    for (name, level) in levels {
+        engine
+            .register_fn(name, move |call: NativeCallContext<'_>, text: Dynamic| log(&call, level, &text).map(|_| ()));
+    }
+    // The script language wants the text back.
+    engine.register_fn("print", |call: NativeCallContext<'_>, text: Dynamic| log(&call, LogLevel::Info, &text));
+}
+
+fn log(call: &NativeCallContext<'_>, level: LogLevel, text: &Dynamic) -> Outcome<String> {
+    let text = text.to_string();
+    match frame(call)? {
+        Frame::Check(evaluation) => evaluation.log(level, &text),
+        Frame::Test(_) => {}
+    }
+    Ok(text)
+}
+
+/// Monday is 1, as in ISO 8601.
+fn time_of_day(wall: WallTime) -> Map {
+    let local = wall.unix_s.saturating_add(i64::from(wall.utc_offset_s));
+    let (day, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
+    Map::from([
+        ("hour".into(), (second / 3600).into()),
+        ("minute".into(), (second % 3600 / 60).into()),
+        // 1970-01-01 was a Thursday.
+        ("weekday".into(), ((day + 3).rem_euclid(7) + 1).into()),
+        ("unix".into(), wall.unix_s.into()),
+    ])
+}

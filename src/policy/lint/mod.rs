@@ -1,0 +1,107 @@
+//! What is wrong, or not wise, in the text of a policy: found without running it.
+
+mod errors;
+mod outline;
+mod warnings;
+
+pub(super) use outline::{Literal, Outline, Place, place};
+
+use super::{Engine, Problem, Severity};
+
+/// Looks at one file.
+pub(super) struct Linter<'a> {
+    engine: &'a Engine,
+    file: &'a str,
+    source: &'a str,
+}
+
+/// The functions that make rules.
+pub(super) fn rule_function(name: &str) -> Option<&'static str> {
+    ["require", "prefer", "watch", "gate"].into_iter().find(|function| *function == name)
+}
+
+/// The functions that start probes.
+fn is_probe(name: &str) -> bool {
+    matches!(name, "http" | "ping" | "arping" | "tcp" | "service" | "file")
+}
+
+/// In the order of the text, each once.
+pub(super) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| (a.line, a.column, a.code).cmp(&(b.line, b.column, b.code)));
+    problems.dedup();
+    problems
+}
+
+impl<'a> Linter<'a> {
+    pub(super) const fn new(engine: &'a Engine, file: &'a str, source: &'a str) -> Self {
+        Self { engine, file, source }
+    }
+
+    fn error(&self, code: &'static str, place: Place, message: String, hint: Option<String>) -> Problem {
+        self.problem(Severity::Error, code, place, message, hint)
+    }
+
+    fn warning(&self, code: &'static str, place: Place, message: String, hint: &str) -> Problem {
+        self.problem(Severity::Warning, code, place, message, Some(hint.to_owned()))
+    }
+
+    fn problem(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        place: Place,
+        message: String,
+        hint: Option<String>,
+    ) -> Problem {
+        Problem {
+            severity,
+            code,
+            file: self.file.to_owned(),
+            line: place.line,
+            column: place.column,
+            length: self.length(place),
+            message,
+            hint,
+        }
+    }
+
+    /// How long the word or the text at this place is.
+    fn length(&self, place: Place) -> usize {
+        let line = self.source.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+        let mut rest = line.chars().skip(place.column.saturating_sub(1)).peekable();
+        let word = |c: &char| c.is_alphanumeric() || *c == '_';
+        match rest.peek() {
+            Some(quote @ ('"' | '`')) => {
+                let quote = *quote;
+                rest.skip(1).position(|c| c == quote).map_or(1, |inside| inside + 2)
+            }
+            Some(first) if word(first) => rest.take_while(word).count(),
+            Some(_) | None => 1,
+        }
+    }
+
+    /// Where a word stands in the text as a word of its own, after `before`.
+    fn find(&self, before: &str, word: &str) -> Place {
+        for (index, line) in self.source.lines().enumerate() {
+            let found = line.match_indices(before).find_map(|(at, _)| {
+                let rest = line.get(at + before.len()..)?;
+                let name = rest.trim_start();
+                let is_it = name.strip_prefix(word)?.chars().next().is_none_or(|c| !c.is_alphanumeric() && c != '_');
+                is_it.then(|| {
+                    line.get(..at).unwrap_or_default().chars().count() + before.chars().count() + rest.chars().count()
+                        - name.chars().count()
+                })
+            });
+            if let Some(before) = found {
+                return Place { line: index + 1, column: before + 1 };
+            }
+        }
+        Place::default()
+    }
+
+    /// All of them, in the order of the text.
+    pub(super) fn with(&self, mut problems: Vec<Problem>, another: Problem) -> Vec<Problem> {
+        problems.push(another);
+        sorted(problems)
+    }
+}

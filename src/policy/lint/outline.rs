@@ -1,0 +1,271 @@
+//! What the text of a policy contains, as far as it can be known without running it.
+#![allow(clippy::wildcard_enum_match_arm, reason = "the script engine's syntax tree is not ours and open-ended")]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use crate::policy::duration;
+
+/// A place in the text, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(in crate::policy) struct Place {
+    pub(in crate::policy) line: usize,
+    pub(in crate::policy) column: usize,
+}
+
+/// The contents of a policy.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Outline {
+    /// In the order of the text; closures are not among them.
+    pub(in crate::policy) functions: Vec<Function>,
+    /// In the order of the text.
+    pub(in crate::policy) calls: Vec<Call>,
+    /// Names of top-level constants.
+    pub(in crate::policy) constants: Vec<String>,
+    /// Statements at top level that are neither a constant nor an import.
+    pub(in crate::policy) strays: Vec<Place>,
+    pub(in crate::policy) imports: Vec<Place>,
+    /// Every variable and parameter that is defined somewhere.
+    pub(in crate::policy) variables: BTreeSet<String>,
+    /// Every key of a literal map: a method may be a closure in a map.
+    pub(in crate::policy) keys: BTreeSet<String>,
+}
+
+/// A function of the script.
+#[derive(Debug)]
+pub(in crate::policy) struct Function {
+    pub(in crate::policy) name: String,
+    pub(in crate::policy) parameters: usize,
+    /// Where its body begins.
+    pub(in crate::policy) place: Place,
+    /// And ends.
+    pub(in crate::policy) end: Place,
+}
+
+/// A call of a function or a method.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Call {
+    pub(in crate::policy) name: String,
+    pub(in crate::policy) place: Place,
+    /// The function it stands in; `None` at top level.
+    pub(in crate::policy) function: Option<String>,
+    pub(in crate::policy) is_method: bool,
+    pub(in crate::policy) arguments: Vec<Literal>,
+    /// The places of the calls around it, the outermost first.
+    pub(in crate::policy) around: Vec<Place>,
+    /// It stands inside an `if`, a `switch` or a loop.
+    pub(in crate::policy) is_conditional: bool,
+    /// The variable whose value it computes.
+    pub(in crate::policy) binds: Option<String>,
+}
+
+/// What can be known of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::policy) enum Literal {
+    Text(String, Place),
+    Number(f64, Place),
+    Truth(bool, Place),
+    Time(Duration, Place),
+    List(Vec<Self>, Place),
+    Map(Vec<(String, Place, Self)>, Place),
+    Name(String, Place),
+    /// Known only while it runs.
+    Computed(Place),
+}
+
+impl Outline {
+    pub(in crate::policy) fn of(ast: &AST) -> Self {
+        let mut outline = Self::default();
+        let statements: &[Stmt] = ast.as_ref();
+        for statement in statements {
+            outline.top_level(statement);
+        }
+        let mut functions: Vec<_> = ast.iter_fn_def().collect();
+        functions.sort_by_key(|function| place(function.body.start_position()));
+        for function in functions {
+            outline.variables.extend(function.params.iter().map(ToString::to_string));
+            if !function.name.starts_with("anon$") {
+                outline.functions.push(Function {
+                    name: function.name.to_string(),
+                    parameters: function.params.len(),
+                    place: place(function.body.start_position()),
+                    end: place(function.body.end_position()),
+                });
+            }
+        }
+        ast.walk(&mut |path: &[ASTNode<'_>]| {
+            outline.visit(path);
+            true
+        });
+        outline.calls.sort_by_key(|call| call.place);
+        outline
+    }
+
+    /// The option of a call's last argument, if it is written there.
+    pub(in crate::policy) fn option<'a>(call: &'a Call, name: &str) -> Option<&'a Literal> {
+        match call.arguments.last()? {
+            Literal::Map(entries, _) => entries.iter().find(|(key, _, _)| key == name).map(|(_, _, value)| value),
+            Literal::Text(..)
+            | Literal::Number(..)
+            | Literal::Truth(..)
+            | Literal::Time(..)
+            | Literal::List(..)
+            | Literal::Name(..)
+            | Literal::Computed(..) => None,
+        }
+    }
+
+    fn top_level(&mut self, statement: &Stmt) {
+        if let Stmt::Var(definition, flags, _) = statement
+            && flags.contains(ASTFlags::CONSTANT)
+        {
+            self.constants.push(definition.0.name.to_string());
+        } else if !matches!(statement, Stmt::Noop(_) | Stmt::Import(..)) {
+            self.strays.push(place(statement.position()));
+        }
+    }
+
+    fn visit(&mut self, path: &[ASTNode<'_>]) {
+        let Some((node, above)) = path.split_last() else { return };
+        match node {
+            ASTNode::Stmt(Stmt::Import(_, position)) => self.imports.push(place(*position)),
+            ASTNode::Stmt(Stmt::Var(definition, ..)) => {
+                self.variables.insert(definition.0.name.to_string());
+            }
+            ASTNode::Stmt(Stmt::For(definition, _)) => {
+                self.variables.insert(definition.0.name.to_string());
+            }
+            ASTNode::Expr(Expr::Map(entries, _)) => {
+                self.keys.extend(entries.0.iter().map(|(key, _)| key.name.to_string()));
+            }
+            _ => {}
+        }
+        let Some((call, position, is_method)) = call(node) else { return };
+        if call.is_operator_call() || call.is_qualified() {
+            return;
+        }
+        self.calls.push(Call {
+            name: call.name.to_string(),
+            place: place(position),
+            function: self.function_at(place(position)).map(|function| function.name.clone()),
+            is_method,
+            arguments: call.args.iter().map(literal).collect(),
+            around: above
+                .iter()
+                .filter_map(|node| self::call(node))
+                .map(|(_, position, _)| self::place(position))
+                .collect(),
+            is_conditional: above.iter().any(branches),
+            binds: above.iter().rev().find_map(|node| match node {
+                ASTNode::Stmt(Stmt::Var(definition, ..)) => Some(definition.0.name.to_string()),
+                _ => None,
+            }),
+        });
+    }
+}
+
+impl Outline {
+    /// The named function around a place; a closure belongs to the function it stands in.
+    fn function_at(&self, place: Place) -> Option<&Function> {
+        self.functions.iter().find(|function| (function.place..=function.end).contains(&place))
+    }
+}
+
+impl Literal {
+    pub(in crate::policy) const fn place(&self) -> Place {
+        match self {
+            Self::Text(_, place)
+            | Self::Number(_, place)
+            | Self::Truth(_, place)
+            | Self::Time(_, place)
+            | Self::List(_, place)
+            | Self::Map(_, place)
+            | Self::Name(_, place)
+            | Self::Computed(place) => *place,
+        }
+    }
+
+    /// As a duration, if it is one.
+    pub(in crate::policy) fn duration(&self) -> Option<Duration> {
+        match self {
+            Self::Text(text, _) => duration::parse(text),
+            Self::Number(seconds, _) => duration::from_seconds(*seconds),
+            Self::Time(duration, _) => Some(*duration),
+            Self::Truth(..) | Self::List(..) | Self::Map(..) | Self::Name(..) | Self::Computed(..) => None,
+        }
+    }
+
+    pub(in crate::policy) const fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number, _) => Some(*number),
+            Self::Text(..)
+            | Self::Truth(..)
+            | Self::Time(..)
+            | Self::List(..)
+            | Self::Map(..)
+            | Self::Name(..)
+            | Self::Computed(..) => None,
+        }
+    }
+
+    pub(in crate::policy) const fn is_true(&self) -> bool {
+        matches!(self, Self::Truth(true, _))
+    }
+
+    /// As it was written, if it is plain.
+    pub(in crate::policy) fn show(&self) -> Option<String> {
+        match self {
+            Self::Text(text, _) => Some(text.clone()),
+            Self::Number(number, _) => Some(number.to_string()),
+            Self::Truth(truth, _) => Some(truth.to_string()),
+            Self::Time(time, _) => Some(duration::show(*time)),
+            Self::List(..) | Self::Map(..) | Self::Name(..) | Self::Computed(..) => None,
+        }
+    }
+}
+
+fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position, bool)> {
+    match node {
+        ASTNode::Stmt(Stmt::FnCall(call, position)) | ASTNode::Expr(Expr::FnCall(call, position)) => {
+            Some((call, *position, false))
+        }
+        ASTNode::Expr(Expr::MethodCall(call, position)) => Some((call, *position, true)),
+        _ => None,
+    }
+}
+
+fn branches(node: &ASTNode<'_>) -> bool {
+    matches!(node, ASTNode::Stmt(Stmt::If(..) | Stmt::Switch(..) | Stmt::While(..) | Stmt::Do(..) | Stmt::For(..)))
+}
+
+fn literal(expression: &Expr) -> Literal {
+    let here = place(expression.start_position());
+    match expression {
+        Expr::StringConstant(text, _) => Literal::Text(text.to_string(), here),
+        Expr::BoolConstant(truth, _) => Literal::Truth(*truth, here),
+        #[allow(clippy::cast_precision_loss, clippy::as_conversions, reason = "only small numbers matter to lint")]
+        Expr::IntegerConstant(number, _) => Literal::Number(*number as f64, here),
+        Expr::FloatConstant(number, _) => Literal::Number(**number, here),
+        Expr::Array(items, _) => Literal::List(items.iter().map(literal).collect(), here),
+        Expr::Map(entries, _) => {
+            let entry = |(key, value): &(rhai::Ident, Expr)| (key.name.to_string(), place(key.pos), literal(value));
+            Literal::Map(entries.0.iter().map(entry).collect(), here)
+        }
+        Expr::Variable(variable, ..) => Literal::Name(variable.1.to_string(), here),
+        Expr::Dot(pair, ..) => {
+            time(&pair.lhs, &pair.rhs).map_or(Literal::Computed(here), |time| Literal::Time(time, here))
+        }
+        _ => Literal::Computed(here),
+    }
+}
+
+/// `2.s`
+fn time(number: &Expr, unit: &Expr) -> Option<Duration> {
+    let Expr::Property(property, _) = unit else { return None };
+    duration::parse(&format!("{}{}", literal(number).number()?, property.2))
+}
+
+pub(in crate::policy) fn place(position: Position) -> Place {
+    Place { line: position.line().unwrap_or_default(), column: position.position().unwrap_or_default() }
+}

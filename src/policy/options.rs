@@ -1,0 +1,138 @@
+//! The options a policy gives in a map: each function knows its own, an unknown one is an error.
+
+use std::time::Duration;
+
+use rhai::{Dynamic, Map};
+
+use super::{duration, suggest};
+
+const RULE: &[&str] = &["fall", "rise", "linger", "blind_for"];
+
+/// The options a function takes in its last argument; `None`: it takes none.
+pub(super) fn of(function: &str) -> Option<&'static [&'static str]> {
+    Some(match function {
+        "http" => &[
+            "timeout", "bind", "iface", "method", "status", "host", "headers", "body", "follow", "unix", "ca",
+            "insecure", "max_body",
+        ],
+        "ping" => &["timeout", "bind", "iface", "count", "gap", "min", "size"],
+        "arping" => &["timeout", "bind", "iface", "count", "min"],
+        "tcp" => &["timeout", "bind", "iface", "send", "expect"],
+        "service" | "file" => &["timeout"],
+        "require" => &["fall", "rise", "linger", "blind_for", "external"],
+        "prefer" => &["fall", "rise", "linger", "blind_for", "weight"],
+        "watch" | "gate" => RULE,
+        _ => return None,
+    })
+}
+
+/// That `option` is none of the options of `function`, with the one that was meant.
+pub(super) fn unknown(function: &str, option: &str) -> (String, String) {
+    let known = of(function).unwrap_or_default();
+    let hint = match suggest::closest(option, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("{function} has {}", known.join(", ")),
+    };
+    (format!("unknown option `{option}` of {function}"), hint)
+}
+
+/// The options of one call.
+pub(super) struct Options<'a> {
+    function: &'a str,
+    map: &'a Map,
+}
+
+impl<'a> Options<'a> {
+    /// Takes a map as the options of `function`.
+    ///
+    /// # Errors
+    ///
+    /// It has an option that the function does not know.
+    pub(super) fn new(function: &'a str, map: &'a Map) -> Result<Self, String> {
+        let known = of(function).unwrap_or_default();
+        match map.keys().find(|key| !known.contains(&key.as_str())) {
+            None => Ok(Self { function, map }),
+            Some(stranger) => {
+                let (message, hint) = unknown(function, stranger);
+                Err(format!("{message}: {hint}"))
+            }
+        }
+    }
+
+    /// The option as it was given; `()` counts as not given.
+    pub(super) fn get(&self, option: &str) -> Option<&'a Dynamic> {
+        self.map.get(option).filter(|value| !value.is_unit())
+    }
+
+    pub(super) fn duration(&self, option: &str, default: Duration) -> Result<Duration, String> {
+        let Some(value) = self.get(option) else { return Ok(default) };
+        duration::from_script(value).map_err(|why| format!("{option}: {why}"))
+    }
+
+    /// A whole number between `least` and `most`.
+    pub(super) fn number<T>(&self, option: &str, default: T, least: T, most: T) -> Result<T, String>
+    where
+        T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+    {
+        let Some(value) = self.get(option) else { return Ok(default) };
+        let number = value.as_int().ok().and_then(|number| T::try_from(number).ok());
+        match number {
+            Some(number) if number >= least && number <= most => Ok(number),
+            Some(_) | None => Err(format!("{option}: {value} is not a whole number from {least} to {most}")),
+        }
+    }
+
+    pub(super) fn truth(&self, option: &str) -> Result<bool, String> {
+        let Some(value) = self.get(option) else { return Ok(false) };
+        value.as_bool().map_err(|kind| format!("{option} of {} takes true or false, not a {kind}", self.function))
+    }
+
+    pub(super) fn text(&self, option: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.get(option) else { return Ok(None) };
+        match value.clone().into_string() {
+            Ok(text) => Ok(Some(text)),
+            Err(kind) => Err(format!("{option} of {} takes a text, not a {kind}", self.function)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, Dynamic)]) -> Map {
+        pairs.iter().map(|(key, value)| ((*key).into(), value.clone())).collect()
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_one_that_was_meant() {
+        let slip = map(&[("timout", "2s".into())]);
+        let error = Options::new("http", &slip).err().unwrap();
+        assert_eq!(error, "unknown option `timout` of http: did you mean `timeout`?");
+        let stranger = map(&[("retries", 2_i64.into())]);
+        let error = Options::new("service", &stranger).err().unwrap();
+        assert_eq!(error, "unknown option `retries` of service: service has timeout");
+    }
+
+    #[test]
+    fn external_belongs_to_require_only() {
+        let external = map(&[("external", true.into())]);
+        assert!(Options::new("require", &external).is_ok());
+        for other in ["prefer", "watch", "gate"] {
+            assert!(Options::new(other, &external).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn values_have_a_range_and_a_kind() {
+        let given = map(&[("fall", 0_i64.into()), ("rise", "two".into()), ("external", 1_i64.into())]);
+        let options = Options::new("require", &given).unwrap();
+        assert_eq!(
+            options.number("fall", 3_u32, 1, 1000),
+            Err("fall: 0 is not a whole number from 1 to 1000".to_owned())
+        );
+        assert!(options.number("rise", 2_u32, 1, 1000).is_err());
+        assert!(options.truth("external").is_err());
+        assert_eq!(options.duration("linger", Duration::from_secs(60)), Ok(Duration::from_secs(60)));
+    }
+}
