@@ -62,8 +62,8 @@ impl std::fmt::Debug for Cap {
 
 /// Runs every `test_*` of the policy, each from zero. With a cap, tests that come too late fail.
 #[must_use]
-pub fn run_tests(engine: &Engine, policy: &Policy, cap: Option<&Cap>) -> TestReport {
-    let until = cap.map(|cap| (Arc::clone(&cap.clock), cap.clock.now() + cap.time));
+pub fn run_tests(engine: &Engine, policy: &Policy, cap: Option<Cap>) -> TestReport {
+    let until = cap.map(|Cap { clock, time }| (Arc::clone(&clock), clock.now() + time));
     let _watched = until.map(|(clock, until)| Watch::begin(clock, until));
     let mut report = TestReport::default();
     let mut seen = Seen::default();

@@ -226,7 +226,7 @@ impl Library {
             return Ok(policy);
         }
         let time = if something_runs { TESTS_TIME } else { TESTS_TIME_AT_START };
-        let report = run_tests(&self.engine, &policy, Some(Cap { clock: self.clock.as_ref(), time }));
+        let report = run_tests(&self.engine, &policy, Some(Cap { clock: Arc::clone(&self.clock), time }));
         match report.failures.first() {
             None => Ok(policy),
             Some(first) => Err(Refusal {
