@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -16,7 +16,7 @@ use rustix::{
 };
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 
-use super::frames;
+use super::{frames, vrrp_socket::large_receive_buffer};
 use crate::{
     node::{Ask, NeighborFrame},
     words::{Family, InterfaceName, MacAddr},
@@ -35,6 +35,8 @@ pub struct NeighborSocket {
     interface: InterfaceName,
     index: u32,
     family: Family,
+    /// Holds the groups in which others ask for what this machine asks for; IPv6 only.
+    groups: Option<Socket>,
 }
 
 impl NeighborSocket {
@@ -51,8 +53,13 @@ impl NeighborSocket {
             Family::V6 => (libc::ETH_P_IPV6, only(&NEIGHBOR_DISCOVERY)),
         };
         socket.attach_filter(&filter)?;
+        large_receive_buffer(&socket)?;
         socket.bind(&link_layer(index, protocol)?)?;
-        Ok(Self { socket, interface: interface.clone(), index, family })
+        let groups = match family {
+            Family::V4 => None,
+            Family::V6 => Some(Socket::new(Domain::IPV6, Type::DGRAM.cloexec(), None)?),
+        };
+        Ok(Self { socket, interface: interface.clone(), index, family, groups })
     }
 
     /// The number of the interface it is bound to.
@@ -88,13 +95,15 @@ impl NeighborSocket {
         Ok(None)
     }
 
-    /// Asks the link who has an address. `own_mac` is where the answer goes.
+    /// Asks the link who has an address. `own_mac` is where the answer goes. From then on it is heard when others ask for
+    /// that address (RFC 4862, 5.4.2).
     ///
     /// # Errors
     /// The interface is down, or the addresses are not of this family.
     pub fn ask(&self, ask: &Ask, own_mac: MacAddr) -> io::Result<()> {
         let frame = frames::ask(self.family, ask, own_mac)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an address of the other family"))?;
+        self.join_group_of(ask.target);
         self.transmit(&frame)
     }
 
@@ -113,6 +122,16 @@ impl NeighborSocket {
             result = result.and(sent);
         }
         result
+    }
+
+    /// Joins the group in which an IPv6 address is asked for. Without it answers come all the same, only rivals are missed.
+    fn join_group_of(&self, target: IpAddr) {
+        if let (Some(groups), IpAddr::V6(target)) = (&self.groups, target) {
+            let [.., a, b, c] = target.octets();
+            let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+            // Joined already is one of the errors.
+            let _ = groups.join_multicast_v6(&group, self.index);
+        }
     }
 
     fn transmit(&self, frame: &[u8]) -> io::Result<()> {
@@ -200,7 +219,7 @@ fn only(tests: &[Test]) -> Vec<SockFilter> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv6Addr, UdpSocket};
+    use std::net::UdpSocket;
 
     use super::{
         super::namespace::{Far, a_moment, alone, eventually, ip, ip_shows, link, mac, name},
@@ -352,6 +371,22 @@ mod tests {
             recv(&socket.socket, &mut buffer[..], RecvFlags::empty()).ok().map(|it| buffer[..it.0].to_vec())
         })
         .collect()
+    }
+
+    /// RFC 4862, 5.4.2.
+    #[test]
+    fn who_asks_for_an_address_listens_where_others_ask_for_it() {
+        alone(|| {
+            let (_far, near, _there) = ends(Family::V6);
+            let joined = || ip_shows("-6 maddr show dev va").contains("ff02::1:ff34:5678");
+            assert!(!joined());
+            for _ in 0..2 {
+                near.ask(&who_has("fd00::1234:5678", None, None), mac("va")).unwrap();
+                assert!(joined());
+            }
+            drop(near);
+            assert!(!joined());
+        });
     }
 
     #[test]

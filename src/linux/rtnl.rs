@@ -26,11 +26,11 @@ use rustix::{
     io::Errno,
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send, socket_with,
-        sockopt::{Timeout, set_socket_recv_buffer_size, set_socket_timeout},
+        sockopt::{Timeout, set_socket_timeout},
     },
 };
 
-use super::{address_request::MARK, clock::BootClock};
+use super::{address_request::MARK, clock::BootClock, vrrp_socket::large_receive_buffer};
 use crate::words::{Instant, InterfaceName, MacAddr};
 
 /// The kernel works a request off inside `send`: an answer that is not there by then is lost.
@@ -114,8 +114,8 @@ impl Rtnl {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         if groups != 0 {
-            // More events before an overrun; the limit of the machine applies silently.
-            set_socket_recv_buffer_size(&socket, 1024 * 1024)?;
+            // More events before an overrun.
+            large_receive_buffer(&socket)?;
         }
         bind(&socket, &netlink::SocketAddrNetlink::new(0, groups))?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM] })

@@ -17,6 +17,7 @@ use nix::{
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg, setsockopt, sockopt,
     },
 };
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use crate::words::{Family, InterfaceName};
@@ -69,8 +70,7 @@ impl VrrpSocket {
         };
         let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(PROTOCOL)))?;
         socket.bind_device(Some(interface.as_str().as_bytes()))?;
-        // The limit of the machine applies silently.
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        large_receive_buffer(&socket)?;
         match family {
             Family::V4 => prepare_v4(&socket, index)?,
             Family::V6 => prepare_v6(&socket, index)?,
@@ -152,6 +152,14 @@ impl AsFd for VrrpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Beyond the limit of the machine where the privilege is there, else up to it.
+pub(super) fn large_receive_buffer(socket: &impl AsFd) -> io::Result<()> {
+    if set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER).is_err() {
+        set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
+    }
+    Ok(())
 }
 
 fn prepare_v4(socket: &Socket, index: u32) -> io::Result<()> {
