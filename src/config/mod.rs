@@ -2,10 +2,24 @@
 //!
 //! `raw` is the file as written, `resolve` turns it into these types, `error` says where, what, and what to do.
 
+mod address;
+mod error;
+mod file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a fixture of tests")]
 pub(crate) mod fixture;
+mod hearing;
+mod instance;
+mod kind;
 mod lease;
+mod protocol;
+mod raw;
+mod resolve;
+mod suggest;
+mod syntax;
+mod table;
+mod takeover;
+mod value;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -16,7 +30,10 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+pub use error::{Problem, Problems, Severity};
+pub use file::{Facts, Loaded, load, load_with, parse};
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
+pub use raw::keys;
 
 /// Everything one daemon runs.
 #[derive(Clone, Debug, PartialEq)]

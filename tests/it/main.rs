@@ -1,5 +1,6 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
 
+mod config;
 mod control;
 mod policy;
 mod rfc;

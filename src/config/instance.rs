@@ -1,0 +1,177 @@
+//! One `[instance.NAME]` as meant.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{
+    Facts, Instance,
+    address::{self, Addresses},
+    error::{Findings, Span},
+    hearing, protocol,
+    raw::RawInstance,
+    takeover, value,
+};
+use crate::{
+    wire::{Priority, Version, Vrid},
+    words::{Family, InterfaceName},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const NAME_MAX: usize = 64;
+
+/// What is known of an instance, usable or not.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    pub(super) header: Span,
+    pub(super) interface: Option<InterfaceName>,
+    pub(super) vrid: Option<Vrid>,
+    pub(super) addresses: Addresses,
+    /// The instance itself, unless something is missing that it cannot be without.
+    pub(super) instance: Option<Instance>,
+}
+
+/// Reads one instance.
+pub(super) fn resolve(raw: &RawInstance, facts: &Facts, out: &mut Findings) -> Drawn {
+    check_name("an instance", raw.name.get_ref(), raw.name.span(), out);
+    let interface = interface(raw, out);
+    let vrid = vrid(raw, out);
+    let addresses = address::virtual_addresses(raw, interface.as_ref(), facts, out);
+    let version = protocol::version(&raw.version, addresses.family, out);
+    if version == Some(Version::V3) {
+        check_link_local_first(vrid, &addresses, out);
+    }
+    let priority = takeover::priority(raw, out);
+    if priority.is_some_and(Priority::is_owner) {
+        let native = interface.as_ref().and_then(|interface| facts.networks(interface));
+        takeover::check_owner(raw, native, &addresses, out);
+    }
+    let parts = Parts { interface: interface.clone(), vrid, version, priority };
+    let instance = assemble(raw, parts, &addresses, out);
+    if let Some(instance) = &instance {
+        takeover::check_lease(raw, instance, out);
+    }
+    Drawn { header: raw.header.clone(), interface, vrid, addresses, instance }
+}
+
+/// What an instance cannot be without.
+struct Parts {
+    interface: Option<InterfaceName>,
+    vrid: Option<Vrid>,
+    version: Option<Version>,
+    priority: Option<Priority>,
+}
+
+/// Reads the rest, all of it, before anything that is missing ends the assembly.
+fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Findings) -> Option<Instance> {
+    let hearing = hearing::resolve(raw, addresses, out);
+    let family = addresses.family;
+    let protocol = parts.version.map(|version| protocol::protocol(version, family, &raw.password, &raw.checksum, out));
+    let advertise = parts.version.and_then(|version| protocol::interval(&raw.advertise, version, out));
+    let preempt = takeover::preempt(raw, out);
+    let lease = takeover::lease(raw, out);
+    let doubt = takeover::doubt(raw, out);
+    let peer_down_adverts = value::number("peer_down_adverts", &raw.peer_down_adverts, 1, 100, out).unwrap_or(3);
+    let link_settle = value::time("link_settle", &raw.link_settle, Duration::ZERO, HOUR, out);
+    let announce_refresh = announce_refresh(raw, out);
+    let policies = policies(raw, out);
+    Some(Instance {
+        name: raw.name.get_ref().clone(),
+        interface: parts.interface?,
+        vrid: parts.vrid?,
+        family: family?,
+        priority: parts.priority?,
+        protocol: protocol?,
+        advertise: advertise?,
+        preempt,
+        addresses: addresses.list.iter().map(|(net, _)| *net).collect::<Vec<IpNet>>(),
+        peers: hearing.peers,
+        transport: hearing.transport,
+        source: hearing.source,
+        lease,
+        claim: doubt.claim,
+        on_conflict: doubt.on_conflict,
+        prefer: doubt.prefer,
+        peer_down_adverts,
+        link_settle: link_settle.unwrap_or(Duration::from_secs(5)),
+        announce_refresh,
+        policies,
+    })
+}
+
+fn interface(raw: &RawInstance, out: &mut Findings) -> Option<InterfaceName> {
+    if raw.interface.is_absent() {
+        let what = format!("[instance.{}] has no interface", raw.name.get_ref());
+        out.missing(raw.header.clone(), what, "write interface = \"eth0\" with the one that faces the clients");
+    }
+    let (text, span) = raw.interface.given()?;
+    let interface = text.parse::<InterfaceName>().ok();
+    if interface.is_none() {
+        let todo = "a name has 1 to 15 letters without spaces, slashes and colons; `ip -brief link` lists them";
+        out.error(span, format!("\"{text}\" cannot be the name of an interface"), todo);
+    } else if text == "lo" {
+        let todo = "write the interface that faces the clients; `ip -brief link` lists them";
+        out.warning(span, "lo reaches only this machine: no other node hears its advertisements", todo);
+    }
+    interface
+}
+
+fn vrid(raw: &RawInstance, out: &mut Findings) -> Option<Vrid> {
+    if raw.virtual_router_id.is_absent() {
+        let what = format!("[instance.{}] has no virtual_router_id", raw.name.get_ref());
+        let todo = "write virtual_router_id = 51, the same number on every node, and no other router's on this network";
+        out.missing(raw.header.clone(), what, todo);
+    }
+    value::number("virtual_router_id", &raw.virtual_router_id, 1, 255, out).and_then(Vrid::new)
+}
+
+/// RFC 9568, 5.2.9: the first IPv6 address is the link-local one of the virtual router.
+fn check_link_local_first(vrid: Option<Vrid>, addresses: &Addresses, out: &mut Findings) {
+    let Some((first, span)) = addresses.list.first() else { return };
+    if addresses.family != Some(Family::V6) || hearing::is_link_local(first.addr()) {
+        return;
+    }
+    let id = vrid.map_or(51, Vrid::get);
+    out.error(
+        span.clone(),
+        format!("the first IPv6 address must be link-local, and {} is not", first.addr()),
+        format!(
+            "write one before it that no machine has, the same on every node: addresses = [\"fe80::{id:x}/64\", \"{first}\"]"
+        ),
+    );
+}
+
+fn announce_refresh(raw: &RawInstance, out: &mut Findings) -> Duration {
+    const DEFAULT: Duration = Duration::from_secs(10);
+    let time = value::time("announce_refresh", &raw.announce_refresh, Duration::ZERO, HOUR, out).unwrap_or(DEFAULT);
+    if let Some((_, span)) = raw.announce_refresh.given().filter(|_| !time.is_zero() && time < Duration::from_secs(1)) {
+        let todo = "write \"1s\" or more, or \"0s\" for never: switches and hosts need a rest";
+        out.error(span, "announce_refresh is less than a second", todo);
+    }
+    time
+}
+
+fn policies(raw: &RawInstance, out: &mut Findings) -> Vec<String> {
+    let mut list: Vec<String> = Vec::new();
+    for text in raw.policies.given().into_iter().flat_map(|(texts, _)| texts) {
+        let (name, span) = (text.get_ref(), text.span());
+        if let Some(stem) = name.strip_suffix(".rhai") {
+            out.error(span, format!("policies are named without .rhai: \"{name}\""), format!("write \"{stem}\""));
+        } else if list.contains(name) {
+            out.error(span, format!("the policy {name} is listed twice"), "remove one of the two");
+        } else {
+            check_name("a policy", name, span, out);
+            list.push(name.clone());
+        }
+    }
+    list
+}
+
+/// Names become parts of file names, of mail subjects and of commands.
+fn check_name(kind: &str, name: &str, span: Span, out: &mut Findings) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
+        let todo = format!("a name has 1 to {NAME_MAX} letters, digits, - and _");
+        out.error(span, format!("\"{name}\" cannot be the name of {kind}"), todo);
+    }
+}

@@ -1,0 +1,152 @@
+//! The file as written: which tables and keys there are, and the kind of each value. What they mean is `resolve`'s.
+
+use std::time::Duration;
+
+use toml::{Spanned, de::DeTable};
+
+use super::{
+    error::{Findings, Span},
+    kind::TimeOr,
+    table::{Table, Written},
+};
+
+/// A list of texts with the place of each.
+pub(super) type Texts = Vec<Spanned<String>>;
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct RawConfig {
+    pub(super) node: Written<String>,
+    pub(super) policy_dir: Written<String>,
+    pub(super) realtime_priority: Written<i64>,
+    pub(super) lock_memory: Written<bool>,
+    pub(super) boot_last_good: Written<bool>,
+    pub(super) socket: Written<String>,
+    pub(super) state_dir: Written<String>,
+    pub(super) mail: Option<RawMail>,
+    pub(super) instances: Vec<RawInstance>,
+}
+
+/// `[mail]`.
+#[derive(Debug)]
+pub(super) struct RawMail {
+    pub(super) header: Span,
+    pub(super) to: Written<Texts>,
+    pub(super) from: Written<String>,
+    pub(super) smtp: Written<String>,
+    pub(super) timeout: Written<Duration>,
+}
+
+/// `[instance.NAME]`.
+#[derive(Debug)]
+pub(super) struct RawInstance {
+    pub(super) name: Spanned<String>,
+    pub(super) header: Span,
+    pub(super) interface: Written<String>,
+    pub(super) virtual_router_id: Written<i64>,
+    pub(super) priority: Written<i64>,
+    pub(super) version: Written<i64>,
+    pub(super) advertise: Written<Duration>,
+    pub(super) password: Written<String>,
+    pub(super) checksum: Written<String>,
+    pub(super) preempt: Written<bool>,
+    pub(super) preempt_delay: Written<Duration>,
+    pub(super) addresses: Written<Texts>,
+    pub(super) peers: Written<Texts>,
+    pub(super) transport: Written<String>,
+    pub(super) source: Written<String>,
+    pub(super) lease: Written<TimeOr>,
+    pub(super) claim: Written<String>,
+    pub(super) on_conflict: Written<String>,
+    pub(super) prefer: Written<String>,
+    pub(super) peer_down_adverts: Written<i64>,
+    pub(super) link_settle: Written<Duration>,
+    pub(super) announce_refresh: Written<Duration>,
+    pub(super) policies: Written<Texts>,
+}
+
+/// Reads a document; whatever is not understood goes to `out`.
+pub(super) fn read(document: &DeTable<'_>, out: &mut Findings) -> RawConfig {
+    let (config, tables) = read_tables(document, out);
+    let keys = keys();
+    for table in &tables {
+        table.finish(&keys, out);
+    }
+    config
+}
+
+/// Every key, as one writes it: `node`, `control.socket`, `instance.NAME.priority`.
+#[must_use]
+pub fn keys() -> Vec<String> {
+    let empty = DeTable::new();
+    let mut out = Findings::nowhere();
+    let (_, mut tables) = read_tables(&empty, &mut out);
+    tables.extend(read_instance(Spanned::new(0..0, "NAME".to_owned()), Table::absent("instance.NAME"), &mut out).1);
+    let asked: Vec<String> = tables.iter().flat_map(Table::keys).collect();
+    let is_table =
+        |key: &str| asked.iter().any(|other| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
+    asked.iter().filter(|key| !is_table(key)).cloned().collect()
+}
+
+fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig, Vec<Table<'d>>) {
+    let mut root = Table::root(document);
+    let mut control = root.table("control", out);
+    let mut mail = root.table("mail", out);
+    let raw_mail = RawMail {
+        header: mail.header(),
+        to: mail.texts("to", out),
+        from: mail.text("from", out),
+        smtp: mail.text("smtp", out),
+        timeout: mail.time("timeout", out),
+    };
+    let mut tables = Vec::new();
+    let mut instances = Vec::new();
+    for (name, table) in root.named_tables("instance", out) {
+        let (raw, read) = read_instance(name, table, out);
+        instances.push(raw);
+        tables.extend(read);
+    }
+    let config = RawConfig {
+        node: root.text("node", out),
+        policy_dir: root.text("policy_dir", out),
+        realtime_priority: root.number("realtime_priority", out),
+        lock_memory: root.flag("lock_memory", out),
+        boot_last_good: root.flag("boot_last_good", out),
+        socket: control.text("socket", out),
+        state_dir: control.text("state_dir", out),
+        mail: mail.is_present().then_some(raw_mail),
+        instances,
+    };
+    tables.extend([root, control, mail]);
+    (config, tables)
+}
+
+fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Findings) -> (RawInstance, [Table<'d>; 2]) {
+    let mut auth = table.table("auth", out);
+    let raw = RawInstance {
+        name,
+        header: table.header(),
+        interface: table.text("interface", out),
+        virtual_router_id: table.number("virtual_router_id", out),
+        priority: table.number("priority", out),
+        version: table.number("version", out),
+        advertise: table.time("advertise", out),
+        password: auth.text("password", out),
+        checksum: table.text("checksum", out),
+        preempt: table.flag("preempt", out),
+        preempt_delay: table.time("preempt_delay", out),
+        addresses: table.texts("addresses", out),
+        peers: table.texts("peers", out),
+        transport: table.text("transport", out),
+        source: table.text("source", out),
+        lease: table.time_or("lease", &["auto", "off"], out),
+        claim: table.text("claim", out),
+        on_conflict: table.text("on_conflict", out),
+        prefer: table.text("prefer", out),
+        peer_down_adverts: table.number("peer_down_adverts", out),
+        link_settle: table.time("link_settle", out),
+        announce_refresh: table.time("announce_refresh", out),
+        policies: table.texts("policies", out),
+    };
+    (raw, [table, auth])
+}

@@ -1,0 +1,180 @@
+//! The whole file as meant: what concerns the node, and what concerns several instances.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lettre::message::Mailbox;
+
+use super::{
+    Config, Control, Facts, Mail,
+    error::{Findings, Span},
+    instance::{self, Drawn},
+    raw::{RawConfig, RawMail},
+    table::Written,
+    value,
+};
+
+/// `sun_path` holds 108 bytes, one of them the terminating zero.
+const SOCKET_MAX: usize = 107;
+const NODE_MAX: usize = 64;
+
+/// Reads the whole file; relative paths are relative to `base`. `None` only if a problem was found.
+pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Findings) -> Option<Config> {
+    let node = node(&raw.node, out);
+    let policy_dir = path("policy_dir", &raw.policy_dir, "policies", base, out);
+    let realtime_priority = value::number("realtime_priority", &raw.realtime_priority, 1, 99, out);
+    let control = Control {
+        socket: socket(&raw.socket, base, out),
+        state_dir: path("state_dir", &raw.state_dir, "/var/lib/ha", base, out),
+    };
+    let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
+    if raw.instances.is_empty() {
+        out.missing(
+            0..0,
+            "no instance: there is no address to keep",
+            "write [instance.VI_1] and its settings below it",
+        );
+    }
+    let drawn: Vec<Drawn> = raw.instances.iter().map(|raw| instance::resolve(raw, facts, out)).collect();
+    for (index, later) in drawn.iter().enumerate() {
+        check_against(later, drawn.iter().take(index), out);
+    }
+    Some(Config {
+        node: node?,
+        policy_dir,
+        realtime_priority,
+        lock_memory: flag(&raw.lock_memory, false),
+        boot_last_good: flag(&raw.boot_last_good, true),
+        control,
+        mail,
+        instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,
+    })
+}
+
+fn node(written: &Written<String>, out: &mut Findings) -> Option<String> {
+    const TODO: &str =
+        "write node = \"K1\", a name by which people know this machine; it is in the journal and in the mail";
+    if written.is_absent() {
+        out.missing(0..0, "this node has no name", TODO);
+    }
+    let (name, span) = written.given()?;
+    if name.trim() != name || name.is_empty() || name.len() > NODE_MAX || name.contains(char::is_control) {
+        let what = format!("{} cannot be the name of a node: it is empty, too long or no plain text", out.text(&span));
+        out.error(span, what, TODO);
+    }
+    Some(name.clone())
+}
+
+fn flag(written: &Written<bool>, default: bool) -> bool {
+    written.given().map_or(default, |(flag, _)| *flag)
+}
+
+fn path(key: &str, written: &Written<String>, default: &str, base: &Path, out: &mut Findings) -> PathBuf {
+    let text = match written.given() {
+        None => default,
+        Some((text, span)) => {
+            if text.is_empty() || text.contains('\0') {
+                out.error(span, format!("{key} is not a path"), format!("write {key} = \"{default}\" or another path"));
+            }
+            text
+        }
+    };
+    base.join(text)
+}
+
+fn socket(written: &Written<String>, base: &Path, out: &mut Findings) -> PathBuf {
+    let socket = path("socket", written, "/run/ha/ha.sock", base, out);
+    let length = socket.as_os_str().as_bytes().len();
+    if let Some((_, span)) = written.given().filter(|_| length > SOCKET_MAX) {
+        let todo = "write a shorter absolute path, like \"/run/ha/ha.sock\"";
+        out.error(span, format!("the path of the socket has {length} bytes, the kernel takes {SOCKET_MAX}"), todo);
+    }
+    socket
+}
+
+fn mail(raw: &RawMail, out: &mut Findings) -> Mail {
+    const TO: &str = "write to = [\"ops@example.org\"]";
+    const FROM: &str = "write from = \"ha@node1.example.org\"";
+    if raw.to.is_absent() {
+        out.missing(raw.header.clone(), "[mail] has no recipients", TO);
+    }
+    if raw.from.is_absent() {
+        out.missing(raw.header.clone(), "[mail] has no sender", FROM);
+    }
+    let mut to = Vec::new();
+    if let Some((texts, span)) = raw.to.given() {
+        if texts.is_empty() {
+            out.error(span, "[mail] has no recipients", TO);
+        }
+        for text in texts {
+            check_mailbox(text.get_ref(), text.span(), out);
+            to.push(text.get_ref().clone());
+        }
+    }
+    let from = raw.from.given().map(|(from, span)| {
+        check_mailbox(from, span, out);
+        from.clone()
+    });
+    let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(600));
+    let timeout = value::time("timeout", &raw.timeout, shortest, longest, out).unwrap_or(Duration::from_secs(30));
+    Mail { to, from: from.unwrap_or_default(), smtp: smtp(&raw.smtp, out), timeout }
+}
+
+fn check_mailbox(text: &str, span: Span, out: &mut Findings) {
+    if text.parse::<Mailbox>().is_err() {
+        let todo = "write \"ops@example.org\" or \"Operations <ops@example.org>\"";
+        out.error(span, format!("\"{text}\" is not a mail address"), todo);
+    }
+}
+
+fn smtp(written: &Written<String>, out: &mut Findings) -> String {
+    const DEFAULT: &str = "localhost:25";
+    let Some((text, span)) = written.given() else { return DEFAULT.to_owned() };
+    if !is_host_and_port(text) {
+        let todo = match text.as_str() {
+            host if is_host_and_port(&format!("{host}:25")) => format!("write smtp = \"{host}:25\""),
+            _ => format!("write smtp = \"{DEFAULT}\", or \"[2001:db8::25]:25\" for an IPv6 address"),
+        };
+        out.error(span, format!("smtp = \"{text}\" is not a host with a port"), todo);
+    }
+    text.clone()
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(plain),
+    };
+    host && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// A virtual router exists once on an interface, and a virtual address belongs to one of them.
+fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, out: &mut Findings) {
+    for first in earlier {
+        if let (Some(vrid), Some(interface), Some(family)) = (later.vrid, &later.interface, later.addresses.family)
+            && first.vrid == Some(vrid)
+            && first.interface.as_ref() == Some(interface)
+            && first.addresses.family == Some(family)
+        {
+            out.error(
+                later.header.clone(),
+                format!("virtual router {vrid} on {interface} is defined twice"),
+                "give one of the two another virtual_router_id, or move its addresses to the other",
+            );
+            out.relate(first.header.clone(), "first here");
+        }
+        for (net, span) in &later.addresses.list {
+            if let Some(place) = first.addresses.place_of(net.addr()) {
+                let todo = "keep it in one of them: two virtual routers would fight for it";
+                out.error(span.clone(), format!("{} belongs to two instances", net.addr()), todo);
+                out.relate(place, "first here");
+            }
+        }
+    }
+}

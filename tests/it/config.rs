@@ -1,0 +1,635 @@
+//! Configuration files: every message, every key, every file that is shipped.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::{collections::BTreeMap, path::Path};
+
+use ha::config::{self, Config, Facts, Loaded, Problems};
+
+/// A complete small configuration, by table and key; tests change lines of it.
+#[derive(Clone)]
+struct Draft(BTreeMap<&'static str, BTreeMap<&'static str, String>>);
+
+impl Draft {
+    fn small() -> Self {
+        let mut draft = Self(BTreeMap::new());
+        draft.set("", "node", "\"K1\"");
+        draft.set("instance.VI_1", "interface", "\"eth0\"");
+        draft.set("instance.VI_1", "virtual_router_id", "51");
+        draft.set("instance.VI_1", "addresses", "[\"192.168.0.60/24\"]");
+        draft.set("instance.VI_1", "peers", "[\"192.168.0.21\"]");
+        draft
+    }
+
+    fn set(&mut self, table: &'static str, key: &'static str, value: &str) {
+        self.0.entry(table).or_default().insert(key, value.to_owned());
+    }
+
+    /// Changes a line of the instance; an empty value removes it.
+    fn with(mut self, key: &'static str, value: &str) -> Self {
+        if value.is_empty() {
+            self.0.get_mut("instance.VI_1").unwrap().remove(key);
+        } else {
+            self.set("instance.VI_1", key, value);
+        }
+        self
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (table, keys) in &self.0 {
+            if !table.is_empty() {
+                text += &format!("\n[{table}]\n");
+            }
+            for (key, value) in keys {
+                text += &format!("{key} = {value}\n");
+            }
+        }
+        text
+    }
+}
+
+fn parse(text: &str) -> Result<Loaded, Problems> {
+    config::parse(text, Path::new("/etc/ha/ha.toml"), &Facts::default())
+}
+
+fn meant(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems}")).config
+}
+
+/// What an operator sees: the problems, or the warnings of a usable configuration.
+fn seen(text: &str, facts: &Facts) -> String {
+    match config::parse(text, Path::new("/etc/ha/ha.toml"), facts) {
+        Err(problems) => problems.to_string(),
+        Ok(loaded) if loaded.warnings.is_empty() => "fine".to_owned(),
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"),
+    }
+}
+
+fn cases(cases: &[(&str, String)], facts: &Facts) -> String {
+    cases.iter().map(|(title, text)| format!("==== {title}\n{}\n\n", seen(text, facts))).collect()
+}
+
+fn instance_cases(changes: &[(&str, &[(&'static str, &str)])], facts: &Facts) -> String {
+    let drafts = changes.iter().map(|(title, changes)| {
+        let draft = changes.iter().fold(Draft::small(), |draft, (key, value)| draft.with(key, value));
+        (*title, draft.text())
+    });
+    cases(&drafts.collect::<Vec<_>>(), facts)
+}
+
+/// A machine whose eth0 has an address, whose eth1 has another, whose eth2 has none.
+fn machine() -> Facts {
+    let networks = [
+        ("eth0", vec!["192.168.0.20/24".parse().unwrap(), "fe80::20/64".parse().unwrap()]),
+        ("eth1", vec!["10.0.0.1/8".parse().unwrap()]),
+        ("eth2", vec![]),
+    ];
+    Facts { interfaces: networks.map(|(name, networks)| (name.parse().unwrap(), networks)).into() }
+}
+
+#[test]
+fn messages_about_text_that_is_not_toml() {
+    let small = Draft::small().text();
+    let seen = cases(
+        &[
+            ("empty", String::new()),
+            ("a text without quotes", small.replace("\"eth0\"", "eth0")),
+            ("a quote is missing", small.replace("\"eth0\"", "\"eth0")),
+            ("an open list", small.replace("\"]", "\"")),
+            ("an open table", small.replace("VI_1]", "VI_1")),
+            ("twice", format!("{small}interface = \"eth1\"\n")),
+            ("no equals sign", small.replace("node =", "node")),
+            (
+                "two mistakes, and one of meaning",
+                small.replace("\"eth0\"", "eth0").replace("\"K1\"", "K1").replace("51", "0"),
+            ),
+            ("what is missing may be in the unreadable part", "node = \"K1\n[instance.VI_1]\n".to_owned()),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_keys() {
+    let small = Draft::small().text();
+    let top = |line: &str| format!("{line}\n{small}");
+    let inside = |line: &str| format!("{small}{line}\n");
+    let seen = cases(
+        &[
+            ("a typing error", inside("prioritty = 100")),
+            ("another", top("policy-dir = \"p\"")),
+            ("nothing like it", inside("weight = 3")),
+            ("keepalived's word", inside("advert_int = 1")),
+            ("keepalived's word for a table", top("vrrp_instance = 1")),
+            ("of another table", top("priority = 100")),
+            ("of another table", inside("smtp = \"localhost:25\"")),
+            ("of the top", inside("policy_dir = \"p\"")),
+            ("of auth", inside("password = \"1111\"")),
+            ("inside auth", inside("auth.type = \"PASS\"")),
+            ("unknown table", inside("[instances.VI_2]")),
+            ("an instance without a name", "node = \"K1\"\n[instance]\ninterface = \"eth0\"\n".to_owned()),
+            ("a list of instances", "node = \"K1\"\n[[instance]]\ninterface = \"eth0\"\n".to_owned()),
+            ("control is a text", top("control = \"/run/ha.sock\"")),
+            ("auth is a text", inside("auth = \"1111\"")),
+            ("a key with an escape", inside("\"\\u001b[31m\" = 1")),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_kinds_of_values() {
+    let seen = instance_cases(
+        &[
+            ("number for a text", &[("interface", "0")]),
+            ("list for a text", &[("interface", "[\"eth0\"]")]),
+            ("text for a number", &[("virtual_router_id", "\"51\"")]),
+            ("word for a number", &[("virtual_router_id", "\"fifty\"")]),
+            ("fraction for a number", &[("priority", "99.5")]),
+            ("far too large", &[("priority", "99999999999999999999")]),
+            ("text for a flag", &[("preempt", "\"no\"")]),
+            ("a time without a unit", &[("advertise", "1")]),
+            ("a fraction without a unit", &[("advertise", "0.1")]),
+            ("a text without a unit", &[("advertise", "\"1\"")]),
+            ("an unknown unit", &[("advertise", "\"1 tick\"")]),
+            ("a flag for a time", &[("advertise", "true")]),
+            ("more digits than a time has", &[("link_settle", "\"18446744073709551615s1000ms\"")]),
+            ("no lease", &[("lease", "\"never\"")]),
+            ("lease without a unit", &[("lease", "3")]),
+            ("text for a list", &[("peers", "\"192.168.0.21\"")]),
+            ("number for a list", &[("peers", "21")]),
+            ("number in a list", &[("policies", "[\"a\", 1, [2]]")]),
+            ("unknown word", &[("transport", "\"broadcast\"")]),
+            ("nearly a word", &[("transport", "\"Multicats\"")]),
+            (
+                "every word",
+                &[("claim", "\"on\""), ("on_conflict", "\"stel\""), ("prefer", "\"nobody\""), ("checksum", "\"crc\"")],
+            ),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_the_node() {
+    let with = |table: &'static str, key: &'static str, value: &str| {
+        let mut draft = Draft::small();
+        draft.set(table, key, value);
+        draft.text()
+    };
+    let long = format!("\"/{}\"", "x".repeat(107));
+    let mail = |to: &str, from: &str, smtp: &str, timeout: &str| {
+        let mut draft = Draft::small();
+        for (key, value) in [("to", to), ("from", from), ("smtp", smtp), ("timeout", timeout)] {
+            if !value.is_empty() {
+                draft.set("mail", key, value);
+            }
+        }
+        draft.text()
+    };
+    let (to, from) = ("[\"ops@example.org\"]", "\"ha@example.org\"");
+    let seen = cases(
+        &[
+            ("no name", Draft::small().text().replace("node = \"K1\"\n", "")),
+            ("empty name", with("", "node", "\"\"")),
+            ("two lines", with("", "node", "\"K1\\nBcc: x\"")),
+            ("no instance", "node = \"K1\"\n".to_owned()),
+            ("real-time", with("", "realtime_priority", "100")),
+            ("empty path", with("", "policy_dir", "\"\"")),
+            ("long socket", with("control", "socket", &long)),
+            ("mail with nothing", format!("{}[mail]\n", Draft::small().text())),
+            ("mail to nobody", mail("[]", from, "", "")),
+            ("no addresses", mail("[\"ops\", \"a b@c\"]", "\"K1\"", "", "")),
+            ("no port", mail(to, from, "\"localhost\"", "")),
+            ("no host", mail(to, from, "\":25\"", "")),
+            ("no such port", mail(to, from, "\"localhost:0\"", "")),
+            ("bare IPv6", mail(to, from, "\"2001:db8::25:25\"", "")),
+            ("no time", mail(to, from, "", "\"0s\"")),
+            ("good", mail("[\"Ops <ops@example.org>\"]", from, "\"[2001:db8::25]:25\"", "\"1s\"")),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_an_instance() {
+    let seen = instance_cases(
+        &[
+            (
+                "nothing that it needs",
+                &[("interface", ""), ("virtual_router_id", ""), ("addresses", ""), ("peers", "")],
+            ),
+            ("interface", &[("interface", "\"a name that is long\"")]),
+            ("loopback", &[("interface", "\"lo\"")]),
+            ("router 0", &[("virtual_router_id", "0")]),
+            ("router 256", &[("virtual_router_id", "256")]),
+            ("priority 0", &[("priority", "0")]),
+            ("priority 256", &[("priority", "256")]),
+            ("priority -1", &[("priority", "-1")]),
+            ("preempt", &[("preempt", "false"), ("preempt_delay", "\"3s\"")]),
+            ("preempt delay", &[("preempt_delay", "\"2h\"")]),
+            ("peer_down_adverts", &[("peer_down_adverts", "0")]),
+            ("link_settle", &[("link_settle", "\"2h\"")]),
+            ("announce_refresh", &[("announce_refresh", "\"100ms\"")]),
+            ("policies", &[("policies", "[\"check_local.rhai\", \"a\", \"a\", \"../b\"]")]),
+            ("lease that is none", &[("lease", "\"0s\"")]),
+            ("lease in fractions", &[("lease", "\"1500ms\"")]),
+            ("lease shorter than the interval", &[("lease", "\"2s\""), ("advertise", "\"3s\"")]),
+            ("lease longer than the bound", &[("lease", "\"3s\"")]),
+            ("lease as long as automatic", &[("lease", "\"2s\"")]),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn the_name_of_an_instance() {
+    let text = Draft::small().text().replace("[instance.VI_1]", "[instance.\"VI 1/../x\"]");
+    let seen = seen(&text, &Facts::default());
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_the_protocol() {
+    let v2: &[(&'static str, &str)] = &[("version", "2")];
+    let v2 = |key, value| [v2, &[(key, value)]].concat();
+    let v6 = "[\"fe80::33/64\", \"2001:db8::60/64\"]";
+    let peers = "[\"fe80::21\"]";
+    let seen = instance_cases(
+        &[
+            ("version 1", &[("version", "1")]),
+            ("version 1 hides nothing else", &[("version", "1"), ("advertise", "\"1ms\""), ("prefer", "\"x\"")]),
+            ("version 2, IPv6", &[("version", "2"), ("addresses", v6), ("peers", peers)]),
+            ("version 2, 100 ms", &v2("advertise", "\"100ms\"")),
+            ("version 2, 256 s", &v2("advertise", "\"256s\"")),
+            ("version 2, 0 s", &v2("advertise", "\"0s\"")),
+            ("version 2, checksum", &v2("checksum", "\"auto\"")),
+            ("version 2, long password", &v2("auth.password", "\"correct horse\"")),
+            ("version 2, long password of long letters", &v2("auth.password", "\"ąęśćżź\"")),
+            ("version 2, empty password", &v2("auth.password", "\"\"")),
+            ("version 2, a password of eight", &v2("auth.password", "\"12345678\"")),
+            ("version 3, password", &[("auth.password", "\"1111\"")]),
+            ("version 3, 5 ms", &[("advertise", "\"5ms\"")]),
+            ("version 3, 41 s", &[("advertise", "\"41s\"")]),
+            ("version 3, 40.95 s", &[("advertise", "\"40.95s\"")]),
+            ("version 3, IPv6, checksum", &[("checksum", "\"auto\""), ("addresses", v6), ("peers", peers)]),
+            ("version 3, IPv6", &[("addresses", v6), ("peers", peers)]),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_addresses() {
+    let many = |count: usize| {
+        let list: Vec<String> = (1..=count).map(|n| format!("\"10.0.{}.{}/16\"", n / 250, n % 250 + 1)).collect();
+        format!("[{}]", list.join(","))
+    };
+    let (twenty_one, too_many) = (many(21), many(256));
+    let short =
+        |text: String| text.lines().map(|line| line.chars().take(110).collect::<String>() + "\n").collect::<String>();
+    let seen = instance_cases(
+        &[
+            ("none", &[("addresses", "[]")]),
+            ("names", &[("addresses", "[\"www.example.org\", \"192.168.0.256/24\", \"192.168.0.60/33\"]")]),
+            ("two families", &[("addresses", "[\"192.168.0.60/24\", \"2001:db8::60/64\"]")]),
+            ("twice", &[("addresses", "[\"192.168.0.60/24\", \"192.168.0.60/32\"]")]),
+            ("network and broadcast", &[("addresses", "[\"192.168.0.0/24\", \"192.168.0.255/24\", \"10.0.0.0/31\"]")]),
+            (
+                "not one machine's",
+                &[("addresses", "[\"224.0.0.1/4\", \"127.0.0.2/8\", \"0.0.0.0/0\", \"255.255.255.255/32\"]")],
+            ),
+            ("IPv6", &[("addresses", "[\"2001:db8::/64\", \"ff02::1/64\", \"::1/128\"]"), ("peers", "[\"fe80::21\"]")]),
+            ("link-local first", &[("addresses", "[\"2001:db8::60/64\"]"), ("peers", "[\"fe80::21\"]")]),
+            ("no prefix, nothing known", &[("interface", "\"eth9\""), ("addresses", "[\"192.168.0.60\"]")]),
+            ("no prefix, on the network", &[("addresses", "[\"192.168.0.60\"]")]),
+            ("no prefix, on another", &[("addresses", "[\"172.16.0.60\"]")]),
+            ("no prefix, no network", &[("interface", "\"eth2\""), ("addresses", "[\"172.16.0.60\"]")]),
+            ("no prefix, IPv6", &[("addresses", "[\"fe80::33\", \"2001:db8::60\"]"), ("peers", "[\"fe80::21\"]")]),
+        ],
+        &machine(),
+    );
+    insta::assert_snapshot!(seen);
+    let many = instance_cases(
+        &[("many", &[("addresses", &twenty_one)]), ("too many", &[("addresses", &too_many)])],
+        &machine(),
+    );
+    insta::assert_snapshot!("many_addresses", short(many));
+}
+
+#[test]
+fn messages_about_peers() {
+    let v6 = ("addresses", "[\"fe80::33/64\", \"2001:db8::60/64\"]");
+    let seen = instance_cases(
+        &[
+            ("multicast, none", &[("peers", "")]),
+            ("multicast, empty", &[("peers", "[]")]),
+            ("unicast, none", &[("peers", ""), ("transport", "\"unicast\"")]),
+            ("unicast, empty", &[("peers", "[]"), ("transport", "\"unicast\"")]),
+            ("names and prefixes", &[("peers", "[\"node2\", \"192.168.0.21/24\"]")]),
+            ("with its interface", &[v6, ("peers", "[\"fe80::21%eth0\"]")]),
+            ("the virtual address", &[("peers", "[\"192.168.0.60\"]"), ("source", "\"192.168.0.60\"")]),
+            ("twice", &[("peers", "[\"192.168.0.21\", \"192.168.0.21\"]")]),
+            ("myself", &[("peers", "[\"192.168.0.20\"]"), ("source", "\"192.168.0.20\"")]),
+            ("nobody's", &[("peers", "[\"224.0.0.18\", \"127.0.0.1\", \"0.0.0.0\"]")]),
+            ("another family", &[("peers", "[\"fe80::21\"]"), ("source", "\"fe80::20\"")]),
+            ("IPv6, not link-local", &[v6, ("peers", "[\"2001:db8::21\"]"), ("source", "\"2001:db8::20\"")]),
+            ("IPv6 unicast, no source", &[v6, ("peers", "[\"2001:db8::21\"]"), ("transport", "\"unicast\"")]),
+            (
+                "IPv6 unicast",
+                &[v6, ("peers", "[\"2001:db8::21\"]"), ("source", "\"2001:db8::20\""), ("transport", "\"unicast\"")],
+            ),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_an_owner() {
+    let seen = instance_cases(
+        &[
+            ("not native", &[("priority", "255")]),
+            ("native", &[("priority", "255"), ("addresses", "[\"192.168.0.20/24\"]")]),
+            ("not known", &[("priority", "255"), ("interface", "\"eth9\"")]),
+            ("preempt", &[("priority", "255"), ("interface", "\"eth9\""), ("preempt", "false")]),
+        ],
+        &machine(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_several_instances() {
+    let second = |vrid: &str, interface: &str, address: &str, peer: &str| {
+        let mut draft = Draft::small();
+        let changes = [("virtual_router_id", vrid), ("interface", interface), ("addresses", address), ("peers", peer)];
+        for (key, value) in changes {
+            draft.set("instance.VI_2", key, value);
+        }
+        draft.text()
+    };
+    let (other, peer) = ("[\"192.168.0.61/24\"]", "[\"192.168.0.21\"]");
+    let seen = cases(
+        &[
+            ("the same router", second("51", "\"eth0\"", other, peer)),
+            ("the same address", second("52", "\"eth0\"", "[\"192.168.0.60/24\"]", peer)),
+            ("another interface", second("51", "\"eth1\"", other, peer)),
+            ("another router", second("52", "\"eth0\"", other, peer)),
+            ("another family", second("51", "\"eth0\"", "[\"fe80::33/64\"]", "[\"fe80::21\"]")),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn all_errors_at_once() {
+    let text = "node = 1\npolicydir = \"p\"\n\n[instance.VI_1]\ninterface = \"eth 0\"\nvirtual_router_id = 0\npriority = 256\n\
+                version = 2\nadvertise = \"100ms\"\nauth.password = \"123456789\"\naddresses = [\"192.168.0.60\"]\n\
+                peers = [\"fe80::1\"]\nlease = \"x\"\n";
+    let problems = parse(text).unwrap_err();
+    let lines: Vec<_> = problems.list().iter().map(|problem| problem.position().unwrap().0).collect();
+    assert_eq!(lines, [1, 2, 5, 6, 7, 9, 10, 11, 12, 13]);
+    assert!(problems.to_string().ends_with("10 errors in /etc/ha/ha.toml; nothing was changed."));
+    assert!(problems.with_outcome("ha does not start").to_string().ends_with("; ha does not start."));
+}
+
+/// Every key with a value that is not its default, in the order of the reference.
+const KEYS: [(&str, &str, &str); 31] = [
+    ("", "node", "\"K2\""),
+    ("", "policy_dir", "\"scripts\""),
+    ("", "realtime_priority", "10"),
+    ("", "lock_memory", "true"),
+    ("", "boot_last_good", "false"),
+    ("control", "socket", "\"/tmp/ha.sock\""),
+    ("control", "state_dir", "\"/tmp/ha\""),
+    ("mail", "to", "[\"other@example.org\"]"),
+    ("mail", "from", "\"other@example.org\""),
+    ("mail", "smtp", "\"mail:587\""),
+    ("mail", "timeout", "\"5s\""),
+    ("instance.VI_1", "interface", "\"eth1\""),
+    ("instance.VI_1", "virtual_router_id", "52"),
+    ("instance.VI_1", "priority", "99"),
+    ("instance.VI_1", "version", "2"),
+    ("instance.VI_1", "advertise", "\"2s\""),
+    ("instance.VI_1", "auth.password", "\"1111\""),
+    ("instance.VI_1", "checksum", "\"rfc9568\""),
+    ("instance.VI_1", "preempt", "false"),
+    ("instance.VI_1", "preempt_delay", "\"3s\""),
+    ("instance.VI_1", "addresses", "[\"192.168.0.61/24\"]"),
+    ("instance.VI_1", "peers", "[\"192.168.0.22\"]"),
+    ("instance.VI_1", "transport", "\"unicast\""),
+    ("instance.VI_1", "source", "\"192.168.0.20\""),
+    ("instance.VI_1", "lease", "\"off\""),
+    ("instance.VI_1", "claim", "\"off\""),
+    ("instance.VI_1", "on_conflict", "\"steal\""),
+    ("instance.VI_1", "prefer", "\"availability\""),
+    ("instance.VI_1", "peer_down_adverts", "5"),
+    ("instance.VI_1", "link_settle", "\"1s\""),
+    ("instance.VI_1", "announce_refresh", "\"0s\""),
+];
+
+#[test]
+fn every_key_changes_something() {
+    let mut tried: Vec<String> = Vec::new();
+    for (table, key, value) in KEYS {
+        let mut before = Draft::small();
+        if table == "mail" {
+            before.set("mail", "to", "[\"ops@example.org\"]");
+            before.set("mail", "from", "\"ha@example.org\"");
+        }
+        if key == "auth.password" {
+            before.set("instance.VI_1", "version", "2");
+        }
+        let mut after = before.clone();
+        after.set(table, key, value);
+        assert_ne!(meant(&before.text()), meant(&after.text()), "{table}.{key} = {value}");
+        tried.push(if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") });
+    }
+    assert_ne!(meant(&Draft::small().text()), meant(&Draft::small().with("policies", "[\"web\"]").text()));
+    tried.push("instance.VI_1.policies".to_owned());
+    let mut known: Vec<String> = config::keys().iter().map(|key| key.replace("NAME", "VI_1")).collect();
+    known.sort();
+    tried.sort();
+    assert_eq!(tried, known);
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+#[test]
+fn the_reference_names_every_key_and_equals_the_defaults() {
+    let reference = read("config/reference.toml");
+    let small = Draft::small().with("peers", "").text();
+    assert_eq!(meant(&reference), meant(&small));
+    let is_setting = |line: &str| {
+        line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c)))
+    };
+    let settings: Vec<&str> =
+        reference.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).filter(|line| is_setting(line)).collect();
+    let mut written: Vec<&str> = settings.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    let keys = config::keys();
+    let mut known: Vec<&str> = keys
+        .iter()
+        .map(|key| key.strip_prefix("instance.NAME.").or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key))
+        .collect();
+    written.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn what_the_reference_comments_out_is_right_too() {
+    let enabled = |line: &str| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let setting = bare == "[mail]" || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        if setting && !bare.starts_with("auth.") { bare.to_owned() } else { line.to_owned() }
+    };
+    let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();
+    let config = meant(&text);
+    let mail = config.mail.unwrap();
+    assert_eq!((mail.smtp.as_str(), mail.timeout.as_secs()), ("localhost:25", 30));
+    assert_eq!(config.realtime_priority, Some(10));
+    let mut defaults = Draft::small();
+    defaults.set("mail", "to", "[\"ops@example.org\"]");
+    defaults.set("mail", "from", "\"ha@node1.example.org\"");
+    assert_eq!(meant(&defaults.text()).mail.unwrap(), mail);
+}
+
+#[test]
+fn on_conflict_follows_prefer_unless_it_is_written() {
+    let conflict = |draft: Draft| meant(&draft.text()).instances.first().unwrap().on_conflict;
+    assert_eq!(conflict(Draft::small()), config::OnConflict::Hold);
+    let available = Draft::small().with("prefer", "\"availability\"");
+    assert_eq!(conflict(available.clone()), config::OnConflict::Steal);
+    assert_eq!(conflict(available.with("on_conflict", "\"hold\"")), config::OnConflict::Hold);
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let mut draft = Draft::small();
+    draft.set("", "policy_dir", "\"../scripts\"");
+    draft.set("control", "socket", "\"ha.sock\"");
+    let config = meant(&draft.text());
+    assert_eq!(config.policy_dir, Path::new("/etc/ha/../scripts"));
+    assert_eq!(config.control.socket, Path::new("/etc/ha/ha.sock"));
+    assert_eq!(config.control.state_dir, Path::new("/var/lib/ha"));
+    let here = config::parse(&draft.text(), Path::new("ha.toml"), &Facts::default()).unwrap().config;
+    assert_eq!(here.policy_dir, std::env::current_dir().unwrap().join("../scripts"));
+}
+
+#[test]
+fn a_file_is_read_and_identified() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ha.toml");
+    let text = Draft::small().text();
+    std::fs::write(&path, &text).unwrap();
+    let loaded = config::load(&path).unwrap();
+    assert_eq!(loaded.config.policy_dir, directory.path().join("policies"));
+    assert_eq!(loaded.sha256, parse(&text).unwrap().sha256);
+    assert_ne!(loaded.sha256, parse(&format!("{text}#")).unwrap().sha256);
+    let nothing = parse("# 100 % comment\n").unwrap_err().to_string();
+    assert!(nothing.contains("no instance"), "{nothing}");
+}
+
+#[test]
+fn the_identity_is_the_files_sha256() {
+    let text = "node = \"K1\"\n[instance.VI_1]\ninterface = \"eth0\"\nvirtual_router_id = 51\naddresses = [\"192.168.0.60/24\"]\n";
+    assert_eq!(parse(text).unwrap().sha256, "46f64a24e4d75f87e7aecfe0b97d5035b68c8f21bdb286c5a373fe56dc3a165a");
+}
+
+#[test]
+fn messages_about_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = |name: &str, bytes: Option<&[u8]>| {
+        let path = directory.path().join(name);
+        if let Some(bytes) = bytes {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        config::load(&path).unwrap_err().to_string().replace(directory.path().to_str().unwrap(), "/etc/ha")
+    };
+    let messages = [
+        seen("absent.toml", None),
+        seen("latin1.toml", Some(b"node = \"K1\"\n# caf\xe9\n")),
+        seen("long.toml", Some(&vec![b'\n'; (1 << 20) + 1])),
+        seen(".", None),
+    ]
+    .join("\n====\n");
+    insta::assert_snapshot!(messages);
+}
+
+#[test]
+fn the_founding_pair() {
+    let config = |file: &str| meant(&read(file));
+    let (node1, node2) = (config("config/node1.toml"), config("config/node2.toml"));
+    let (one, two) = (node1.instances.first().unwrap(), node2.instances.first().unwrap());
+    assert_eq!((node1.node.as_str(), node2.node.as_str()), ("K1", "NodeB"));
+    assert_eq!((one.priority.get(), two.priority.get()), (100, 99));
+    assert_eq!(one.protocol, config::Protocol::V2(config::Auth::Pass(*b"1111\0\0\0\0")));
+    assert_eq!((one.vrid.get(), one.interface.as_str()), (51, "eth0"));
+    assert_eq!(one.advertise.as_duration().as_secs(), 1);
+    assert_eq!(one.addresses, ["192.168.0.60/24".parse().unwrap()]);
+    assert_eq!(one.peers, ["192.168.0.21".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(two.peers, ["192.168.0.20".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(one.policies, ["check_local"]);
+    let mail = node1.mail.as_ref().unwrap();
+    assert!(mail.to.len() > 1);
+    assert_eq!((mail.smtp.as_str(), mail.timeout.as_secs()), ("localhost:25", 30));
+}
+
+#[test]
+fn every_shipped_file_loads_without_a_warning_and_pairs_agree() {
+    let mut seen = 0;
+    for directory in ["config", "examples"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            seen += 1;
+            let loaded = config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
+            if !path.ends_with("reference.toml") {
+                assert_eq!(loaded.warnings, [], "{}", path.display());
+            }
+        }
+    }
+    assert!(seen >= 9, "{seen}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = seen(&text, &machine());
+    }
+
+    #[test]
+    fn no_lines_panic(lines in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "node = \"K1\"", "[instance.VI_1]", "[instance.VI_1", "[[instance]]", "[mail]", "interface = \"eth0\"", "peers = [",
+            "addresses = [\"192.168.0.60/24\", \"fe80::1\"]", "]", "é = \"ü\"", "auth.password = \"ąęśćżź\"", "advertise = \"1ms\"",
+            "lease = \"99999s\"", "version = 2", "\u{feff}", "\"\"\"", "instance = 3", "virtual_router_id = -1", "to = [{}]", "\r", "#",
+        ]), 0..30),
+    ) {
+        let _ = seen(&lines.join("\n"), &machine());
+    }
+
+    #[test]
+    fn no_value_panics(key in proptest::sample::select(KEYS.to_vec()), value in "\\PC{0,40}") {
+        let mut draft = Draft::small();
+        draft.set(key.0, key.1, &value);
+        let _ = seen(&draft.text(), &machine());
+        draft.set(key.0, key.1, &format!("{value:?}"));
+        let _ = seen(&draft.text(), &machine());
+        draft.set(key.0, key.1, &format!("[{value:?}, 1]"));
+        let _ = seen(&draft.text(), &machine());
+    }
+}
