@@ -230,7 +230,7 @@ impl VirtualRouter {
                 let interval = self.config.interval;
                 self.become_backup(now + self.down_interval(interval, ours), interval, Reason::Startup, out);
             }
-            (State::Initialize | State::Backup { .. }, Event::Adopt) => {
+            (State::Backup { .. }, Event::Adopt) => {
                 self.become_master(now, ours, Duration::ZERO, Reason::Adopted, out);
             }
             (State::Initialize, _) => (),
@@ -518,7 +518,10 @@ impl VirtualRouter {
 
     // ---- The only places that change the role. ----
 
+    /// Whatever was said of it before no longer counts: it takes part again when it is told its standing anew.
     fn become_initialize(&mut self, reason: Reason, out: &mut Vec<Action>) {
+        self.standing = Standing::Fault;
+        self.fit_since = None;
         match self.state {
             State::Initialize => return,
             State::Master { .. } => out.push(Action::Send(None)),

@@ -180,6 +180,17 @@ fn r16_it_still_stops_when_it_must_let_go_at_once() {
     assert_eq!(router.at(900, Event::Yield(Reason::LeaseLapsed)), "release, initialize LeaseLapsed");
 }
 
+/// Otherwise a standing that is the same as before would not be told, and it would never come back.
+#[test]
+fn r16_once_stopped_it_waits_to_be_told_its_standing_anew() {
+    let mut router = Subject::master();
+    router.at(200, STOP);
+    router.story(2000);
+    assert_eq!(router.0.standing(), Standing::Fault);
+    assert_eq!(router.at(2100, Event::Adopt), "");
+    assert_eq!(router.at(2100, FIT), "backup Startup");
+}
+
 // ---- R17, R19c: the only heir, and a rival that claims first ----
 
 #[test]
