@@ -5,4 +5,5 @@ mod control;
 mod policy;
 mod rfc;
 mod router_rules;
+mod state_table;
 mod subject;
