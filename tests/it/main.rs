@@ -3,6 +3,7 @@
 mod config;
 mod control;
 mod policy;
+mod probes;
 mod rfc;
 mod router_rules;
 mod state_table;
