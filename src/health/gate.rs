@@ -86,6 +86,17 @@ impl Gate {
         Self::at(Position::Up, now)
     }
 
+    /// A gate as it was reported: to work out what would follow.
+    #[must_use]
+    pub const fn resumed(now: Instant, state: GateState, fails: u32, oks: u32) -> Self {
+        let position = match state {
+            GateState::Unknown => Position::Unknown,
+            GateState::Up | GateState::Failing => Position::Up,
+            GateState::Down => Position::Down,
+        };
+        Self { fails, oks, ..Self::at(position, now) }
+    }
+
     const fn at(position: Position, now: Instant) -> Self {
         Self { position, fails: 0, oks: 0, since: now, asked_at: now, blind_since: None }
     }

@@ -1,15 +1,28 @@
-//! What a report leads to if everything stays as it is.
+//! What a report leads to if everything stays as it is, and how late a rule falls at the worst. For `ha check` and `ha
+//! status`; nothing here decides.
 
 use std::time::Duration;
 
-use super::{Report, RuleReport, Verdict};
+use super::{
+    Report, RuleReport, RuleState, Verdict,
+    functions::Explicit,
+    rule::state,
+    verdict::{Evidence, decide, reasons},
+};
+use crate::{
+    health::{Gate, GateState, Hysteresis, Observation},
+    words::Instant,
+};
+
+/// No rule needs more evaluations to settle: the highest `fall`.
+const MOST_STEPS: usize = 1000;
 
 /// What follows if every observation is repeated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The verdict then.
+    /// The verdict in the end.
     pub verdict: Verdict,
-    /// After how long it is reached; zero if it is so already.
+    /// After how long it is reached for good; zero if it is so already.
     pub within: Duration,
     /// The rules that will fall, the first one first.
     pub falls: Vec<Change>,
@@ -35,14 +48,298 @@ pub struct WorstCase {
     pub error: Duration,
 }
 
-/// If this goes on.
+/// If this goes on: every rule sees again and again what it saw in this report; one without an observation stays as it is.
+/// What a script makes of its gates cannot be foretold: an explicit verdict stays until rules overrule it.
 #[must_use]
-pub fn forecast(report: &Report, _interval: Duration, _fast: Option<Duration>) -> Forecast {
-    Forecast { verdict: report.verdict.clone(), within: Duration::ZERO, falls: Vec::new(), rises: Vec::new() }
+pub fn forecast(report: &Report, interval: Duration, fast: Option<Duration>) -> Forecast {
+    let mut rules: Vec<Course> = report.rules.iter().map(Course::new).collect();
+    let explicit = explicit(report);
+    let mut forecast =
+        Forecast { verdict: report.verdict.clone(), within: Duration::ZERO, falls: Vec::new(), rises: Vec::new() };
+    let mut after = Duration::ZERO;
+    for _ in 0..MOST_STEPS {
+        let pace = fast.filter(|_| rules.iter().any(|rule| rule.gate.in_transition())).unwrap_or(interval);
+        after += pace.max(report.elapsed);
+        let before: Vec<RuleState> = rules.iter().map(|rule| rule.report.state).collect();
+        let mut moved = false;
+        for rule in &mut rules {
+            moved |= rule.step();
+        }
+        for (rule, before) in rules.iter().zip(before) {
+            let change = || Change { rule: rule.report.name.clone(), after };
+            match (before, rule.report.state) {
+                (RuleState::Down, RuleState::Down) => {}
+                (_, RuleState::Down) => forecast.falls.push(change()),
+                (RuleState::Down, _) => forecast.rises.push(change()),
+                _ => {}
+            }
+        }
+        let verdict = verdict(report, &rules, explicit.clone());
+        if !same(&verdict, &forecast.verdict) {
+            forecast.within = after;
+        }
+        forecast.verdict = verdict;
+        if !moved {
+            break;
+        }
+    }
+    forecast
 }
 
-/// How late the rule falls at the worst.
+/// How late the rule falls at the worst: one interval until it is evaluated, then as many evaluations as it tolerates.
 #[must_use]
-pub const fn worst_case(_rule: &RuleReport, interval: Duration, _fast: Option<Duration>) -> WorstCase {
-    WorstCase { hang: interval, error: interval }
+pub fn worst_case(rule: &RuleReport, interval: Duration, fast: Option<Duration>) -> WorstCase {
+    let again = fast.unwrap_or(interval);
+    let answer = rule.elapsed.filter(|_| rule.ok == Some(true)).unwrap_or_default();
+    WorstCase {
+        hang: interval + again.max(rule.timeout) * rule.fall,
+        error: interval + again * rule.fall.saturating_sub(1) + answer,
+    }
+}
+
+/// A rule on its way.
+struct Course {
+    report: RuleReport,
+    gate: Gate,
+    hysteresis: Hysteresis,
+}
+
+impl Course {
+    fn new(report: &RuleReport) -> Self {
+        let state = match report.state {
+            RuleState::Unknown => GateState::Unknown,
+            RuleState::Up => GateState::Up,
+            RuleState::Failing => GateState::Failing,
+            RuleState::Down => GateState::Down,
+        };
+        Self {
+            report: report.clone(),
+            gate: Gate::resumed(Instant::ZERO, state, report.fails, report.oks),
+            hysteresis: Hysteresis { fall: report.fall, rise: report.rise, ..Hysteresis::default() },
+        }
+    }
+
+    /// Sees the same again; whether it is still on its way.
+    fn step(&mut self) -> bool {
+        let observation = match self.report.ok {
+            Some(true) => Observation::Ok,
+            Some(false) => Observation::Fail,
+            None => Observation::Nothing,
+        };
+        let before = state(&self.gate);
+        self.gate.observe(Instant::ZERO, observation, &self.hysteresis);
+        self.report.state = state(&self.gate);
+        self.report.state != before || self.gate.in_transition() && observation != Observation::Nothing
+    }
+}
+
+/// What the script must have returned, as far as the report tells.
+fn explicit(report: &Report) -> Option<Explicit> {
+    let down = report.rules.iter().filter(|rule| rule.is_down());
+    match &report.verdict {
+        Verdict::Maintenance { why } => Some(Explicit::Maintenance(why.clone())),
+        Verdict::Hold { why } if report.error.is_none() => Some(Explicit::Hold(why.clone())),
+        Verdict::Fault { why, .. } if *why != reasons(&report.rules) => Some(Explicit::Fault(why.clone())),
+        Verdict::Healthy { delta, note } => {
+            let weights: i32 = down.clone().map(weight).sum();
+            let note = if weights == 0 { note.clone() } else { String::new() };
+            Some(Explicit::Adjust(delta + weights, note))
+        }
+        Verdict::Hold { .. } | Verdict::Fault { .. } | Verdict::Starting => None,
+    }
+}
+
+const fn weight(rule: &RuleReport) -> i32 {
+    match rule.effect {
+        super::RuleEffect::Prefer(weight) => weight,
+        super::RuleEffect::Require | super::RuleEffect::Watch | super::RuleEffect::Gate => 0,
+    }
+}
+
+fn verdict(report: &Report, rules: &[Course], explicit: Option<Explicit>) -> Verdict {
+    let rules: Vec<RuleReport> = rules.iter().map(|rule| rule.report.clone()).collect();
+    decide(&Evidence {
+        explicit,
+        error: report.error.as_deref(),
+        starting: report.verdict == Verdict::Starting && rules.iter().any(RuleReport::decides_unknown),
+        evaluated: &rules,
+        unobserved: &[],
+    })
+}
+
+/// The same for the instance; reasons may differ.
+fn same(a: &Verdict, b: &Verdict) -> bool {
+    match (a, b) {
+        (Verdict::Healthy { delta, .. }, Verdict::Healthy { delta: other, .. }) => delta == other,
+        (Verdict::Fault { external, .. }, Verdict::Fault { external: other, .. }) => external == other,
+        (Verdict::Starting, Verdict::Starting)
+        | (Verdict::Hold { .. }, Verdict::Hold { .. })
+        | (Verdict::Maintenance { .. }, Verdict::Maintenance { .. }) => true,
+        (
+            Verdict::Starting
+            | Verdict::Healthy { .. }
+            | Verdict::Fault { .. }
+            | Verdict::Hold { .. }
+            | Verdict::Maintenance { .. },
+            _,
+        ) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::RuleEffect;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rule(name: &str, state: RuleState, ok: bool, fails: u32) -> RuleReport {
+        RuleReport {
+            name: name.to_owned(),
+            effect: RuleEffect::Require,
+            line: 1,
+            ok: Some(ok),
+            state,
+            fails,
+            oks: u32::from(ok),
+            fall: 3,
+            rise: 2,
+            external: false,
+            why: "why".to_owned(),
+            probes: vec!["ping 192.168.0.1".to_owned()],
+            elapsed: Some(SECOND / 1000),
+            timeout: 2 * SECOND,
+            since: Instant::ZERO,
+        }
+    }
+
+    fn report(verdict: Verdict, rules: Vec<RuleReport>) -> Report {
+        Report {
+            policy: "check_local".to_owned(),
+            generation: 1,
+            started_at: Instant::ZERO,
+            elapsed: SECOND / 100,
+            verdict,
+            rules,
+            observed_ok: true,
+            may_take_over: None,
+            error: None,
+        }
+    }
+
+    fn healthy() -> Verdict {
+        Verdict::Healthy { delta: 0, note: String::new() }
+    }
+
+    fn fault(why: &str) -> Verdict {
+        Verdict::Fault { why: why.to_owned(), external: false }
+    }
+
+    fn change(rule: &str, seconds: u32) -> Change {
+        Change { rule: rule.to_owned(), after: SECOND * seconds }
+    }
+
+    #[test]
+    fn all_well_stays_well() {
+        let now = report(healthy(), vec![rule("web", RuleState::Up, true, 0)]);
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!(forecast, Forecast { verdict: healthy(), within: Duration::ZERO, falls: vec![], rises: vec![] });
+    }
+
+    #[test]
+    fn a_failing_rule_falls_after_what_is_left() {
+        let now =
+            report(healthy(), vec![rule("web", RuleState::Up, true, 0), rule("gateway", RuleState::Failing, false, 1)]);
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!(forecast.verdict, fault("gateway: why"));
+        assert_eq!(forecast.within, 2 * SECOND);
+        assert_eq!(forecast.falls, [change("gateway", 2)]);
+    }
+
+    #[test]
+    fn the_fast_interval_counts_once_something_fails() {
+        let now = report(healthy(), vec![rule("gateway", RuleState::Failing, false, 1)]);
+        assert_eq!(forecast(&now, 10 * SECOND, Some(SECOND)).within, 2 * SECOND);
+    }
+
+    #[test]
+    fn a_hanging_probe_makes_every_evaluation_long() {
+        let mut now = report(healthy(), vec![rule("gateway", RuleState::Failing, false, 1)]);
+        now.elapsed = 2 * SECOND;
+        assert_eq!(forecast(&now, SECOND, None).within, 4 * SECOND);
+    }
+
+    #[test]
+    fn the_first_fall_of_several_sets_the_time_and_all_are_named() {
+        let now = report(
+            healthy(),
+            vec![rule("web", RuleState::Failing, false, 2), rule("gateway", RuleState::Failing, false, 1)],
+        );
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!(forecast.within, SECOND);
+        assert_eq!(forecast.verdict, fault("web: why; gateway: why"));
+        assert_eq!(forecast.falls, [change("web", 1), change("gateway", 2)]);
+    }
+
+    #[test]
+    fn it_comes_back() {
+        let now = report(fault("web: why"), vec![rule("web", RuleState::Down, true, 0)]);
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!(forecast.verdict, healthy());
+        assert_eq!(forecast.rises, [change("web", 1)]);
+    }
+
+    #[test]
+    fn what_the_script_said_itself_stays() {
+        let maintenance = Verdict::Maintenance { why: "flag".to_owned() };
+        for said in [maintenance, fault("isolated"), Verdict::Hold { why: "waiting".to_owned() }] {
+            let now = report(said.clone(), vec![rule("web", RuleState::Up, true, 0)]);
+            assert_eq!(forecast(&now, SECOND, None).verdict, said);
+        }
+    }
+
+    #[test]
+    fn a_preference_that_falls_changes_the_priority() {
+        let prefer =
+            |state, fails| RuleReport { effect: RuleEffect::Prefer(30), ..rule("uplink", state, false, fails) };
+        let now = report(Verdict::Healthy { delta: 5, note: String::new() }, vec![prefer(RuleState::Failing, 2)]);
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!(forecast.verdict, Verdict::Healthy { delta: -25, note: "uplink: why".to_owned() });
+        assert_eq!(forecast.within, SECOND);
+        let settled = report(forecast.verdict.clone(), vec![prefer(RuleState::Down, 3)]);
+        assert_eq!(super::forecast(&settled, SECOND, None).verdict, forecast.verdict);
+    }
+
+    #[test]
+    fn without_an_observation_nothing_changes() {
+        let blind = RuleReport { ok: None, ..rule("web", RuleState::Failing, false, 2) };
+        let now = report(healthy(), vec![blind]);
+        assert_eq!(forecast(&now, SECOND, None).verdict, healthy());
+    }
+
+    #[test]
+    fn the_start_ends_with_the_first_look() {
+        let now = report(Verdict::Starting, vec![rule("web", RuleState::Unknown, false, 1)]);
+        let forecast = forecast(&now, SECOND, None);
+        assert_eq!((forecast.verdict, forecast.within), (fault("web: why"), 2 * SECOND));
+    }
+
+    #[test]
+    fn an_error_holds() {
+        let mut now = report(Verdict::Hold { why: "the policy could not be evaluated: x".to_owned() }, vec![]);
+        now.error = Some("x".to_owned());
+        assert_eq!(forecast(&now, SECOND, None).verdict, now.verdict);
+    }
+
+    #[test]
+    fn the_worst_case_is_that_of_the_page() {
+        // 7 s for a hang and 3 s for an error answer: 2 s of timeout, every second, three failures.
+        let web = RuleReport { elapsed: None, ..rule("web", RuleState::Up, true, 0) };
+        assert_eq!(worst_case(&web, SECOND, None), WorstCase { hang: 7 * SECOND, error: 3 * SECOND });
+        let gateway = RuleReport { timeout: SECOND, ..web.clone() };
+        assert_eq!(worst_case(&gateway, SECOND, None).hang, 4 * SECOND);
+        // Every 10 s, but every second once it failed.
+        let slow = worst_case(&gateway, 10 * SECOND, Some(SECOND));
+        assert_eq!(slow, WorstCase { hang: 13 * SECOND, error: 12 * SECOND });
+    }
 }

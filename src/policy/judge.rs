@@ -131,7 +131,7 @@ impl Judge {
 
 impl RuleReport {
     /// It bears on the verdict, and nothing is known of it.
-    fn decides_unknown(&self) -> bool {
+    pub(super) fn decides_unknown(&self) -> bool {
         use super::{RuleEffect, RuleState};
         match self.effect {
             RuleEffect::Require | RuleEffect::Gate => self.state == RuleState::Unknown,

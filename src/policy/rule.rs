@@ -127,7 +127,7 @@ fn weight(options: &Options<'_>) -> Result<i32, String> {
     options.number("weight", 0, 1, 253)
 }
 
-const fn state(gate: &Gate) -> RuleState {
+pub(super) const fn state(gate: &Gate) -> RuleState {
     match gate.state() {
         GateState::Unknown => RuleState::Unknown,
         GateState::Up => RuleState::Up,

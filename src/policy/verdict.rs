@@ -19,19 +19,19 @@ pub(super) struct Evidence<'a> {
 /// Maintenance, then fault, then hold, then starting, then healthy. A `require` that is down is a fault whatever the
 /// script returns, and whether or not it broke off afterwards.
 pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
-    let reasons = |down: &[&RuleReport]| down.iter().map(|rule| rule.reason()).collect::<Vec<_>>().join("; ");
     let all = || evidence.evaluated.iter().chain(evidence.unobserved);
     let down: Vec<&RuleReport> = all().filter(|rule| rule.is_down() && rule.effect == RuleEffect::Require).collect();
+    let reasons = || reasons(all());
 
     if let Some(Explicit::Maintenance(why)) = &evidence.explicit {
         return Verdict::Maintenance { why: why.clone() };
     }
     if let Some(Explicit::Fault(why)) = &evidence.explicit {
-        let why = if down.is_empty() { why.clone() } else { format!("{why}; {}", reasons(&down)) };
+        let why = if down.is_empty() { why.clone() } else { format!("{why}; {}", reasons()) };
         return Verdict::Fault { why, external: false };
     }
     if !down.is_empty() {
-        return Verdict::Fault { why: reasons(&down), external: down.iter().all(|rule| rule.external) };
+        return Verdict::Fault { why: reasons(), external: down.iter().all(|rule| rule.external) };
     }
     if let Some(error) = evidence.error {
         return Verdict::Hold { why: format!("the policy could not be evaluated: {error}") };
@@ -54,6 +54,12 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
         }
     }
     Verdict::Healthy { delta, note: notes.join("; ") }
+}
+
+/// Why the rules take the address away: every `require` that is down.
+pub(super) fn reasons<'a>(rules: impl IntoIterator<Item = &'a RuleReport>) -> String {
+    let down = rules.into_iter().filter(|rule| rule.is_down() && rule.effect == RuleEffect::Require);
+    down.map(RuleReport::reason).collect::<Vec<_>>().join("; ")
 }
 
 impl RuleReport {

@@ -1,17 +1,594 @@
-//! Policies, told as stories: fake probes, a clock that is moved by hand.
+//! Policies, told as stories: probes that answer what the story says, a clock that is moved by hand.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use ha::policy::{Engine, Policy, run_tests};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use ha::{
+    policy::{
+        Clock, Context, Engine, Judge, LogLevel, NodeFacts, PeerFacts, Policy, Report, RuleReport, RuleState, Verdict,
+        WallTime,
+        probe::{ErrorKind, Field, Pending, ProbeOutcome, ProbeRequest, Prober},
+        run_tests,
+    },
+    words::Instant,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the world looks like to the probes.
+#[derive(Default)]
+struct World {
+    outcomes: Mutex<BTreeMap<String, ProbeOutcome>>,
+    asked: Mutex<Vec<ProbeRequest>>,
+}
+
+impl Prober for World {
+    fn start(&self, request: &ProbeRequest) -> Pending {
+        let key = request.key();
+        assert!(key != "file:/panic", "a prober with a fault");
+        self.asked.lock().unwrap().push(request.clone());
+        let (sender, receiver) = mpsc::channel();
+        if key != "file:/given-up" {
+            let known = self.outcomes.lock().unwrap().get(&key).cloned();
+            sender.send(known.unwrap_or_else(|| outcome(true, "fine", ErrorKind::None))).unwrap();
+        }
+        receiver
+    }
+}
+
+fn outcome(ok: bool, why: &str, error: ErrorKind) -> ProbeOutcome {
+    ProbeOutcome { ok, why: why.to_owned(), error, blind: false, elapsed: SECOND / 1000, fields: BTreeMap::new() }
+}
+
+/// A clock that stands still unless it is moved.
+#[derive(Default)]
+struct Hand(Mutex<Duration>);
+
+impl Clock for Hand {
+    fn now(&self) -> Instant {
+        Instant::from_epoch(*self.0.lock().unwrap())
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime { unix_s: 1_767_614_400, utc_offset_s: 3600 }
+    }
+}
+
+/// A node with one policy, evaluated once per second.
+struct Node {
+    engine: Engine,
+    policy: Policy,
+    judge: Judge,
+    world: Arc<World>,
+    clock: Arc<Hand>,
+    context: Context,
+}
+
+impl Node {
+    fn with(source: &str) -> Self {
+        let engine = Engine::new();
+        let policy = load(&engine, source);
+        let context =
+            Context { node: NodeFacts::default(), peers: vec![PeerFacts::default()], ask_may_take_over: false };
+        let (judge, world, clock) = (Judge::new(), Arc::default(), Arc::default());
+        Self { engine, policy, judge, world, clock, context }
+    }
+
+    /// The founding policy, up.
+    fn founding() -> Self {
+        let mut node = Self::with(include_str!("../../scripts/check_local.rhai"));
+        assert_eq!(node.tick().verdict, healthy());
+        node
+    }
+
+    fn reload(&mut self, source: &str) {
+        self.policy = load(&self.engine, source);
+        self.judge.reloaded();
+    }
+
+    fn tick(&mut self) -> Report {
+        *self.clock.0.lock().unwrap() += SECOND;
+        let prober: Arc<dyn Prober> = self.world.clone();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        self.judge.evaluate(&self.engine, &self.policy, 1, &self.context, &prober, &clock)
+    }
+
+    fn ticks(&mut self, times: usize) -> Report {
+        (1..times).for_each(|_| drop(self.tick()));
+        self.tick()
+    }
+
+    fn set(&self, key: &str, outcome: ProbeOutcome) {
+        self.world.outcomes.lock().unwrap().insert(key.to_owned(), outcome);
+    }
+
+    fn fails(&self, key: &str, why: &str) {
+        self.set(key, outcome(false, why, ErrorKind::Timeout));
+    }
+
+    fn blinds(&self, key: &str) {
+        self.set(key, ProbeOutcome { blind: true, ..outcome(false, "not permitted", ErrorKind::Denied) });
+    }
+
+    fn answers(&self, key: &str) {
+        self.world.outcomes.lock().unwrap().remove(key);
+    }
+}
+
+fn load(engine: &Engine, source: &str) -> Policy {
+    match Policy::load(engine, "check", "check.rhai", source) {
+        Ok(policy) => policy,
+        Err(problems) => panic!("{}", problems.iter().map(|problem| problem.render(source)).collect::<String>()),
+    }
+}
+
+fn healthy() -> Verdict {
+    Verdict::Healthy { delta: 0, note: String::new() }
+}
+
+fn fault(why: &str, external: bool) -> Verdict {
+    Verdict::Fault { why: why.to_owned(), external }
+}
+
+fn rule<'a>(report: &'a Report, name: &str) -> &'a RuleReport {
+    report.rules.iter().find(|rule| rule.name == name).unwrap_or_else(|| panic!("no rule {name}"))
+}
+
+const WEB: &str = "http:http://192.168.0.20/";
+const ARBITER: &str = "ping:192.168.0.22";
+
+// ---- the founding policy
 
 #[test]
-fn the_founding_policy_is_clean_and_its_tests_pass() {
+fn the_founding_policy_is_clean_and_its_own_tests_pass() {
+    let node = Node::founding();
+    assert_eq!(node.policy.warnings(), []);
+    let report = run_tests(&node.engine, &node.policy, None);
+    assert_eq!((report.passed, report.failures.as_slice()), (5, [].as_slice()));
+    assert_eq!((report.rules_never_down.len(), report.probes_never_faked.len()), (0, 0));
+    assert_eq!((node.policy.interval(), node.policy.fast(), node.policy.deadline()), (SECOND, None, 5 * SECOND));
+}
+
+#[test]
+fn s8_either_rule_alone_gives_up_the_address() {
+    let mut node = Node::founding();
+    node.fails(WEB, "status 500");
+    assert_eq!(node.ticks(3).verdict, fault("web: status 500", false));
+
+    let mut node = Node::founding();
+    node.fails(ARBITER, "0/3 replies");
+    assert_eq!(node.ticks(3).verdict, fault("arbiter: 0/3 replies", true));
+}
+
+#[test]
+fn s9_failures_are_counted_in_a_row_and_for_each_rule_by_itself() {
+    let mut node = Node::founding();
+    node.fails(WEB, "status 500");
+    node.ticks(2);
+    node.answers(WEB);
+    node.fails(ARBITER, "0/3 replies");
+    let report = node.ticks(2);
+    assert_eq!(report.verdict, healthy());
+    assert_eq!((rule(&report, "web").fails, rule(&report, "arbiter").fails), (0, 2));
+    assert_eq!(rule(&report, "arbiter").state, RuleState::Failing);
+    assert!(node.judge.in_transition());
+}
+
+#[test]
+fn s10_it_comes_back_by_itself() {
+    let mut node = Node::founding();
+    node.fails(WEB, "status 500");
+    assert_eq!(node.ticks(60).verdict, fault("web: status 500", false));
+    node.answers(WEB);
+    assert_eq!(node.tick().verdict, fault("web: fine", false), "one of two successes");
+    assert_eq!(node.tick().verdict, healthy());
+}
+
+// ---- R6: what a claim needs to know
+
+#[test]
+fn r6_a_gate_that_is_still_up_is_not_an_observation_that_was_ok() {
+    let mut node = Node::founding();
+    assert!(node.tick().observed_ok);
+    node.fails(ARBITER, "0/3 replies");
+    let report = node.tick();
+    assert_eq!((report.verdict, report.observed_ok), (healthy(), false));
+    node.blinds(ARBITER);
+    assert!(!node.tick().observed_ok, "a blind observation is none");
+}
+
+// ---- R21: errors
+
+const THROWS_LATE: &str = r#"
+    fn check() {
+        require("web", http("http://127.0.0.1/"));
+        let strange = node.no_such_field;
+        require("late", service("late"));
+    }"#;
+
+#[test]
+fn r21_what_cannot_be_evaluated_is_hold_and_says_where() {
+    let mut node = Node::with(THROWS_LATE);
+    let report = node.tick();
+    let Verdict::Hold { why } = &report.verdict else { panic!("{report:?}") };
+    assert!(why.contains("check.rhai:4:"), "{why}");
+    assert_eq!(report.error.as_deref(), Some("check.rhai:4:28: there is no field `no_such_field`"));
+    assert!(!report.observed_ok);
+}
+
+#[test]
+fn r21_a_rule_that_fell_before_the_throw_beats_hold() {
+    let mut node = Node::with(THROWS_LATE);
+    node.fails("http:http://127.0.0.1/", "refused");
+    let report = node.ticks(3);
+    assert_eq!(report.verdict, fault("web: refused", false));
+    assert!(report.error.is_some());
+}
+
+#[test]
+fn r21_rules_that_were_not_reached_neither_fall_nor_are_forgotten() {
+    let throws = r#"fn check() { if get("n", 0) > 2 { throw "no" } put("n", get("n", 0) + 1); require("web", service("web")); }"#;
+    let mut node = Node::with(throws);
+    assert_eq!(node.ticks(3).verdict, healthy());
+    let report = node.ticks(300);
+    assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
+    let web = rule(&report, "web");
+    assert_eq!((web.state, web.ok), (RuleState::Up, None));
+}
+
+#[test]
+fn r21_a_rule_that_was_down_stays_so_while_nothing_is_known() {
+    let throws = r#"fn check() { if node.is_master { throw "no" } require("web", service("web")); }"#;
+    let mut node = Node::with(throws);
+    node.fails("service:web", "failed");
+    assert_eq!(node.ticks(3).verdict, fault("web: failed", false));
+    node.context.node.is_master = true;
+    assert_eq!(node.ticks(200).verdict, fault("web: failed", false));
+}
+
+#[test]
+fn a_script_cannot_end_the_start_by_throwing() {
+    let mut node = Node::with(r#"fn check() { if now < 3.0 { throw "not yet" } require("web", service("web")); }"#);
+    assert!(matches!(node.ticks(2).verdict, Verdict::Hold { .. }));
+    node.fails("service:web", "failed");
+    assert_eq!(node.tick().verdict, Verdict::Starting);
+}
+
+// ---- R22: starting
+
+#[test]
+fn r22_starting_lasts_until_everything_that_decides_is_known() {
+    let mut node = Node::with(include_str!("../../scripts/check_local.rhai"));
+    node.fails(WEB, "status 500");
+    let report = node.tick();
+    assert_eq!(report.verdict, Verdict::Starting);
+    assert_eq!((rule(&report, "web").state, rule(&report, "arbiter").state), (RuleState::Unknown, RuleState::Up));
+    node.answers(WEB);
+    assert_eq!(node.tick().verdict, healthy());
+}
+
+#[test]
+fn r22_a_broken_service_at_boot_is_a_fault_after_fall_failures() {
+    let mut node = Node::with(include_str!("../../scripts/check_local.rhai"));
+    node.fails(WEB, "status 500");
+    assert_eq!(node.ticks(2).verdict, Verdict::Starting);
+    assert_eq!(node.tick().verdict, fault("web: status 500", false));
+}
+
+#[test]
+fn r22_a_rule_that_appears_later_is_up_until_proven_otherwise() {
+    let mut node = Node::with(r#"fn check() { require("web", service("web")); }"#);
+    node.tick();
+    node.fails("service:new", "failed");
+    node.reload(r#"fn check() { require("web", service("web")); require("new", service("new")); }"#);
+    assert_eq!(node.tick().verdict, healthy(), "never starting again");
+    assert_eq!(node.tick().verdict, healthy());
+    assert_eq!(node.tick().verdict, fault("new: failed", false));
+}
+
+#[test]
+fn r22_a_reload_keeps_the_counts_and_drops_what_is_gone() {
+    let mut node = Node::with(r#"fn check() { require("web", service("web")); require("old", service("old")); }"#);
+    node.tick();
+    node.fails("service:old", "failed");
+    node.ticks(5);
+    node.fails("service:web", "failed");
+    assert_eq!(node.ticks(2).verdict, fault("old: failed", false));
+    node.reload(r#"fn check() { require("web", service("web"), #{ fall: 4 }); }"#);
+    let report = node.tick();
+    assert_eq!(report.verdict, healthy(), "the effect of a removed rule ends at once");
+    assert_eq!(rule(&report, "web").fails, 3);
+    assert_eq!(node.tick().verdict, fault("web: failed", false));
+}
+
+#[test]
+fn the_start_also_waits_for_gates_the_script_decides_by() {
+    let mut node =
+        Node::with(r#"fn check() { if !gate("web", service("web")) { return fault("web is broken"); } healthy() }"#);
+    node.fails("service:web", "failed");
+    assert_eq!(node.ticks(2).verdict, Verdict::Starting);
+    assert_eq!(node.tick().verdict, fault("web is broken", false));
+}
+
+// ---- R23: external references
+
+#[test]
+fn r23_only_external_rules_down_is_said() {
+    let mut node = Node::founding();
+    node.fails(ARBITER, "0/3 replies");
+    assert_eq!(node.ticks(3).verdict, fault("arbiter: 0/3 replies", true));
+    node.fails(WEB, "status 500");
+    assert_eq!(node.ticks(3).verdict, fault("web: status 500; arbiter: 0/3 replies", false));
+}
+
+// ---- rules and verdicts
+
+#[test]
+fn preferences_add_up_and_watches_decide_nothing() {
+    let mut node = Node::with(
+        r#"fn check() {
+            prefer("a", service("a"), #{ weight: 30 });
+            prefer("b", service("b"), #{ weight: 7 });
+            watch("c", service("c"));
+            adjust(5, "a good day")
+        }"#,
+    );
+    node.tick();
+    for key in ["service:a", "service:b", "service:c"] {
+        node.fails(key, "failed");
+    }
+    let wanted = Verdict::Healthy { delta: -32, note: "a good day; a: failed; b: failed".to_owned() };
+    assert_eq!(node.ticks(3).verdict, wanted);
+}
+
+#[test]
+fn an_explicit_verdict_never_overrules_a_require_that_is_down() {
+    for (said, wanted) in [
+        ("healthy()", fault("web: failed", false)),
+        ("hold(\"wait\")", fault("web: failed", false)),
+        ("fault(\"own\")", fault("own; web: failed", false)),
+        ("maintenance(\"flag\")", Verdict::Maintenance { why: "flag".to_owned() }),
+    ] {
+        let mut node = Node::with(&format!(r#"fn check() {{ require("web", service("web")); {said} }}"#));
+        node.fails("service:web", "failed");
+        assert_eq!(node.ticks(3).verdict, wanted, "{said}");
+    }
+}
+
+#[test]
+fn a_rule_as_the_last_expression_is_no_verdict_and_another_value_is_an_error() {
+    assert_eq!(Node::with(r#"fn check() { require("web", service("web")) }"#).tick().verdict, healthy());
+    let report = Node::with("fn check() { 42 }").tick();
+    assert!(report.error.unwrap().contains("check() returned a i64"));
+}
+
+#[test]
+fn blind_probes_count_only_after_blind_for() {
+    let mut node = Node::founding();
+    node.blinds(ARBITER);
+    let report = node.ticks(10);
+    assert_eq!((&report.verdict, rule(&report, "arbiter").ok), (&healthy(), None));
+    assert_eq!(node.ticks(3).verdict, fault("arbiter: not permitted", true));
+}
+
+#[test]
+fn a_combination_is_blind_only_if_the_blind_ones_decide() {
+    let mut node = Node::with(
+        r#"fn check() {
+            let probes = [ping("10.0.0.1"), ping("10.0.0.2"), ping("10.0.0.3")];
+            watch("all", all(probes));
+            watch("any", any(probes));
+            watch("two", at_least(2, probes));
+        }"#,
+    );
+    node.blinds("ping:10.0.0.1");
+    let seen = |report: &Report| ["all", "any", "two"].map(|name| rule(report, name).ok);
+    assert_eq!(seen(&node.tick()), [None, Some(true), Some(true)]);
+    node.fails("ping:10.0.0.2", "0/1 replies");
+    let report = node.tick();
+    assert_eq!(seen(&report), [Some(false), Some(true), None]);
+    assert_eq!(rule(&report, "all").why, "ping 10.0.0.2: 0/1 replies");
+    assert_eq!(rule(&report, "any").why, "1 of 3 ok");
+    assert_eq!(rule(&report, "all").probes, ["ping 10.0.0.1", "ping 10.0.0.2", "ping 10.0.0.3"]);
+}
+
+#[test]
+fn conditions_keep_ok_and_why() {
+    let mut node = Node::with(
+        r#"fn check() {
+            let web = http("http://127.0.0.1/");
+            watch("plain", web);
+            watch("but", web.but(web.status == 204, `status ${web.status}, not 204`));
+            watch("expect", expect(web.ok && web.status == 204, "not 204"));
+            watch("because", expect(service("x"), "x is off"));
+            watch("truth", 1 < 2);
+            let seen = watch("seen", web);
+            watch("handle", seen.ok && seen.up && !(!web) && web.kind == "http" && web.error == "" && web.why == "200");
+        }"#,
+    );
+    let fields = BTreeMap::from([("status", Field::Int(200))]);
+    node.set("http:http://127.0.0.1/", ProbeOutcome { fields, ..outcome(true, "200", ErrorKind::None) });
+    node.fails("service:x", "inactive");
+    let report = node.tick();
+    let seen = |name| (rule(&report, name).ok.unwrap(), rule(&report, name).why.as_str());
+    assert_eq!(seen("plain"), (true, "200"));
+    assert_eq!(seen("but"), (false, "status 200, not 204"));
+    assert_eq!(seen("expect"), (false, "not 204"));
+    assert_eq!(seen("because"), (false, "x is off"));
+    assert!(seen("truth").0 && seen("handle").0);
+}
+
+#[test]
+fn options_reach_the_probe() {
+    let mut node = Node::with(
+        r#"const LONG = 1.5.s;
+        fn check() {
+            watch("http", http("http://10.0.0.1/x", #{ timeout: "500ms", status: [200, "300-399"], host: "www", body: "ok",
+                headers: #{ "accept": "text/html" }, follow: 2, max_body: "4K", bind: "10.0.0.9", iface: "eth1" }));
+            watch("ping", ping("10.0.0.1", #{ count: 3, min: 2, gap: 100.ms, timeout: LONG }));
+        }"#,
+    );
+    node.tick();
+    let asked = node.world.asked.lock().unwrap();
+    let [http, ping] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((http.timeout, http.iface.as_deref()), (SECOND / 2, Some("eth1")));
+    let text = format!("{http:?}");
+    for part in
+        ["(200, 200), (300, 399)", "\"www\"", "\"ok\"", "\"accept\", \"text/html\"", "follow: 2", "4096", "10.0.0.9"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(ping.timeout, 3 * SECOND / 2);
+    assert!(format!("{ping:?}").contains("count: 3, gap: 100ms, min: 2"), "{ping:?}");
+}
+
+#[test]
+fn a_rule_only_the_master_has_lingers_while_it_is_down() {
+    let mut node = Node::with(
+        r#"fn check() {
+            require("base", service("app"));
+            if node.is_master { require("via vip", http("http://192.168.0.60/"), #{ fall: 2, rise: 1, linger: "30s" }); }
+        }"#,
+    );
+    node.context.node.is_master = true;
+    node.tick();
+    node.fails("http:http://192.168.0.60/", "status 500");
+    assert_eq!(node.ticks(2).verdict, fault("via vip: status 500", false));
+    node.context.node.is_master = false;
+    let report = node.ticks(29);
+    assert_eq!(report.verdict, fault("via vip: status 500", false));
+    assert_eq!(rule(&report, "via vip").ok, None);
+    assert!(report.observed_ok, "it is not an observation of this evaluation");
+    let report = node.tick();
+    assert_eq!((report.verdict, report.rules.len()), (healthy(), 1));
+}
+
+#[test]
+fn a_second_rule_of_one_name_is_an_error() {
+    let mut node = Node::with(r#"fn check() { for unit in ["a", "b"] { require("same", service(unit)); } }"#);
+    let error = node.tick().error.unwrap();
+    assert!(error.ends_with("a second rule \"same\" in one evaluation; the first is in line 1"), "{error}");
+}
+
+#[test]
+fn taking_over_is_asked_only_when_it_is_wanted() {
+    for (hook, wanted) in [
+        ("fn may_take_over(ev) { ev.to == \"master\" && peer.alive }", (Some(true), false)),
+        ("fn may_take_over() { false }", (Some(false), false)),
+        ("fn may_take_over(ev) { throw \"cannot say\" }", (Some(false), true)),
+        ("", (None, false)),
+    ] {
+        let mut node = Node::with(&format!(r#"fn check() {{ require("web", service("web")); }} {hook}"#));
+        assert_eq!(node.tick().may_take_over, None);
+        node.context.ask_may_take_over = true;
+        let report = node.tick();
+        assert_eq!((report.may_take_over, report.error.is_some()), wanted, "{hook}");
+        assert_eq!(report.verdict, healthy(), "{hook}");
+    }
+}
+
+#[test]
+fn facts_notes_the_time_of_day_and_the_log() {
+    let mut node = Node::with(
+        r#"const NAME = "A";
+        fn name() { NAME }
+        fn check() {
+            put("runs", get("runs", 0) + 1);
+            let wall = wall();
+            log_warn(`${name()} ${node.name} ${peer.addr} ${peers.len()} ${now} ${wall.hour}:${wall.minute} ${wall.weekday}`);
+            log_info(`${get("runs", 0)} ${["x"].map(|x| x + NAME)[0]}`);
+        }"#,
+    );
+    node.ticks(2);
+    let log = node.judge.take_log();
+    let lines: Vec<(LogLevel, &str)> = log.iter().map(|line| (line.level, line.text.as_str())).collect();
+    let wanted = [(LogLevel::Warn, "A node1 192.168.0.21 1 2.0 13:0 1"), (LogLevel::Info, "2 xA")];
+    assert_eq!(lines, wanted);
+}
+
+// ---- waiting
+
+/// Answers after a while, on a thread of its own.
+struct Slow(Duration);
+
+impl Prober for Slow {
+    fn start(&self, _: &ProbeRequest) -> Pending {
+        let (sender, receiver) = mpsc::channel();
+        let after = self.0;
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            let _ = sender.send(outcome(true, "fine", ErrorKind::None));
+        });
+        receiver
+    }
+}
+
+struct Real(std::time::Instant);
+
+impl Clock for Real {
+    fn now(&self) -> Instant {
+        Instant::from_epoch(self.0.elapsed())
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime::default()
+    }
+}
+
+fn evaluate_slowly(source: &str, after: Duration) -> Report {
     let engine = Engine::new();
-    let source = include_str!("../../scripts/check_local.rhai");
-    let policy = Policy::load(&engine, "check_local", "check_local.rhai", source)
-        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(|p| p.render(source)).collect::<String>()));
-    assert_eq!(policy.warnings(), [], "{}", policy.warnings().iter().map(|p| p.render(source)).collect::<String>());
-    let report = run_tests(&engine, &policy, None);
-    assert_eq!(report.failures, []);
-    assert_eq!(report.passed, 5);
-    println!("{report:?}");
+    let policy = load(&engine, source);
+    let prober: Arc<dyn Prober> = Arc::new(Slow(after));
+    let clock: Arc<dyn Clock> = Arc::new(Real(std::time::Instant::now()));
+    Judge::new().evaluate(&engine, &policy, 1, &Context::default(), &prober, &clock)
+}
+
+#[test]
+fn probes_run_concurrently() {
+    let report = evaluate_slowly(
+        r#"fn check() {
+            require("a", ping("10.0.0.1"));
+            require("b", ping("10.0.0.2"));
+            require("c", any([ping("10.0.0.3"), ping("10.0.0.4")]));
+        }"#,
+        Duration::from_millis(200),
+    );
+    assert_eq!(report.verdict, healthy());
+    assert!(report.elapsed < Duration::from_millis(390), "{:?}", report.elapsed);
+}
+
+#[test]
+fn the_deadline_ends_what_is_unfinished() {
+    let report = evaluate_slowly(
+        r#"const DEADLINE = "100ms"; fn check() { watch("a", ping("10.0.0.1", #{ timeout: "90ms" })); watch("b", ping("10.0.0.2")); }"#,
+        3 * SECOND,
+    );
+    assert!(report.elapsed < SECOND, "{:?}", report.elapsed);
+    assert_eq!(rule(&report, "a").why, "timeout after 90ms");
+    assert_eq!(rule(&report, "b").why, "not finished before the policy's deadline");
+    assert_eq!(report.error, None, "a slow probe is an observation, not an error of the policy");
+}
+
+#[test]
+fn a_prober_that_gives_up_brings_no_information() {
+    let mut node = Node::with(r#"fn check() { require("x", file("/given-up")); }"#);
+    let report = node.tick();
+    assert_eq!((&report.verdict, rule(&report, "x").ok), (&Verdict::Starting, None));
+}
+
+#[test]
+fn a_fault_of_ours_is_hold_and_the_memory_survives_it() {
+    let mut node = Node::with(
+        r#"fn check() { require("web", service("web")); if node.is_master { require("x", file("/panic")); } }"#,
+    );
+    node.fails("service:web", "failed");
+    node.ticks(2);
+    node.context.node.is_master = true;
+    let report = node.tick();
+    assert!(report.error.unwrap().contains("a fault inside ha itself"), "{:?}", report.verdict);
+    assert_eq!(report.verdict, fault("web: failed", false));
 }

@@ -64,9 +64,9 @@ fn of_seconds(call: &NativeCallContext<'_>, seconds: f64) -> Outcome<Duration> {
 
 fn notes(engine: &mut Engine) {
     engine
-        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: Dynamic| -> Outcome<Dynamic> {
-            Ok(evaluation(&call)?.ledger().memory.notes.get(key).cloned().unwrap_or(default))
-        })
+        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: Dynamic| note(&call, key, default))
+        // Else `get("runs", 0)` is the first letter of the text, as the script language has it.
+        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: i64| note(&call, key, default.into()))
         .register_fn("put", |call: NativeCallContext<'_>, key: &str, value: Dynamic| -> Outcome<()> {
             if !(value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()) {
                 return Err(failed(&call, "put keeps a truth, a number or a text"));
@@ -83,6 +83,10 @@ fn notes(engine: &mut Engine) {
             notes.insert(key.to_owned(), value);
             Ok(())
         });
+}
+
+fn note(call: &NativeCallContext<'_>, key: &str, default: Dynamic) -> Outcome<Dynamic> {
+    Ok(evaluation(call)?.ledger().memory.notes.get(key).cloned().unwrap_or(default))
 }
 
 fn logging(engine: &mut Engine) {
