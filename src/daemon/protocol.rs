@@ -51,6 +51,8 @@ pub enum Message {
     NeverLoaded { instance: String, policy: String, why: String },
     /// A new configuration.
     Reload(Arc<Config>),
+    /// For the journal, in the order of the node's own lines.
+    Journal(Journal),
     /// Stop in order; a second one at once.
     Stop,
     /// How is it?
@@ -237,6 +239,7 @@ impl Turns {
                 Input::Reload(config)
             }
             Message::Stop => Input::Command(Command::Stop),
+            Message::Journal(entry) => return self.tell(Told::Journal(entry)),
             Message::Status(reply) => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.node.status());

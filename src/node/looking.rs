@@ -81,7 +81,8 @@ impl Instance {
             }
             return;
         }
-        if self.rivals.second_seen(now, mac) == Evidence::Confirmed {
+        // Where advertisements are heard, they decide.
+        if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac) == Evidence::Confirmed {
             self.note(now, format!("{mac} answers for {address} as well, a peer's machine: this node yields"), out);
             self.step(now, Event::Yield(Reason::SecondHolder), out);
         }

@@ -80,6 +80,11 @@ impl Rivals {
         Some(pause)
     }
 
+    /// A lower router was heard lately: it is dealt with by its advertisements.
+    pub(super) fn lower_is_heard(&self, now: Instant) -> bool {
+        self.lower.is_some_and(|lower| now <= lower.last_at + self.interval * 2)
+    }
+
     /// A frame from a peer's machine speaks for an address that we hold.
     pub(super) fn second_seen(&mut self, now: Instant, mac: MacAddr) -> Evidence {
         let known = self.second.filter(|second| second.mac == mac && now <= second.first_at + self.interval * 3);

@@ -2,6 +2,8 @@
 
 mod config;
 mod control;
+mod lan;
+mod pair;
 mod policy;
 mod probes;
 mod rfc;
