@@ -31,6 +31,8 @@ pub(crate) enum Line {
     Announce,
     Sent(u8),
     Paced(Pace),
+    /// What the test did.
+    Done(&'static str),
 }
 
 /// How long two and nobody held the address, and the longest stretch of each.
@@ -217,10 +219,12 @@ impl Lan {
     }
 
     pub(crate) fn freeze(&mut self, index: usize) {
+        self.note(index, Line::Done("frozen"));
         self.stations[index].frozen = true;
     }
 
     pub(crate) fn thaw(&mut self, index: usize) {
+        self.note(index, Line::Done("thawed"));
         self.stations[index].frozen = false;
         let backlog = std::mem::take(&mut self.stations[index].backlog);
         for delivery in backlog {
@@ -250,6 +254,7 @@ impl Lan {
     }
 
     pub(crate) fn delete_address(&mut self, index: usize) {
+        self.note(index, Line::Done("address deleted"));
         self.stations[index].kernel.clear();
         self.count();
         self.tell_addresses(index);
@@ -310,6 +315,13 @@ impl Lan {
 
     pub(crate) fn holding(&self) -> Vec<usize> {
         (0..self.stations.len()).filter(|index| self.holds(*index)).collect()
+    }
+
+    /// The last lines of the story, for whoever reads a failure.
+    pub(crate) fn tale(&self, lines: usize) -> String {
+        let skip = self.story.len().saturating_sub(lines);
+        let line = |(at, index, line): &(Instant, usize, Line)| format!("{at:?} node{index} {line:?}\n");
+        self.story.iter().skip(skip).map(line).collect()
     }
 
     /// Forgets what was counted, to count from here.

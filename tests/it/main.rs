@@ -9,4 +9,5 @@ mod probes;
 mod rfc;
 mod router_rules;
 mod state_table;
+mod storms;
 mod subject;
