@@ -1,9 +1,14 @@
 //! The daemon: the protocol thread, the workers that evaluate policies, the watch on files, mail and journal.
 
+mod boot;
 pub mod journal;
 pub mod keeper;
+mod locks;
 pub mod policies;
 pub mod protocol;
+mod run;
 mod sockets;
 pub mod store;
 pub mod watch;
+
+pub use run::run;

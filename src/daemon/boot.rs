@@ -1,0 +1,128 @@
+//! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{policies::source::sha256_of, store::Store};
+use crate::{
+    config::{Config, Facts, Loaded, Problems, load_with, parse},
+    linux::snapshot,
+};
+
+/// Where the state lies if the file does not say otherwise.
+const STATE_DIR: &str = "/var/lib/ha";
+
+/// A configuration, the text it was made of, and whether that is the one on disk.
+#[derive(Debug)]
+pub(super) struct Booted {
+    pub(super) loaded: Loaded,
+    pub(super) text: String,
+    pub(super) last_good: bool,
+}
+
+/// The file's configuration, or the last good one with an alarm.
+///
+/// # Errors
+/// Everything that is wrong with the file, if there is no last good one or it is not wanted.
+pub(super) fn configuration(path: &Path) -> Result<Booted, Problems> {
+    let problems = match from_file(path) {
+        Ok(booted) => return Ok(booted),
+        Err(problems) => problems,
+    };
+    let written = fs::read_to_string(path).unwrap_or_default();
+    let wanted = setting(&written, "boot_last_good").is_none_or(|value| value != "false");
+    let state_dir = setting(&written, "state_dir")
+        .map_or_else(|| PathBuf::from(STATE_DIR), |dir| path.with_file_name("").join(dir));
+    let kept = wanted.then(|| Store::at(&state_dir).last_good_config().ok().flatten()).flatten();
+    let Some(text) = kept else { return Err(problems) };
+    let Ok(loaded) = parse(&text, path, &facts()) else { return Err(problems) };
+    let problems = problems.with_outcome("running by the last good configuration instead");
+    tracing::error!("{problems}");
+    Ok(Booted { loaded, text, last_good: true })
+}
+
+/// The file's configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn from_file(path: &Path) -> Result<Booted, Problems> {
+    let loaded = load_with(path, &facts())?;
+    // Read once more for keeping: a text that changed in between is not kept.
+    let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
+    Ok(Booted { loaded, text: text.unwrap_or_default(), last_good: false })
+}
+
+/// Keeps a text for a boot with a broken file.
+pub(super) fn keep(store: &Store, text: &str) -> io::Result<()> {
+    if text.is_empty() { Ok(()) } else { store.keep_config(text) }
+}
+
+/// The hash of a file; `None` if it cannot be read.
+pub(super) fn sha256_of_file(path: &Path) -> Option<String> {
+    fs::read(path).ok().map(|bytes| sha256_of(&bytes))
+}
+
+/// What a reload changes, one sentence each.
+pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut changes = Vec::new();
+    let by_name = |config: &Config| -> BTreeMap<String, crate::config::Instance> {
+        config.instances.iter().map(|instance| (instance.name.clone(), instance.clone())).collect()
+    };
+    let (before, after) = (by_name(old), by_name(new));
+    for (name, instance) in &after {
+        match before.get(name) {
+            None => changes.push(format!("instance {name} added")),
+            Some(previous) if previous != instance => changes.push(format!("instance {name} changed")),
+            Some(_) => (),
+        }
+    }
+    changes
+        .extend(before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("instance {name} removed")));
+    if old.mail != new.mail {
+        changes.push("mail changed".to_owned());
+    }
+    if old.policy_dir != new.policy_dir {
+        changes.push(format!("policies are read from {}", new.policy_dir.display()));
+    }
+    if old.control != new.control
+        || old.realtime_priority != new.realtime_priority
+        || old.lock_memory != new.lock_memory
+    {
+        changes.push("[control], realtime_priority and lock_memory take effect at the next start".to_owned());
+    }
+    changes
+}
+
+/// What this machine knows of its networks, without what this program put there.
+fn facts() -> Facts {
+    let own = |addresses: Vec<crate::node::AddressSeen>| {
+        addresses.into_iter().filter(|seen| !seen.marked).map(|seen| seen.address).collect()
+    };
+    let interfaces = snapshot().unwrap_or_default();
+    Facts { interfaces: interfaces.into_iter().map(|(link, addresses)| (link.name, own(addresses))).collect() }
+}
+
+/// The value of a key in a text that is no longer TOML: the first line that reads like it.
+fn setting(text: &str, key: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let value = line.trim_start().strip_prefix(key)?.trim_start().strip_prefix('=')?;
+        let value = value.split('#').next().unwrap_or_default().trim();
+        Some(value.trim_matches(['"', '\'']).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::setting;
+
+    #[test]
+    fn a_setting_is_found_in_a_broken_text() {
+        let text = "node = \"a\n[control]\n  state_dir = \"/tmp/x\" # here\nboot_last_good=false\n";
+        assert_eq!(setting(text, "state_dir").as_deref(), Some("/tmp/x"));
+        assert_eq!(setting(text, "boot_last_good").as_deref(), Some("false"));
+        assert_eq!(setting(text, "socket"), None);
+    }
+}

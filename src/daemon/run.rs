@@ -1,0 +1,316 @@
+//! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Handle, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    boot::{self, Booted},
+    journal::{self, Journal},
+    keeper::Keeper,
+    locks::Locks,
+    policies::{DriverClock, Policies, Said, Surroundings},
+    protocol::{Mailbox, Message, Protocol, Told},
+    store::{self, Store},
+};
+use crate::{
+    config::{Config, Problems},
+    control::{Reload, Request, Server, Status, protocol::Configuration},
+    linux::{BootClock, Monitor, lock_memory, realtime},
+    node::{Journal as Entry, NodeStatus},
+    probe::RealProber,
+    words::Instant,
+};
+
+/// Requests of clients that wait at most.
+const REQUESTS: usize = 16;
+/// How often alarms are looked at that may have to be repeated.
+const REMIND: Duration = Duration::from_secs(30);
+/// How long the protocol thread may take to say how it is.
+const STATUS_TIME: Duration = Duration::from_secs(1);
+
+/// Why the daemon does not run.
+enum Refusal {
+    /// The configuration cannot be used, nor is there a last good one.
+    Configuration(Problems),
+    /// Another daemon runs one of the virtual routers, or has the state directory.
+    Busy(String),
+    /// The machine does not give what is needed.
+    Machine(String),
+}
+
+impl Refusal {
+    fn machine(what: &str, error: &io::Error) -> Self {
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let todo = if denied { "; run it as root or with CAP_NET_ADMIN and CAP_NET_RAW" } else { "" };
+        Self::Machine(format!("{what}: {error}; not started{todo}"))
+    }
+}
+
+/// Runs until it is told to stop. Exit codes: 0 stopped in order, 70 the protocol thread failed, 71 the machine does not
+/// give what is needed, 75 another daemon is in the way, 78 the configuration.
+#[must_use]
+pub fn run(path: &Path) -> ExitCode {
+    journal::init();
+    let started = Runtime::start();
+    match started.and_then(|runtime| runtime.block_on(async { Daemon::start(path)?.serve().await })) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            tracing::error!(
+                "the protocol thread failed; leaving, so that the addresses are let go and the service manager starts anew"
+            );
+            ExitCode::from(70)
+        }
+        Err(Refusal::Configuration(problems)) => {
+            eprintln!("{}", problems.with_outcome("not started"));
+            ExitCode::from(78)
+        }
+        Err(Refusal::Busy(why)) => {
+            tracing::error!("{why}");
+            ExitCode::from(75)
+        }
+        Err(Refusal::Machine(why)) => {
+            tracing::error!("{why}");
+            ExitCode::from(71)
+        }
+    }
+}
+
+trait Start: Sized {
+    fn start() -> Result<Self, Refusal>;
+}
+
+impl Start for Runtime {
+    /// One thread: everything on it waits most of the time, and what computes has threads of its own.
+    fn start() -> Result<Self, Refusal> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))
+    }
+}
+
+/// Everything that runs, and what it runs by.
+struct Daemon {
+    path: PathBuf,
+    clock: BootClock,
+    started_at: Instant,
+    config: Arc<Config>,
+    sha256: String,
+    loaded_at: Instant,
+    /// Runs by the last good configuration because the file is broken.
+    last_good: bool,
+    store: Store,
+    _state_lock: store::Lock,
+    locks: Locks,
+    journal: Journal,
+    policies: Policies,
+    protocol: Protocol,
+    _monitor: Monitor,
+    requests: mpsc::Receiver<Request>,
+}
+
+impl Daemon {
+    /// Must be called inside the runtime.
+    fn start(path: &Path) -> Result<Self, Refusal> {
+        let clock = BootClock;
+        let Booted { loaded, text, last_good } = boot::configuration(path).map_err(Refusal::Configuration)?;
+        let config = Arc::new(loaded.config);
+        let store = Store::open(&config.control.state_dir)
+            .map_err(|error| Refusal::machine("the state directory cannot be used", &error))?;
+        let state_lock =
+            store.lock().map_err(|error| Refusal::Busy(format!("the state directory is in use: {error}")))?;
+        let locks = Locks::take(&config).map_err(Refusal::Busy)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{}", warning.what());
+        }
+        if config.lock_memory
+            && let Err(why) = lock_memory()
+        {
+            tracing::warn!("{why}");
+        }
+        let (keeper, complaint) = Keeper::start();
+        if let Some(complaint) = complaint {
+            tracing::warn!("{complaint}");
+        }
+        let protocol = start_protocol(&config, keeper)?;
+        let policies = start_policies(&config, &store, &protocol)?;
+        let seen = protocol.mailbox.clone();
+        let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))
+            .map_err(|error| Refusal::machine("the network of this machine cannot be watched", &error))?;
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let server = Server::bind(&config.control.socket)
+            .map_err(|error| Refusal::machine("the control socket cannot be made", &error))?;
+        tokio::spawn(server.serve(sender));
+        if let Err(error) = boot::keep(&store, &text) {
+            tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
+        }
+        let now = clock.now();
+        tracing::info!("node {}: {} instances, configuration {}", config.node, config.instances.len(), path.display());
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        Ok(Self {
+            path: path.to_owned(),
+            clock,
+            started_at: now,
+            config,
+            sha256: loaded.sha256,
+            loaded_at: now,
+            last_good,
+            store,
+            _state_lock: state_lock,
+            locks,
+            journal: Journal::default(),
+            policies,
+            protocol,
+            _monitor: monitor,
+            requests,
+        })
+    }
+
+    /// Until the protocol thread has ended; says whether it ended because it was asked to.
+    async fn serve(mut self) -> Result<bool, Refusal> {
+        let signals = |kind| signal(kind).map_err(|error| Refusal::machine("signals cannot be had", &error));
+        let mut terminate = signals(SignalKind::terminate())?;
+        let mut interrupt = signals(SignalKind::interrupt())?;
+        let mut hangup = signals(SignalKind::hangup())?;
+        let mut remind = tokio::time::interval(REMIND);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => self.stop(&mut stopping),
+                _ = interrupt.recv() => self.stop(&mut stopping),
+                told = self.protocol.told.recv() => match told {
+                    Some(Told::Journal(entry)) => self.record(&entry),
+                    Some(Told::Pace { instance, pace }) => self.policies.pace(&instance, pace),
+                    None => break,
+                },
+                Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
+                _ = hangup.recv() => {
+                    let reload = self.reload();
+                    reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
+                    reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
+                }
+                _ = remind.tick() => self.journal.remind(self.clock.now()),
+            }
+        }
+        let in_order = self.protocol.join();
+        Ok(stopping && in_order)
+    }
+
+    fn stop(&self, stopping: &mut bool) {
+        let how = if *stopping { "at once" } else { "in order: handing over what can be handed over" };
+        tracing::info!("stopping {how}");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        *stopping = true;
+        self.protocol.mailbox.post(Message::Stop);
+    }
+
+    fn record(&mut self, entry: &Entry) {
+        self.journal.record(entry);
+    }
+
+    async fn answer(&mut self, request: Request, stopping: &mut bool) {
+        match request {
+            // A client that has gone gets nothing; nobody else minds.
+            Request::Status(reply) => {
+                if let Some(status) = self.status().await {
+                    let _ = reply.send(status);
+                }
+            }
+            Request::Reload(reply) => {
+                let _ = reply.send(self.reload());
+            }
+            Request::Stop(reply) => {
+                self.stop(stopping);
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// `None` while the protocol thread does not answer.
+    async fn status(&self) -> Option<Status> {
+        let (sender, receiver) = oneshot::channel::<NodeStatus>();
+        self.protocol.mailbox.post(Message::Status(sender));
+        let node = tokio::time::timeout(STATUS_TIME, receiver).await.ok()?.ok()?;
+        let now = self.clock.now();
+        let millis = |since: Instant| u64::try_from(now.saturating_since(since).as_millis()).unwrap_or(u64::MAX);
+        Some(Status {
+            pid: std::process::id(),
+            uptime_ms: millis(self.started_at),
+            configuration: Configuration {
+                path: self.path.display().to_string(),
+                age_ms: millis(self.loaded_at),
+                last_good: self.last_good,
+                differs: boot::sha256_of_file(&self.path).is_none_or(|sha256| sha256 != self.sha256),
+            },
+            policies: self.policies.status(now),
+            history: self.journal.history(now),
+            ..Status::from(&node)
+        })
+    }
+
+    /// All or nothing: a configuration that cannot be used changes nothing.
+    fn reload(&mut self) -> Reload {
+        let Booted { loaded, text, .. } = match boot::from_file(&self.path) {
+            Ok(booted) => booted,
+            Err(problems) => {
+                let kept = "keeping the previous configuration";
+                return Reload::new(Vec::new(), vec![problems.with_outcome(kept).to_string()]);
+            }
+        };
+        let new = Arc::new(loaded.config);
+        if let Err(busy) = self.locks.exchange(&new) {
+            return Reload::new(Vec::new(), vec![format!("{busy}; keeping the previous configuration")]);
+        }
+        let mut changes = boot::changes(&self.config, &new);
+        self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
+        self.policies.reconfigure(&new);
+        self.config = new;
+        self.sha256 = loaded.sha256;
+        self.loaded_at = self.clock.now();
+        self.last_good = false;
+        if let Err(error) = boot::keep(&self.store, &text) {
+            tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
+        }
+        let found = self.policies.library().look(true);
+        changes.extend(found.changes);
+        Reload::new(changes, found.errors)
+    }
+}
+
+fn start_protocol(config: &Config, keeper: Keeper) -> Result<Protocol, Refusal> {
+    let priority = config.realtime_priority;
+    let prepare = move || {
+        if let Some(why) = priority.and_then(|priority| realtime(priority).err()) {
+            tracing::warn!("{why}");
+        }
+    };
+    Protocol::start(config, keeper, prepare)
+        .map_err(|error| Refusal::machine("the protocol thread cannot be started", &error))
+}
+
+fn start_policies(config: &Config, store: &Store, protocol: &Protocol) -> Result<Policies, Refusal> {
+    let mailbox: Mailbox = protocol.mailbox.clone();
+    let say = move |said| match said {
+        Said::Judged { instance, report } => mailbox.post(Message::Judged { instance, report }),
+        Said::NeverLoaded { instance, policy, why } => mailbox.post(Message::NeverLoaded { instance, policy, why }),
+        Said::Journal(entry) => mailbox.post(Message::Journal(entry)),
+    };
+    let surroundings = Surroundings {
+        clock: Arc::new(DriverClock::default()),
+        prober: Arc::new(RealProber::new(Handle::current())),
+        store: store.clone(),
+        status: protocol.status.clone(),
+        say: Arc::new(say),
+    };
+    Policies::start(config, surroundings).map_err(|error| Refusal::machine("the policies cannot be watched", &error))
+}
