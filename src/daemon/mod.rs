@@ -4,6 +4,7 @@ mod boot;
 pub mod journal;
 pub mod keeper;
 mod locks;
+pub mod mail;
 pub mod policies;
 pub mod protocol;
 mod run;

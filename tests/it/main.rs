@@ -3,6 +3,7 @@
 mod config;
 mod control;
 mod lan;
+mod mail;
 mod pair;
 mod policy;
 mod probes;
