@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Auth, Claim, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport};
+use super::{Auth, Claim, Config, Control, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport};
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
     words::Family,
@@ -32,4 +32,21 @@ pub(crate) fn instance() -> Instance {
         announce_refresh: Duration::from_secs(10),
         policies: vec!["check_local".to_owned()],
     }
+}
+
+/// The founding pair.
+pub(crate) fn pair() -> (Config, Config) {
+    let config = |node: &str, instance| Config {
+        node: node.to_owned(),
+        policy_dir: "/etc/ha/policies".into(),
+        realtime_priority: None,
+        lock_memory: false,
+        boot_last_good: true,
+        control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
+        mail: None,
+        instances: vec![instance],
+    };
+    let two =
+        Instance { priority: Priority::new(99).unwrap(), peers: vec!["192.168.0.20".parse().unwrap()], ..instance() };
+    (config("K1", instance()), config("NodeB", two))
 }

@@ -3,6 +3,8 @@
 //! `raw` is the file as written, `resolve` turns it into these types, `error` says where, what, and what to do.
 
 mod address;
+mod compare;
+mod describe;
 mod error;
 mod file;
 #[cfg(test)]
@@ -30,6 +32,8 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+pub use compare::compare;
+pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use lease::{Planned, lease_length, shortest as shortest_lease};

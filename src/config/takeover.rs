@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use humantime::format_duration;
 use ipnet::IpNet;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     kind::TimeOr,
     lease::{lease_length, shortest},
     raw::RawInstance,
-    value,
+    value::{self, readable},
 };
 use crate::wire::Priority;
 
@@ -113,8 +112,8 @@ pub(super) fn check_lease(raw: &RawInstance, instance: &Instance, out: &mut Find
     let (Lease::Fixed(length), Some(span)) = (instance.lease, raw.lease.span()) else { return };
     let least = shortest(instance.advertise);
     let automatic = lease_length(&Instance { lease: Lease::Auto, ..instance.clone() }, None);
-    let auto = automatic.length.map_or_else(String::new, |length| format_duration(length).to_string());
-    let (length_text, interval) = (format_duration(length), format_duration(instance.advertise.as_duration()));
+    let auto = automatic.length.map_or_else(String::new, readable);
+    let (length_text, interval) = (readable(length), readable(instance.advertise.as_duration()));
     if length < least {
         out.error(
             span,
@@ -123,7 +122,7 @@ pub(super) fn check_lease(raw: &RawInstance, instance: &Instance, out: &mut Find
         );
     } else if automatic.length.is_some_and(|automatic| length > automatic) {
         let planned = lease_length(instance, None);
-        let overlap = format_duration(Duration::from_millis(milliseconds_up(planned.overlap)));
+        let overlap = readable(planned.overlap);
         out.warning(
             span,
             format!(
@@ -133,9 +132,4 @@ pub(super) fn check_lease(raw: &RawInstance, instance: &Instance, out: &mut Find
             format!("write \"auto\", which is {auto} here"),
         );
     }
-}
-
-/// Whole milliseconds, rounded up: a bound must not look smaller than it is.
-pub(super) fn milliseconds_up(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

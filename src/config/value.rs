@@ -54,3 +54,42 @@ pub(super) fn time(
     out.error(span, what, range);
     None
 }
+
+/// A time for a sentence: `3.02 s`, `12.2 ms`. Rounded up: a bound must not look smaller than it is.
+pub(super) fn readable(time: Duration) -> String {
+    if time >= Duration::from_secs(1) {
+        let millis = time.as_nanos().div_ceil(1_000_000);
+        format!("{} s", decimal(millis / 1000, millis % 1000, 3))
+    } else {
+        let tenths = time.as_nanos().div_ceil(100_000);
+        format!("{} ms", decimal(tenths / 10, tenths % 10, 1))
+    }
+}
+
+fn decimal(whole: u128, fraction: u128, digits: usize) -> String {
+    let text = format!("{whole}.{fraction:0digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_readable_and_never_too_small() {
+        for (nanos, expected) in [
+            (0, "0 ms"),
+            (1, "0.1 ms"),
+            (10_000_000, "10 ms"),
+            (12_187_500, "12.2 ms"),
+            (100_000_000, "100 ms"),
+            (999_999_999, "1000 ms"),
+            (1_000_000_000, "1 s"),
+            (3_020_000_000, "3.02 s"),
+            (3_609_375_000, "3.61 s"),
+            (10_000_000_000, "10 s"),
+        ] {
+            assert_eq!(readable(Duration::from_nanos(nanos)), expected);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A configuration in words: what each instance does, and what bounds follow. For `ha check`.
+
+use std::{fmt::Write, time::Duration};
+
+use super::{
+    Auth, Checksum, Claim, Config, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport, lease_length,
+    value::readable,
+};
+use crate::wire::Priority;
+
+/// The node and each of its instances; the priorities of `peer`, the other node's configuration, make the bounds exact.
+#[must_use]
+pub fn describe(config: &Config, peer: Option<&Config>) -> String {
+    let mut text = format!("node {}, policies in {}\n", config.node, config.policy_dir.display());
+    if let Some(mail) = &config.mail {
+        line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
+    }
+    if let Some(priority) = config.realtime_priority {
+        line(&mut text, "real time", &format!("SCHED_FIFO {priority} for the protocol thread"));
+    }
+    for instance in &config.instances {
+        let same = |other: &&Instance| (other.vrid, other.family) == (instance.vrid, instance.family);
+        let other = peer.and_then(|peer| peer.instances.iter().find(same));
+        text += "\n";
+        describe_instance(&mut text, instance, other.map(|other| other.priority));
+    }
+    text
+}
+
+fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Option<Priority>) {
+    let Instance { name, vrid, interface, priority, .. } = instance;
+    let protocol = protocol(&instance.protocol);
+    let _ = writeln!(text, "{name}: virtual router {vrid} on {interface}, {protocol}, priority {priority}");
+    line(text, "addresses", &list(&instance.addresses));
+    line(text, "peers", &peers(instance));
+    line(
+        text,
+        "policies",
+        &if instance.policies.is_empty() { "none".to_owned() } else { instance.policies.join(", ") },
+    );
+    line(text, "advertises", &format!("every {} while master", readable(instance.advertise.as_duration())));
+    line(text, "takes over", &takeover(instance));
+    if priority.is_owner() {
+        line(
+            text,
+            "owner",
+            "where the address is this machine's own it is never leased nor removed; prefer has no effect",
+        );
+    } else {
+        lease(text, instance, peer_priority);
+        line(text, "in doubt", &doubt(instance));
+    }
+}
+
+fn protocol(protocol: &Protocol) -> String {
+    match protocol {
+        Protocol::V2(Auth::None) => "version 2".to_owned(),
+        Protocol::V2(Auth::Pass(_)) => "version 2 with a password".to_owned(),
+        Protocol::V3(Checksum::Auto) => "version 3".to_owned(),
+        Protocol::V3(Checksum::PseudoHeader) => "version 3, checksum with the pseudo header".to_owned(),
+        Protocol::V3(Checksum::Rfc9568) => "version 3, checksum of the message only".to_owned(),
+    }
+}
+
+fn peers(instance: &Instance) -> String {
+    let transport = match instance.transport {
+        Transport::Multicast => "multicast",
+        Transport::Unicast => "unicast",
+    };
+    let source = instance.source.map_or_else(String::new, |source| format!(", from {source}"));
+    if instance.peers.is_empty() {
+        return format!("none named, by {transport}{source}: the master cannot see whether there is a standby");
+    }
+    format!("{}, by {transport}{source}", list(&instance.peers))
+}
+
+fn takeover(instance: &Instance) -> String {
+    if instance.priority.is_owner() {
+        return "at once, from whoever is master: an owner never waits".to_owned();
+    }
+    let down = instance.advertise.down_interval(instance.protocol.version(), instance.priority);
+    let claim = match instance.claim {
+        Claim::Auto => ", if nobody answers for the address any more",
+        Claim::Off => ", without asking whether somebody still answers for the address",
+    };
+    let preempt = match instance.preempt {
+        Preempt::Never => "leaves a lower master alone".to_owned(),
+        Preempt::AtOnce => "from a lower master at once".to_owned(),
+        Preempt::After(delay) => format!("from a lower master after {} of good health", readable(delay)),
+    };
+    format!("{} after the last advertisement of a silent master{claim}; {preempt}", readable(down))
+}
+
+/// What the kernel promises if this node dies, and what it does not.
+fn lease(text: &mut String, instance: &Instance, peer_priority: Option<Priority>) {
+    let planned = lease_length(instance, peer_priority);
+    let (Some(length), Some(renewal)) = (planned.length, planned.renew_every()) else {
+        line(text, "lease", "off: if ha is killed the address stays here for ever, also when the peer has taken it");
+        return;
+    };
+    let how = match instance.lease {
+        Lease::Auto => "automatic",
+        Lease::Fixed(_) | Lease::Off => "as configured",
+    };
+    let length = readable(length);
+    line(
+        text,
+        "lease",
+        &format!("{length}, {how}; renewed after an advertisement was sent, at most every {}", readable(renewal)),
+    );
+    let assumed = match peer_priority {
+        Some(priority) => format!("at priority {priority}"),
+        None => "at priority 254, the worst case".to_owned(),
+    };
+    line(
+        text,
+        "if it dies",
+        &format!(
+            "the address is gone within {} of the last advertisement; the peer, {assumed}, takes it after {}",
+            readable(planned.bound_end),
+            readable_down(planned.earliest_takeover_by_peer),
+        ),
+    );
+    line(
+        text,
+        "",
+        &if planned.overlap.is_zero() {
+            "so there are never two holders, if the peer received the last advertisement".to_owned()
+        } else {
+            format!(
+                "so there may be two holders for {}, if the peer received the last advertisement",
+                readable(planned.overlap)
+            )
+        },
+    );
+    let interval = readable(instance.advertise.as_duration());
+    let closed = "a peer that runs ha looks first whether somebody still answers, which closes it";
+    line(text, "", &format!("(each lost one adds {interval}; {closed})"));
+    line(text, "", "not covered: a virtual machine that is paused together with its clock");
+}
+
+fn doubt(instance: &Instance) -> String {
+    let preference = match instance.prefer {
+        Preference::Safety => "safety: rather nobody than two",
+        Preference::Availability => "availability: rather two than nobody",
+    };
+    let conflict = match instance.on_conflict {
+        OnConflict::Hold => "stays backup while a silent peer still answers for the address",
+        OnConflict::Steal => "takes the address even while a silent peer still answers for it",
+    };
+    format!("{preference}; {conflict}")
+}
+
+/// A lower bound must not look later than it is.
+fn readable_down(time: Duration) -> String {
+    readable(Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn list(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// One line of the table, wrapped to the width of a terminal.
+fn line(text: &mut String, key: &str, value: &str) {
+    const WIDTH: usize = 100;
+    let mut current = format!("  {key:<11}");
+    let mut room = false;
+    for word in value.split(' ') {
+        if room && current.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(text, "{current}");
+            current = " ".repeat(13);
+            room = false;
+        }
+        if room {
+            current.push(' ');
+        }
+        current.push_str(word);
+        room = true;
+    }
+    let _ = writeln!(text, "{current}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::fixture, wire::AdverInterval};
+
+    fn one(change: impl FnOnce(&mut Instance)) -> String {
+        let (mut node1, _) = fixture::pair();
+        change(node1.instances.first_mut().unwrap());
+        describe(&node1, None)
+    }
+
+    #[test]
+    fn the_founding_pair() {
+        let (node1, node2) = fixture::pair();
+        insta::assert_snapshot!(describe(&node1, None));
+        insta::assert_snapshot!(describe(&node1, Some(&node2)));
+        insta::assert_snapshot!(describe(&node2, Some(&node1)));
+    }
+
+    #[test]
+    fn everything_else() {
+        let fast = one(|instance| {
+            instance.protocol = Protocol::V3(Checksum::Rfc9568);
+            instance.advertise = AdverInterval::from_centis(1).unwrap();
+            instance.claim = Claim::Off;
+            instance.preempt = Preempt::Never;
+            instance.prefer = Preference::Availability;
+            instance.on_conflict = OnConflict::Steal;
+            instance.policies.clear();
+            instance.peers.clear();
+        });
+        let off = one(|instance| {
+            instance.lease = Lease::Off;
+            instance.preempt = Preempt::After(Duration::from_secs(90));
+            instance.transport = Transport::Unicast;
+            instance.source = Some("192.168.0.20".parse().unwrap());
+        });
+        let fixed = one(|instance| instance.lease = Lease::Fixed(Duration::from_secs(5)));
+        let owner = one(|instance| instance.priority = Priority::OWNER);
+        insta::assert_snapshot!([fast, off, fixed, owner].join("\n"));
+    }
+}
