@@ -8,6 +8,7 @@ use rhai::{Dynamic, Map};
 use super::{
     Clock,
     job::Job,
+    kind,
     probe::{ErrorKind, Field},
 };
 use crate::health::Observation;
@@ -61,7 +62,10 @@ impl Condition {
         }
         match value.as_bool() {
             Ok(ok) => Ok(Self::Truth { ok, why: if ok { "true" } else { "false" }.to_owned() }),
-            Err(kind) => Err(format!("takes a probe, a combination of probes, or true or false, not a {kind}")),
+            Err(_) => {
+                let what = kind::of(value);
+                Err(format!("takes a probe, a combination of probes, or true or false, not {what}"))
+            }
         }
     }
 

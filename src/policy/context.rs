@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhai::{Array, Dynamic, Map};
 
-use super::{duration, suggest};
+use super::{duration, kind, suggest};
 use crate::words::Instant;
 
 /// Tells the time to an evaluation; this floor reads no clock itself.
@@ -192,7 +192,7 @@ impl NodeFacts {
             "uptime" => set_seconds(&mut self.uptime_s, value),
             _ => return Err(unknown("node", name, &self.to_script())),
         };
-        if fits { Ok(()) } else { Err(format!("node.{name} is no {}", value.type_name())) }
+        if fits { Ok(()) } else { Err(format!("node.{name} cannot be {}", kind::of(value))) }
     }
 
     /// After a test said that it is master, or is not, the rest follows, unless the test said that too.
@@ -227,7 +227,7 @@ impl PeerFacts {
             "priority" => set_optional(&mut self.priority, value, set_number),
             _ => return Err(unknown("peer", name, &self.to_script())),
         };
-        if fits { Ok(()) } else { Err(format!("peer.{name} is no {}", value.type_name())) }
+        if fits { Ok(()) } else { Err(format!("peer.{name} cannot be {}", kind::of(value))) }
     }
 
     fn to_script(&self) -> Map {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rhai::Dynamic;
 
+use super::kind;
+
 /// No duration of a policy is longer: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -24,7 +26,7 @@ pub(super) fn from_script(value: &Dynamic) -> Result<Duration, String> {
     }
     match value.clone().into_immutable_string() {
         Ok(text) => parse(&text).ok_or_else(|| not_a_duration(&format!("\"{text}\""))),
-        Err(kind) => Err(not_a_duration(kind)),
+        Err(_) => Err(not_a_duration(kind::of(value))),
     }
 }
 
@@ -98,7 +100,7 @@ mod tests {
         }
         assert!(from_script(&Dynamic::from(-1_i64)).is_err());
         assert!(from_script(&Dynamic::from(f64::NAN)).is_err());
-        assert!(from_script(&Dynamic::UNIT).unwrap_err().starts_with("() is not a duration"));
+        assert!(from_script(&Dynamic::UNIT).unwrap_err().starts_with("nothing: () is not a duration"));
     }
 
     #[test]

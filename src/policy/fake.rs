@@ -10,7 +10,7 @@ use rhai::{Dynamic, Map};
 
 use super::{
     condition::further_fields,
-    duration,
+    duration, kind,
     probe::{ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
     suggest,
 };
@@ -42,7 +42,7 @@ impl FakeProber {
         let mut maps = Vec::new();
         for answer in answers {
             let Some(map) = answer.clone().try_cast::<Map>() else {
-                return Err(format!("a fake answers with a map, #{{ ok: false }}, not with a {}", answer.type_name()));
+                return Err(format!("a fake answers with a map, #{{ ok: false }}, not with {}", kind::of(answer)));
             };
             check_fields(kind, &map)?;
             maps.push(map);

@@ -12,6 +12,7 @@ use super::{
     Clock, Context, Engine, LogLine, Policy, Report, RuleReport,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
+    kind,
     probe::Prober,
     rule::Remembered,
     verdict::{Evidence, decide},
@@ -175,9 +176,9 @@ fn explicit(value: Dynamic) -> Result<Option<Explicit>, String> {
     if value.is_unit() || value.is::<super::functions::Handle>() {
         return Ok(None);
     }
-    let kind = value.type_name();
+    let what = kind::of(&value);
     value.try_cast::<Explicit>().map(Some).ok_or_else(|| {
-        format!("check() returned a {kind}: return healthy(), adjust(), fault(), hold(), maintenance(), or nothing")
+        format!("check() returned {what}: return healthy(), adjust(), fault(), hold(), maintenance(), or nothing")
     })
 }
 
@@ -218,7 +219,7 @@ fn may_take_over(
         ]))],
     };
     let answer = call(engine, policy, evaluation, "may_take_over", arguments).and_then(|value| {
-        value.as_bool().map_err(|kind| format!("may_take_over() returned a {kind}; return true or false"))
+        value.as_bool().map_err(|_| format!("may_take_over() returned {}: return true or false", kind::of(&value)))
     });
     Some(match answer {
         Ok(answer) => (answer, None),

@@ -16,6 +16,7 @@ pub mod forecast;
 mod functions;
 mod job;
 mod judge;
+mod kind;
 mod lint;
 mod options;
 pub mod probe;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Map};
 
-use super::{duration, suggest};
+use super::{duration, kind, suggest};
 
 const RULE: &[&str] = &["fall", "rise", "linger", "blind_for"];
 
@@ -84,14 +84,16 @@ impl<'a> Options<'a> {
 
     pub(super) fn truth(&self, option: &str) -> Result<bool, String> {
         let Some(value) = self.get(option) else { return Ok(false) };
-        value.as_bool().map_err(|kind| format!("{option} of {} takes true or false, not a {kind}", self.function))
+        value
+            .as_bool()
+            .map_err(|_| format!("{option} of {} takes true or false, not {}", self.function, kind::of(value)))
     }
 
     pub(super) fn text(&self, option: &str) -> Result<Option<String>, String> {
         let Some(value) = self.get(option) else { return Ok(None) };
         match value.clone().into_string() {
             Ok(text) => Ok(Some(text)),
-            Err(kind) => Err(format!("{option} of {} takes a text, not a {kind}", self.function)),
+            Err(_) => Err(format!("{option} of {} takes a text, not {}", self.function, kind::of(value))),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::words::Instant;
 
 /// Evaluations one test may ask for: some hours at one per second.
-const MOST_EVALUATIONS: usize = 20_000;
+const MOST_EVALUATIONS: usize = 10_000;
 /// When every test begins, on its virtual clock.
 const BEGINNING: Duration = Duration::from_secs(3600);
 /// The time of day then: Monday, 2026-01-05, 12:00 UTC.

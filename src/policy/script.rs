@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Engine, Problem, duration, engine,
+    kind::spoken,
     lint::{self, Literal, Outline, Place},
 };
 
@@ -201,12 +202,12 @@ pub(super) fn explain(error: &EvalAltResult, deadline: Duration) -> (String, Pos
             format!("there is no function {signature}: look at the kinds of its arguments")
         }
         EvalAltResult::ErrorPropertyNotFound(name, _) => format!("there is no field `{name}`"),
-        EvalAltResult::ErrorMismatchDataType(wanted, actual, _) if actual == "probe" => {
+        EvalAltResult::ErrorMismatchDataType(wanted, actual, _) if spoken(actual) == "probe" => {
             format!("a probe stands where a {wanted} belongs: write .ok, all([…]) or any([…])")
         }
         _ => without_position(inner),
     };
-    (message, position)
+    (spoken(&message), position)
 }
 
 /// The script engine appends the place to its messages; ours stands in front.

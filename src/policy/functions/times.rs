@@ -19,14 +19,16 @@ pub(super) fn register(engine: &mut Engine) {
         Ok(time_of_day(frame(&call)?.clock().wall()))
     });
     engine.disable_symbol("eval");
-    for name in ["sleep", "timestamp"] {
-        let refuse = |call: NativeCallContext<'_>| -> Outcome<()> {
-            let instead = forbidden(call.fn_name()).unwrap_or_default();
-            Err(failed(&call, format!("{} is not for policies: {instead}", call.fn_name())))
-        };
-        engine.register_fn(name, refuse);
-        engine.register_fn(name, move |call: NativeCallContext<'_>, _: Dynamic| refuse(call));
-    }
+    // With the very kinds of argument that the script language's own take, or those would be found first.
+    engine
+        .register_fn("sleep", |call: NativeCallContext<'_>, _: i64| refuse(&call))
+        .register_fn("sleep", |call: NativeCallContext<'_>, _: f64| refuse(&call))
+        .register_fn("timestamp", |call: NativeCallContext<'_>| refuse(&call));
+}
+
+fn refuse(call: &NativeCallContext<'_>) -> Outcome<()> {
+    let instead = forbidden(call.fn_name()).unwrap_or_default();
+    Err(failed(call, format!("{} is not for policies: {instead}", call.fn_name())))
 }
 
 /// Why a function of the script language does not exist here, and what to do instead.
