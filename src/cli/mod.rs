@@ -1,1 +1,134 @@
 //! The commands, one file each.
+//!
+//! A command prints and says how it ended; [`main`] turns that into the exit code. Codes are those of sysexits where it
+//! has one, and those of `ha check`, `ha test` and `ha status --check`, which their files list.
+
+mod address;
+mod check;
+mod judged;
+mod lab;
+mod output;
+mod paint;
+mod policy_file;
+mod release;
+mod reload;
+mod run;
+mod status;
+mod table;
+mod test;
+mod version;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// The configuration, unless another is named.
+const CONFIG: &str = "/etc/ha/ha.toml";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Code(u8);
+
+impl Code {
+    const OK: Self = Self(0);
+    /// Command line usage error.
+    const USAGE: Self = Self(64);
+    /// The daemon does not answer.
+    const UNAVAILABLE: Self = Self(69);
+    /// A system call failed that should not.
+    const SYSTEM: Self = Self(71);
+    /// Not now; try again later.
+    const TRY_AGAIN: Self = Self(75);
+    /// This user may not.
+    const PERMISSION: Self = Self(77);
+    /// The configuration is wrong.
+    const CONFIG: Self = Self(78);
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.0)
+    }
+}
+
+/// Keeps a service address alive on a pair of Linux machines.
+#[derive(Debug, Parser)]
+#[command(name = "ha", version, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon, in the foreground
+    Run(run::Arguments),
+    /// Say whether a configuration or a policy is right; with --dry-run, what it would do now
+    Check(check::Arguments),
+    /// Run the tests of policies: fake probes, virtual time
+    Test(test::Arguments),
+    /// Show what the daemon does and why
+    Status(status::Arguments),
+    /// Have the daemon read its configuration and policies again
+    Reload(reload::Arguments),
+    /// Remove addresses that a dead daemon left behind
+    Release(release::Arguments),
+    /// Show a pair at work on this machine: throw-away namespaces, real packets
+    Lab(lab::Arguments),
+    /// Print the version
+    Version,
+}
+
+/// Which daemon a command speaks to.
+#[derive(Debug, Args)]
+struct Daemon {
+    /// The daemon's configuration file
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    /// The daemon's socket; else the one its configuration names
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+/// Runs the command that the arguments name; the first is the program's own name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command.perform(),
+        Err(error) => explain(&error).into(),
+    }
+}
+
+/// Help and the version are answers; everything else is a usage error.
+fn explain(error: &clap::Error) -> Code {
+    // Nobody is there to be told that nobody is there.
+    let _ = error.print();
+    let help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if error.use_stderr() || help { Code::USAGE } else { Code::OK }
+}
+
+impl Command {
+    fn perform(self) -> ExitCode {
+        match self {
+            Self::Run(arguments) => run::perform(&arguments),
+            Self::Check(arguments) => check::perform(&arguments).into(),
+            Self::Test(arguments) => test::perform(&arguments).into(),
+            Self::Status(arguments) => status::perform(&arguments).into(),
+            Self::Reload(arguments) => reload::perform(&arguments).into(),
+            Self::Release(arguments) => release::perform(&arguments).into(),
+            Self::Lab(arguments) => lab::perform(&arguments).into(),
+            Self::Version => version::perform().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

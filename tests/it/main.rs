@@ -1,5 +1,6 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
 
+mod cli;
 mod config;
 mod control;
 mod lan;

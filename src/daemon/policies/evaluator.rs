@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     node::{NodeStatus, Pace},
-    policy::{Clock, Context, Judge, Policy, Report, RuleReport, Verdict},
+    policy::{Clock, Context, Judge, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
     words::Instant,
 };
 
@@ -35,6 +35,8 @@ const FAST_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// How much longer than the policy's own deadline an evaluation may take before it is given up.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long the first evaluation waits for the node to have an address of its own.
+const FIRST_ADDRESS: Duration = Duration::from_secs(1);
 /// Evaluations of one pair that were left behind and still occupy a thread.
 const LEFT_BEHIND_MAX: usize = 4;
 
@@ -154,13 +156,24 @@ impl Pair {
     /// What the node says of itself, once it knows the instance. `None`: the node is gone.
     async fn context(&mut self, pace: Pace) -> Option<Context> {
         let fast = pace == Pace::Fast;
+        // Before the kernel has told its addresses, a probe of the node's own service would fail for no reason.
+        let patient = self.generation == 0;
+        let until = Tick::now() + FIRST_ADDRESS;
         loop {
             let status = Arc::clone(&self.bench.status.borrow_and_update());
             let now = self.bench.clock.now();
-            if let Some(context) = facts::context(&status, &self.instance, now, self.bench.started, fast) {
-                return Some(context);
+            let context = facts::context(&status, &self.instance, now, self.bench.started, fast);
+            let changed = self.bench.status.changed();
+            match context {
+                Some(context) if patient && context.node.addr.is_empty() && Tick::now() < until => {
+                    tokio::select! {
+                        changed = changed => changed.ok()?,
+                        () = sleep_until(until) => return Some(context),
+                    }
+                }
+                Some(context) => return Some(context),
+                None => changed.await.ok()?,
             }
-            self.bench.status.changed().await.ok()?;
         }
     }
 
@@ -193,7 +206,7 @@ impl Pair {
             match shelf.has_changed() {
                 Ok(true) if self.leave_behind_is_possible() => {
                     self.left_behind.push(evaluation);
-                    // What it remembers is with the lost one: its rules start again, up and unproven.
+                    // What it remembers is with the lost one: the new version starts from nothing.
                     self.judge = Arc::default();
                     return Outcome::Superseded;
                 }
@@ -209,6 +222,7 @@ impl Pair {
         let judge = Arc::clone(&self.judge);
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
+        let whose = format!("{}: policy {}", self.instance, self.policy);
         spawn_blocking(move || {
             // After a panic the counters are still the best that is known.
             let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,6 +231,9 @@ impl Pair {
             }
             let report = evaluate(&mut judge, &generation.policy, generation.number, &context);
             let in_transition = judge.in_transition();
+            let log = judge.take_log();
+            drop(judge);
+            log.iter().for_each(|line| say_line(&whose, line));
             (report, in_transition)
         })
     }
@@ -271,6 +288,15 @@ async fn wait(
             changed = pace.changed() => if changed.is_err() { return false },
             () = sleep_until(due(now)) => return true,
         }
+    }
+}
+
+/// What the script itself had to say.
+fn say_line(whose: &str, line: &LogLine) {
+    match line.level {
+        LogLevel::Info => tracing::info!("{whose}: {}", line.text),
+        LogLevel::Warn => tracing::warn!("{whose}: {}", line.text),
+        LogLevel::Error => tracing::error!("{whose}: {}", line.text),
     }
 }
 
@@ -341,7 +367,7 @@ mod tests {
                 conditions: vec![],
                 priority: Priority::new(100).unwrap(),
                 effective_priority: None,
-                source: None,
+                source: Some("192.168.0.20".parse().unwrap()),
                 addresses: vec![],
                 held: vec![],
                 lease: None,

@@ -1,0 +1,60 @@
+//! Where the daemon is reached.
+//!
+//! A command has to reach the daemon whose configuration file is broken by now, so only the two values that matter are
+//! read from it, and nothing is complained about.
+
+use std::path::{Path, PathBuf};
+
+use super::Daemon;
+use crate::control::Client;
+
+/// Where the configuration does not say otherwise.
+const SOCKET: &str = "/run/ha/ha.sock";
+const STATE_DIR: &str = "/var/lib/ha";
+
+impl Daemon {
+    /// The client of this daemon.
+    pub(super) fn client(&self) -> Client {
+        match &self.socket {
+            Some(socket) => Client::new(socket),
+            None => Client::new(&socket_of(&self.config)),
+        }
+    }
+}
+
+/// The socket that a configuration file names.
+pub(super) fn socket_of(config: &Path) -> PathBuf {
+    control_path(config, "socket", SOCKET)
+}
+
+/// The state directory that a configuration file names.
+pub(super) fn state_dir_of(config: &Path) -> PathBuf {
+    control_path(config, "state_dir", STATE_DIR)
+}
+
+fn control_path(config: &Path, key: &str, otherwise: &str) -> PathBuf {
+    let named = std::fs::read_to_string(config).ok().and_then(|text| {
+        let table: toml::Table = text.parse().ok()?;
+        Some(PathBuf::from(table.get("control")?.get(key)?.as_str()?))
+    });
+    let absolute = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let base = absolute.parent().unwrap_or(Path::new("/"));
+    base.join(named.unwrap_or_else(|| PathBuf::from(otherwise)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_names_the_socket_or_the_default_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ha.toml");
+        assert_eq!(socket_of(&file), Path::new(SOCKET));
+        std::fs::write(&file, "nonsense = 1\n[control]\nsocket = \"run/ha.sock\"\nstate_dir = \"/s\"\n").unwrap();
+        assert_eq!(socket_of(&file), directory.path().join("run/ha.sock"));
+        assert_eq!(state_dir_of(&file), Path::new("/s"));
+        std::fs::write(&file, "broken = ").unwrap();
+        assert_eq!(socket_of(&file), Path::new(SOCKET));
+    }
+}

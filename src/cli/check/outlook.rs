@@ -1,0 +1,152 @@
+//! What follows from a verdict, and what a report is worth beside a running daemon.
+
+use crate::{
+    config::Instance,
+    control::protocol::{self, Rule, State},
+    policy::{Report, RuleEffect, RuleReport, RuleState, Verdict},
+};
+
+/// What the node would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outlook {
+    /// For scripts: `release`, `offer`, `stay_out`, `hold`, `hand_over`, `bid`, `serve`.
+    pub(super) action: &'static str,
+    /// For people, one line each.
+    pub(super) sentences: Vec<String>,
+}
+
+impl Outlook {
+    /// What follows for an instance if its policy's verdict is this one.
+    pub(super) fn of(instance: &Instance, beside: Option<&protocol::Instance>, verdict: &Verdict) -> Self {
+        let state = beside.map(|beside| beside.state);
+        let (action, first) = match verdict {
+            Verdict::Fault { external: true, .. } => {
+                ("offer", while_master(state, "offer", instance, "; it keeps it if no peer takes it"))
+            }
+            Verdict::Fault { external: false, .. } => ("release", while_master(state, "release", instance, "")),
+            Verdict::Hold { .. } => ("hold", "keep its role: neither take the address nor give it up".to_owned()),
+            Verdict::Maintenance { .. } => ("hand_over", while_master(state, "hand over", instance, "")),
+            Verdict::Starting => ("stay_out", "not take the address before it knows more".to_owned()),
+            Verdict::Healthy { delta: 0, .. } => ("serve", format!("bid priority {}", instance.priority)),
+            Verdict::Healthy { delta, .. } => {
+                let bid = (i32::from(instance.priority.get()) + delta).clamp(1, 254);
+                ("bid", format!("bid priority {bid} instead of {}", instance.priority))
+            }
+        };
+        let mut sentences = vec![first];
+        if matches!(action, "release" | "offer" | "hand_over") && state == Some(State::Master) {
+            sentences.extend(beside.map(heir));
+        }
+        Self { action, sentences }
+    }
+}
+
+fn while_master(state: Option<State>, verb: &str, instance: &Instance, more: &str) -> String {
+    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(", ");
+    match state {
+        Some(State::Master) => format!("{verb} {addresses}{more}"),
+        Some(State::Backup | State::Fault) => format!("not take {addresses}"),
+        None => format!("{verb} {addresses} if it is master, not take it otherwise{more}"),
+    }
+}
+
+fn heir(beside: &protocol::Instance) -> String {
+    match beside.peers.iter().find(|peer| peer.configured && peer.alive) {
+        Some(peer) => format!("peer {} takes over", peer.address),
+        None => "no peer is alive: nobody would have the address".to_owned(),
+    }
+}
+
+/// It may serve with its full priority.
+pub(super) fn is_healthy(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Healthy { delta, .. } => *delta >= 0,
+        Verdict::Starting | Verdict::Fault { .. } | Verdict::Hold { .. } | Verdict::Maintenance { .. } => false,
+    }
+}
+
+/// Nothing is known yet.
+pub(super) fn is_starting(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Starting)
+}
+
+/// The report as the daemon would have made it: its counters, and this observation.
+pub(super) fn continued(fresh: Report, before: &[Rule]) -> Report {
+    let explicit_delta = delta_of(&fresh.verdict) + weights_down(&fresh.rules);
+    let explicit_fault = matches!(fresh.verdict, Verdict::Fault { .. }) && down(&fresh.rules).next().is_none();
+    let mut rules = fresh.rules;
+    for rule in &mut rules {
+        if let Some(before) = before.iter().find(|before| before.name == rule.name) {
+            go_on(rule, before);
+        }
+    }
+    let verdict = match fresh.verdict {
+        Verdict::Hold { .. } | Verdict::Maintenance { .. } => fresh.verdict,
+        Verdict::Fault { .. } if explicit_fault => fresh.verdict,
+        Verdict::Starting | Verdict::Healthy { .. } | Verdict::Fault { .. } => decide(&rules, explicit_delta),
+    };
+    Report { verdict, rules, ..fresh }
+}
+
+/// Counts this observation on top of what was counted before.
+fn go_on(rule: &mut RuleReport, before: &Rule) {
+    let was_down = before.state == "down";
+    match rule.ok {
+        Some(true) => {
+            (rule.fails, rule.oks) = (0, before.oks.saturating_add(1));
+            let stays_down = was_down && rule.oks < rule.rise;
+            rule.state = if stays_down { RuleState::Down } else { RuleState::Up };
+        }
+        Some(false) => {
+            (rule.fails, rule.oks) = (before.fails.saturating_add(1), 0);
+            rule.state = match (was_down || rule.fails >= rule.fall, before.state.as_str()) {
+                (true, _) => RuleState::Down,
+                (false, "unknown") => RuleState::Unknown,
+                (false, _) => RuleState::Failing,
+            };
+        }
+        None => {
+            (rule.fails, rule.oks) = (before.fails, before.oks);
+            rule.state = match before.state.as_str() {
+                "up" => RuleState::Up,
+                "failing" => RuleState::Failing,
+                "down" => RuleState::Down,
+                _ => RuleState::Unknown,
+            };
+        }
+    }
+}
+
+/// The rules decide: any `require` that is down is a fault, the weights of every `prefer` that is down add up.
+fn decide(rules: &[RuleReport], delta: i32) -> Verdict {
+    let faults: Vec<&RuleReport> = down(rules).collect();
+    if !faults.is_empty() {
+        let reasons: Vec<String> = faults.iter().map(|rule| format!("{}: {}", rule.name, rule.why)).collect();
+        return Verdict::Fault { why: reasons.join("; "), external: faults.iter().all(|rule| rule.external) };
+    }
+    let unknown = |rule: &RuleReport| rule.effect == RuleEffect::Require && rule.state == RuleState::Unknown;
+    if rules.iter().any(unknown) {
+        return Verdict::Starting;
+    }
+    Verdict::Healthy { delta: delta - weights_down(rules), note: String::new() }
+}
+
+fn down(rules: &[RuleReport]) -> impl Iterator<Item = &RuleReport> {
+    rules.iter().filter(|rule| rule.effect == RuleEffect::Require && rule.state == RuleState::Down)
+}
+
+fn weights_down(rules: &[RuleReport]) -> i32 {
+    let weight = |rule: &RuleReport| match rule.effect {
+        RuleEffect::Prefer(weight) if rule.state == RuleState::Down => weight,
+        RuleEffect::Prefer(_) | RuleEffect::Require | RuleEffect::Watch | RuleEffect::Gate => 0,
+    };
+    rules.iter().map(weight).fold(0, i32::saturating_add)
+}
+
+fn delta_of(verdict: &Verdict) -> i32 {
+    match verdict {
+        Verdict::Healthy { delta, .. } => *delta,
+        Verdict::Starting | Verdict::Fault { .. } | Verdict::Hold { .. } | Verdict::Maintenance { .. } => 0,
+    }
+}

@@ -1,0 +1,102 @@
+//! A policy file as `ha check` and `ha test` look at it: who may write it, what lint says, whether its tests pass.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::output;
+use crate::{
+    daemon::policies::{
+        DriverClock,
+        source::{self, Source},
+        trust::Trust,
+    },
+    policy::{Cap, Engine, Policy, Problem, Severity, TestReport, run_tests},
+};
+
+/// What all tests of one policy may take here; the daemon gives them less.
+const TESTS_TIME: Duration = Duration::from_secs(60);
+
+/// A file that was looked at.
+#[derive(Debug)]
+pub(super) struct PolicyFile {
+    /// As it was named.
+    pub path: PathBuf,
+    /// The policy's name.
+    pub name: String,
+    /// What was read; or why nothing.
+    pub source: Result<Source, String>,
+    /// Errors and warnings, of lint and of who may write it.
+    pub problems: Vec<Problem>,
+    /// Ready to be evaluated, if there is no error in the text.
+    pub policy: Option<Policy>,
+    /// What its own tests came to, if it is.
+    pub tests: Option<TestReport>,
+}
+
+impl PolicyFile {
+    /// Looks at `NAME.rhai`.
+    pub(super) fn examine(engine: &Engine, path: &Path) -> Self {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let name = absolute.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let directory = absolute.parent().unwrap_or(Path::new("/"));
+        let mut file = Self {
+            path: path.to_owned(),
+            source: source::read(directory, &name, &Trust::of_this_process()).map_err(|why| why.to_string()),
+            name,
+            problems: Vec::new(),
+            policy: None,
+            tests: None,
+        };
+        file.compile(engine);
+        file
+    }
+
+    fn compile(&mut self, engine: &Engine) {
+        let Ok(source) = &self.source else { return };
+        let shown = self.path.display().to_string();
+        if let Some(objection) = &source.objection {
+            self.problems.push(distrust(&shown, objection));
+        }
+        match Policy::load(engine, &self.name, &shown, &source.text) {
+            Ok(policy) => {
+                self.problems.extend_from_slice(policy.warnings());
+                let cap = Cap { clock: Arc::new(DriverClock::default()), time: TESTS_TIME };
+                self.tests = Some(run_tests(engine, &policy, Some(cap)));
+                self.policy = Some(policy);
+            }
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    /// The daemon would not load it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.policy.is_none()
+            || self.problems.iter().any(|problem| problem.severity == Severity::Error)
+            || self.tests.as_ref().is_some_and(|tests| !tests.failures.is_empty())
+    }
+
+    /// Problems of one kind, with the line of the source, indented.
+    pub(super) fn rendered(&self, severity: Severity) -> String {
+        let text = self.source.as_ref().map_or("", |source| source.text.as_str());
+        let problems = self.problems.iter().filter(|problem| problem.severity == severity);
+        problems.map(|problem| output::indented(&problem.render(text), 4)).collect()
+    }
+}
+
+/// Only root can tell whether root will trust the file: for everybody else it is a warning.
+fn distrust(file: &str, objection: &str) -> Problem {
+    let root = rustix::process::geteuid().is_root();
+    Problem {
+        severity: if root { Severity::Error } else { Severity::Warning },
+        code: "E110",
+        file: file.to_owned(),
+        line: 0,
+        column: 0,
+        length: 1,
+        message: objection.to_owned(),
+        hint: None,
+    }
+}

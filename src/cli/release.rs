@@ -1,0 +1,112 @@
+//! `ha release`: removes what a dead daemon left. 0 nothing is left, 75 a daemon is alive, 77 not permitted.
+//!
+//! With `--stale` only what the daemon has recorded as held, and of that only what bears its mark where the kernel keeps
+//! marks: fit to run unattended after the daemon's end. Without it every virtual address of the configuration, whoever
+//! put it there.
+
+use std::{io, net::IpAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{CONFIG, Code, address, output};
+use crate::{
+    config,
+    control::Client,
+    daemon::store::{Lock, Record, Store},
+    linux::{Holder, Which},
+    words::InterfaceName,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The dead daemon's configuration file
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    /// Only what the dead daemon recorded as held
+    #[arg(long)]
+    stale: bool,
+}
+
+/// Why nothing, or not everything, was released.
+struct Failure(Code, String);
+
+pub(super) fn perform(arguments: &Arguments) -> Code {
+    let done = if arguments.stale { release_stale(arguments) } else { release_configured(arguments) };
+    match done {
+        Ok(()) => Code::OK,
+        Err(Failure(code, why)) => {
+            output::complain(&why);
+            code
+        }
+    }
+}
+
+fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
+    let store = Store::at(&address::state_dir_of(&arguments.config));
+    let _lock = claim(&store, arguments)?;
+    let records = store.held().map_err(|error| system("the record of held addresses cannot be read", &error))?;
+    for record in &records {
+        let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
+        remove(&record.interface, addresses, Which::Marked)?;
+    }
+    if records.iter().all(|record: &Record| record.addresses.is_empty()) {
+        output::print("nothing is recorded as held\n");
+        return Ok(());
+    }
+    store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))
+}
+
+fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
+    let problems = |problems: config::Problems| Failure(Code::CONFIG, problems.to_string());
+    let config = config::load(&arguments.config).map_err(problems)?.config;
+    let store = Store::at(&config.control.state_dir);
+    let _lock = claim(&store, arguments)?;
+    for instance in &config.instances {
+        let addresses = instance.addresses.iter().map(ipnet::IpNet::addr).collect();
+        remove(instance.interface.as_str(), addresses, Which::Any)?;
+    }
+    // Without a record there is nothing to empty.
+    if store.held().is_ok_and(|held| !held.is_empty()) {
+        store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))?;
+    }
+    Ok(())
+}
+
+/// Nobody may live who holds what is about to be removed.
+fn claim(store: &Store, arguments: &Arguments) -> Result<Option<Lock>, Failure> {
+    let alive = || {
+        Failure(Code::TRY_AGAIN, "the daemon is alive and holds its addresses itself; nothing is removed".to_owned())
+    };
+    if Client::new(&address::socket_of(&arguments.config)).status().is_ok() {
+        return Err(alive());
+    }
+    match store.lock() {
+        Ok(lock) => Ok(Some(lock)),
+        // No state directory: no daemon has ever had it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(alive()),
+        Err(error) => Err(system("the state directory cannot be locked", &error)),
+    }
+}
+
+fn remove(interface: &str, addresses: Vec<IpAddr>, which: Which) -> Result<(), Failure> {
+    let Ok(name) = interface.parse::<InterfaceName>() else {
+        return Err(Failure(Code::SYSTEM, format!("the record names an interface `{interface}` that cannot exist")));
+    };
+    let mut holder = Holder::open().map_err(|error| system("the kernel cannot be asked for addresses", &error))?;
+    let removed = holder.remove(&name, &addresses, which).map_err(|why| Failure(code_of(&why), why))?;
+    for address in removed {
+        output::print(&format!("removed {address} from {name}\n"));
+    }
+    Ok(())
+}
+
+/// The kernel's refusals arrive as sentences.
+fn code_of(why: &str) -> Code {
+    if why.contains("not permitted") { Code::PERMISSION } else { Code::SYSTEM }
+}
+
+fn system(what: &str, error: &io::Error) -> Failure {
+    let code = if error.kind() == io::ErrorKind::PermissionDenied { Code::PERMISSION } else { Code::SYSTEM };
+    Failure(code, format!("{what}: {error}"))
+}

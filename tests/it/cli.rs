@@ -1,0 +1,299 @@
+//! The commands as an operator meets them: what they print, and how they exit.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+const CONFIG: &str = r#"node = "K1"
+policy_dir = "policies"
+
+[control]
+socket = "ha.sock"
+state_dir = "state"
+
+[instance.VI_1]
+interface = "lo"
+virtual_router_id = 51
+priority = 100
+version = 2
+advertise = "1s"
+auth.password = "1111"
+addresses = ["192.0.2.60/24"]
+peers = ["192.0.2.21"]
+policies = ["web"]
+"#;
+
+const POLICY: &str = r#"const URL = "http://192.0.2.20/";
+
+fn check() {
+    require("web", http(URL, #{ timeout: "1s" }));
+}
+
+fn test_three_failures_give_up() {
+    tick(3);
+    fake(`http:${URL}`, #{ status: 500 });
+    tick(2);
+    assert_verdict("healthy");
+    tick();
+    assert_verdict("fault");
+}
+"#;
+
+/// A directory with a configuration and a policy, and the commands run in it.
+struct Desk(tempfile::TempDir);
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(desk.path().join("policies")).unwrap();
+        desk.write("ha.toml", CONFIG);
+        desk.write("policies/web.rhai", POLICY);
+        desk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let path = self.path().join(file);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
+    fn ha(&self, arguments: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_ha"))
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("CLICOLOR_FORCE")
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap().replace(self.path().to_str().unwrap(), "DIR");
+        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// Without what differs from machine to machine: who owns the file.
+fn anonymous(text: &str) -> String {
+    let owner = if rustix::process::geteuid().is_root() {
+        "root".into()
+    } else {
+        format!("uid {}", rustix::process::geteuid())
+    };
+    text.replace(&format!("{owner} 0644"), "OWNER 0644")
+}
+
+/// Answers every request with a status line, for as long as the test runs.
+fn web_server(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    url
+}
+
+#[test]
+fn a_good_configuration_is_described() {
+    let said = Desk::new().ha(&["check", "ha.toml"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    insta::assert_snapshot!(anonymous(&said.out));
+}
+
+#[test]
+fn a_broken_configuration_shows_every_error() {
+    let desk = Desk::new();
+    desk.write("ha.toml", &CONFIG.replace("priority = 100", "prioritty = 100").replace("version = 2", "version = 4"));
+    let said = desk.ha(&["check", "ha.toml"]);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!(said.out);
+}
+
+#[test]
+fn a_broken_policy_shows_where() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", &POLICY.replace("require(", "requier("));
+    let said = desk.ha(&["check", "policies/web.rhai"]);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!(anonymous(&said.out));
+}
+
+#[test]
+fn a_policy_whose_own_test_fails_is_invalid() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", &POLICY.replace("tick(2);", "tick(3);"));
+    let said = desk.ha(&["check", "ha.toml"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("E111"), "{}", said.out);
+    let said = desk.ha(&["test", "policies/web.rhai"]);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!(said.out);
+}
+
+#[test]
+fn a_missing_policy_is_invalid() {
+    let desk = Desk::new();
+    fs::remove_file(desk.path().join("policies/web.rhai")).unwrap();
+    let said = desk.ha(&["check", "ha.toml"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("policies/web.rhai does not exist"), "{}", said.out);
+}
+
+#[test]
+fn a_policy_that_others_may_write_is_refused() {
+    let desk = Desk::new();
+    fs::set_permissions(desk.path().join("policies"), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = desk.ha(&["check", "policies/web.rhai", "--strict"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("policies is writable by others"), "{}", said.out);
+}
+
+#[test]
+fn the_tests_of_a_policy_are_told() {
+    let said = Desk::new().ha(&["test", "policies/web.rhai"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    insta::assert_snapshot!(said.out);
+}
+
+#[test]
+fn documents_name_their_schema() {
+    let desk = Desk::new();
+    for (arguments, schema) in
+        [(["check", "ha.toml", "--json"], "ha.check/1"), (["test", "policies/web.rhai", "--json"], "ha.test/1")]
+    {
+        let said = desk.ha(&arguments);
+        let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(document["schema"], schema);
+    }
+}
+
+#[test]
+fn two_configurations_are_compared() {
+    let desk = Desk::new();
+    let other = CONFIG.replace("K1", "K2").replace("= 100", "= 99").replace("192.0.2.21", "192.0.2.20");
+    desk.write("other.toml", &other);
+    assert_eq!(desk.ha(&["check", "ha.toml", "other.toml"]).code, 0);
+    desk.write("other.toml", &other.replace("1111", "2222"));
+    let said = desk.ha(&["check", "ha.toml", "other.toml"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("the passwords differ"), "{}", said.out);
+}
+
+#[test]
+fn wrong_usage_is_64() {
+    let desk = Desk::new();
+    let commands: [&[&str]; 5] =
+        [&[], &["chek"], &["check", "--no-such"], &["check", "README.md"], &["lab", "--keepalived", "3"]];
+    for arguments in commands {
+        assert_eq!(desk.ha(arguments).code, 64, "{arguments:?}");
+    }
+    assert_eq!(desk.ha(&["--help"]).code, 0);
+    assert_eq!(desk.ha(&["version"]).out, concat!("ha ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn without_a_daemon_commands_say_so() {
+    let desk = Desk::new();
+    for command in ["status", "reload"] {
+        let said = desk.ha(&[command, "-c", "ha.toml"]);
+        assert_eq!(said.code, 69);
+        assert_eq!(said.err, "ha: no daemon answers at DIR/ha.sock; is `ha run` running?\n");
+    }
+    let said = desk.ha(&["status", "-c", "ha.toml", "--check"]);
+    assert_eq!((said.code, said.out.starts_with("HA UNKNOWN - ")), (3, true));
+}
+
+/// The policy with a real web server on this machine.
+fn desk_with_web(status: &'static str) -> Desk {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", &POLICY.replace("http://192.0.2.20/", &web_server(status)));
+    desk
+}
+
+fn dry_run(desk: &Desk) -> (i32, serde_json::Value) {
+    let said = desk.ha(&["check", "ha.toml", "--dry-run", "--json"]);
+    (said.code, serde_json::from_str(&said.out).unwrap())
+}
+
+#[test]
+fn a_dry_run_probes_once_and_says_what_follows() {
+    let (code, document) = dry_run(&desk_with_web("200 OK"));
+    let policy = &document["policies"][0];
+    assert_eq!(code, 0, "{document:#}");
+    assert_eq!(policy["verdict"]["now"]["kind"], "healthy");
+    assert_eq!(policy["verdict"]["if_repeated"]["kind"], "healthy");
+
+    let (code, document) = dry_run(&desk_with_web("500 No"));
+    let policy = &document["policies"][0];
+    assert_eq!(code, 2, "{document:#}");
+    assert_eq!(policy["verdict"]["if_repeated"]["kind"], "fault");
+    assert_eq!(policy["would"]["do"], "release");
+    assert_eq!(policy["rules"][0]["rule"]["fails"], 1);
+}
+
+#[test]
+fn a_dry_run_for_people() {
+    let said = desk_with_web("500 No").ha(&["check", "ha.toml", "--dry-run"]);
+    assert_eq!(said.code, 2);
+    let table: Vec<&str> = said.out.lines().skip_while(|line| !line.starts_with("real probes")).collect();
+    assert!(table.iter().all(|line| line.chars().count() <= 100), "{table:#?}");
+    let text = table.join("\n");
+    for part in ["counters start from zero", "web in VI_1, every 1s", "500", "3 fails", "if this goes on  FAULT in 2 s"]
+    {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+}
+
+#[test]
+fn a_candidate_stands_for_the_installed_policy_of_its_name() {
+    let desk = desk_with_web("500 No");
+    fs::create_dir(desk.path().join("candidate")).unwrap();
+    desk.write("candidate/web.rhai", &POLICY.replace("http://192.0.2.20/", &web_server("200 OK")));
+    let said = desk.ha(&["check", "candidate/web.rhai", "ha.toml", "--dry-run"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+}
+
+#[test]
+fn nothing_recorded_is_nothing_to_release() {
+    let said = Desk::new().ha(&["release", "--stale", "-c", "ha.toml"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "nothing is recorded as held\n"), "{}", said.err);
+}
+
+#[test]
+fn nothing_is_released_under_a_living_daemon() {
+    let desk = Desk::new();
+    let store = ha::daemon::store::Store::open(&desk.path().join("state")).unwrap();
+    let _daemon = store.lock().unwrap();
+    for arguments in [&["release", "--stale", "-c", "ha.toml"][..], &["release", "-c", "ha.toml"][..]] {
+        let said = desk.ha(arguments);
+        assert_eq!(said.code, 75);
+        assert!(said.err.contains("the daemon is alive"), "{}", said.err);
+    }
+}
+
+#[test]
+fn the_socket_of_the_configuration_counts_even_if_the_rest_is_broken() {
+    let desk = Desk::new();
+    desk.write("ha.toml", "nonsense = true\n[control]\nsocket = \"elsewhere.sock\"\n");
+    let said = desk.ha(&["status", "-c", "ha.toml"]);
+    assert!(said.err.contains("DIR/elsewhere.sock"), "{}", said.err);
+    assert!(Path::new(env!("CARGO_BIN_EXE_ha")).exists());
+}
