@@ -171,7 +171,7 @@ const COMMON: &[&str] = &["ok", "why", "error", "blind", "elapsed", "kind", "tar
 /// The fields only this kind of probe has. One that is not in an outcome reads as `()`.
 pub(super) fn further_fields(kind: &str) -> &'static [&'static str] {
     match kind {
-        "http" => &["status", "body", "headers"],
+        "http" => &["status", "body", "headers", "phase"],
         "ping" => &["sent", "received", "loss", "rtt", "rtt_max"],
         "arping" => &["received", "mac"],
         "tcp" => &["data", "connect"],

@@ -14,7 +14,7 @@ use super::{
     judge::Memory,
     probe::{ProbeRequest, Prober},
     rehearsal::Rehearsal,
-    rule::{Remembered, Rule},
+    rule::Rule,
     script::Policy,
 };
 use crate::{health::Gate, words::Instant};
@@ -73,6 +73,8 @@ pub(super) struct Ledger {
     pub(super) rules: Vec<(Rule, Option<RuleReport>)>,
     pub(super) log: Vec<LogLine>,
     probes: usize,
+    /// The rules have been settled: what comes now are questions besides.
+    sealed: bool,
 }
 
 impl Frame {
@@ -159,6 +161,9 @@ impl Evaluation {
     /// Its name was there already, or there are too many.
     pub(super) fn declare(&self, rule: Rule) -> Result<usize, String> {
         let mut ledger = self.ledger();
+        if ledger.sealed {
+            return Err("rules belong into check()".to_owned());
+        }
         if let Some((first, _)) = ledger.rules.iter().find(|(other, _)| other.name == rule.name) {
             return Err(format!(
                 "a second rule \"{}\" in one evaluation; the first is in line {}",
@@ -181,15 +186,15 @@ impl Evaluation {
         let sight = rule.look(&*self.clock);
         let mut ledger = self.ledger();
         let now = self.started_at;
-        let known = ledger.memory.gates.get(&rule.name).map(|remembered| remembered.gate.clone());
-        let mut gate = match (known, ledger.memory.started) {
-            (Some(gate), _) => gate,
+        let before = ledger.memory.gates.remove(&rule.name);
+        let gate = match (&before, ledger.memory.started) {
+            (Some(before), _) => before.gate.clone(),
             (None, true) => Gate::unproven(now),
             (None, false) => Gate::unknown(now),
         };
-        let report = rule.settle(&mut gate, now, &sight);
-        let remembered = Remembered { gate, linger: rule.hysteresis.linger, last: report.clone() };
-        ledger.memory.gates.insert(rule.name, remembered);
+        let after = rule.settle(gate, before.as_ref(), now, &sight);
+        let report = after.last.clone();
+        ledger.memory.gates.insert(rule.name, after);
         if let Some((_, settled)) = ledger.rules.get_mut(number) {
             *settled = Some(report.clone());
         }
@@ -198,7 +203,11 @@ impl Evaluation {
 
     /// Settles every rule; those that were evaluated, in the order of their calls.
     pub(super) fn settle_all(&self) -> Vec<RuleReport> {
-        let count = self.ledger().rules.len();
+        let count = {
+            let mut ledger = self.ledger();
+            ledger.sealed = true;
+            ledger.rules.len()
+        };
         (0..count).filter_map(|number| self.settle(number)).collect()
     }
 

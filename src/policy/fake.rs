@@ -131,26 +131,53 @@ fn check_fields(kind: &str, map: &Map) -> Result<(), String> {
     }
 }
 
-/// What a real probe would say if this were so. What is not said is as if all were well.
+/// What a real probe would say if this were so. What is not said follows from what is.
 fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
-    let mut fields = usual(&request.kind);
-    fields.extend(told_fields(request.kind.name(), told));
+    let kind = &request.kind;
     let truth = |name: &str| told.get(name).and_then(|value| value.as_bool().ok());
     let error = told.get("error").map(ToString::to_string).filter(|text| !text.is_empty());
     let blind = truth("blind").unwrap_or_default();
-    let (fits, usual_why) = judge(request, &fields);
-    let ok = truth("ok").unwrap_or(fits && error.is_none() && !blind);
+    let told_bad = truth("ok") == Some(false) || error.is_some() || blind;
+    let own = told_fields(kind.name(), told);
+    // "It is not ok" alone means that nobody answered; "status 500" means that somebody did.
+    let answered = !told_bad || !own.is_empty();
+
+    let mut fields = if told_bad { silence(kind) } else { usual(kind) };
+    fields.extend(own);
+    if let (ProbeKind::Service(_), Some(state), None) = (kind, told.get("state"), told.get("active")) {
+        fields.insert("active", Field::Bool(state.to_string() == "active"));
+    }
+    let (fits, judged) = judge(request, &fields);
+    let ok = truth("ok").unwrap_or(fits && !told_bad);
     let why = told.get("why").map(ToString::to_string).or_else(|| error.clone());
-    let why = why.unwrap_or_else(|| if ok || !fits { usual_why } else { not_ok(request) });
-    let kind = match (ok, error) {
+    let why = why.unwrap_or_else(|| if ok || !fits && answered { judged } else { not_ok(request) });
+    let error = match (ok, error) {
         (true, _) => ErrorKind::None,
         (false, Some(text)) => error_kind(&text),
         (false, None) if blind => ErrorKind::Denied,
-        (false, None) if !fits => ErrorKind::Mismatch,
+        (false, None) if answered => ErrorKind::Mismatch,
         (false, None) => ErrorKind::Timeout,
     };
     let elapsed = told.get("elapsed").and_then(|value| duration::from_script(value).ok());
-    ProbeOutcome { ok, why, error: kind, blind, elapsed: elapsed.unwrap_or(Duration::from_millis(1)), fields }
+    ProbeOutcome { ok, why, error, blind, elapsed: elapsed.unwrap_or(Duration::from_millis(1)), fields }
+}
+
+/// The fields of a probe that nobody answered.
+fn silence(kind: &ProbeKind) -> BTreeMap<&'static str, Field> {
+    let text = |text: &str| Field::Text(text.to_owned());
+    match kind {
+        ProbeKind::Http(_) | ProbeKind::Tcp(_) => BTreeMap::new(),
+        ProbeKind::Ping(ping) => BTreeMap::from([
+            ("sent", Field::Int(i64::from(ping.count))),
+            ("received", Field::Int(0)),
+            ("loss", Field::Float(1.0)),
+        ]),
+        ProbeKind::Arping(_) => BTreeMap::from([("received", Field::Int(0))]),
+        ProbeKind::Service(_) => {
+            BTreeMap::from([("active", Field::Bool(false)), ("state", text("inactive")), ("sub", text("dead"))])
+        }
+        ProbeKind::File(_) => BTreeMap::from([("exists", Field::Bool(false))]),
+    }
 }
 
 /// The fields of a probe that is ok.
@@ -183,7 +210,7 @@ fn usual(kind: &ProbeKind) -> BTreeMap<&'static str, Field> {
             ("exists", Field::Bool(true)),
             ("size", Field::Int(0)),
             ("age", Field::Float(0.0)),
-            ("mode", Field::Int(0o644)),
+            ("mode", text("0644")),
             ("content", text("")),
         ]),
     }

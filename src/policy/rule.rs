@@ -34,6 +34,8 @@ pub(super) struct Remembered {
     pub(super) linger: Duration,
     /// As it was last evaluated.
     pub(super) last: RuleReport,
+    /// Why it failed the last time it did: what it is down for, also while it is coming back.
+    pub(super) failure: String,
 }
 
 impl Rule {
@@ -66,10 +68,24 @@ impl Rule {
         Ok(Self { name: name.to_owned(), effect, line: 0, hysteresis, external, condition })
     }
 
-    /// Waits for the probes behind it and moves the gate.
-    pub(super) fn settle(&self, gate: &mut Gate, now: Instant, sight: &Sight) -> RuleReport {
+    /// Moves the gate by what was seen. `before`: what is remembered of the rule.
+    pub(super) fn settle(
+        &self,
+        mut gate: Gate,
+        before: Option<&Remembered>,
+        now: Instant,
+        sight: &Sight,
+    ) -> Remembered {
         let observation = sight.observation();
+        let fails = gate.fails();
         gate.observe(now, observation, &self.hysteresis);
+        let failed = observation == Observation::Fail || gate.fails() > fails;
+        let failure = before.filter(|_| !failed).map_or_else(|| sight.why.clone(), |before| before.failure.clone());
+        let last = self.report(&gate, observation, sight, &failure);
+        Remembered { gate, linger: self.hysteresis.linger, last, failure }
+    }
+
+    fn report(&self, gate: &Gate, observation: Observation, sight: &Sight, failure: &str) -> RuleReport {
         let jobs = self.condition.jobs();
         RuleReport {
             name: self.name.clone(),
@@ -86,7 +102,13 @@ impl Rule {
             fall: self.hysteresis.fall,
             rise: self.hysteresis.rise,
             external: self.external,
-            why: sight.why.clone(),
+            why: match (gate.is_down(), observation) {
+                (true, Observation::Ok) => {
+                    format!("{failure}; now {}, {} of {}", sight.why, gate.oks(), self.hysteresis.rise)
+                }
+                (true, Observation::Nothing) if failure != sight.why => format!("{failure}; now {}", sight.why),
+                (_, Observation::Ok | Observation::Nothing | Observation::Fail) => sight.why.clone(),
+            },
             probes: jobs
                 .iter()
                 .map(|job| format!("{} {}", job.request().kind.name(), job.request().kind.target()))

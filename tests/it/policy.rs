@@ -184,7 +184,7 @@ fn s10_it_comes_back_by_itself() {
     node.fails(WEB, "status 500");
     assert_eq!(node.ticks(60).verdict, fault("web: status 500", false));
     node.answers(WEB);
-    assert_eq!(node.tick().verdict, fault("web: fine", false), "one of two successes");
+    assert_eq!(node.tick().verdict, fault("web: status 500; now fine, 1 of 2", false), "one of two successes");
     assert_eq!(node.tick().verdict, healthy());
 }
 
@@ -480,6 +480,7 @@ fn taking_over_is_asked_only_when_it_is_wanted() {
         ("fn may_take_over(ev) { ev.to == \"master\" && peer.alive }", (Some(true), false)),
         ("fn may_take_over() { false }", (Some(false), false)),
         ("fn may_take_over(ev) { throw \"cannot say\" }", (Some(false), true)),
+        ("fn may_take_over() { require(\"late\", true); true }", (Some(false), true)),
         ("", (None, false)),
     ] {
         let mut node = Node::with(&format!(r#"fn check() {{ require("web", service("web")); }} {hook}"#));

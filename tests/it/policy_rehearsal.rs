@@ -161,8 +161,33 @@ fn test_fields() {
     tick(); assert_eq(rule("a").ok, ());
     tick(); assert_eq(rule("a").ok, ());
     assert_eq(probed().len(), 4);
+    fake("http:http://10.0.0.1/a", #{ status: 500 });
+    tick(); assert_eq(why("e"), "status 500");
     unfake("http:http://10.0.0.1/a");
     tick(); assert_eq(why("a"), "the body lacks the wanted text");
+}
+"#,
+    );
+}
+
+#[test]
+fn what_a_fake_does_not_say_follows_from_what_it_says() {
+    passes(
+        r#"
+fn check() {
+    let p = ping("10.0.0.2", #{ count: 3 });
+    let s = service("s");
+    let f = file("/f");
+    let h = http("http://10.0.0.1/");
+    watch("seen", expect(false, `${p.received} ${s.active} ${f.exists} ${h.status}`));
+}
+fn seen() { tick(); rule("seen").why }
+fn test_fields() {
+    assert_eq(seen(), "3 true true 200");
+    for key in ["ping:*", "service:*", "file:*", "http:*"] { fake(key, #{ ok: false }); }
+    assert_eq(seen(), "0 false false ");
+    fake("service:*", #{ state: "active" });
+    assert_eq(seen(), "0 true false ");
 }
 "#,
     );
