@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{keeper::Keeper, sockets::Sockets};
 use crate::{
     config::Config,
-    linux::{Alarm, BootClock, Holder, MonitorEvent, Waker},
+    linux::{Alarm, BootClock, Holder, MonitorEvent, Waker, snapshot},
     node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace},
     policy::Report,
     words::Instant,
@@ -115,6 +115,7 @@ impl Protocol {
         let node = Node::new(clock.now(), config);
         let (status_sender, status) = watch::channel(Arc::new(node.status()));
         let mut turns = Turns {
+            now: clock.now(),
             clock,
             sockets: Sockets::new(config),
             holder: Holder::open()?,
@@ -151,6 +152,8 @@ impl Protocol {
 
 struct Turns {
     clock: BootClock,
+    /// The moment of this turn: everything in it happens then.
+    now: Instant,
     node: Node,
     sockets: Sockets,
     holder: Holder,
@@ -167,20 +170,36 @@ struct Turns {
 
 impl Turns {
     fn run(&mut self) {
+        self.look_around();
         while !self.node.is_stopped() {
             self.perform_all();
             self.sleep();
             self.alarm.drain();
             // Taken before the packets are read: what arrives later is not older than this.
-            let now = self.clock.now();
-            let ears = self.hear(now);
-            self.read_messages(now);
-            self.node.handle_timeout(now, ears);
-            self.publish(now);
+            self.now = self.clock.now();
+            let ears = self.hear();
+            self.read_messages();
+            self.node.handle_timeout(self.now, ears);
+            self.publish();
         }
         self.perform_all();
         self.keeper.dismiss();
-        self.publish(Instant::from_epoch(Duration::MAX));
+        self.published_at = Instant::ZERO;
+        self.publish();
+    }
+
+    /// The links and addresses there are: without them the first turn would take every interface for missing.
+    fn look_around(&mut self) {
+        match snapshot() {
+            Ok(links) => {
+                for (link, addresses) in links {
+                    let interface = link.name.clone();
+                    self.take(Message::Seen(MonitorEvent::Link(link)));
+                    self.take(Message::Seen(MonitorEvent::Addresses { interface, addresses }));
+                }
+            }
+            Err(error) => self.tell_note(format!("the interfaces cannot be listed: {error}; waiting for the monitor")),
+        }
     }
 
     /// Until something is due, a packet or a message.
@@ -198,13 +217,13 @@ impl Turns {
         let _ = poll(&mut descriptors, None);
     }
 
-    fn hear(&mut self, now: Instant) -> Ears {
-        let node = &mut self.node;
+    fn hear(&mut self) -> Ears {
+        let (node, now) = (&mut self.node, self.now);
         let heard = self.sockets.receive(PACKETS_MAX, |input| node.handle_input(now, input));
         if heard >= PACKETS_MAX { Ears::Behind } else { Ears::Drained }
     }
 
-    fn read_messages(&mut self, now: Instant) {
+    fn read_messages(&mut self) {
         self.waker.drain();
         for count in 0.. {
             if count == MESSAGES_MAX {
@@ -213,11 +232,11 @@ impl Turns {
                 return;
             }
             let Ok(message) = self.messages.try_recv() else { return };
-            self.take(now, message);
+            self.take(message);
         }
     }
 
-    fn take(&mut self, now: Instant, message: Message) {
+    fn take(&mut self, message: Message) {
         let input = match message {
             Message::Seen(MonitorEvent::Link(link)) => {
                 let notes = self.sockets.link(&link);
@@ -246,7 +265,7 @@ impl Turns {
                 return;
             }
         };
-        self.node.handle_input(now, input);
+        self.node.handle_input(self.now, input);
         self.perform_all();
     }
 
@@ -268,14 +287,14 @@ impl Turns {
                 let result = self.sockets.send(&transmit);
                 let carrier = crate::linux::carrier(&transmit.interface).ok();
                 let input = Input::Transmitted { instance: transmit.instance, result, carrier };
-                self.node.handle_input(self.clock.now(), input);
+                self.node.handle_input(self.now, input);
             }
             Output::Hold(hold) => {
                 let result = self.holder.apply(&hold);
                 for warning in self.holder.take_warnings() {
                     self.tell_note(warning);
                 }
-                self.node.handle_input(self.clock.now(), Input::Held { instance: hold.instance, result });
+                self.node.handle_input(self.now, Input::Held { instance: hold.instance, result });
             }
             Output::Announce { interface, addresses, .. } => self.sockets.announce(&interface, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),
@@ -288,7 +307,7 @@ impl Turns {
     }
 
     fn tell_note(&mut self, note: String) {
-        let journal = Journal { at: self.clock.now(), instance: String::new(), event: Event::Note(note) };
+        let journal = Journal { at: self.now, instance: String::new(), event: Event::Note(note) };
         self.tell(Told::Journal(journal));
     }
 
@@ -302,7 +321,8 @@ impl Turns {
         }
     }
 
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self) {
+        let now = self.now;
         if self.published_at + PUBLISH_EVERY <= now {
             self.published_at = now;
             self.status.send_replace(Arc::new(self.node.status()));

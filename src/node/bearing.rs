@@ -54,6 +54,9 @@ impl Instance {
         if self.stopping {
             return Bearing::StandDown { name: None, why: "stopped by its operator".to_owned() };
         }
+        if self.link.is_some() && self.addresses.is_none() {
+            return Bearing::Fault { name: None, why: "the addresses of the interface are not known yet".to_owned() };
+        }
         if let Some(why) = self.waiting_for() {
             return Bearing::Fault { name: Some("waiting"), why };
         }

@@ -39,7 +39,13 @@ pub(super) enum Look {
     Answered { mac: MacAddr, since: Instant },
 }
 
-/// The time between two questions, and what an answer may take.
+/// What an answer may take: less than the time between two questions, so that a question asked a little late does not
+/// delay the takeover.
+fn answer_time(spacing: Duration) -> Duration {
+    spacing * 3 / 4
+}
+
+/// The time between two questions.
 #[must_use]
 pub(super) fn spacing(down_interval: Duration) -> Duration {
     (down_interval / 8).clamp(Duration::from_millis(2), Duration::from_millis(50))
@@ -64,7 +70,7 @@ impl Claim {
     pub(super) fn next_look(&self, now: Instant, spacing: Duration) -> Option<Instant> {
         let again =
             self.evidence.filter(|evidence| evidence.answered_at.is_none()).map(|evidence| evidence.asked_again_at);
-        let due = [self.asked_at, again].into_iter().flatten().map(|at| at + spacing);
+        let due = [self.asked_at, again].into_iter().flatten().map(|at| at + answer_time(spacing));
         due.filter(|at| now < *at).min()
     }
 
@@ -94,16 +100,12 @@ impl Claim {
     /// What is known now that the down timer has fired.
     pub(super) fn look(&mut self, now: Instant, spacing: Duration) -> Look {
         let Some(asked_at) = self.asked_at.filter(|_| self.asks >= ASKS) else { return Look::Wait };
-        let settled = asked_at + spacing <= now;
+        let settled = asked_at + answer_time(spacing) <= now;
         match self.evidence {
             None if settled => Look::Clear,
             None => Look::Wait,
             Some(Evidence { mac, asked_again_at, answered_at: None }) => {
-                if asked_again_at + spacing <= now {
-                    Look::Unconfirmed(mac)
-                } else {
-                    Look::Wait
-                }
+                if asked_again_at + answer_time(spacing) <= now { Look::Unconfirmed(mac) } else { Look::Wait }
             }
             Some(Evidence { mac, answered_at: Some(answered_at), .. }) => {
                 let since = *self.conflict_since.get_or_insert(now);
@@ -164,16 +166,16 @@ mod tests {
         claim.asked(at(3600));
         assert_eq!(claim.look(at(3700), SPACING), Look::Wait);
         claim.asked(at(3700));
-        assert_eq!(claim.look(at(3749), SPACING), Look::Wait);
-        assert_eq!(claim.look(at(3750), SPACING), Look::Clear);
+        assert_eq!(claim.look(at(3737), SPACING), Look::Wait);
+        assert_eq!(claim.look(at(3738), SPACING), Look::Clear);
     }
 
     #[test]
     fn r5_an_answer_that_is_not_repeated_is_unconfirmed() {
         let mut claim = asked_twice();
         assert!(claim.answered(at(3560), OTHER), "ask it again");
-        assert_eq!(claim.look(at(3600), SPACING), Look::Wait);
-        assert_eq!(claim.look(at(3610), SPACING), Look::Unconfirmed(OTHER));
+        assert_eq!(claim.look(at(3597), SPACING), Look::Wait);
+        assert_eq!(claim.look(at(3598), SPACING), Look::Unconfirmed(OTHER));
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
         claim.asked(at(4600));
         assert_eq!(claim.look(at(4601), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
         claim.answered(at(4601), OTHER);
-        assert_eq!(claim.look(at(4650), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
+        assert_eq!(claim.look(at(4645), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
         claim.asked(at(5600));
         assert_eq!(claim.look(at(5650), SPACING), Look::Clear);
     }

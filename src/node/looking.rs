@@ -125,6 +125,8 @@ impl Instance {
                 let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
                 self.step(now, Event::Promote { listen }, out);
             }
+            // A moment of asking is nothing to speak of.
+            Leave::Wait(_) if now < since + spacing(self.down_interval()) * 2 => (),
             Leave::Wait(why) => {
                 let text = format!("the master is silent, and this node does not take over yet: {why}");
                 self.condition(now, "elected", Some(text), out);
@@ -146,7 +148,7 @@ impl Instance {
     fn is_granted_by_silence(&self, now: Instant) -> bool {
         self.permitted_at.is_none()
             && !self.lower_master_heard(now)
-            && self.peers.all_silent(now, spacing(self.down_interval()))
+            && self.peers.all_silent(now, spacing(self.down_interval()) * 3 / 4)
     }
 
     /// A lower master, heard within the last down interval, did not stop the timer: this is a preemption, nothing to claim (R3).

@@ -208,7 +208,9 @@ impl Node {
     fn start(&mut self, config: config::Instance) {
         let (now, out) = (self.now, &mut self.outbox);
         let mut instance = Instance::new(now, config);
-        instance.on_link(now, self.links.get(&instance.config.interface).cloned(), out);
+        if let Some(link) = self.links.get(&instance.config.interface) {
+            instance.on_link(now, Some(link.clone()), out);
+        }
         if let Some(addresses) = self.addresses.get(&instance.config.interface) {
             instance.on_addresses(now, addresses.clone(), out);
         }

@@ -17,8 +17,8 @@ use crate::policy::probe::{ErrorKind, Field};
 /// How much of a file a policy can read.
 const CONTENT_MAX: u64 = 64 * 1024;
 
-/// `ok`: exists. Fields: `exists`, `size` (bytes), `age` (seconds since the last modification), `mode` (four octal
-/// digits, as text), `content` (the first 64 KiB of a regular file that may be read, else nothing known).
+/// `ok`: exists. Fields: `exists`, `size` (bytes), `age` (seconds since the last modification), `mode` (the
+/// permission bits, `0o640`), `content` (the first 64 KiB of a regular file that may be read, else nothing known).
 pub(super) async fn probe(workers: &Workers, path: &Path, deadline: Deadline) -> Answer {
     let path: PathBuf = path.to_owned();
     workers.run(deadline, move || look_at(&path)).await.unwrap_or_else(|failure| answer(Err(failure), Field::Unit))
@@ -30,7 +30,7 @@ fn look_at(path: &Path) -> Answer {
             let mut answer = answer(Ok("exists".to_owned()), Field::Bool(true));
             answer.fields.insert("size", Field::Int(i64::try_from(metadata.len()).unwrap_or(i64::MAX)));
             answer.fields.insert("age", age(&metadata));
-            answer.fields.insert("mode", Field::Text(format!("{:04o}", metadata.mode() & 0o7777)));
+            answer.fields.insert("mode", Field::Int((metadata.mode() & 0o7777).into()));
             answer.fields.insert("content", content(path, &metadata));
             answer
         }

@@ -24,7 +24,7 @@ fn a_file_tells_its_size_age_mode_and_content() {
     assert_outcome(&outcome, true, ErrorKind::None, "exists");
     assert_eq!(outcome.fields["exists"], Field::Bool(true));
     assert_eq!(outcome.fields["size"], Field::Int(11));
-    assert_eq!(text(&outcome, "mode"), "0640");
+    assert_eq!(outcome.fields["mode"], Field::Int(0o640));
     assert_eq!(text(&outcome, "content"), "since noon\n");
     assert!(float(&outcome, "age") < 60.0);
 }
