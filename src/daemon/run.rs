@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Handle, Runtime},
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
 };
@@ -19,6 +19,7 @@ use super::{
     journal::{self, Journal},
     keeper::Keeper,
     locks::Locks,
+    mail::{Mailer, Transition},
     policies::{DriverClock, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Store},
@@ -27,7 +28,7 @@ use crate::{
     config::{Config, Problems},
     control::{Reload, Request, Server, Status, protocol::Configuration},
     linux::{BootClock, Monitor, lock_memory, realtime},
-    node::{Journal as Entry, NodeStatus},
+    node::{Event, Journal as Entry, NodeStatus},
     probe::RealProber,
     words::Instant,
 };
@@ -36,6 +37,8 @@ use crate::{
 const REQUESTS: usize = 16;
 /// How often alarms are looked at that may have to be repeated.
 const REMIND: Duration = Duration::from_secs(30);
+/// How long a stopping daemon waits for its last mails.
+const MAIL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the protocol thread may take to say how it is.
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
@@ -62,8 +65,7 @@ impl Refusal {
 #[must_use]
 pub fn run(path: &Path) -> ExitCode {
     journal::init();
-    let started = Runtime::start();
-    match started.and_then(|runtime| runtime.block_on(async { Daemon::start(path)?.serve().await })) {
+    match in_runtime(path) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             tracing::error!(
@@ -86,16 +88,14 @@ pub fn run(path: &Path) -> ExitCode {
     }
 }
 
-trait Start: Sized {
-    fn start() -> Result<Self, Refusal>;
-}
-
-impl Start for Runtime {
-    /// One thread: everything on it waits most of the time, and what computes has threads of its own.
-    fn start() -> Result<Self, Refusal> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))
-    }
+/// One thread: everything on it waits most of the time, and what computes has threads of its own. A probe that hangs does
+/// not keep the daemon from leaving.
+fn in_runtime(path: &Path) -> Result<bool, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))?;
+    let ended = runtime.block_on(async { Daemon::start(path)?.serve().await });
+    runtime.shutdown_background();
+    ended
 }
 
 /// Everything that runs, and what it runs by.
@@ -112,6 +112,7 @@ struct Daemon {
     _state_lock: store::Lock,
     locks: Locks,
     journal: Journal,
+    mailer: Option<Mailer>,
     policies: Policies,
     protocol: Protocol,
     _monitor: Monitor,
@@ -153,6 +154,7 @@ impl Daemon {
         if let Err(error) = boot::keep(&store, &text) {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
+        let mailer = mailer(&config);
         let now = clock.now();
         tracing::info!("node {}: {} instances, configuration {}", config.node, config.instances.len(), path.display());
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -168,6 +170,7 @@ impl Daemon {
             _state_lock: state_lock,
             locks,
             journal: Journal::default(),
+            mailer,
             policies,
             protocol,
             _monitor: monitor,
@@ -203,6 +206,9 @@ impl Daemon {
             }
         }
         let in_order = self.protocol.join();
+        if let Some(mailer) = self.mailer.take() {
+            mailer.finish(MAIL_PATIENCE);
+        }
         Ok(stopping && in_order)
     }
 
@@ -216,6 +222,19 @@ impl Daemon {
 
     fn record(&mut self, entry: &Entry) {
         self.journal.record(entry);
+        if let (Event::Transition { from, to, reason }, Some(mailer)) = (&entry.event, &self.mailer) {
+            let instance = self.config.instances.iter().find(|instance| instance.name == entry.instance);
+            let transition = Transition {
+                node: &self.config.node,
+                instance: &entry.instance,
+                from: *from,
+                to: *to,
+                reason,
+                at: jiff::Timestamp::now(),
+                addresses: instance.map(|instance| instance.addresses.as_slice()).unwrap_or_default(),
+            };
+            mailer.send(transition.letter());
+        }
     }
 
     async fn answer(&mut self, request: Request, stopping: &mut bool) {
@@ -274,6 +293,9 @@ impl Daemon {
         let mut changes = boot::changes(&self.config, &new);
         self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
         self.policies.reconfigure(&new);
+        if self.config.mail != new.mail {
+            self.mailer = mailer(&new);
+        }
         self.config = new;
         self.sha256 = loaded.sha256;
         self.loaded_at = self.clock.now();
@@ -296,6 +318,17 @@ fn start_protocol(config: &Config, keeper: Keeper) -> Result<Protocol, Refusal> 
     };
     Protocol::start(config, keeper, prepare)
         .map_err(|error| Refusal::machine("the protocol thread cannot be started", &error))
+}
+
+/// Mail on transitions, if it is wanted. Without it the daemon serves all the same.
+fn mailer(config: &Config) -> Option<Mailer> {
+    match Mailer::start(config.mail.as_ref()?) {
+        Ok(mailer) => Some(mailer),
+        Err(error) => {
+            tracing::error!("no mail on transitions: {error}; look at [mail] in the configuration");
+            None
+        }
+    }
 }
 
 fn start_policies(config: &Config, store: &Store, protocol: &Protocol) -> Result<Policies, Refusal> {
