@@ -207,7 +207,8 @@ impl Daemon {
         }
         let in_order = self.protocol.join();
         if let Some(mailer) = self.mailer.take() {
-            mailer.finish(MAIL_PATIENCE);
+            // What could not be sent in time was told by the mailer.
+            let _ = mailer.finish(MAIL_PATIENCE);
         }
         Ok(stopping && in_order)
     }
