@@ -19,7 +19,7 @@ use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
     vrrp::{Action, Announcer, Config as RouterConfig, Event, Reason, State, VirtualRouter},
     wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3, group},
-    words::{Family, Instant},
+    words::{Family, Instant, readable},
 };
 
 /// Where outputs go.
@@ -263,8 +263,8 @@ impl Instance {
             Reason::Startup => "may take part, listening".to_owned(),
             Reason::Owner => "owns the addresses".to_owned(),
             Reason::MasterDown => match self.alive_heard_at {
-                Some(_) => format!("no advertisement that counts for {:?}", self.down_interval()),
-                None => format!("no master heard for {:?} since start", self.down_interval()),
+                Some(_) => format!("no advertisement that counts for {}", readable(self.down_interval())),
+                None => format!("no master heard for {} since start", readable(self.down_interval())),
             },
             Reason::MasterResigned => format!("{master} resigned"),
             Reason::Adopted => "the process before this one was master and its lease still runs".to_owned(),

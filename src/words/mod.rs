@@ -4,4 +4,4 @@ mod net;
 mod time;
 
 pub use net::{Family, InterfaceName, MacAddr};
-pub use time::Instant;
+pub use time::{Instant, readable};

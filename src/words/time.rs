@@ -33,6 +33,13 @@ impl Instant {
     }
 }
 
+/// A time as an operator reads it: `3.61 s`, `38.2 ms`.
+#[must_use]
+pub fn readable(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.1} ms", seconds * 1e3) }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, rhs: Duration) -> Self {
