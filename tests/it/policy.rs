@@ -285,9 +285,25 @@ fn r22_a_rule_that_appears_later_is_up_until_proven_otherwise() {
     node.tick();
     node.fails("service:new", "failed");
     node.reload(r#"fn check() { require("web", service("web")); require("new", service("new")); }"#);
-    assert_eq!(node.tick().verdict, healthy(), "never starting again");
+    let report = node.tick();
+    assert_eq!((&report.verdict, rule(&report, "new").state), (&healthy(), RuleState::Failing), "never starting again");
     assert_eq!(node.tick().verdict, healthy());
     assert_eq!(node.tick().verdict, fault("new: failed", false));
+}
+
+#[test]
+fn r22_an_error_does_not_bring_the_start_back() {
+    let mut node = Node::with(
+        r#"fn check() {
+            if get("n", 0) == 1 { put("n", 2); throw "once" }
+            if get("n", 0) == 2 { require("new", service("new")); }
+            put("n", 1 + get("n", 0));
+        }"#,
+    );
+    node.fails("service:new", "failed");
+    assert_eq!(node.tick().verdict, healthy());
+    assert!(node.tick().error.is_some());
+    assert_eq!(node.tick().verdict, healthy());
 }
 
 #[test]
