@@ -30,7 +30,8 @@ pub(super) struct Placed {
 pub(super) enum Route {
     /// Yes, as for any address.
     Made,
-    /// No: another address of the interface makes it. Renewing a leased IPv6 address would make that route a leased one.
+    /// No: another address of the interface has made it. If that one came from a router advertisement, its route has a
+    /// lifetime, and a renewal of ours would cut that down to the lease.
     LeftOut,
 }
 

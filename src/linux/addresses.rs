@@ -549,13 +549,14 @@ mod tests {
         alone(|| {
             let _far = Far::connect();
             let mut holder = Holder::open().unwrap();
+            holder.apply(&hold(&["192.168.0.61/24"])).unwrap();
             fs::write("/proc/sys/net/ipv6/conf/va/disable_ipv6", "1").unwrap();
             let why = holder.apply(&hold(&["fd00::60/128", "192.168.0.60/24"])).unwrap_err();
             assert!(
                 why.contains("fd00::60/128 is not held on va: the kernel refused it") && why.contains("disable_ipv6"),
                 "{why}"
             );
-            assert!(is_there("192.168.0.60"));
+            assert!(is_there("192.168.0.60") && !is_there("192.168.0.61"));
             assert_eq!(held(&holder), nets(&["192.168.0.60/24"]));
         });
     }
@@ -586,22 +587,28 @@ mod tests {
         });
     }
 
-    /// A leased address must not turn the network's own route into a leased one.
+    /// As from a router advertisement: the interface's own address and its route have a lifetime.
     #[test]
-    fn the_route_of_the_interface_stays_when_a_leased_neighbour_goes() {
+    fn a_lease_does_not_cut_down_the_route_of_the_interface() {
         alone(|| {
             let _far = Far::connect();
+            ip("addr add fd02::1/64 dev va valid_lft 1000 preferred_lft 1000 nodad");
             let mut holder = Holder::open().unwrap();
-            let mut vip = hold(&["fd00::60/64", "fd01::60/64"]);
+            let mut vip = hold(&["fd00::60/64", "fd01::60/64", "fd02::60/64"]);
             vip.lifetime = Lifetime::For(SECOND);
             for _ in 0..3 {
                 holder.apply(&vip).unwrap();
             }
-            assert!(ip_shows("-6 route show dev va").contains("fd01::/64"), "alone in its network it makes the route");
-            let own = || ip_shows("-6 route show dev va fd00::/64");
-            assert!(own().contains("fd00::/64") && !own().contains("expires"), "{}", own());
-            eventually("the end of the lease", || (!is_there("fd00::60") && !is_there("fd01::60")).then_some(()));
-            assert!(own().contains("fd00::/64"));
+            let route = |net: &str| ip_shows(&format!("-6 route show dev va {net}"));
+            assert!(route("fd01::/64").contains("fd01::/64"), "alone in its network it makes the route");
+            let gone = |short: &&str| !is_there(short);
+            let leases = ["fd00::60", "fd01::60", "fd02::60"];
+            eventually("the end of the leases", || leases.iter().all(gone).then_some(()));
+            assert!(route("fd00::/64").contains("fd00::/64") && !route("fd00::/64").contains("expires"));
+            let own = route("fd02::/64");
+            let (_, rest) = own.split_once("expires ").expect(&own);
+            let seconds: u32 = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+            assert!(seconds > 900, "{own}");
         });
     }
 

@@ -76,7 +76,7 @@ impl Router<'_> {
 
     fn held(&self, by: &str) -> LockError {
         LockError::Held(format!(
-            "virtual router {} on {} ({}) is run by another ha: {by}. This one does not start; stop the other first",
+            "virtual router {} on {} ({}) is run by another ha: {by}. Only one can run it; this one leaves it alone. Stop the other first",
             self.vrid,
             self.interface,
             self.family()
@@ -169,6 +169,31 @@ mod tests {
         VirtualRouterLock::acquire(one.path(), &interface, vrid, Family::V6).unwrap();
         drop(first);
         VirtualRouterLock::acquire(one.path(), &interface, vrid, Family::V4).unwrap();
+    }
+
+    #[test]
+    fn each_of_the_two_locks_refuses_alone() {
+        let (interface, vrid) = router("ha-lock-c");
+        let router = Router { interface: &interface, vrid, family: Family::V6 };
+        let state = tempfile::tempdir().unwrap();
+        let file = lock_file(state.path(), &router).unwrap();
+        assert!(matches!(lock_file(state.path(), &router), Err(LockError::Held(_))));
+        let name = take_name(&router).unwrap();
+        assert!(matches!(take_name(&router), Err(LockError::Held(_))));
+        drop((file, name));
+        VirtualRouterLock::acquire(state.path(), &interface, vrid, Family::V6).unwrap();
+    }
+
+    /// Any local user can take a name; nobody listens on this one.
+    #[test]
+    fn a_name_that_something_else_sits_on_stops_nothing() {
+        let (interface, vrid) = router("ha-lock-d");
+        let address = rustix::net::SocketAddrUnix::new_abstract_name(b"ha/vr/ha-lock-d/51/ipv4").unwrap();
+        let squatter =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&squatter, &address).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        VirtualRouterLock::acquire(state.path(), &interface, vrid, Family::V4).unwrap();
     }
 
     #[test]

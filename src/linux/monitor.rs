@@ -241,7 +241,7 @@ mod tests {
     use super::{
         super::{
             Holder, kernel_keeps_marks,
-            namespace::{Far, alone, ip, mac, name},
+            namespace::{Far, address, alone, ip, mac, name},
         },
         *,
     };
@@ -428,6 +428,24 @@ mod tests {
 
     fn seen(index: u32, interface: &str) -> LinkSeen {
         LinkSeen { name: name(interface), index, mac: None, up: true, carrier: true }
+    }
+
+    #[test]
+    fn a_link_that_is_told_again_is_no_change() {
+        let mut table = Table::default();
+        assert_eq!(table.put_link(seen(2, "a")).len(), 2);
+        assert_eq!(table.put_link(seen(2, "a")), []);
+        assert_eq!(table.put_link(LinkSeen { carrier: false, ..seen(2, "a") }).len(), 1);
+    }
+
+    #[test]
+    fn of_a_point_to_point_link_the_own_end_is_the_address() {
+        alone(|| {
+            let _far = Far::connect();
+            ip("addr add 10.0.0.1 peer 10.0.0.2/32 dev va");
+            assert_eq!(address("va", "10.0.0.1").unwrap().address.to_string(), "10.0.0.1/32");
+            assert_eq!(address("va", "10.0.0.2"), None);
+        });
     }
 
     #[test]

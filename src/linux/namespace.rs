@@ -65,7 +65,8 @@ impl Far {
         ip(&format!("link add va type veth peer name vb netns {thread}"));
         end_up("va", 1);
         far.run(|| end_up("vb", 2));
-        eventually("the cable is up", || link("va").is_some_and(|va| va.carrier).then_some(()));
+        up_and_running("va", 1);
+        far.run(|| up_and_running("vb", 2));
         far
     }
 
@@ -92,6 +93,13 @@ fn end_up(name: &str, host: u8) {
     ip(&format!("addr add 192.168.0.{host}/24 dev {name}"));
     ip(&format!("addr add fd00::{host}/64 dev {name} nodad"));
     ip(&format!("addr add fe80::{host}/64 dev {name} nodad"));
+}
+
+/// Before that the kernel drops what is sent, or does not answer for its IPv6 addresses.
+fn up_and_running(name: &str, host: u8) {
+    eventually("the cable is up", || link(name).is_some_and(|end| end.carrier).then_some(()));
+    let group = format!("ff02::1:ff00:{host}");
+    eventually("it can be asked for", || ip_shows(&format!("-6 maddr show dev {name}")).contains(&group).then_some(()));
 }
 
 /// `ip`, which must succeed.

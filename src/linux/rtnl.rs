@@ -18,7 +18,7 @@ use rtnetlink::{
     },
     packet_route::{
         AddressFamily as Netlink, RouteNetlinkMessage,
-        address::{AddressFlags, AddressHeader, AddressMessage},
+        address::{AddressHeader, AddressHeaderFlags, AddressMessage},
         link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessage},
     },
 };
@@ -360,7 +360,6 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
     /// `linux/if_addr.h`, since Linux 5.18.
     const IFA_PROTO: u16 = 11;
     let header = AddressHeader::parse(payload)?;
-    let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
     let (mut local, mut prefix, mut marked, mut remaining) = (None, None, false, None);
     for attribute in attributes(payload, HEADER) {
         let attribute = attribute?;
@@ -369,17 +368,14 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
             // The own end; the other attribute is then the far end of a point-to-point link.
             libc::IFA_LOCAL => local = ip(value),
             libc::IFA_ADDRESS => prefix = ip(value),
-            libc::IFA_FLAGS => {
-                let bits = value.try_into().map_or(flags.bits(), u32::from_ne_bytes);
-                flags = AddressFlags::from_bits_retain(bits);
-            }
             libc::IFA_CACHEINFO => remaining = lifetime(value),
             IFA_PROTO => marked = value == [MARK],
             _ => {}
         }
     }
-    let waiting = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
-    let usable = !waiting && !flags.contains(AddressFlags::Dadfailed);
+    let is = |flag| header.flags.contains(flag);
+    let waiting = is(AddressHeaderFlags::Tentative) && !is(AddressHeaderFlags::Optimistic);
+    let usable = !waiting && !is(AddressHeaderFlags::Dadfailed);
     let net = local.or(prefix).and_then(|ip| IpNet::new(ip, header.prefix_len).ok());
     Ok(net.map(|address| Address { index: header.index, address, marked, usable, remaining }))
 }
