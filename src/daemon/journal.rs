@@ -111,9 +111,14 @@ fn sentence(event: &Event) -> String {
     match event {
         Event::Transition { from, to, reason } => format!("{to} (was {from}): {reason}"),
         Event::Raised(condition) => condition.text.clone(),
-        Event::Cleared(condition) => format!("no longer: {}", condition.text),
+        Event::Cleared(condition) => format!("no longer so: {}", beginning(&condition.text)),
         Event::Note(text) => text.clone(),
     }
+}
+
+/// What it is, without what follows from it.
+fn beginning(text: &str) -> &str {
+    text.split("; ").next().unwrap_or(text)
 }
 
 fn say_transition(instance: &str, from: Role, to: Role, reason: &str, line: &str) {

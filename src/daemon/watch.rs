@@ -329,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_that_changes_is_a_reason_to_look() {
+        let (tell, looks) = mpsc::channel();
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("p");
+        fs::write(&path, "a").unwrap();
+        let _watch = Watch::start(vec![path.clone()], move || {
+            let _ = tell.send(());
+        })
+        .unwrap();
+        looks.recv_timeout(Duration::from_secs(5)).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        looks.recv_timeout(Duration::from_secs(5)).unwrap();
+    }
+
+    #[test]
     fn other_files_are_watched_from_now_on() {
         let seen = plain();
         fs::write(seen.dir().join("p"), "b").unwrap();

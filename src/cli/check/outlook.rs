@@ -150,3 +150,104 @@ fn delta_of(verdict: &Verdict) -> i32 {
         Verdict::Starting | Verdict::Fault { .. } | Verdict::Hold { .. } | Verdict::Maintenance { .. } => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{config::fixture, words::Instant};
+
+    fn rule(effect: RuleEffect, ok: Option<bool>) -> RuleReport {
+        RuleReport {
+            name: "web".into(),
+            effect,
+            line: 1,
+            ok,
+            state: if ok == Some(true) { RuleState::Up } else { RuleState::Unknown },
+            fails: u32::from(ok == Some(false)),
+            oks: u32::from(ok == Some(true)),
+            fall: 3,
+            rise: 2,
+            external: false,
+            why: "status 500".into(),
+            probes: vec![],
+            elapsed: None,
+            timeout: Duration::ZERO,
+            since: Instant::ZERO,
+        }
+    }
+
+    fn fresh(verdict: Verdict, rule: RuleReport) -> Report {
+        Report {
+            policy: "p".into(),
+            generation: 0,
+            started_at: Instant::ZERO,
+            elapsed: Duration::ZERO,
+            verdict,
+            rules: vec![rule],
+            observed_ok: false,
+            may_take_over: None,
+            error: None,
+        }
+    }
+
+    /// The same rule as the daemon has it.
+    fn before(state: &str, fails: u32, oks: u32) -> [Rule; 1] {
+        let rule = Rule::at(Instant::ZERO, &rule(RuleEffect::Require, None));
+        [Rule { state: state.into(), fails, oks, ..rule }]
+    }
+
+    fn healthy(delta: i32) -> Verdict {
+        Verdict::Healthy { delta, note: String::new() }
+    }
+
+    #[test]
+    fn this_observation_is_counted_on_top_of_the_daemons() {
+        let failed = || fresh(Verdict::Starting, rule(RuleEffect::Require, Some(false)));
+        let report = continued(failed(), &before("failing", 1, 0));
+        assert_eq!((report.rules[0].fails, report.rules[0].state, report.verdict), (2, RuleState::Failing, healthy(0)));
+        let report = continued(failed(), &before("failing", 2, 0));
+        let fault = Verdict::Fault { why: "web: status 500".into(), external: false };
+        assert_eq!((report.rules[0].state, report.verdict), (RuleState::Down, fault));
+    }
+
+    #[test]
+    fn a_rule_that_is_down_needs_all_its_successes() {
+        let passed = || fresh(healthy(0), rule(RuleEffect::Require, Some(true)));
+        assert_eq!(continued(passed(), &before("down", 0, 0)).rules[0].state, RuleState::Down);
+        assert_eq!(continued(passed(), &before("down", 0, 1)).verdict, healthy(0));
+    }
+
+    #[test]
+    fn no_information_changes_nothing() {
+        let report = continued(fresh(Verdict::Starting, rule(RuleEffect::Require, None)), &before("up", 0, 9));
+        assert_eq!((report.rules[0].state, report.rules[0].oks, report.verdict), (RuleState::Up, 9, healthy(0)));
+    }
+
+    #[test]
+    fn what_the_script_decided_itself_stands() {
+        let explicit = Verdict::Fault { why: "because".into(), external: false };
+        let report = continued(fresh(explicit.clone(), rule(RuleEffect::Watch, Some(true))), &before("up", 0, 9));
+        assert_eq!(report.verdict, explicit);
+        let hold = Verdict::Hold { why: "wait".into() };
+        let report = continued(fresh(hold.clone(), rule(RuleEffect::Require, Some(false))), &before("down", 5, 0));
+        assert_eq!(report.verdict, hold);
+    }
+
+    #[test]
+    fn weights_of_rules_that_are_down_add_to_what_the_script_adjusts() {
+        let report = continued(fresh(healthy(-1), rule(RuleEffect::Prefer(10), Some(false))), &before("failing", 2, 0));
+        assert_eq!(report.verdict, healthy(-11));
+    }
+
+    #[test]
+    fn what_follows_depends_on_the_role() {
+        let instance = fixture::instance();
+        let fault = Verdict::Fault { why: String::new(), external: false };
+        let alone = Outlook::of(&instance, None, &fault);
+        assert_eq!(alone.sentences, ["release 192.168.0.60/24 if it is master, not take it otherwise"]);
+        assert_eq!(Outlook::of(&instance, None, &healthy(-10)).sentences, ["bid priority 90 instead of 100"]);
+        assert_eq!(Outlook::of(&instance, None, &healthy(0)).action, "serve");
+    }
+}

@@ -332,7 +332,10 @@ impl Entry {
 }
 
 fn stale_condition(name: &str, running: &Generation, brief: &str) -> Condition {
-    let text = format!("policy {name}: the file is not taken, generation {} keeps running: {brief}", running.number);
+    let text = format!(
+        "policy {name}: the file on disk is not what runs; generation {} keeps running: {brief}",
+        running.number
+    );
     Condition { name: "policy_stale", text }
 }
 

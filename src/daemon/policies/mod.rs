@@ -152,3 +152,81 @@ fn stock(library: &Library, config: &Config) {
     let names: BTreeSet<String> = config.instances.iter().flat_map(|instance| instance.policies.clone()).collect();
     library.stock(config.policy_dir.clone(), names);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::{
+        config,
+        policy::{
+            Verdict,
+            probe::{Pending, ProbeRequest},
+        },
+    };
+
+    /// No probe is made here.
+    struct Nothing;
+
+    impl Prober for Nothing {
+        fn start(&self, _: &ProbeRequest) -> Pending {
+            mpsc::channel().1
+        }
+    }
+
+    fn configuration(directory: &Path, policies: &str) -> Config {
+        let text = format!(
+            "node = \"K1\"\n[instance.VI_1]\ninterface = \"eth0\"\nvirtual_router_id = 51\npriority = 100\nversion = 2\n\
+             advertise = \"1s\"\naddresses = [\"192.168.0.60/24\"]\npeers = [\"192.168.0.21\"]\npolicies = [{policies}]\n"
+        );
+        config::parse(&text, &directory.join("ha.toml"), &config::Facts::default()).unwrap().config
+    }
+
+    fn next(said: &mpsc::Receiver<Said>) -> (String, u64, Verdict) {
+        loop {
+            match said.recv_timeout(Duration::from_secs(5)).expect("nothing was said") {
+                Said::Judged { report, .. } => return (report.policy, report.generation, report.verdict),
+                Said::NeverLoaded { .. } | Said::Journal(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn from_a_file_to_verdicts_and_to_those_of_its_successor() {
+        let base = tempfile::tempdir().unwrap();
+        let policies = base.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let slow = |verdict| format!("const INTERVAL = \"30s\"; fn check() {{ {verdict}(\"so it is\") }}");
+        fs::write(policies.join("a.rhai"), slow("hold")).unwrap();
+        fs::write(policies.join("b.rhai"), slow("fault")).unwrap();
+        let config = configuration(base.path(), "\"a\"");
+        let mut node = crate::node::Node::new(Instant::ZERO, &config).status();
+        node.instances[0].source = Some("192.168.0.20".parse().unwrap());
+        let status = watch::Sender::new(Arc::new(node));
+        let (tell, said) = mpsc::channel();
+        let surroundings = Surroundings {
+            clock: Arc::new(DriverClock::default()),
+            prober: Arc::new(Nothing),
+            store: Store::open(&base.path().join("state")).unwrap(),
+            status: status.subscribe(),
+            say: Arc::new(move |said| drop(tell.send(said))),
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let mut at_work = Policies::start(&config, surroundings).unwrap();
+        let hold = Verdict::Hold { why: "so it is".into() };
+        assert_eq!(next(&said), ("a".into(), 1, hold.clone()));
+
+        fs::write(policies.join("a.rhai"), slow("maintenance")).unwrap();
+        let maintenance = Verdict::Maintenance { why: "so it is".into() };
+        assert_eq!(next(&said), ("a".into(), 2, maintenance), "at once, not after the interval");
+
+        at_work.reconfigure(&configuration(base.path(), "\"b\""));
+        let fault = Verdict::Fault { why: "so it is".into(), external: false };
+        assert_eq!(next(&said), ("b".into(), 1, fault), "and no more of the other");
+        assert_eq!(at_work.status(Instant::ZERO).len(), 1);
+        drop(at_work);
+        runtime.shutdown_background();
+    }
+}
