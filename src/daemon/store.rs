@@ -1,19 +1,18 @@
-//! What outlives the process: which addresses it holds, the last good configuration, the last good policies.
+//! What outlives the process: which addresses it may hold, the last good configuration, the last good policies.
 //!
-//! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. Nothing here
-//! decides anything: who finds a record asks whether it still means something ([`Record::remaining`], [`Store::held`]).
+//! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. How long an
+//! address that was left behind still lives is not here: the kernel knows that better.
 
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::words::Instant;
+use crate::config::{Config, Instance};
 
 const HELD: &str = "held.json";
 const CONFIG: &str = "ha.toml";
@@ -26,7 +25,7 @@ pub struct Store {
     directory: PathBuf,
 }
 
-/// The addresses an instance held when this was written.
+/// The addresses an instance may hold: written before the first of them is, so that no death comes too early for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The instance.
@@ -35,22 +34,23 @@ pub struct Record {
     pub interface: String,
     /// With their prefixes.
     pub addresses: Vec<IpNet>,
-    /// When their lease ends, on `CLOCK_BOOTTIME`; `None`: never.
-    pub until: Option<Instant>,
 }
 
 impl Record {
-    /// What is left of the lease at `now`; `None` if it is over.
+    /// Everything that a daemon with this configuration may hold and must let go of. An owner's addresses are its own.
     #[must_use]
-    pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        match self.until {
-            None => Some(Duration::MAX),
-            Some(until) => Some(until.saturating_since(now)).filter(|left| !left.is_zero()),
-        }
+    pub fn of(config: &Config) -> Vec<Self> {
+        let leased = config.instances.iter().filter(|instance| !instance.priority.is_owner());
+        let record = |instance: &Instance| Self {
+            instance: instance.name.clone(),
+            interface: instance.interface.to_string(),
+            addresses: instance.addresses.clone(),
+        };
+        leased.map(record).collect()
     }
 }
 
-/// As on disk. Moments mean something within one boot only.
+/// As on disk. No address outlives the boot.
 #[derive(Serialize, Deserialize)]
 struct HeldFile {
     boot: String,
@@ -62,7 +62,6 @@ struct HeldEntry {
     instance: String,
     interface: String,
     addresses: Vec<String>,
-    until_ms: Option<u64>,
 }
 
 /// The state directory is this process's as long as this lives. The kernel lets go of it with the process: a file that
@@ -102,7 +101,7 @@ impl Store {
         Ok(Lock(file))
     }
 
-    /// Remembers everything this node holds now.
+    /// Remembers what this node may hold from now on; nothing, once it has stopped in order.
     ///
     /// # Errors
     /// What the system said.
@@ -111,13 +110,12 @@ impl Store {
             instance: record.instance.clone(),
             interface: record.interface.clone(),
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
-            until_ms: record.until.map(|until| crate::control::protocol::millis(until.since_epoch())),
         });
         let file = HeldFile { boot: boot_id(), held: entries.collect() };
         self.replace(Path::new(HELD), &serde_json::to_vec(&file)?)
     }
 
-    /// What was held when it was last recorded; empty if that was before the machine was booted.
+    /// What was recorded last; nothing if that was before the machine was booted.
     ///
     /// # Errors
     /// What the system said; `InvalidData` if the record is damaged.
@@ -194,7 +192,6 @@ impl HeldEntry {
             instance: self.instance,
             interface: self.interface,
             addresses: self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?,
-            until: self.until_ms.map(|until| Instant::from_epoch(Duration::from_millis(until))),
         })
     }
 }
@@ -223,12 +220,11 @@ mod tests {
         (directory, store)
     }
 
-    fn record(until: Option<u64>) -> Record {
+    fn record() -> Record {
         Record {
             instance: "VI_1".into(),
             interface: "eth0".into(),
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
-            until: until.map(|seconds| Instant::from_epoch(Duration::from_secs(seconds))),
         }
     }
 
@@ -236,7 +232,7 @@ mod tests {
     fn what_is_held_is_found_again() {
         let (_directory, store) = store();
         assert_eq!(store.held().unwrap(), vec![]);
-        let held = vec![record(Some(100)), record(None)];
+        let held = vec![record(), record()];
         store.record_held(&held).unwrap();
         assert_eq!(store.held().unwrap(), held);
         store.record_held(&[]).unwrap();
@@ -246,7 +242,7 @@ mod tests {
     #[test]
     fn a_record_of_another_boot_means_nothing() {
         let (directory, store) = store();
-        store.record_held(&[record(None)]).unwrap();
+        store.record_held(&[record()]).unwrap();
         let path = directory.path().join("state/held.json");
         let text = fs::read_to_string(&path).unwrap().replace(&boot_id(), "another");
         fs::write(&path, text).unwrap();
@@ -254,11 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends() {
-        let at = |seconds| Instant::from_epoch(Duration::from_secs(seconds));
-        assert_eq!(record(Some(100)).remaining(at(98)), Some(Duration::from_secs(2)));
-        assert_eq!(record(Some(100)).remaining(at(100)), None);
-        assert_eq!(record(None).remaining(at(100)), Some(Duration::MAX));
+    fn an_owners_addresses_are_not_let_go() {
+        let (node1, _) = crate::config::fixture::pair();
+        assert_eq!(Record::of(&node1), vec![record()]);
+        let mut owner = node1;
+        owner.instances[0].priority = crate::wire::Priority::OWNER;
+        assert_eq!(Record::of(&owner), vec![]);
     }
 
     #[test]
