@@ -4,7 +4,13 @@
 //! marks: fit to run unattended after the daemon's end. Without it every virtual address of the configuration, whoever
 //! put it there.
 
-use std::{io, net::IpAddr, path::PathBuf};
+use std::{
+    io,
+    net::IpAddr,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 
@@ -12,10 +18,13 @@ use super::{CONFIG, Code, address, output};
 use crate::{
     config,
     control::Client,
-    daemon::store::{Lock, Record, Store},
+    daemon::store::{Lock, Store},
     linux::{Holder, Which},
     words::InterfaceName,
 };
+
+/// How long a dying process may still hold what is its own.
+const LEAVING: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -45,15 +54,13 @@ fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::at(&address::state_dir_of(&arguments.config));
     let _lock = claim(&store, arguments)?;
     let records = store.held().map_err(|error| system("the record of held addresses cannot be read", &error))?;
+    let mut removed = 0;
     for record in &records {
         let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
-        remove(&record.interface, addresses, Which::Marked)?;
+        removed += remove(&record.interface, addresses, Which::Marked)?;
     }
-    if records.iter().all(|record: &Record| record.addresses.is_empty()) {
-        output::print("nothing is recorded as held\n");
-        return Ok(());
-    }
-    store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))
+    conclude(removed);
+    forget(&store)
 }
 
 fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
@@ -61,15 +68,27 @@ fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
     let config = config::load(&arguments.config).map_err(problems)?.config;
     let store = Store::at(&config.control.state_dir);
     let _lock = claim(&store, arguments)?;
+    let mut removed = 0;
     for instance in &config.instances {
         let addresses = instance.addresses.iter().map(ipnet::IpNet::addr).collect();
-        remove(instance.interface.as_str(), addresses, Which::Any)?;
+        removed += remove(instance.interface.as_str(), addresses, Which::Any)?;
     }
-    // Without a record there is nothing to empty.
-    if store.held().is_ok_and(|held| !held.is_empty()) {
-        store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))?;
+    conclude(removed);
+    forget(&store)
+}
+
+fn conclude(removed: usize) {
+    if removed == 0 {
+        output::print("no address was left behind\n");
     }
-    Ok(())
+}
+
+/// Empties the record, if there is one.
+fn forget(store: &Store) -> Result<(), Failure> {
+    if store.held().is_ok_and(|held| held.is_empty()) {
+        return Ok(());
+    }
+    store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))
 }
 
 /// Nobody may live who holds what is about to be removed.
@@ -80,7 +99,7 @@ fn claim(store: &Store, arguments: &Arguments) -> Result<Option<Lock>, Failure> 
     if Client::new(&address::socket_of(&arguments.config)).status().is_ok() {
         return Err(alive());
     }
-    match store.lock() {
+    match patiently(store) {
         Ok(lock) => Ok(Some(lock)),
         // No state directory: no daemon has ever had it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -89,16 +108,30 @@ fn claim(store: &Store, arguments: &Arguments) -> Result<Option<Lock>, Failure> 
     }
 }
 
-fn remove(interface: &str, addresses: Vec<IpAddr>, which: Which) -> Result<(), Failure> {
+/// A daemon that was killed this moment still has its lock.
+fn patiently(store: &Store) -> io::Result<Lock> {
+    let until = Instant::now() + LEAVING;
+    loop {
+        match store.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Says what was removed, and how many that were.
+fn remove(interface: &str, addresses: Vec<IpAddr>, which: Which) -> Result<usize, Failure> {
     let Ok(name) = interface.parse::<InterfaceName>() else {
         return Err(Failure(Code::SYSTEM, format!("the record names an interface `{interface}` that cannot exist")));
     };
     let mut holder = Holder::open().map_err(|error| system("the kernel cannot be asked for addresses", &error))?;
     let removed = holder.remove(&name, &addresses, which).map_err(|why| Failure(code_of(&why), why))?;
-    for address in removed {
+    for address in &removed {
         output::print(&format!("removed {address} from {name}\n"));
     }
-    Ok(())
+    Ok(removed.len())
 }
 
 /// The kernel's refusals arrive as sentences.
