@@ -1,12 +1,13 @@
 //! `ha` keeps a service address alive on a pair of Linux machines.
 //!
-//! The map, from the ground up; a floor uses only floors below it. ARCHITECTURE.md says more.
+//! The map, from the ground up, a paragraph for each floor; a floor uses only floors below it, and a test reads this file
+//! to keep it so. ARCHITECTURE.md says more.
 
 pub mod words;
 
+pub mod health;
 pub mod wire;
 
-pub mod health;
 pub mod policy;
 pub mod vrrp;
 

@@ -1,6 +1,6 @@
 //! The real probes behind [`crate::policy::probe::Prober`]: one file per probe, each with a hard deadline, each answering exactly once.
 //!
-//! What they share: a probe never fails as a program, it comes to an [`Answer`]; trouble of this machine (no privilege,
+//! What they share: a probe never fails as a program, it comes to an `Answer`; trouble of this machine (no privilege,
 //! no file descriptor, no resolver, no bus) is *blind*, anything the other side did or did not do is not. Nothing here
 //! knows a script, a rule or a role.
 

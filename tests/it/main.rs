@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod control;
+mod floors;
 mod lan;
 mod mail;
 mod pair;
@@ -13,6 +14,9 @@ mod policy_rehearsal;
 mod probes;
 mod rfc;
 mod router_rules;
+
+mod sources;
 mod state_table;
 mod storms;
 mod subject;
+mod tidy;
