@@ -22,7 +22,7 @@ use super::{
     mail::{Mailer, Transition},
     policies::{DriverClock, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
-    store::{self, Store},
+    store::{self, Record, Store},
 };
 use crate::{
     config::{Config, Problems},
@@ -138,6 +138,7 @@ impl Daemon {
         {
             tracing::warn!("{why}");
         }
+        store.record_held(&Record::of(&config)).map_err(|error| Refusal::Machine(unrecorded(&error)))?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
@@ -197,15 +198,14 @@ impl Daemon {
                     None => break,
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
-                _ = hangup.recv() => {
-                    let reload = self.reload();
-                    reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
-                    reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
-                }
+                _ = hangup.recv() => self.reload(|reload| tell(&reload)),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
         let in_order = self.protocol.join();
+        if in_order && let Err(error) = self.store.record_held(&[]) {
+            tracing::warn!("{}", unrecorded(&error));
+        }
         if let Some(mailer) = self.mailer.take() {
             // What could not be sent in time was told by the mailer.
             let _ = mailer.finish(MAIL_PATIENCE);
@@ -246,9 +246,10 @@ impl Daemon {
                     let _ = reply.send(status);
                 }
             }
-            Request::Reload(reply) => {
-                let _ = reply.send(self.reload());
-            }
+            Request::Reload(reply) => self.reload(move |reload| {
+                tell(&reload);
+                let _ = reply.send(reload);
+            }),
             Request::Stop(reply) => {
                 self.stop(stopping);
                 let _ = reply.send(());
@@ -278,20 +279,31 @@ impl Daemon {
         })
     }
 
-    /// All or nothing: a configuration that cannot be used changes nothing.
-    fn reload(&mut self) -> Reload {
-        let Booted { loaded, text, .. } = match boot::from_file(&self.path) {
-            Ok(booted) => booted,
-            Err(problems) => {
-                let kept = "keeping the previous configuration";
-                return Reload::new(Vec::new(), vec![problems.with_outcome(kept).to_string()]);
+    /// All or nothing: a configuration that cannot be used changes nothing. The policies are looked at elsewhere, for their
+    /// own tests are run; `answer` is called with everything that changed or was refused.
+    fn reload(&mut self, answer: impl FnOnce(Reload) + Send + 'static) {
+        match self.reload_configuration() {
+            Ok(mut changes) => {
+                let library = self.policies.library();
+                tokio::task::spawn_blocking(move || {
+                    let found = library.look(true);
+                    changes.extend(found.changes);
+                    answer(Reload::new(changes, found.errors));
+                });
             }
-        };
-        let new = Arc::new(loaded.config);
-        if let Err(busy) = self.locks.exchange(&new) {
-            return Reload::new(Vec::new(), vec![format!("{busy}; keeping the previous configuration")]);
+            Err(why) => answer(Reload::new(Vec::new(), vec![why])),
         }
-        let mut changes = boot::changes(&self.config, &new);
+    }
+
+    /// Says what changed, or why nothing did.
+    fn reload_configuration(&mut self) -> Result<Vec<String>, String> {
+        let kept = "keeping the previous configuration";
+        let Booted { loaded, text, .. } =
+            boot::from_file(&self.path).map_err(|problems| problems.with_outcome(kept).to_string())?;
+        let new = Arc::new(loaded.config);
+        self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
+        self.store.record_held(&Record::of(&new)).map_err(|error| format!("{}; {kept}", unrecorded(&error)))?;
+        let changes = boot::changes(&self.config, &new);
         self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
         self.policies.reconfigure(&new);
         if self.config.mail != new.mail {
@@ -304,10 +316,17 @@ impl Daemon {
         if let Err(error) = boot::keep(&self.store, &text) {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
-        let found = self.policies.library().look(true);
-        changes.extend(found.changes);
-        Reload::new(changes, found.errors)
+        Ok(changes)
     }
+}
+
+fn unrecorded(error: &io::Error) -> String {
+    format!("what this node may hold cannot be recorded in the state directory: {error}")
+}
+
+fn tell(reload: &Reload) {
+    reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
+    reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
 }
 
 fn start_protocol(config: &Config, keeper: Keeper) -> Result<Protocol, Refusal> {
