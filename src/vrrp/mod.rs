@@ -4,9 +4,13 @@
 //! waits for leave, and [`State::Resigning`], in which a master that goes still holds.
 
 mod announcer;
+#[cfg(test)]
+mod invariants;
+mod resigning;
 mod router;
 mod standing;
 
 pub use announcer::Announcer;
-pub use router::{Action, Config, Event, Reason, State, Then, VirtualRouter};
+pub use resigning::Then;
+pub use router::{Action, Config, Event, Reason, State, VirtualRouter};
 pub use standing::{Standing, standing};

@@ -1,23 +1,17 @@
 //! The state machine of one virtual router, RFC 9568 section 6.4 (RFC 3768 section 6.4 for version 2).
 //!
-//! Time and events come in, wanted effects come out. Only the four `become_*` functions change the role.
+//! Time and events come in, wanted effects come out. Only the `become_*` functions change the role.
 
 use std::time::Duration;
 
-use super::Standing;
+use super::{Standing, resigning::Then};
 use crate::{
     wire::{AdverInterval, Advertisement, Priority, Version},
     words::Instant,
 };
 
-/// How long a master that was overruled goes on holding: the winner's announcement ends it earlier (R16).
-const RELIEF: Duration = Duration::from_millis(20);
-
 /// Resignations closer together than this waited in the socket while this process did not run (R35).
 const BACKLOG: Duration = Duration::from_millis(2);
-
-/// When a resigning master repeats its priority 0, after the first (R16).
-const ZEROS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
 
 /// What of the configuration the protocol itself needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +40,6 @@ pub enum State {
     /// A master that goes, and holds until it is relieved or `until` (R16). `zero`: the repetition of priority 0 that is
     /// due next, and when.
     Resigning { until: Instant, zero: Option<(usize, Instant)>, then: Then },
-}
-
-/// What a resigning master becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Initialize: it was stopped.
-    Stop,
-    /// Backup of the one that overruled it.
-    Follow { down_at: Instant, master_interval: AdverInterval, reason: Reason },
-    /// Master again if nobody relieves it, else Backup: it only offered (R23).
-    Resume { relieved: Option<(Instant, AdverInterval)> },
 }
 
 /// What can happen to a virtual router.
@@ -140,7 +123,7 @@ pub enum Reason {
 pub struct VirtualRouter {
     config: Config,
     standing: Standing,
-    state: State,
+    pub(super) state: State,
     /// Since when it has been fit without a break; preemption waits for it.
     fit_since: Option<Instant>,
     /// Lower masters are obeyed until then (R19a).
@@ -227,8 +210,7 @@ impl VirtualRouter {
                 self.become_master(now, priority, Duration::ZERO, Reason::Owner, out);
             }
             (State::Initialize, Event::Standing(_)) => {
-                let interval = self.config.interval;
-                self.become_backup(now + self.down_interval(interval, ours), interval, Reason::Startup, out);
+                self.listen_anew(now, ours, Reason::Startup, out);
             }
             (State::Backup { .. }, Event::Adopt) => {
                 self.become_master(now, ours, Duration::ZERO, Reason::Adopted, out);
@@ -236,8 +218,8 @@ impl VirtualRouter {
             (State::Initialize, _) => (),
 
             // 6.4.2 Backup.
-            (State::Backup { down_at, .. }, Event::Timeout) if down_at <= now => self.elect(now, false, out),
-            (State::Backup { .. }, Event::Inherit) => self.elect(now, true, out),
+            (State::Backup { down_at, .. }, Event::Timeout) if down_at <= now => self.become_elected(now, false, out),
+            (State::Backup { .. }, Event::Inherit) => self.become_elected(now, true, out),
             (State::Backup { master_interval, .. }, Event::Advertisement { adv, .. }) => match adv.priority {
                 None => self.listen_until(now + self.skew_time(master_interval, ours), master_interval),
                 Some(theirs) => self.heed(now, ours, theirs, adv.interval, out),
@@ -276,49 +258,11 @@ impl VirtualRouter {
                 }
                 Some(_) => self.assert_leadership(now, ours, out),
             },
-            // It has nothing to hand over yet.
-            (State::Master { hold_at: Some(_), .. }, Event::Resign { offer: false, .. }) => {
-                self.become_initialize(Reason::Stopped, out);
-            }
-            (State::Master { hold_at: Some(_), .. }, Event::Resign { offer: true, .. }) => {
-                out.push(Action::Send(None));
-                let interval = self.config.interval;
-                self.become_backup(now + self.down_interval(interval, ours), interval, Reason::Stopped, out);
-            }
-            (State::Master { .. }, Event::Resign { patience, offer }) => {
-                out.push(Action::Send(None));
-                let then = if offer { Then::Resume { relieved: None } } else { Then::Stop };
-                self.become_resigning(now + patience, first_zero(now), then, out);
-            }
-            (State::Resigning { then: Then::Stop, .. }, Event::Yield(reason)) => self.become_initialize(reason, out),
-            (State::Master { .. } | State::Resigning { .. }, Event::Yield(reason)) => {
-                let interval = self.config.interval;
-                self.become_backup(now + self.down_interval(interval, ours), interval, reason, out);
-            }
+            (State::Master { .. }, Event::Resign { patience, offer }) => self.resign(now, ours, patience, offer, out),
+            (State::Master { .. }, Event::Yield(reason)) => self.listen_anew(now, ours, reason, out),
             (State::Master { .. }, _) => (),
 
-            // A master that goes.
-            (State::Resigning { until, zero, then }, Event::Timeout) => self.go(now, until, zero, then, out),
-            (State::Resigning { until, zero, then }, Event::Advertisement { adv, .. }) => match adv.priority {
-                None => {
-                    let then = then.orphaned(|master_interval| now + self.skew_time(master_interval, ours));
-                    self.state = State::Resigning { until, zero, then };
-                }
-                Some(_) => {
-                    let interval = self.learned(adv.interval);
-                    let then = then.after(now + self.down_interval(interval, ours), interval);
-                    self.state = State::Resigning { until: until.min(now + RELIEF), zero, then };
-                }
-            },
-            (State::Resigning { then, .. }, Event::Relieved) => self.leave(now, then, true, out),
-            // Asked to stop again: at once. Asked for the first time: it goes as it was going, and then stops.
-            (State::Resigning { then: Then::Stop, .. }, Event::Resign { offer: false, .. }) => {
-                self.become_initialize(Reason::Stopped, out);
-            }
-            (State::Resigning { until, zero, .. }, Event::Resign { offer: false, .. }) => {
-                self.state = State::Resigning { until, zero, then: Then::Stop };
-            }
-            (State::Resigning { .. }, _) => (),
+            (State::Resigning { .. }, event) => self.go(now, ours, event, out),
         }
     }
 
@@ -329,13 +273,6 @@ impl VirtualRouter {
     }
 
     // ---- Backup ----
-
-    fn elect(&mut self, now: Instant, inherited: bool, out: &mut Vec<Action>) {
-        self.inherited = inherited;
-        self.state = State::Elected { since: now };
-        let reason = if inherited { Reason::MasterResigned } else { Reason::MasterDown };
-        out.push(Action::Became(self.state, reason));
-    }
 
     /// Obeys a rival we must not or may not preempt; leaves one we are about to preempt to its fate.
     fn heed(&mut self, now: Instant, ours: Priority, theirs: Priority, interval: AdverInterval, out: &mut Vec<Action>) {
@@ -361,22 +298,28 @@ impl VirtualRouter {
     }
 
     /// Version 3 learns the master's interval, version 2 demands that it equals its own.
-    const fn learned(&self, interval: AdverInterval) -> AdverInterval {
+    pub(super) const fn learned(&self, interval: AdverInterval) -> AdverInterval {
         match self.config.version {
             Version::V2 => self.config.interval,
             Version::V3 => interval,
         }
     }
 
+    /// Backup of nobody yet, for a full down interval of its own.
+    pub(super) fn listen_anew(&mut self, now: Instant, ours: Priority, reason: Reason, out: &mut Vec<Action>) {
+        let interval = self.config.interval;
+        self.become_backup(now + self.down_interval(interval, ours), interval, reason, out);
+    }
+
     fn listen_until(&mut self, down_at: Instant, master_interval: AdverInterval) {
         self.state = State::Backup { down_at, master_interval };
     }
 
-    fn skew_time(&self, interval: AdverInterval, priority: Priority) -> Duration {
+    pub(super) fn skew_time(&self, interval: AdverInterval, priority: Priority) -> Duration {
         interval.skew_time(self.config.version, priority)
     }
 
-    fn down_interval(&self, interval: AdverInterval, priority: Priority) -> Duration {
+    pub(super) fn down_interval(&self, interval: AdverInterval, priority: Priority) -> Duration {
         interval.down_interval(self.config.version, priority)
     }
 
@@ -442,84 +385,10 @@ impl VirtualRouter {
         }
     }
 
-    /// A higher router leads. One last advertisement of ours makes it announce (R34); we hold until it does.
-    fn be_overruled(
-        &mut self,
-        now: Instant,
-        ours: Priority,
-        adv: &Advertisement,
-        reason: Reason,
-        out: &mut Vec<Action>,
-    ) {
-        let interval = self.learned(adv.interval);
-        let down_at = now + self.down_interval(interval, ours);
-        if !self.holds() {
-            return self.become_backup(down_at, interval, reason, out);
-        }
-        out.push(Action::Send(Some(ours)));
-        self.become_resigning(now + RELIEF, None, Then::Follow { down_at, master_interval: interval, reason }, out);
-    }
-
-    // ---- Resigning ----
-
-    fn go(&mut self, now: Instant, until: Instant, zero: Option<(usize, Instant)>, then: Then, out: &mut Vec<Action>) {
-        if until <= now {
-            return self.leave(now, then, false, out);
-        }
-        if let Some((index, _)) = zero.filter(|(_, at)| *at <= now) {
-            out.push(Action::Send(None));
-            let next =
-                ZEROS.get(index + 1).zip(ZEROS.get(index)).map(|(next, this)| (index + 1, now + (*next - *this)));
-            self.state = State::Resigning { until, zero: next, then };
-        }
-    }
-
-    /// The end of resigning. `announced`: somebody was seen to take the addresses.
-    fn leave(&mut self, now: Instant, then: Then, announced: bool, out: &mut Vec<Action>) {
-        let interval = self.config.interval;
-        match then {
-            Then::Stop => self.become_initialize(Reason::Stopped, out),
-            Then::Follow { down_at, master_interval, reason } => {
-                self.follow(now, down_at, master_interval, reason, out);
-            }
-            Then::Resume { relieved: Some((down_at, interval)) } => {
-                self.follow(now, down_at, interval, Reason::HigherPriority, out);
-            }
-            Then::Resume { relieved: None } => match self.standing.priority() {
-                Some(ours) if announced => {
-                    self.become_backup(now + self.down_interval(interval, ours), interval, Reason::HigherPriority, out);
-                }
-                Some(ours) => {
-                    out.push(Action::Send(Some(ours)));
-                    self.state = State::Master { adver_at: now + interval.as_duration(), hold_at: None };
-                    out.push(Action::Became(self.state, Reason::OfferDeclined));
-                }
-                None => self.become_initialize(Reason::Fault, out),
-            },
-        }
-    }
-
-    /// Backup of a master that was heard. Whoever wakes too late to trust that listens for a full down interval (R10).
-    fn follow(
-        &mut self,
-        now: Instant,
-        down_at: Instant,
-        interval: AdverInterval,
-        reason: Reason,
-        out: &mut Vec<Action>,
-    ) {
-        let stale = down_at <= now;
-        let down_at = match self.standing.priority() {
-            Some(ours) if stale => now + self.down_interval(interval, ours),
-            Some(_) | None => down_at,
-        };
-        self.become_backup(down_at, interval, reason, out);
-    }
-
     // ---- The only places that change the role. ----
 
     /// Whatever was said of it before no longer counts: it takes part again when it is told its standing anew.
-    fn become_initialize(&mut self, reason: Reason, out: &mut Vec<Action>) {
+    pub(super) fn become_initialize(&mut self, reason: Reason, out: &mut Vec<Action>) {
         self.standing = Standing::Fault;
         self.fit_since = None;
         match self.state {
@@ -530,7 +399,7 @@ impl VirtualRouter {
         self.enter(State::Initialize, reason, out);
     }
 
-    fn become_backup(
+    pub(super) fn become_backup(
         &mut self,
         down_at: Instant,
         master_interval: AdverInterval,
@@ -540,7 +409,20 @@ impl VirtualRouter {
         self.enter(State::Backup { down_at, master_interval }, reason, out);
     }
 
-    fn become_master(&mut self, now: Instant, ours: Priority, listen: Duration, reason: Reason, out: &mut Vec<Action>) {
+    fn become_elected(&mut self, now: Instant, inherited: bool, out: &mut Vec<Action>) {
+        self.inherited = inherited;
+        let reason = if inherited { Reason::MasterResigned } else { Reason::MasterDown };
+        self.enter(State::Elected { since: now }, reason, out);
+    }
+
+    pub(super) fn become_master(
+        &mut self,
+        now: Instant,
+        ours: Priority,
+        listen: Duration,
+        reason: Reason,
+        out: &mut Vec<Action>,
+    ) {
         out.push(Action::Send(Some(ours)));
         let adver_at = now + self.config.interval.as_duration();
         let hold_at = if listen.is_zero() { None } else { Some(now + listen) };
@@ -551,13 +433,18 @@ impl VirtualRouter {
         }
     }
 
-    fn become_resigning(&mut self, until: Instant, zero: Option<(usize, Instant)>, then: Then, out: &mut Vec<Action>) {
-        self.state = State::Resigning { until, zero, then };
+    pub(super) fn become_resigning(
+        &mut self,
+        until: Instant,
+        zero: Option<(usize, Instant)>,
+        then: Then,
+        out: &mut Vec<Action>,
+    ) {
         let reason = match then {
             Then::Stop | Then::Resume { .. } => Reason::Stopped,
             Then::Follow { reason, .. } => reason,
         };
-        out.push(Action::Became(self.state, reason));
+        self.enter(State::Resigning { until, zero, then }, reason, out);
     }
 
     fn enter(&mut self, state: State, reason: Reason, out: &mut Vec<Action>) {
@@ -570,209 +457,5 @@ impl VirtualRouter {
             out.push(Action::Hold);
         }
         out.push(Action::Became(state, reason));
-    }
-}
-
-impl Then {
-    /// What it becomes now that another router was heard.
-    const fn after(self, down_at: Instant, master_interval: AdverInterval) -> Self {
-        match self {
-            Self::Stop => Self::Stop,
-            Self::Follow { reason, .. } => Self::Follow { down_at, master_interval, reason },
-            Self::Resume { .. } => Self::Resume { relieved: Some((down_at, master_interval)) },
-        }
-    }
-
-    /// What it becomes now that the router that was heard resigned in turn (6.4.2). `skewed`: when the skew time ends.
-    fn orphaned(self, skewed: impl FnOnce(AdverInterval) -> Instant) -> Self {
-        match self {
-            Self::Stop => Self::Stop,
-            Self::Follow { master_interval, reason, .. } => {
-                Self::Follow { down_at: skewed(master_interval), master_interval, reason }
-            }
-            Self::Resume { relieved } => {
-                Self::Resume { relieved: relieved.map(|(_, interval)| (skewed(interval), interval)) }
-            }
-        }
-    }
-}
-
-fn first_zero(now: Instant) -> Option<(usize, Instant)> {
-    ZEROS.first().map(|after| (0, now + *after))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::wire::Vrid;
-
-    /// One step of a story without an author.
-    #[derive(Clone, Debug)]
-    enum Step {
-        Wait(Duration),
-        /// Waits for what is due, and is this late.
-        Due(Duration),
-        Hear {
-            priority: u8,
-            centis: u16,
-            wins_tie: bool,
-        },
-        Tell(Event<'static>),
-        DeferPreemption(Duration),
-    }
-
-    fn short() -> impl Strategy<Value = Duration> {
-        prop_oneof![Just(Duration::ZERO), (0..30_000_u64).prop_map(Duration::from_micros)]
-    }
-
-    fn pause() -> impl Strategy<Value = Duration> {
-        prop_oneof![4 => short(), 1 => (0..20_000_u64).prop_map(Duration::from_millis)]
-    }
-
-    fn priority() -> impl Strategy<Value = Priority> {
-        prop_oneof![Just(100), Just(1), Just(255), 1..=255_u8].prop_map(|number| Priority::new(number).unwrap())
-    }
-
-    fn event() -> impl Strategy<Value = Event<'static>> {
-        prop_oneof![
-            1 => Just(Event::Standing(Standing::Fault)),
-            1 => priority().prop_map(|priority| Event::Standing(Standing::Barred(priority))),
-            4 => priority().prop_map(|priority| Event::Standing(Standing::Fit(priority))),
-            2 => Just(Event::Timeout),
-            6 => short().prop_map(|listen| Event::Promote { listen }),
-            2 => Just(Event::Inherit),
-            1 => Just(Event::Defer),
-            2 => Just(Event::Adopt),
-            3 => (pause(), any::<bool>()).prop_map(|(patience, offer)| Event::Resign { patience, offer }),
-            1 => Just(Event::Relieved),
-            1 => Just(Event::Yield(Reason::LeaseLapsed)),
-            1 => Just(Event::Shutdown),
-        ]
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let number = prop_oneof![Just(0), Just(100), 0..=255_u8];
-        prop_oneof![
-            1 => pause().prop_map(Step::Wait),
-            3 => pause().prop_map(Step::Due),
-            3 => (number, 1..=400_u16, any::<bool>())
-                .prop_map(|(priority, centis, wins_tie)| Step::Hear { priority, centis, wins_tie }),
-            6 => event().prop_map(Step::Tell),
-            1 => pause().prop_map(Step::DeferPreemption),
-        ]
-    }
-
-    fn config() -> impl Strategy<Value = Config> {
-        let version = prop_oneof![Just(Version::V2), Just(Version::V3)];
-        (version, 1..=4_u8, proptest::option::of(pause())).prop_map(|(version, secs, preempt)| {
-            let interval = AdverInterval::from_secs(secs).unwrap();
-            Config { version, interval, preempt }
-        })
-    }
-
-    /// A router, the moment, and what the outside believes of it.
-    struct Observed {
-        router: VirtualRouter,
-        now: Instant,
-        holds: bool,
-    }
-
-    impl Observed {
-        fn new(config: Config) -> Self {
-            Self {
-                router: VirtualRouter::new(config),
-                now: Instant::from_epoch(Duration::from_secs(1000)),
-                holds: false,
-            }
-        }
-
-        fn take(&mut self, step: &Step) {
-            match step {
-                Step::Wait(pause) => self.now = self.now + *pause,
-                Step::Due(late) => {
-                    let due = self.router.next_timeout().unwrap_or(self.now);
-                    self.now = self.now.max(due + *late);
-                    self.handle(Event::Timeout);
-                    assert!(self.router.next_timeout().is_none_or(|next| self.now < next), "everything due was done");
-                }
-                Step::Hear { priority, centis, wins_tie } => {
-                    let adv = Advertisement {
-                        vrid: Vrid::new(1).unwrap(),
-                        priority: Priority::new(*priority),
-                        interval: AdverInterval::from_centis(*centis).unwrap(),
-                        addresses: Vec::new(),
-                    };
-                    self.handle(Event::Advertisement { adv: &adv, wins_tie: *wins_tie });
-                }
-                Step::Tell(event) => self.handle(*event),
-                Step::DeferPreemption(pause) => self.router.defer_preemption(self.now + *pause),
-            }
-        }
-
-        fn handle(&mut self, event: Event<'_>) {
-            let (before, served) = (self.router.state(), self.router.serves());
-            let mut out = Vec::new();
-            self.router.handle(self.now, event, &mut out);
-            let (after, serves) = (self.router.state(), self.router.serves());
-            let mut told = before;
-            for action in &out {
-                match action {
-                    Action::Hold => assert!(!std::mem::replace(&mut self.holds, true), "held twice"),
-                    Action::Release => assert!(std::mem::replace(&mut self.holds, false), "released twice"),
-                    Action::Announce => assert!(self.holds, "announced what it does not hold"),
-                    Action::Send(Some(_)) => assert!(served || serves, "only who serves advertises"),
-                    Action::Send(None) => assert!(served && !matches!(after, State::Master { .. }), "who resigns goes"),
-                    Action::Became(state, _) => told = *state,
-                }
-            }
-            assert_eq!(self.holds, self.router.holds());
-            assert!(serves || !self.holds, "only who serves holds");
-            assert_eq!(std::mem::discriminant(&told), std::mem::discriminant(&after), "every change of role is told");
-            if !served && serves && !matches!(event, Event::Adopt) {
-                assert!(matches!(self.router.standing(), Standing::Fit(_)), "only who is fit begins to serve");
-            }
-            if self.router.standing() == Standing::Fault {
-                assert_eq!(after, State::Initialize);
-            }
-        }
-
-        /// As a node does it: its standing is told when it changed, and an elected router is promoted.
-        fn left_alone_and_fit(&mut self) {
-            let fit = Standing::Fit(Priority::new(100).unwrap());
-            if self.router.standing() != fit {
-                self.take(&Step::Tell(Event::Standing(fit)));
-            }
-            self.take(&Step::Tell(Event::Promote { listen: Duration::from_millis(2) }));
-            self.take(&Step::Due(Duration::ZERO));
-        }
-    }
-
-    proptest! {
-        /// The invariants are checked after every event.
-        #[test]
-        fn whatever_happens_it_stays_consistent(config in config(), steps in proptest::collection::vec(step(), 0..80)) {
-            let mut observed = Observed::new(config);
-            for step in &steps {
-                observed.take(step);
-            }
-        }
-
-        /// Nothing that happened keeps a router from serving once it is fit and hears nobody: no state is a trap.
-        #[test]
-        fn a_fit_router_that_hears_nobody_serves_in_the_end(
-            config in config(),
-            steps in proptest::collection::vec(step(), 0..40),
-        ) {
-            let mut observed = Observed::new(config);
-            for step in &steps {
-                observed.take(step);
-            }
-            for _ in 0..12 {
-                observed.left_alone_and_fit();
-            }
-            prop_assert!(observed.holds, "{:?}", observed.router);
-        }
     }
 }

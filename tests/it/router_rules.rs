@@ -331,7 +331,7 @@ fn r23_an_offer_that_nobody_takes_is_withdrawn_without_a_gap() {
     assert_eq!(router.at(200, OFFER), "send 0, resigning Stopped");
     assert!(router.0.holds());
     let told = router.story(2000);
-    assert_eq!(told, "0.220 send 0; 0.260 send 0; 1.300 send 100, master OfferDeclined");
+    assert_eq!(told, "0.220 send 0; 0.260 send 0; 1.300 send 100, master OfferDeclined, announce");
     assert_eq!(router.state(), "master (sends at 2.300)");
 }
 
@@ -341,7 +341,7 @@ fn r23_it_resumes_with_the_priority_of_its_standing() {
     let mut router = Subject::master();
     router.at(200, OFFER);
     router.at(210, Event::Standing(Standing::Fit(Priority::LOWEST)));
-    assert_eq!(router.story(1300), "0.220 send 0; 0.260 send 0; 1.300 send 1, master OfferDeclined");
+    assert_eq!(router.story(1300), "0.220 send 0; 0.260 send 0; 1.300 send 1, master OfferDeclined, announce");
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn r23_the_others_offer_does_not_take_ours() {
     let mut router = Subject::master();
     router.at(200, OFFER);
     router.hears(205, 0);
-    assert_eq!(router.story(1300), "0.220 send 0; 0.260 send 0; 1.300 send 100, master OfferDeclined");
+    assert_eq!(router.story(1300), "0.220 send 0; 0.260 send 0; 1.300 send 100, master OfferDeclined, announce");
 }
 
 /// It has nothing to hand over yet; whoever wants may have it, and if nobody does, it is back after a down interval.
