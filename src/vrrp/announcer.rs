@@ -11,12 +11,17 @@ use crate::words::Instant;
 const BURST: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(1200), Duration::from_millis(2400), Duration::from_secs(5)];
 
+/// However often a burst is asked for, announcements are at least this far apart: a rival that goes on every few
+/// milliseconds does not make this node flood the link.
+const SPACING: Duration = Duration::from_millis(20);
+
 /// The schedule of one master's announcements.
 #[derive(Clone, Debug)]
 pub struct Announcer {
     /// Zero: never.
     refresh: Duration,
     schedule: Option<Schedule>,
+    announced_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +35,13 @@ impl Announcer {
     /// Silent until [`start`](Self::start). `refresh` zero: no announcement after the burst.
     #[must_use]
     pub const fn new(refresh: Duration) -> Self {
-        Self { refresh, schedule: None }
+        Self { refresh, schedule: None, announced_at: None }
     }
 
-    /// A burst begins now, whatever was going on.
+    /// A burst begins, whatever was going on: now, or 20 ms after the last announcement.
     pub fn start(&mut self, now: Instant) {
-        self.schedule = Some(Schedule { started_at: now, sent: 0, next_at: now });
+        let started_at = self.announced_at.map_or(now, |at| now.max(at + SPACING));
+        self.schedule = Some(Schedule { started_at, sent: 0, next_at: started_at });
     }
 
     /// Nothing more to announce.
@@ -55,6 +61,7 @@ impl Announcer {
         if now < schedule.next_at {
             return false;
         }
+        self.announced_at = Some(now);
         while schedule.sent < BURST.len()
             && BURST.get(schedule.sent).is_some_and(|after| schedule.started_at + *after <= now)
         {
@@ -108,6 +115,32 @@ mod tests {
         announcer.start(at(0));
         assert!(announcer.due(at(60_000)));
         assert!(!announcer.due(at(60_000)));
+    }
+
+    #[test]
+    fn a_burst_that_is_asked_for_all_the_time_announces_every_20_ms() {
+        let mut announcer = Announcer::new(Duration::from_secs(10));
+        let mut announced = Vec::new();
+        for millis in 0..100 {
+            if millis % 3 == 0 {
+                announcer.start(at(millis));
+            }
+            if announcer.due(at(millis)) {
+                announced.push(millis);
+            }
+        }
+        assert_eq!(announced, [0, 20, 40, 60, 80]);
+        assert_eq!(story(&mut announcer, 6000), [100, 1300, 2500, 5100], "and the last burst is a whole one");
+    }
+
+    #[test]
+    fn letting_go_does_not_shorten_the_space() {
+        let mut announcer = Announcer::new(Duration::ZERO);
+        announcer.start(at(0));
+        assert!(announcer.due(at(0)));
+        announcer.stop();
+        announcer.start(at(5));
+        assert_eq!(announcer.next_timeout(), Some(at(20)));
     }
 
     #[test]
