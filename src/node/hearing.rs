@@ -165,7 +165,8 @@ impl Instance {
     pub(super) fn inherit_if_permitted(&mut self, now: Instant, out: &mut Outbox) {
         let permitted = self.permitted_at.is_some_and(|at| now <= at + self.down_interval());
         let fit = matches!(self.router.standing(), Standing::Fit(_));
-        if permitted && fit && self.peers.sole() && matches!(self.router.state(), State::Backup { .. }) {
+        let waits = matches!(self.router.state(), State::Backup { .. } | State::Elected { .. });
+        if permitted && fit && self.peers.sole() && waits {
             self.step(now, Event::Inherit, out);
             self.settle(now, out);
         }
@@ -204,7 +205,9 @@ impl Instance {
                 let down = self.down_interval();
                 Some(down_at - down + master_interval.as_duration() * 3 / 2)
             }
-            State::Elected { since } => Some(since - self.down_interval() + self.interval() * 3 / 2),
+            State::Elected { since, master_interval } => {
+                Some(since - self.down_interval() + master_interval.as_duration() * 3 / 2)
+            }
             State::Initialize | State::Master { .. } | State::Resigning { .. } => None,
         }
     }

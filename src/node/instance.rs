@@ -13,7 +13,12 @@ use ipnet::IpNet;
 
 use super::{
     AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role, Transmit,
-    bearing::Offer, claim::Claim, judgement::Judgement, peers::Peers, rivals::Rivals, tenure::Tenure,
+    bearing::{Bearing, Offer},
+    claim::Claim,
+    judgement::Judgement,
+    peers::Peers,
+    rivals::Rivals,
+    tenure::Tenure,
 };
 use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
@@ -149,12 +154,10 @@ impl Instance {
         interval.down_interval(self.config.protocol.version(), priority)
     }
 
-    fn master_interval(&self) -> AdverInterval {
+    pub(super) fn master_interval(&self) -> AdverInterval {
         match self.router.state() {
-            State::Backup { master_interval, .. } => master_interval,
-            State::Initialize | State::Elected { .. } | State::Master { .. } | State::Resigning { .. } => {
-                self.config.advertise
-            }
+            State::Backup { master_interval, .. } | State::Elected { master_interval, .. } => master_interval,
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => self.config.advertise,
         }
     }
 
@@ -239,6 +242,7 @@ impl Instance {
             State::Backup { .. } | State::Initialize => {
                 self.claim = Claim::default();
                 self.rivals.forget();
+                self.tenure.end();
             }
             State::Master { .. } => {
                 self.claim = Claim::default();
@@ -270,6 +274,9 @@ impl Instance {
             Reason::Adopted => "the process before this one was master and its lease still runs".to_owned(),
             Reason::HigherPriority => format!("{master} has a higher priority"),
             Reason::HigherAddress => format!("{master} has the same priority and a higher address"),
+            Reason::AnotherLeads => format!("{master} leads already and is not to be preempted"),
+            Reason::Relieved => self.relieved(now, &master),
+            Reason::Offered => format!("offers the address to whoever is better off: {}", self.why_unfit(now)),
             Reason::Fault | Reason::Stopped => self.why_unfit(now),
             Reason::OfferDeclined => "nobody took what was offered".to_owned(),
             Reason::LeaseLapsed => {
@@ -277,6 +284,17 @@ impl Instance {
             }
             Reason::PeerDeaf => format!("{master} goes on advertising as master: it does not hear this node"),
             Reason::SecondHolder => "another machine answers for the address".to_owned(),
+        }
+    }
+
+    /// Why it went, and who has the address now.
+    fn relieved(&self, now: Instant, master: &str) -> String {
+        match self.bearing(now) {
+            Bearing::Fit(_) => format!("{master} took the address that this node had offered"),
+            Bearing::Fault { why, .. }
+            | Bearing::StandDown { why, .. }
+            | Bearing::External { why }
+            | Bearing::Barred { why, .. } => format!("{why}; {master} took the address over"),
         }
     }
 

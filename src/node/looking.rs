@@ -104,7 +104,7 @@ impl Instance {
 
     /// Asks what is due to be asked, and decides whether an elected router may serve.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
-        let State::Elected { since } = self.router.state() else {
+        let State::Elected { since, .. } = self.router.state() else {
             self.condition(now, "elected", None, out);
             self.condition(now, "conflict", None, out);
             return;
@@ -213,7 +213,7 @@ impl Instance {
         if self.judgement.fresh(missed_at) {
             return Leave::Granted;
         }
-        let State::Elected { since } = self.router.state() else { return Leave::Granted };
+        let State::Elected { since, .. } = self.router.state() else { return Leave::Granted };
         if self.prefers_availability_since(now, since) {
             return Leave::Granted;
         }
@@ -260,7 +260,7 @@ impl Instance {
         let asks = self.claims() && self.permitted_at.is_none();
         let down_at = match self.router.state() {
             State::Backup { down_at, .. } => down_at,
-            State::Elected { since } => since,
+            State::Elected { since, .. } => since,
             State::Initialize | State::Master { .. } | State::Resigning { .. } => return None,
         };
         (asks && !self.lower_master_heard(now.max(down_at)))

@@ -34,11 +34,11 @@ impl Instance {
         if old == self.config {
             return;
         }
-        self.router.reconfigure(router_config(&self.config));
+        self.router.reconfigure(now, router_config(&self.config));
         self.peers.configure(&self.config.peers);
         self.judgement.configure(&self.config.policies);
         let interval = self.config.advertise.as_duration();
-        self.replan();
+        self.replan(now);
         if old.advertise != self.config.advertise {
             self.rivals = Rivals::new(interval);
         }
@@ -65,8 +65,8 @@ impl Instance {
     }
 
     /// The lease against the peer as it is known now.
-    pub(super) fn replan(&mut self) {
+    pub(super) fn replan(&mut self, now: Instant) {
         let peer = self.peers.latest_priority().and_then(crate::wire::Priority::new);
-        self.tenure.replan(lease_length(&self.config, peer), self.config.advertise.as_duration());
+        self.tenure.replan(now, lease_length(&self.config, peer), self.config.advertise.as_duration());
     }
 }

@@ -66,10 +66,14 @@ impl Tenure {
         }
     }
 
-    /// Another length from the next renewal on.
-    pub(super) const fn replan(&mut self, planned: Planned, interval: Duration) {
+    /// Another length from the next renewal on. Whoever was in time by a longer interval is not late by the shorter one.
+    pub(super) fn replan(&mut self, now: Instant, planned: Planned, interval: Duration) {
+        let patience = interval.saturating_mul(3);
+        if patience < self.patience && self.wake(now) == Wake::InTime {
+            self.sent_at = self.sent_at.map(|_| now);
+        }
         self.planned = planned;
-        self.patience = interval.saturating_mul(3);
+        self.patience = patience;
     }
 
     pub(super) const fn planned(&self) -> &Planned {
@@ -101,11 +105,12 @@ impl Tenure {
         self.renewed_at = Some(now);
     }
 
-    /// How late it is, for a router that serves.
+    /// How late it is, for a router that serves. One that holds nothing yet has no lease to lose.
     pub(super) fn wake(&self, now: Instant) -> Wake {
         let Some(sent_at) = self.sent_at else { return Wake::InTime };
         let silence = now.saturating_since(sent_at);
-        let length = self.planned.length.unwrap_or(self.patience);
+        let lease = self.planned.length.filter(|_| self.renewed_at.is_some());
+        let length = lease.unwrap_or(self.patience);
         match () {
             () if silence < length => Wake::InTime,
             () if silence < self.patience => Wake::Lapsed,

@@ -43,9 +43,10 @@ impl Instance {
         self.expire_conditions(now, out);
     }
 
-    /// A master that woke late (R10): packets were believed first, and none said that somebody else leads.
+    /// A master that woke late (R10), be it one that listens or one that goes: packets were believed first, and none said
+    /// that somebody else leads.
     fn wake(&mut self, now: Instant, out: &mut Outbox) {
-        if !self.router.holds() {
+        if !self.router.serves() {
             return;
         }
         match self.tenure.wake(now) {
@@ -108,7 +109,7 @@ impl Instance {
 
     /// When an elected router looks again: an answer is due, or it has waited long enough for certainty.
     fn next_look(&self, now: Instant) -> Option<Instant> {
-        let State::Elected { since } = self.router.state() else { return None };
+        let State::Elected { since, .. } = self.router.state() else { return None };
         let down = self.down_interval();
         let answer = self.claim.next_look(now, super::claim::spacing(down));
         let patience = Some(since + down).filter(|at| now < *at);

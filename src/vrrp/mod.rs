@@ -8,6 +8,7 @@ mod announcer;
 mod invariants;
 mod resigning;
 mod router;
+mod serving;
 mod standing;
 
 pub use announcer::Announcer;

@@ -21,8 +21,8 @@ const ZEROS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(6
 /// What a resigning master becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Initialize: it was stopped.
-    Stop,
+    /// Initialize: it was stopped. `relieved`: somebody was heard to take over.
+    Stop { relieved: bool },
     /// Backup of the one that overruled it.
     Follow { down_at: Instant, master_interval: AdverInterval, reason: Reason },
     /// Master again if nobody relieves it, else Backup: it only offered (R23).
@@ -44,12 +44,12 @@ impl VirtualRouter {
         match (self.holds(), offer) {
             (true, _) => {
                 out.push(Action::Send(None));
-                let then = if offer { Then::Resume { relieved: None } } else { Then::Stop };
+                let then = if offer { Then::Resume { relieved: None } } else { Then::Stop { relieved: false } };
                 self.become_resigning(now + patience, first_zero(now), then, out);
             }
             (false, true) => {
                 out.push(Action::Send(None));
-                self.listen_anew(now, ours, Reason::Stopped, out);
+                self.listen_anew(now, ours, Reason::Offered, out);
             }
             (false, false) => self.become_initialize(Reason::Stopped, out),
         }
@@ -89,19 +89,20 @@ impl VirtualRouter {
                 Some(_) => {
                     let interval = self.learned(adv.interval);
                     let then = then.after(now + self.down_interval(interval, ours), interval);
-                    self.state = State::Resigning { until: until.min(now + RELIEF), zero, then };
+                    // It was understood: more of the same would only be answered.
+                    self.state = State::Resigning { until: until.min(now + RELIEF), zero: None, then };
                 }
             },
             Event::Relieved => self.leave(now, ours, then, true, out),
             Event::Resign { offer: false, .. } => match then {
                 // Asked to stop again: at once. Asked for the first time: it goes as it was going, and then stops.
-                Then::Stop => self.become_initialize(Reason::Stopped, out),
+                Then::Stop { .. } => self.become_initialize(Reason::Stopped, out),
                 Then::Follow { .. } | Then::Resume { .. } => {
-                    self.state = State::Resigning { until, zero, then: Then::Stop };
+                    self.state = State::Resigning { until, zero, then: Then::Stop { relieved: then.is_relieved() } };
                 }
             },
             Event::Yield(reason) => match then {
-                Then::Stop => self.become_initialize(reason, out),
+                Then::Stop { .. } => self.become_initialize(reason, out),
                 Then::Follow { .. } | Then::Resume { .. } => self.listen_anew(now, ours, reason, out),
             },
             Event::Shutdown => self.become_initialize(Reason::Stopped, out),
@@ -135,14 +136,15 @@ impl VirtualRouter {
     /// The end of it. `announced`: somebody was seen to take the addresses.
     fn leave(&mut self, now: Instant, ours: Priority, then: Then, announced: bool, out: &mut Vec<Action>) {
         match then {
-            Then::Stop => self.become_initialize(Reason::Stopped, out),
+            Then::Stop { .. } if announced || then.is_relieved() => self.become_initialize(Reason::Relieved, out),
+            Then::Stop { .. } => self.become_initialize(Reason::Stopped, out),
             Then::Follow { down_at, master_interval, reason } => {
                 self.follow(now, ours, down_at, master_interval, reason, out);
             }
             Then::Resume { relieved: Some((down_at, interval)) } => {
-                self.follow(now, ours, down_at, interval, Reason::HigherPriority, out);
+                self.follow(now, ours, down_at, interval, Reason::Relieved, out);
             }
-            Then::Resume { relieved: None } if announced => self.listen_anew(now, ours, Reason::HigherPriority, out),
+            Then::Resume { relieved: None } if announced => self.listen_anew(now, ours, Reason::Relieved, out),
             Then::Resume { relieved: None } => {
                 self.become_master(now, ours, Duration::ZERO, Reason::OfferDeclined, out);
             }
@@ -165,10 +167,19 @@ impl VirtualRouter {
 }
 
 impl Then {
+    /// Another router was heard that takes over.
+    const fn is_relieved(self) -> bool {
+        match self {
+            Self::Stop { relieved } => relieved,
+            Self::Follow { .. } => true,
+            Self::Resume { relieved } => relieved.is_some(),
+        }
+    }
+
     /// What it becomes now that another router was heard.
     const fn after(self, down_at: Instant, master_interval: AdverInterval) -> Self {
         match self {
-            Self::Stop => Self::Stop,
+            Self::Stop { .. } => Self::Stop { relieved: true },
             Self::Follow { reason, .. } => Self::Follow { down_at, master_interval, reason },
             Self::Resume { .. } => Self::Resume { relieved: Some((down_at, master_interval)) },
         }
@@ -177,12 +188,13 @@ impl Then {
     /// What it becomes now that the router that was heard resigned in turn (6.4.2). `skewed`: when the skew time ends.
     fn orphaned(self, skewed: impl FnOnce(AdverInterval) -> Instant) -> Self {
         match self {
-            Self::Stop => Self::Stop,
-            Self::Follow { master_interval, reason, .. } => {
-                Self::Follow { down_at: skewed(master_interval), master_interval, reason }
+            Self::Stop { .. } => self,
+            Self::Follow { down_at, master_interval, reason } => {
+                Self::Follow { down_at: down_at.min(skewed(master_interval)), master_interval, reason }
             }
             Self::Resume { relieved } => {
-                Self::Resume { relieved: relieved.map(|(_, interval)| (skewed(interval), interval)) }
+                let sooner = |(down_at, interval): (Instant, AdverInterval)| (down_at.min(skewed(interval)), interval);
+                Self::Resume { relieved: relieved.map(sooner) }
             }
         }
     }

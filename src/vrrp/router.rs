@@ -1,6 +1,7 @@
 //! The state machine of one virtual router, RFC 9568 section 6.4 (RFC 3768 section 6.4 for version 2).
 //!
 //! Time and events come in, wanted effects come out. Only the `become_*` functions change the role.
+//! What a master does while it serves and while it goes has files of its own.
 
 use std::time::Duration;
 
@@ -9,9 +10,6 @@ use crate::{
     wire::{AdverInterval, Advertisement, Priority, Version},
     words::Instant,
 };
-
-/// Resignations closer together than this waited in the socket while this process did not run (R35).
-const BACKLOG: Duration = Duration::from_millis(2);
 
 /// What of the configuration the protocol itself needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub enum State {
     /// 6.4.2: listens. `down_at` is the `Active_Down_Timer`, `master_interval` the `Active_Adver_Interval`.
     Backup { down_at: Instant, master_interval: AdverInterval },
     /// A backup whose down timer fired, and that waits for leave to serve.
-    Elected { since: Instant },
+    Elected { since: Instant, master_interval: AdverInterval },
     /// 6.4.3: advertises. `adver_at` is the `Adver_Timer`. Until `hold_at` it listens for a rival and does not hold yet
     /// (R36); `None`: it holds.
     Master { adver_at: Instant, hold_at: Option<Instant> },
@@ -102,6 +100,12 @@ pub enum Reason {
     HigherPriority,
     /// An equal priority from a higher address advertises.
     HigherAddress,
+    /// Another router advertises that is not to be preempted, though it is not higher.
+    AnotherLeads,
+    /// Another router took what was offered, or what was left to whoever wants it.
+    Relieved,
+    /// It offered what it had, and had nothing to hold on to yet.
+    Offered,
     /// It must not take part.
     Fault,
     /// It was asked to stop.
@@ -121,7 +125,7 @@ pub enum Reason {
 /// Feed it with [`handle`](Self::handle); call again no later than [`next_timeout`](Self::next_timeout).
 #[derive(Clone, Debug)]
 pub struct VirtualRouter {
-    config: Config,
+    pub(super) config: Config,
     standing: Standing,
     pub(super) state: State,
     /// Since when it has been fit without a break; preemption waits for it.
@@ -129,7 +133,7 @@ pub struct VirtualRouter {
     /// Lower masters are obeyed until then (R19a).
     no_preempt_until: Instant,
     /// When it last answered another master.
-    answered_at: Option<Instant>,
+    pub(super) answered_at: Option<Instant>,
     /// What the priority 0 that made it elected says about the reason.
     inherited: bool,
 }
@@ -173,9 +177,13 @@ impl VirtualRouter {
         matches!(self.state, State::Master { hold_at: None, .. } | State::Resigning { .. })
     }
 
-    /// Puts a changed configuration into force; the timers that run keep running.
-    pub fn reconfigure(&mut self, config: Config) {
+    /// Puts a changed configuration into force. The timers that run keep running, except that a master advertises no
+    /// later than its new interval from now.
+    pub fn reconfigure(&mut self, now: Instant, config: Config) {
         self.config = config;
+        if let State::Master { adver_at, .. } = &mut self.state {
+            *adver_at = (*adver_at).min(now + self.config.interval.as_duration());
+        }
     }
 
     /// Obeys lower masters until then.
@@ -205,32 +213,45 @@ impl VirtualRouter {
         match (self.state, event) {
             (_, Event::Shutdown) => self.become_initialize(Reason::Stopped, out),
 
-            // 6.4.1 Initialize. An owner leads at once; everybody else listens first.
-            (State::Initialize, Event::Standing(Standing::Fit(priority))) if priority.is_owner() => {
+            // 6.4.1 Initialize. An owner leads at once, also one that becomes fit later; everybody else listens first.
+            // Nobody leads at once where a peer that does not hear it would go on leading as well (R19a).
+            (
+                State::Initialize | State::Backup { .. } | State::Elected { .. },
+                Event::Standing(Standing::Fit(priority)),
+            ) if priority.is_owner() && self.no_preempt_until <= now => {
                 self.become_master(now, priority, Duration::ZERO, Reason::Owner, out);
             }
-            (State::Initialize, Event::Standing(_)) => {
-                self.listen_anew(now, ours, Reason::Startup, out);
-            }
-            (State::Backup { .. }, Event::Adopt) => {
-                self.become_master(now, ours, Duration::ZERO, Reason::Adopted, out);
-            }
+            (State::Initialize, Event::Standing(_)) => self.listen_anew(now, ours, Reason::Startup, out),
             (State::Initialize, _) => (),
 
             // 6.4.2 Backup.
-            (State::Backup { down_at, .. }, Event::Timeout) if down_at <= now => self.become_elected(now, false, out),
-            (State::Backup { .. }, Event::Inherit) => self.become_elected(now, true, out),
-            (State::Backup { master_interval, .. }, Event::Advertisement { adv, .. }) => match adv.priority {
-                None => self.listen_until(now + self.skew_time(master_interval, ours), master_interval),
+            (State::Backup { .. }, Event::Adopt) => {
+                self.become_master(now, ours, Duration::ZERO, Reason::Adopted, out);
+            }
+            (State::Backup { down_at, master_interval }, Event::Timeout) if down_at <= now => {
+                self.become_elected(now, master_interval, false, out);
+            }
+            (State::Backup { master_interval, .. }, Event::Inherit) => {
+                self.become_elected(now, master_interval, true, out);
+            }
+            (State::Elected { .. }, Event::Inherit) => self.inherited = true,
+            (State::Backup { down_at, master_interval }, Event::Advertisement { adv, .. }) => match adv.priority {
+                // Repetitions of the 0 do not start the skew time again, nor does one lengthen a timer that is nearly due:
+                // earlier than the letter of 6.4.2, never later. Several backups keep their order, for each timer
+                // contains its own skew.
+                None => {
+                    let skewed = now + self.skew_time(master_interval, ours);
+                    self.listen_until(down_at.min(skewed), master_interval);
+                }
                 Some(theirs) => self.heed(now, ours, theirs, adv.interval, out),
             },
             (State::Backup { down_at, master_interval }, Event::Defer) => {
                 let deferred = now + self.skew_time(master_interval, ours);
                 self.listen_until(down_at.max(deferred), master_interval);
             }
-            (State::Elected { .. }, Event::Defer) => {
-                let interval = self.config.interval;
-                self.become_backup(now + self.skew_time(interval, ours), interval, Reason::SecondHolder, out);
+            (State::Elected { master_interval, .. }, Event::Defer) => {
+                let deferred = now + self.skew_time(master_interval, ours);
+                self.become_backup(deferred, master_interval, Reason::SecondHolder, out);
             }
             (State::Elected { .. }, Event::Advertisement { adv, .. }) => {
                 if let Some(theirs) = adv.priority {
@@ -282,7 +303,10 @@ impl VirtualRouter {
         let interval = self.learned(interval);
         let down_at = now + self.down_interval(interval, ours);
         match self.state {
-            State::Elected { .. } => self.become_backup(down_at, interval, Reason::HigherPriority, out),
+            State::Elected { .. } => {
+                let reason = if theirs > ours { Reason::HigherPriority } else { Reason::AnotherLeads };
+                self.become_backup(down_at, interval, reason, out);
+            }
             State::Initialize | State::Backup { .. } | State::Master { .. } | State::Resigning { .. } => {
                 self.listen_until(down_at, interval);
             }
@@ -323,68 +347,6 @@ impl VirtualRouter {
         interval.down_interval(self.config.version, priority)
     }
 
-    // ---- Master ----
-
-    fn serve(
-        &mut self,
-        now: Instant,
-        ours: Priority,
-        adver_at: Instant,
-        hold_at: Option<Instant>,
-        out: &mut Vec<Action>,
-    ) {
-        if hold_at.is_some_and(|at| at <= now) {
-            self.state = State::Master { adver_at, hold_at: None };
-            out.extend([Action::Hold, Action::Announce]);
-        }
-        if adver_at <= now {
-            self.advertise(now, ours, out);
-        }
-    }
-
-    /// Sends and restarts the timer: on the old beat while that lies ahead, from now on otherwise.
-    fn advertise(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
-        let State::Master { adver_at, hold_at } = self.state else { return };
-        out.push(Action::Send(Some(ours)));
-        let interval = self.config.interval.as_duration();
-        let on_beat = adver_at + interval;
-        let adver_at = if adver_at <= now && now < on_beat { on_beat } else { now + interval };
-        self.state = State::Master { adver_at, hold_at };
-    }
-
-    /// A lower router advertises: tell it at once, without touching the timer (RFC 9568, 6.4.3; version 2 does not ask
-    /// for it and gains by it). At most four times an interval, so that a backlog is answered once (R35).
-    fn assert_leadership(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
-        if self.may_answer(now, self.config.interval.as_duration() / 4) {
-            out.push(Action::Send(Some(ours)));
-            self.announce_again(out);
-        }
-    }
-
-    /// Another master let go: whoever followed it follows us (6.4.3). A peer says so several times, each worth an answer
-    /// (R16); what a thaw finds in the socket is worth one (R35).
-    fn answer_resignation(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
-        if self.may_answer(now, BACKLOG) {
-            self.advertise(now, ours, out);
-            self.announce_again(out);
-        }
-    }
-
-    fn may_answer(&mut self, now: Instant, pause: Duration) -> bool {
-        if self.answered_at.is_some_and(|at| now < at + pause) {
-            return false;
-        }
-        self.answered_at = Some(now);
-        true
-    }
-
-    /// Whoever heard the rival must hear us again (R34).
-    fn announce_again(&self, out: &mut Vec<Action>) {
-        if self.holds() {
-            out.push(Action::Announce);
-        }
-    }
-
     // ---- The only places that change the role. ----
 
     /// Whatever was said of it before no longer counts: it takes part again when it is told its standing anew.
@@ -409,10 +371,16 @@ impl VirtualRouter {
         self.enter(State::Backup { down_at, master_interval }, reason, out);
     }
 
-    fn become_elected(&mut self, now: Instant, inherited: bool, out: &mut Vec<Action>) {
+    fn become_elected(
+        &mut self,
+        since: Instant,
+        master_interval: AdverInterval,
+        inherited: bool,
+        out: &mut Vec<Action>,
+    ) {
         self.inherited = inherited;
         let reason = if inherited { Reason::MasterResigned } else { Reason::MasterDown };
-        self.enter(State::Elected { since: now }, reason, out);
+        self.enter(State::Elected { since, master_interval }, reason, out);
     }
 
     pub(super) fn become_master(
@@ -441,7 +409,8 @@ impl VirtualRouter {
         out: &mut Vec<Action>,
     ) {
         let reason = match then {
-            Then::Stop | Then::Resume { .. } => Reason::Stopped,
+            Then::Stop { .. } => Reason::Stopped,
+            Then::Resume { .. } => Reason::Offered,
             Then::Follow { reason, .. } => reason,
         };
         self.enter(State::Resigning { until, zero, then }, reason, out);

@@ -52,6 +52,8 @@ pub(crate) struct Station {
     frozen: bool,
     backlog: Vec<Delivery>,
     dead: bool,
+    /// It owns the virtual address (priority 255): it is there by itself, and stays.
+    native: bool,
     plugged: bool,
     verdict: Verdict,
     pub(crate) observed_ok: bool,
@@ -164,6 +166,7 @@ impl Lan {
             let peers: Vec<IpAddr> = all.iter().copied().filter(|ip| *ip != all[index]).collect();
             let mut instance = instance(*priority, &peers);
             change(index, &mut instance);
+            let native = instance.priority.is_owner();
             let judges = !instance.policies.is_empty();
             let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(index).unwrap()]);
             let node = Node::new(lan.now, &config(instance));
@@ -175,6 +178,7 @@ impl Lan {
                 frozen: false,
                 backlog: Vec::new(),
                 dead: false,
+                native,
                 plugged: true,
                 verdict: healthy(),
                 observed_ok: true,
@@ -303,6 +307,20 @@ impl Lan {
 
     pub(crate) fn role(&self, index: usize) -> Role {
         self.stations[index].node.status().instances[0].role
+    }
+
+    /// The reasons of its transitions since the counts were reset.
+    pub(crate) fn transitions(&self, index: usize) -> Vec<&str> {
+        let lines = self.story.iter().filter(|(_, of, _)| *of == index);
+        let reason = lines.filter_map(|(_, _, line)| {
+            if let Line::Event(Event::Transition { reason, .. }) = line { Some(reason.as_str()) } else { None }
+        });
+        reason.collect()
+    }
+
+    /// Why it is in its role.
+    pub(crate) fn reason(&self, index: usize) -> String {
+        self.stations[index].node.status().instances[0].reason.clone()
     }
 
     pub(crate) fn has_condition(&self, index: usize, name: &str) -> bool {
@@ -493,6 +511,7 @@ impl Lan {
                 continue;
             }
             let has = self.stations[to].ip == ask.target
+                || (self.stations[to].native && VIP.parse::<IpNet>().unwrap().addr() == ask.target)
                 || self.stations[to].kernel.keys().any(|address| address.addr() == ask.target);
             // A kernel answers whether or not its daemon lives.
             if has && !self.loses() {
@@ -564,7 +583,8 @@ impl Lan {
             usable: true,
             remaining: until.map(|until| until.saturating_since(self.now)),
         });
-        let addresses = std::iter::once(own).chain(held).collect();
+        let native = station.native.then(|| AddressSeen { address: VIP.parse().unwrap(), ..own });
+        let addresses = std::iter::once(own).chain(native).chain(held).collect();
         self.hand_in(index, Input::Addresses { interface: eth0(), addresses });
     }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use ha::{
-    config::{OnConflict, Preference},
+    config::{Checksum, OnConflict, Preference, Protocol},
     node::{Event, Role},
     policy::Verdict,
+    wire::AdverInterval,
 };
 
 use crate::lan::{Lan, Line};
@@ -32,6 +33,10 @@ fn running(mut lan: Lan) -> Lan {
 
 fn with_policies(seed: u64) -> Lan {
     running(Lan::with(seed, &[100, 99], |_, instance| instance.policies = vec!["check_local".to_owned()]))
+}
+
+fn healthy() -> Verdict {
+    Verdict::Healthy { delta: 0, note: String::new() }
 }
 
 fn external(why: &str) -> Verdict {
@@ -76,6 +81,7 @@ fn a_graceful_stop_leaves_no_gap() {
         lan.run_for(SECOND * 5);
         assert_eq!(lan.holding(), [1]);
         assert_eq!((lan.role(0), lan.role(1)), (Role::Fault, Role::Master));
+        assert_eq!(lan.reason(0), "stopped by its operator; 192.168.0.21 took the address over");
         let holders = lan.settle_counts();
         assert_eq!(holders.nobody, Duration::ZERO, "seed {seed}: {holders:?}");
         assert!(holders.longest_two <= HANDOVER, "seed {seed}: {holders:?}");
@@ -90,6 +96,7 @@ fn a_stopped_node_that_nobody_relieves_lets_go_anyway() {
     lan.stop(0);
     lan.run_for(SECOND * 2);
     assert_eq!(lan.holding(), Vec::<usize>::new());
+    assert_eq!(lan.reason(0), "stopped by its operator");
     assert!(lan.stations[0].node.is_stopped());
 }
 
@@ -241,6 +248,25 @@ fn r10_a_short_freeze_without_anybody_else_goes_on_as_master() {
     assert_eq!(lan.holding(), [0]);
 }
 
+/// Between the first advertisement and the addresses.
+#[test]
+fn r10_a_master_that_listens_and_wakes_too_late_does_not_take() {
+    let mut lan = settled(1);
+    lan.stop(0);
+    lan.run_for(millis(1));
+    assert_eq!((lan.role(1), lan.holds(1)), (Role::Master, false));
+    lan.freeze(1);
+    lan.run_for(SECOND * 5);
+    lan.story.clear();
+    lan.thaw(1);
+    lan.run_for(millis(100));
+    assert_eq!(lan.role(1), Role::Backup, "{}", lan.tale(20));
+    let took = |(_, index, line): &(_, usize, Line)| *index == 1 && matches!(line, Line::Hold(_) | Line::Announce);
+    assert!(!lan.story.iter().any(took), "not even for a moment: {}", lan.tale(20));
+    lan.run_for(SECOND * 4);
+    assert_eq!(lan.holding(), [1]);
+}
+
 #[test]
 fn r11_a_deleted_address_is_put_back_at_once_and_five_times_are_too_many() {
     let mut lan = settled(1);
@@ -311,6 +337,10 @@ fn r23_a_node_that_alone_lost_the_arbiter_hands_over_without_a_gap() {
     lan.set_verdict(0, external("the arbiter does not answer"));
     lan.run_for(SECOND * 2);
     assert_eq!(lan.holding(), [1]);
+    assert_eq!(
+        lan.transitions(0),
+        ["the arbiter does not answer; 192.168.0.21 took the address over", "the arbiter does not answer"]
+    );
     let holders = lan.settle_counts();
     assert_eq!(holders.nobody, Duration::ZERO);
     assert!(holders.longest_two <= HANDOVER);
@@ -345,6 +375,85 @@ fn r25_availability_takes_at_the_lowest_priority_where_safety_waits() {
         lan.run_for(SECOND * 15);
         assert_eq!(lan.holding(), holding, "{prefer:?} {:#?}", lan.story);
     }
+}
+
+/// The verdict comes back before the handover is over: whoever went comes back in order.
+#[test]
+fn maintenance_on_and_off_within_a_second_never_gets_stuck() {
+    for seed in 0..20 {
+        for alone in [false, true] {
+            let mut lan = with_policies(seed);
+            if alone {
+                lan.power_off(1);
+                lan.run_for(SECOND * 2);
+            }
+            lan.set_verdict(0, Verdict::Maintenance { why: "a new kernel".to_owned() });
+            lan.judge(0, Verdict::Maintenance { why: "a new kernel".to_owned() });
+            lan.run_for(millis(seed * 47));
+            lan.set_policy(0, true);
+            lan.judge(0, healthy());
+            lan.run_for(SECOND * 10);
+            assert_eq!(lan.role(0), Role::Master, "seed {seed}, alone {alone}: {}", lan.tale(40));
+            assert_eq!(lan.holding(), [0], "seed {seed}, alone {alone}");
+            let holders = lan.settle_counts();
+            assert!(holders.longest_two <= HANDOVER, "seed {seed}, alone {alone}: {holders:?}");
+            assert!(alone || holders.nobody.is_zero(), "seed {seed}: {holders:?}");
+        }
+    }
+}
+
+/// Its policies may tell an owner to let go, and then it leads again at once.
+#[test]
+fn s6_4_1_an_owner_with_a_policy_goes_and_comes_back_at_once() {
+    let owner = |seed| {
+        let mut lan = Lan::with(seed, &[255, 99], |_, instance| instance.policies = vec!["check_local".to_owned()]);
+        lan.run_for(millis(1100));
+        assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "{}", lan.tale(40));
+        lan
+    };
+    for seed in 0..20 {
+        for verdict in [
+            Verdict::Maintenance { why: "a new kernel".to_owned() },
+            Verdict::Fault { why: "the web is broken".to_owned(), external: false },
+            external("the arbiter does not answer"),
+        ] {
+            // On and off within a second: it ends up serving, and the other follows.
+            let mut lan = owner(seed);
+            lan.set_verdict(0, verdict.clone());
+            lan.judge(0, verdict.clone());
+            lan.run_for(millis(seed * 47));
+            lan.set_policy(0, true);
+            lan.judge(0, healthy());
+            lan.run_for(SECOND * 5);
+            assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "{seed} {verdict:?} {}", lan.tale(40));
+            // For longer: the other serves meanwhile.
+            lan.set_verdict(0, verdict.clone());
+            lan.run_for(SECOND * 10);
+            assert_eq!((lan.role(0), lan.role(1)), (Role::Fault, Role::Master), "{seed} {verdict:?} {}", lan.tale(40));
+            lan.set_policy(0, true);
+            lan.run_for(millis(1100));
+            assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "{seed} {verdict:?} {}", lan.tale(40));
+        }
+    }
+}
+
+/// The interval that was learned counts as long as nobody else is heard.
+#[test]
+fn r25_one_more_down_interval_is_one_of_the_master_that_was_heard() {
+    let mut lan = running(Lan::with(1, &[100, 99], |index, instance| {
+        instance.protocol = Protocol::V3(Checksum::Auto);
+        instance.policies = vec!["check_local".to_owned()];
+        instance.prefer = Preference::Availability;
+        if index == 0 {
+            instance.advertise = AdverInterval::from_secs(2).unwrap();
+        }
+    }));
+    lan.power_off(0);
+    lan.stations[1].observed_ok = false;
+    lan.run_for(SECOND * 12);
+    assert_eq!(lan.holding(), Vec::<usize>::new(), "twice 7.2 seconds, less what the last advertisement is old");
+    lan.run_for(SECOND * 3);
+    assert_eq!(lan.holding(), [1]);
 }
 
 #[test]
@@ -399,6 +508,25 @@ fn a_reload_with_another_priority_moves_the_address_in_order() {
     let holders = lan.settle_counts();
     assert_eq!(holders.nobody, Duration::ZERO);
     assert!(holders.longest_two <= HANDOVER, "{holders:?}");
+}
+
+#[test]
+fn a_reload_with_a_shorter_interval_is_no_late_wake() {
+    let slow = |instance: &mut ha::config::Instance| instance.advertise = AdverInterval::from_secs(30).unwrap();
+    let mut lan = Lan::with(1, &[100, 99], |_, instance| slow(instance));
+    lan.run_for(SECOND * 200);
+    assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup));
+    lan.reset_counts();
+    for index in [1, 0] {
+        lan.reload(index, crate::lan::instance([100, 99][index], &[crate::lan::addresses(2)[1 - index]]));
+    }
+    lan.run_for(SECOND * 20);
+    assert_eq!(lan.holding(), [0]);
+    assert!(
+        !lan.story.iter().any(|(_, _, line)| matches!(line, Line::Event(Event::Transition { .. }))),
+        "{}",
+        lan.tale(40)
+    );
 }
 
 #[test]

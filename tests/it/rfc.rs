@@ -70,13 +70,13 @@ proptest! {
 fn s6_1_an_owner_preempts_whatever_is_configured() {
     for preempt in [None, Some(Duration::ZERO), Some(Duration::from_secs(60))] {
         let mut router = Subject::new(Version::V3, preempt);
-        router.at(0, Event::Standing(Standing::Fit(priority(100))));
-        router.at(100, Event::Standing(Standing::Fit(Priority::OWNER)));
+        router.at(0, Event::Standing(Standing::Fit(Priority::OWNER)));
+        router.at(100, Event::Yield(Reason::LeaseLapsed));
         router.hears(1000, 254);
         router.hears(2000, 254);
-        assert_eq!(router.at(3610, Event::Timeout), "elected MasterDown", "{preempt:?}");
-        assert_eq!(router.hears(3620, 254), "");
-        assert_eq!(router.at(3630, PROMOTE), "send 255, hold, master MasterDown, announce");
+        assert_eq!(router.at(3110, Event::Timeout), "elected MasterDown", "{preempt:?}");
+        assert_eq!(router.hears(3120, 254), "");
+        assert_eq!(router.at(3130, PROMOTE), "send 255, hold, master MasterDown, announce");
     }
 }
 
@@ -94,6 +94,16 @@ fn s6_4_1_an_owner_sets_the_adver_timer_to_its_interval() {
     let mut router = Subject::new(Version::V3, None);
     router.at(5000, Event::Standing(Standing::Fit(Priority::OWNER)));
     assert_eq!(router.state(), "master (sends at 6.000)");
+}
+
+/// "Startup" of an owner is whenever it becomes fit, and then nobody else may lead.
+#[test]
+fn s6_4_1_an_owner_that_becomes_fit_later_leads_at_once() {
+    let owner = Event::Standing(Standing::Fit(Priority::OWNER));
+    for mut router in [Subject::backup(), Subject::elected()] {
+        assert_eq!(router.at(4000, owner), "send 255, hold, master Owner, announce");
+    }
+    assert_eq!(Subject::master().at(4000, owner), "", "it leads already");
 }
 
 #[test]

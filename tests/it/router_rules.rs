@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use ha::{
-    vrrp::{Event, Reason, Standing, State},
+    vrrp::{Config, Event, Reason, Standing, State},
     wire::{Priority, Version},
     words::Instant,
 };
 
 use crate::subject::{
-    BARRED, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, priority,
+    BARRED, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, interval, priority,
 };
 
 // ---- Preemption, and what holds it back ----
@@ -72,6 +72,35 @@ fn r19a_a_router_with_a_deaf_peer_obeys_lower_masters_for_a_while() {
     }
 }
 
+#[test]
+fn r19a_an_owner_with_a_deaf_peer_does_not_lead_at_once() {
+    let owner = Event::Standing(Standing::Fit(Priority::OWNER));
+    let minding = |mut router: Subject| {
+        router.0.defer_preemption(Instant::from_epoch(Duration::from_secs(60)));
+        router
+    };
+    assert_eq!(minding(Subject::new(Version::V3, PREEMPT)).at(4000, owner), "backup Startup");
+    assert_eq!(minding(Subject::backup()).at(2000, owner), "");
+    assert_eq!(minding(Subject::elected()).at(4000, owner), "");
+    assert_eq!(minding(Subject::backup()).at(60_000, owner), "send 255, hold, master Owner, announce");
+}
+
+// ---- A changed configuration ----
+
+#[test]
+fn a_shorter_interval_brings_the_next_advertisement_forward() {
+    let mut router = Subject::new(Version::V3, PREEMPT);
+    let every = |centis| Config { version: Version::V3, interval: interval(centis), preempt: PREEMPT };
+    let millis = |millis| Instant::from_epoch(Duration::from_millis(millis));
+    router.0.reconfigure(millis(0), every(30 * SECOND));
+    router.at(0, FIT);
+    router.at(0, Event::Adopt);
+    router.0.reconfigure(millis(2000), every(SECOND));
+    assert_eq!(router.story(4500), "3.000 send 100; 4.000 send 100");
+    router.0.reconfigure(millis(4500), every(30 * SECOND));
+    assert_eq!(router.state(), "master (sends at 5.000)", "a longer one puts off nothing");
+}
+
 // ---- R16 Resigning ----
 
 #[test]
@@ -88,7 +117,37 @@ fn r16_the_heirs_advertisement_ends_it_20_ms_later() {
     router.story(300);
     assert_eq!(router.hears(800, 50), "");
     assert!(router.0.holds());
-    assert_eq!(router.story(2000), "0.820 release, initialize Stopped");
+    assert_eq!(router.story(2000), "0.820 release, initialize Relieved");
+}
+
+/// It was understood.
+#[test]
+fn r16_whoever_is_heard_ends_the_repetitions() {
+    for ask in [STOP, OFFER] {
+        let mut router = Subject::master();
+        router.at(200, ask);
+        router.hears(205, 50);
+        let told = router.story(2000);
+        assert!(told.starts_with("0.225 release, "), "{told}");
+    }
+}
+
+/// Our own node says it three times, 60 ms in all: the heir must not start over with each.
+#[test]
+fn r16_repeated_zeros_do_not_restart_the_skew_time() {
+    let mut router = Subject::backup();
+    router.hears(1000, 200);
+    for millis in [1500, 1520, 1560] {
+        router.hears(millis, 0);
+        assert_eq!(router.state(), "backup (until 2.109, interval 1s)");
+    }
+}
+
+#[test]
+fn r16_a_zero_does_not_lengthen_a_timer_that_is_nearly_due() {
+    let mut router = Subject::backup();
+    router.hears(3500, 0);
+    assert_eq!(router.state(), "backup (until 3.609, interval 1s)");
 }
 
 #[test]
@@ -98,7 +157,7 @@ fn r16_more_advertisements_do_not_lengthen_it() {
     router.story(300);
     router.hears(800, 50);
     router.hears(815, 50);
-    assert_eq!(router.story(2000), "0.820 release, initialize Stopped");
+    assert_eq!(router.story(2000), "0.820 release, initialize Relieved");
 }
 
 #[test]
@@ -107,14 +166,14 @@ fn r16_never_longer_than_its_patience() {
     router.at(200, STOP);
     router.story(1290);
     router.hears(1295, 50);
-    assert_eq!(router.story(2000), "1.300 release, initialize Stopped");
+    assert_eq!(router.story(2000), "1.300 release, initialize Relieved");
 }
 
 #[test]
 fn r16_a_foreign_announcement_relieves_at_once() {
     let mut router = Subject::master();
     router.at(200, STOP);
-    assert_eq!(router.at(210, Event::Relieved), "release, initialize Stopped");
+    assert_eq!(router.at(210, Event::Relieved), "release, initialize Relieved");
 }
 
 #[test]
@@ -143,7 +202,7 @@ fn r16_the_first_stop_after_an_offer_still_hands_over() {
     let mut router = Subject::master();
     router.hears(200, 200);
     assert_eq!(router.at(210, STOP), "");
-    assert_eq!(router.story(2000), "0.220 release, initialize Stopped");
+    assert_eq!(router.story(2000), "0.220 release, initialize Relieved");
 }
 
 /// Only healthy nodes hold on.
@@ -212,6 +271,13 @@ fn r17_who_inherits_still_yields_to_somebody_higher() {
 }
 
 #[test]
+fn r17_who_waits_for_leave_when_the_master_resigns_has_it_from_there() {
+    let mut router = Subject::elected();
+    assert_eq!(router.at(3700, Event::Inherit), "");
+    assert_eq!(router.at(3700, PROMOTE), "send 100, hold, master MasterResigned, announce");
+}
+
+#[test]
 fn r17_a_barred_heir_is_not_promoted() {
     let mut router = Subject::backup();
     router.at(100, BARRED);
@@ -228,6 +294,15 @@ fn r19c_defer_waits_one_skew_time_again() {
     let mut router = Subject::elected();
     router.at(4000, Event::Defer);
     assert_eq!(router.state(), "backup (until 4.609, interval 1s)");
+}
+
+#[test]
+fn r19c_the_skew_time_is_that_of_the_master_that_fell_silent() {
+    let mut router = Subject::backup();
+    router.hears_every(1000, 200, 4 * SECOND);
+    assert_eq!(router.at(15_500, Event::Timeout), "elected MasterDown");
+    router.at(15_500, Event::Defer);
+    assert_eq!(router.state(), "backup (until 17.937, interval 4s)");
 }
 
 /// A rival's probe may come early: then the timer that runs is the later one.
@@ -265,9 +340,11 @@ fn r20_a_barred_router_obeys_lower_masters() {
 }
 
 #[test]
-fn r20_a_barred_owner_does_not_lead_at_once() {
+fn r20_a_barred_owner_leads_once_it_may() {
     let mut router = Subject::new(Version::V3, PREEMPT);
     assert_eq!(router.at(0, Event::Standing(Standing::Barred(Priority::OWNER))), "backup Startup");
+    let told = router.at(100, Event::Standing(Standing::Fit(Priority::OWNER)));
+    assert_eq!(told, "send 255, hold, master Owner, announce");
 }
 
 #[test]
@@ -328,7 +405,7 @@ fn r10_a_loser_that_wakes_late_listens_for_a_full_down_interval() {
 #[test]
 fn r23_an_offer_that_nobody_takes_is_withdrawn_without_a_gap() {
     let mut router = Subject::master();
-    assert_eq!(router.at(200, OFFER), "send 0, resigning Stopped");
+    assert_eq!(router.at(200, OFFER), "send 0, resigning Offered");
     assert!(router.0.holds());
     let told = router.story(2000);
     assert_eq!(told, "0.220 send 0; 0.260 send 0; 1.300 send 100, master OfferDeclined, announce");
@@ -350,7 +427,7 @@ fn r23_an_offer_that_is_taken_ends_as_backup() {
     router.at(200, OFFER);
     router.story(300);
     router.hears_every(800, 50, 2 * SECOND);
-    assert_eq!(router.story(1000), "0.820 release, backup HigherPriority");
+    assert_eq!(router.story(1000), "0.820 release, backup Relieved");
     assert_eq!(router.state(), "backup (until 8.018, interval 2s)");
 }
 
@@ -358,7 +435,7 @@ fn r23_an_offer_that_is_taken_ends_as_backup() {
 fn r23_a_foreign_announcement_takes_it_too() {
     let mut router = Subject::master();
     router.at(200, OFFER);
-    assert_eq!(router.at(210, Event::Relieved), "release, backup HigherPriority");
+    assert_eq!(router.at(210, Event::Relieved), "release, backup Relieved");
     assert_eq!(router.state(), "backup (until 3.819, interval 1s)");
 }
 
@@ -376,7 +453,7 @@ fn r23_the_others_offer_does_not_take_ours() {
 fn r23_a_master_that_still_listens_offers_by_stepping_back() {
     let mut router = Subject::elected();
     router.at(4000, LISTEN);
-    assert_eq!(router.at(4001, OFFER), "send 0, backup Stopped");
+    assert_eq!(router.at(4001, OFFER), "send 0, backup Offered");
     assert_eq!(router.at(8000, Event::Timeout), "elected MasterDown");
 }
 
@@ -413,6 +490,7 @@ fn r34_a_winner_that_resigns_meanwhile_leaves_one_skew_time() {
     let mut router = Subject::master();
     router.hears(300, 200);
     router.hears(310, 0);
+    router.hears(315, 0);
     assert_eq!(router.story(900), "0.320 release, backup HigherPriority");
     assert_eq!(router.state(), "backup (until 0.919, interval 1s)");
 }
@@ -510,11 +588,15 @@ fn r36_who_must_go_while_listening_has_nothing_to_release() {
 /// While a takeover waits for leave, whoever advertises first and may not be preempted has it.
 #[test]
 fn elected_steps_back_for_whoever_it_must_obey() {
-    for (ours, theirs, preempt) in [(100, 200, PREEMPT), (100, 100, PREEMPT), (100, 50, None)] {
+    for (ours, theirs, preempt, told) in [
+        (100, 200, PREEMPT, "backup HigherPriority"),
+        (100, 100, PREEMPT, "backup AnotherLeads"),
+        (100, 50, None, "backup AnotherLeads"),
+    ] {
         let mut router = Subject::new(Version::V3, preempt);
         router.at(0, Event::Standing(Standing::Fit(priority(ours))));
         router.at(3610, Event::Timeout);
-        assert_eq!(router.hears(3700, theirs), "backup HigherPriority", "{theirs}");
+        assert_eq!(router.hears(3700, theirs), told, "{theirs}");
         assert_eq!(router.state(), "backup (until 7.309, interval 1s)");
     }
     assert_eq!(Subject::elected().hears(3700, 50), "", "one that it preempts does not matter");

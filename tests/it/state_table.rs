@@ -28,7 +28,7 @@ const VARIANTS: [(&str, Version, Option<Duration>); 4] = [
 /// The name of a row and the story that leads there.
 type Row = (&'static str, fn(&mut Subject));
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 20] = [
     ("initialize, in fault", |_| ()),
     ("initialize, after a stop", |router| {
         router.at(NOW - 600, FIT);
@@ -46,6 +46,15 @@ const ROWS: [Row; 18] = [
     ("elected, barred", |router| {
         elected(router);
         router.at(NOW - 50, BARRED);
+    }),
+    ("elected, of a master with a longer interval", |router| {
+        router.at(NOW - 16_000, FIT);
+        router.hears_every(NOW - 15_000, 200, 4 * SECOND);
+        router.at(NOW - 60, Event::Timeout);
+    }),
+    ("backup of a deaf peer", |router| {
+        backup(router);
+        router.0.defer_preemption(now() + Duration::from_secs(60));
     }),
     ("elected by a resignation", |router| {
         backup(router);
@@ -253,7 +262,8 @@ fn now() -> Instant {
 fn described(state: State, now: Instant) -> String {
     let name = role(state);
     match state {
-        State::Initialize | State::Elected { .. } => name.to_owned(),
+        State::Initialize => name.to_owned(),
+        State::Elected { master_interval, .. } => format!("{name}, interval {:?}", master_interval.as_duration()),
         State::Backup { down_at, master_interval } => {
             format!("{name}, down in {}, interval {:?}", after(down_at, now), master_interval.as_duration())
         }
@@ -271,7 +281,8 @@ fn described(state: State, now: Instant) -> String {
 fn purpose(then: Then, now: Instant) -> String {
     let backup = |down_at, interval: Duration| format!("down in {}, interval {interval:?}", after(down_at, now));
     match then {
-        Then::Stop => "stop".to_owned(),
+        Then::Stop { relieved: false } => "stop".to_owned(),
+        Then::Stop { relieved: true } => "stop, relieved".to_owned(),
         Then::Follow { down_at, master_interval, reason: _ } => {
             format!("follow ({})", backup(down_at, master_interval.as_duration()))
         }
