@@ -37,8 +37,10 @@ const PACKETS_MAX: usize = 1024;
 const MESSAGES_MAX: usize = 256;
 /// The status is published this often at least while anything goes on.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The service manager hears this often that this thread runs.
+/// The service manager hears this often that this thread runs, at a turn that is made anyway …
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
+/// … or, where nothing happens at all, at one that is made for it.
+const WATCHDOG_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// What other threads have for the node.
 #[derive(Debug)]
@@ -205,7 +207,7 @@ impl Turns {
     /// Until something is due, a packet or a message.
     fn sleep(&mut self) {
         let due = self.node.poll_timeout().map(|(at, _)| at);
-        let due = due.map(|at| at.min(self.watchdog_at + WATCHDOG_EVERY));
+        let due = due.map(|at| at.min(self.watchdog_at + WATCHDOG_AT_LEAST));
         if let Err(error) = self.alarm.set(due) {
             self.tell_note(format!("the timer cannot be set: {error}; this node goes on once a packet arrives"));
         }

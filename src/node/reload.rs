@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     config::{self, lease_length},
-    vrrp::Announcer,
     words::Instant,
 };
 
@@ -43,7 +42,7 @@ impl Instance {
             self.rivals = Rivals::new(interval);
         }
         if old.announce_refresh != self.config.announce_refresh {
-            self.announcer = Announcer::new(self.config.announce_refresh);
+            self.announcer.set_refresh(now, self.config.announce_refresh, self.leads());
         }
         if self.router.holds() && old.addresses != self.config.addresses {
             self.exchange(now, &old, out);

@@ -44,6 +44,14 @@ impl Announcer {
         self.schedule = Some(Schedule { started_at, sent: 0, next_at: started_at });
     }
 
+    /// Another pause between announcements after the burst. A master announces now, and keeps to it from then on.
+    pub fn set_refresh(&mut self, now: Instant, refresh: Duration, leads: bool) {
+        self.refresh = refresh;
+        if leads {
+            self.start(now);
+        }
+    }
+
     /// Nothing more to announce.
     pub fn stop(&mut self) {
         self.schedule = None;
@@ -141,6 +149,18 @@ mod tests {
         announcer.stop();
         announcer.start(at(5));
         assert_eq!(announcer.next_timeout(), Some(at(20)));
+    }
+
+    #[test]
+    fn another_refresh_takes_effect_on_a_master_at_once() {
+        let mut announcer = Announcer::new(Duration::ZERO);
+        announcer.start(at(0));
+        assert_eq!(story(&mut announcer, 10_000), [0, 1200, 2400, 5000]);
+        announcer.set_refresh(at(20_000), Duration::from_secs(4), true);
+        assert_eq!(story(&mut announcer, 30_000), [20_000, 21_200, 22_400, 25_000, 29_000]);
+        announcer.stop();
+        announcer.set_refresh(at(40_000), Duration::from_secs(5), false);
+        assert_eq!(announcer.next_timeout(), None, "a backup announces nothing");
     }
 
     #[test]
