@@ -69,7 +69,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// The modules of each floor, as `src/lib.rs` has them.
-fn floors() -> Vec<Vec<String>> {
+pub(crate) fn floors() -> Vec<Vec<String>> {
     let map = sources::read("src/lib.rs");
     map.split("\n\n")
         .map(|paragraph| paragraph.lines().filter_map(|line| line.strip_prefix("pub mod ")).collect::<Vec<_>>())

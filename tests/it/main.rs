@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod control;
+mod documents;
 mod floors;
 mod lan;
 mod mail;
