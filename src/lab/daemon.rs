@@ -76,7 +76,7 @@ impl Setup {
     /// As keepalived reads it; `script` is run each second and judges the node.
     #[must_use]
     pub fn keepalived_conf(&self, node: Host, script: Option<&Path>) -> String {
-        let mut text = format!("global_defs {{\n router_id {node}\n script_user root\n enable_script_security\n}}\n");
+        let mut text = format!("global_defs {{\n router_id {node}\n script_user root\n}}\n");
         if let Some(script) = script {
             push(
                 &mut text,
@@ -192,6 +192,19 @@ impl Daemon {
     /// SIGKILL for it and everything it started.
     pub fn kill(&mut self) -> Instant {
         self.process.kill_family()
+    }
+
+    /// The machine loses its power: its cable goes dead, its processes end, and its kernel holds nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn lose_power(&mut self, world: &World) -> Result<Instant> {
+        let now = world.plug(self.node, false)?;
+        self.kill();
+        // A machine without power holds no address; there may have been none.
+        let _ = world.delete_service_address(self.node);
+        Ok(now)
     }
 
     /// SIGKILL for it alone.

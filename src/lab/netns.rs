@@ -7,8 +7,9 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     os::fd::{AsRawFd, RawFd},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
 };
@@ -29,7 +30,9 @@ use super::trouble::{Result, Trouble};
 pub fn enter() -> Result<()> {
     let (uid, gid) = (unistd::getuid(), unistd::getgid());
     let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+    let outside = if uid.is_root() { Outside::start().ok() } else { None };
     match unshare(CloneFlags::CLONE_NEWUSER | own) {
+        Ok(()) if outside.is_some_and(Outside::map_everybody) => {}
         Ok(()) => become_root(uid.as_raw(), gid.as_raw()).map_err(Trouble::NoNamespaces)?,
         Err(_) if uid.is_root() => unshare(own).map_err(|error| Trouble::NoNamespaces(error.into()))?,
         Err(error) => return Err(Trouble::NoNamespaces(error.into())),
@@ -45,6 +48,24 @@ pub fn enter() -> Result<()> {
 pub fn try_out() -> Result<()> {
     enter()?;
     Netns::create("trial").map(drop)
+}
+
+/// A shell that stays outside of root's new user namespace and gives it all of root's users and groups. Without them no
+/// program inside may change its groups, and keepalived takes its check scripts for successful (it starts none).
+struct Outside(Child);
+
+impl Outside {
+    fn start() -> io::Result<Self> {
+        let map = "read -r _ && echo 0 0 4294967295 >/proc/$PPID/uid_map && echo 0 0 4294967295 >/proc/$PPID/gid_map";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", map]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(Self)
+    }
+
+    /// Whether it could.
+    fn map_everybody(mut self) -> bool {
+        let told = self.0.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
+        told && self.0.wait().is_ok_and(|status| status.success())
+    }
 }
 
 /// Inside a new user namespace: the user becomes root of it, and of nothing else.

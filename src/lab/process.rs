@@ -1,7 +1,7 @@
 //! Programs that run on a machine of the lab, and what can be done to them.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
     os::unix::process::CommandExt,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{self, Signal},
+    sys::signal::{self, SigSet, Signal},
     unistd::Pid,
 };
 
@@ -34,6 +34,8 @@ pub fn become_program() {
     }
     let mut arguments = std::env::args_os().skip(1);
     let Some(program) = arguments.next() else { return };
+    // The tour blocks the signals it waits for, and a program inherits that. It fails only for a wrong argument.
+    let _ = SigSet::empty().thread_set_mask();
     let asked = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let error = match asked {
         Ok(()) => Command::new(&program).args(arguments).env_remove(BECOME).exec(),
@@ -48,7 +50,10 @@ pub fn become_program() {
 pub struct Process {
     child: Child,
     log: PathBuf,
-    descendants: BTreeSet<i32>,
+    /// It ended and its number may be another's by now.
+    ended: bool,
+    /// What it was seen to have started, with the time of its start: a number alone may be another's by now.
+    descendants: BTreeMap<i32, String>,
 }
 
 impl Process {
@@ -64,7 +69,7 @@ impl Process {
         let mut command = detour(program, arguments).map_err(failed)?;
         command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
         let child = netns.run(move || command.spawn())?.map_err(failed)?;
-        Ok(Self { child, log: log.to_owned(), descendants: BTreeSet::new() })
+        Ok(Self { child, log: log.to_owned(), ended: false, descendants: BTreeMap::new() })
     }
 
     /// Its number.
@@ -76,10 +81,17 @@ impl Process {
     /// It and what it started, as far as they are alive, itself first.
     #[must_use]
     pub fn family(&self) -> Vec<i32> {
-        let mut all: Vec<i32> = std::iter::once(self.pid()).chain(descendants_of(self.pid())).collect();
-        all.extend(
-            self.descendants.iter().filter(|pid| !all.contains(pid) && is_alive(**pid)).copied().collect::<Vec<_>>(),
-        );
+        let mut all = Vec::new();
+        if !self.ended {
+            all.push(self.pid());
+            all.extend(descendants_of(self.pid()));
+        }
+        let known = self.descendants.iter().filter(|(pid, began)| start_of(**pid).as_ref() == Some(began));
+        for (pid, _) in known {
+            if !all.contains(pid) {
+                all.push(*pid);
+            }
+        }
         all
     }
 
@@ -89,6 +101,9 @@ impl Process {
     ///
     /// If it is gone.
     pub fn signal(&self, signal: Signal) -> Result<Instant> {
+        if self.ended {
+            return Err(Trouble::Gone("a daemon"));
+        }
         let now = Instant::now();
         signal::kill(Pid::from_raw(self.pid()), signal).map_err(Trouble::kernel(format!("send {signal}")))?;
         Ok(now)
@@ -96,8 +111,8 @@ impl Process {
 
     /// Sends a signal to it and to everything it started.
     pub fn signal_family(&mut self, signal: Signal) -> Instant {
+        self.remember();
         let family = self.family();
-        self.descendants.extend(family.iter().skip(1));
         let now = Instant::now();
         for pid in family {
             // One that ended meanwhile needs no signal.
@@ -112,17 +127,25 @@ impl Process {
         for pid in self.family().into_iter().rev() {
             let _ = signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        let _ = self.child.wait();
+        self.ended |= self.child.wait().is_ok();
         now
     }
 
     /// Kills it alone; what it started may act on that.
     pub fn kill_alone(&mut self) -> Instant {
-        self.descendants.extend(descendants_of(self.pid()));
+        self.remember();
         let now = Instant::now();
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.ended |= self.child.wait().is_ok();
         now
+    }
+
+    /// Keeps in mind what it started so far: once it has ended, nobody can tell any more whose children those were.
+    fn remember(&mut self) {
+        if !self.ended {
+            let seen = descendants_of(self.pid()).into_iter().filter_map(|pid| Some((pid, start_of(pid)?)));
+            self.descendants.extend(seen);
+        }
     }
 
     /// Its exit status, if it ended.
@@ -131,7 +154,9 @@ impl Process {
     ///
     /// What the kernel says.
     pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().map_err(Trouble::kernel("wait for a process"))
+        let status = self.child.try_wait().map_err(Trouble::kernel("wait for a process"))?;
+        self.ended |= status.is_some();
+        Ok(status)
     }
 
     /// Waits for its end.
@@ -163,7 +188,13 @@ impl Process {
     /// Memory of it and its children, each page divided by the number of its users, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.family().into_iter().filter_map(proportional_set_size).sum()
+        self.family().into_iter().filter_map(|pid| of_memory(pid, "Pss:")).sum()
+    }
+
+    /// Memory of it and its children, pages in common counted for each, in bytes.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        self.family().into_iter().filter_map(|pid| of_memory(pid, "Rss:")).sum()
     }
 
     /// Processor time of it, its children, and their children that ended, so far.
@@ -175,7 +206,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) || !self.descendants.is_empty() {
+        self.ended |= self.child.try_wait().is_ok_and(|status| status.is_some());
+        if !self.family().is_empty() {
             self.kill_family();
         }
     }
@@ -207,10 +239,6 @@ fn detour(program: &Path, arguments: &[String]) -> io::Result<Command> {
     Ok(command)
 }
 
-fn is_alive(pid: i32) -> bool {
-    signal::kill(Pid::from_raw(pid), None).is_ok()
-}
-
 /// Everything that descends from `ancestor` now.
 fn descendants_of(ancestor: i32) -> Vec<i32> {
     let parents: Vec<(i32, i32)> = processes().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
@@ -239,6 +267,13 @@ fn parent_of(pid: i32) -> Option<i32> {
     stat(pid)?.get(1)?.parse().ok()
 }
 
+/// When a process started, in ticks since the machine did; `None` for one that is gone or waits to be buried.
+fn start_of(pid: i32) -> Option<String> {
+    let fields = stat(pid)?;
+    let is_there = fields.first().is_some_and(|state| state != "Z");
+    fields.get(19).filter(|_| is_there).cloned()
+}
+
 fn processor_time(pid: i32) -> Option<Duration> {
     let fields = stat(pid)?;
     let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
@@ -246,9 +281,10 @@ fn processor_time(pid: i32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / per_second))
 }
 
-fn proportional_set_size(pid: i32) -> Option<u64> {
+/// A line of a process's memory, in bytes.
+fn of_memory(pid: i32, which: &str) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+    let line = rollup.lines().find(|line| line.starts_with(which))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)
 }

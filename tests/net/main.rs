@@ -15,6 +15,10 @@
     reason = "a test may stop where it stands"
 )]
 
+mod crash;
+mod founding;
+mod mixed;
+mod reload;
 mod runner;
 mod stage;
 mod world;
@@ -38,7 +42,12 @@ struct Story {
 }
 
 fn stories() -> Vec<Story> {
-    [world::STORIES].into_iter().flatten().collect()
+    let mut all = Vec::from(world::STORIES);
+    all.extend(founding::STORIES);
+    all.extend(mixed::STORIES);
+    all.extend(crash::STORIES);
+    all.extend(reload::STORIES);
+    all
 }
 
 fn main() -> std::process::ExitCode {

@@ -18,6 +18,8 @@ use crate::{Need, Story, stage::Stage, stories};
 /// Names the story to tell, in the process that tells it; `try-out` only tries the namespaces.
 pub(crate) const TELL: &str = "HA_NET_TELL";
 const TRY_OUT: &str = "try-out";
+/// What a story says, in its directory.
+const SAID: &str = "said";
 /// How many at a time: they wait more than they work.
 const AT_A_TIME: usize = 6;
 
@@ -44,10 +46,10 @@ fn run(story: &Story) -> Result<Completion, Failed> {
             Need::Keepalived | Need::Nft => {}
         }
     }
-    let output = tempfile::NamedTempFile::new()?;
-    let mut child = start(story.name, output.path())?;
+    let directory = tempfile::tempdir()?;
+    let mut child = start(story.name, directory.path())?;
     let ended = wait(&mut child, Duration::from_secs(story.seconds));
-    let said = fs::read_to_string(output.path()).unwrap_or_default();
+    let said = fs::read_to_string(directory.path().join(SAID)).unwrap_or_default();
     match ended {
         Some(true) => Ok(Completion::Completed),
         Some(false) => Err(said.into()),
@@ -55,10 +57,12 @@ fn run(story: &Story) -> Result<Completion, Failed> {
     }
 }
 
-fn start(name: &str, output: &Path) -> std::io::Result<Child> {
-    let file = fs::File::create(output)?;
+/// Starts the process of a story, its output and all its files in `directory`.
+fn start(name: &str, directory: &Path) -> std::io::Result<Child> {
+    let file = fs::File::create(directory.join(SAID))?;
     Command::new(std::env::current_exe()?)
         .env(TELL, name)
+        .env("TMPDIR", directory)
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
@@ -81,6 +85,9 @@ fn wait(child: &mut Child, at_most: Duration) -> Option<bool> {
 
 /// Inside the process of one story.
 pub(crate) fn tell(name: &str) -> ExitCode {
+    // With the runner, its stories end, and with them their daemons.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .expect("asking is always possible");
     if name == TRY_OUT {
         return match netns::try_out() {
             Ok(()) => ExitCode::SUCCESS,
@@ -105,9 +112,10 @@ pub(crate) fn tell(name: &str) -> ExitCode {
 fn no_namespaces() -> Option<&'static str> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     let try_out = || {
-        let output = tempfile::NamedTempFile::new().ok()?;
-        let ended = wait(&mut start(TRY_OUT, output.path()).ok()?, Duration::from_secs(10));
-        (ended != Some(true)).then(|| fs::read_to_string(output.path()).unwrap_or_default().trim().to_owned())
+        let directory = tempfile::tempdir().ok()?;
+        let ended = wait(&mut start(TRY_OUT, directory.path()).ok()?, Duration::from_secs(10));
+        (ended != Some(true))
+            .then(|| fs::read_to_string(directory.path().join(SAID)).unwrap_or_default().trim().to_owned())
     };
     WHY.get_or_init(try_out).as_deref()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -9,8 +10,12 @@ use ha::lab::{Daemon, Host, Setup, World, capture::Capture, client::Stream, obse
 
 use crate::runner;
 
+/// The program under test.
+pub(crate) const HA: &str = env!("CARGO_BIN_EXE_ha");
+
 /// The lab and its observers.
 pub(crate) struct Stage {
+    begin: Instant,
     pub(crate) observer: Observer,
     pub(crate) capture: Capture,
     pub(crate) world: World,
@@ -22,13 +27,65 @@ impl Stage {
         for node in Host::NODES {
             start_echo(&world, node)?;
         }
-        Ok(Self { observer: Observer::start(&world)?, capture: Capture::start(&world)?, world })
+        Ok(Self { begin: Instant::now(), observer: Observer::start(&world)?, capture: Capture::start(&world)?, world })
     }
 
     /// keepalived on a node.
     pub(crate) fn keepalived(&self, node: Host, setup: &Setup) -> Daemon {
         let program = runner::keepalived().expect("keepalived was looked for before");
         Daemon::keepalived(&self.world, node, &program, &setup.keepalived_conf(node, None)).unwrap()
+    }
+
+    /// `ha` on a node, without policies.
+    pub(crate) fn ha(&self, node: Host, setup: &Setup) -> Daemon {
+        self.ha_with(node, &setup.toml(node), &[])
+    }
+
+    /// `ha` on a node, with a configuration and its policies.
+    pub(crate) fn ha_with(&self, node: Host, config: &str, policies: &[(&str, &str)]) -> Daemon {
+        Daemon::ha(&self.world, node, Path::new(HA), config, policies).unwrap()
+    }
+
+    /// `ha` on both nodes, node1 serving.
+    pub(crate) fn pair(&self, setup: fn(Host) -> Setup) -> [Daemon; 2] {
+        let pair = Host::NODES.map(|node| self.ha(node, &setup(node)));
+        self.held_by(&[Host::Node1], 20);
+        pair
+    }
+
+    /// Who holds the address now, in order.
+    pub(crate) fn holders(&self) -> Vec<Host> {
+        self.observer.holders().into_iter().collect()
+    }
+
+    /// What a daemon says of its only instance.
+    pub(crate) fn instance(&self, daemon: &Daemon) -> Option<serde_json::Value> {
+        Some(daemon.status(&self.world)?["instances"][0].clone())
+    }
+
+    /// The state it says it is in.
+    pub(crate) fn state(&self, daemon: &Daemon) -> Option<String> {
+        self.instance(daemon)?["state"].as_str().map(str::to_owned)
+    }
+
+    /// Whether it says that a condition is so.
+    pub(crate) fn has(&self, daemon: &Daemon, condition: &str) -> bool {
+        let instance = self.instance(daemon).unwrap_or_default();
+        instance["conditions"].as_array().into_iter().flatten().any(|is| is["name"] == condition)
+    }
+
+    /// Waits until it says that a condition is so.
+    #[track_caller]
+    pub(crate) fn says(&self, daemon: &Daemon, condition: &str, seconds: u64) {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        while !self.has(daemon, condition) {
+            assert!(
+                Instant::now() < until,
+                "no condition `{condition}`: {:#}",
+                self.instance(daemon).unwrap_or_default()
+            );
+            pass(Duration::from_millis(100));
+        }
     }
 
     /// The client's stream.
@@ -50,7 +107,15 @@ impl Stage {
             let lines: Vec<&str> = text.lines().collect();
             println!("--- {node}'s daemon, last lines\n{}", lines[lines.len().saturating_sub(80)..].join("\n"));
         }
-        println!("--- holders: {:?}", self.observer.changes());
+        println!("--- seconds since the start, holders and frames, last ones");
+        let since = |at: Instant| at.saturating_duration_since(self.begin).as_secs_f64();
+        for change in self.observer.changes() {
+            println!("{:9.4} {} {}", since(change.at), change.node, if change.holds { "holds" } else { "let go" });
+        }
+        let frames = self.capture.frames();
+        for frame in &frames[frames.len().saturating_sub(80)..] {
+            println!("{:9.4} from {}: {:?}", since(frame.at), frame.from, frame.what);
+        }
     }
 }
 
@@ -68,4 +133,15 @@ pub(crate) fn wait_until(what: &str, at_most: Duration, mut is_so: impl FnMut() 
 /// Nothing happens for a while, on purpose.
 pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// A random part of a second, so that a fault meets every phase of an advertisement interval in the long run.
+pub(crate) fn random_phase() -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    Duration::from_millis(RandomState::new().hash_one(0) % 1000)
+}
+
+/// How often to repeat what depends on a phase: `HA_NET_REPEAT`, or this many times.
+pub(crate) fn repetitions(usually: u32) -> u32 {
+    std::env::var("HA_NET_REPEAT").ok().and_then(|set| set.parse().ok()).unwrap_or(usually)
 }
