@@ -208,7 +208,7 @@ fn every_path_that_is_named_is_there() {
     for document in DOCUMENTS {
         let text = prose(document);
         for path in code_spans(&text) {
-            let ours = ["src/", "tests/", "config/", "scripts/", "examples/", "fuzz/", ".ci/"];
+            let ours = ["src/", "tests/", "config/", "scripts/", "examples/", "fuzz/", "benches/", ".ci/"];
             if ours.iter().any(|root| path.starts_with(root)) && !path.contains([' ', '*']) {
                 assert!(sources::root().join(path).exists(), "{document}: {path}");
             }
