@@ -1,8 +1,8 @@
-//! `ha lab`: 0 only if every step held.
+//! `ha lab`: 0 every step held, 1 one did not, 3 one could not be made here; 69, 71 or 77 where there can be no lab.
 
 use clap::Args;
 
-use super::Code;
+use super::{Code, paint::Paint};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,6 +19,6 @@ pub(super) struct Arguments {
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
     let Arguments { json, stay, keepalived } = *arguments;
-    let code = crate::lab::run(crate::lab::Options { json, stay, keepalived });
+    let code = crate::lab::run(crate::lab::Options { json, stay, keepalived, colour: Paint::of_stdout().is_on() });
     Code(u8::try_from(code).unwrap_or(1))
 }

@@ -29,6 +29,8 @@ pub struct Call {
     pub at: Instant,
     /// Who answered in time.
     pub answered_by: Option<Host>,
+    /// It was answered, in time or not.
+    pub answered: bool,
 }
 
 /// A stream that runs until it is stopped.
@@ -56,8 +58,10 @@ pub struct Record {
 /// What the client missed in a stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outage {
-    /// Calls without an answer.
+    /// Calls without an answer in time.
     pub lost: usize,
+    /// Those of them that were never answered: on a busy machine the rest may only have been slow.
+    pub never_answered: usize,
     /// The longest time without service: from the last answered call to the next one, less one period.
     pub longest: Duration,
 }
@@ -96,12 +100,13 @@ impl Stream {
 
 impl Record {
     fn new(sent: &[Instant], answers: &[Answer]) -> Self {
-        let mut calls: Vec<Call> = sent.iter().map(|at| Call { at: *at, answered_by: None }).collect();
+        let mut calls: Vec<Call> = sent.iter().map(|at| Call { at: *at, answered_by: None, answered: false }).collect();
         for answer in answers {
-            if let Some(call) = calls.get_mut(answer.number)
-                && answer.at.saturating_duration_since(call.at) <= LATE
-            {
-                call.answered_by = Some(answer.by);
+            if let Some(call) = calls.get_mut(answer.number) {
+                call.answered = true;
+                if answer.at.saturating_duration_since(call.at) <= LATE {
+                    call.answered_by = Some(answer.by);
+                }
             }
         }
         // Those sent last had no time to be answered.
@@ -120,6 +125,7 @@ impl Record {
                 served = call.at;
             } else {
                 outage.lost += 1;
+                outage.never_answered += usize::from(!call.answered);
                 outage.longest = outage.longest.max(call.at.duration_since(served));
             }
         }
@@ -148,7 +154,8 @@ fn call(socket: &UdpSocket, over: &AtomicBool) -> Vec<Instant> {
         let number = u64::try_from(sent.len() - 1).unwrap_or(u64::MAX);
         // No route, no neighbour: a call without an answer.
         let _ = socket.send_to(&number.to_be_bytes(), (SERVICE_ADDRESS, ECHO_PORT));
-        next += PERIOD;
+        // After a pause of this machine the calls that are due are not made up for: a burst measures nothing.
+        next = Instant::now().max(next + PERIOD);
     }
     sent
 }
@@ -180,6 +187,7 @@ mod tests {
         let calls = answered.iter().zip(0_u32..).map(|(answered, number)| Call {
             at: origin + PERIOD * number,
             answered_by: answered.then_some(Host::Node1),
+            answered: *answered,
         });
         (origin, Record { calls: calls.collect() })
     }
@@ -193,7 +201,10 @@ mod tests {
     #[test]
     fn the_longest_hole_counts_and_every_lost_call() {
         let (origin, record) = record(&[true, false, true, false, false, false, true]);
-        assert_eq!(record.outage(origin, origin + PERIOD * 10), Outage { lost: 4, longest: PERIOD * 3 });
+        assert_eq!(
+            record.outage(origin, origin + PERIOD * 10),
+            Outage { lost: 4, never_answered: 4, longest: PERIOD * 3 }
+        );
     }
 
     #[test]
@@ -208,5 +219,7 @@ mod tests {
         let record = Record::new(&sent, &[answer(0, 1), answer(1, 21), answer(2, 20)]);
         let by: Vec<Option<Host>> = record.calls.iter().take(3).map(|call| call.answered_by).collect();
         assert_eq!(by, [Some(Host::Node2), None, Some(Host::Node2)]);
+        let outage = record.outage(origin, sent[2]);
+        assert_eq!((outage.lost, outage.never_answered), (1, 0), "slow is not lost");
     }
 }
