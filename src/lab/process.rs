@@ -12,7 +12,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{self, SigSet, Signal},
+    sys::signal::{self, Signal},
     unistd::Pid,
 };
 
@@ -34,8 +34,6 @@ pub fn become_program() {
     }
     let mut arguments = std::env::args_os().skip(1);
     let Some(program) = arguments.next() else { return };
-    // The tour blocks the signals it waits for, and a program inherits that. It fails only for a wrong argument.
-    let _ = SigSet::empty().thread_set_mask();
     let asked = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let error = match asked {
         Ok(()) => Command::new(&program).args(arguments).env_remove(BECOME).exec(),

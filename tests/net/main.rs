@@ -21,6 +21,7 @@ mod mixed;
 mod reload;
 mod runner;
 mod stage;
+mod tour;
 mod world;
 
 /// What a story needs beside namespaces and `ha` itself.
@@ -47,6 +48,7 @@ fn stories() -> Vec<Story> {
     all.extend(mixed::STORIES);
     all.extend(crash::STORIES);
     all.extend(reload::STORIES);
+    all.extend(tour::STORIES);
     all
 }
 

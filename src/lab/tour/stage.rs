@@ -234,11 +234,7 @@ impl Stage {
 
     /// A machine loses its power: no carrier, no daemon, no address.
     pub(super) fn power_off(&mut self, node: Host) -> Result<Instant> {
-        let off = self.world.plug(node, false)?;
-        self.daemon(node)?.kill();
-        // It may be gone with the carrier.
-        let _ = self.world.delete_service_address(node);
-        Ok(off)
+        self.daemons.of_mut(node).as_mut().ok_or(Trouble::Gone("a daemon"))?.lose_power(&self.world)
     }
 
     /// And has it again.

@@ -44,8 +44,8 @@ impl Teller {
         let other = |host: Host| format!("{host} {}", host.address());
         println!("{}\n", self.style(Style::new().bold(), "ha lab · the founding pair on this machine"));
         let [one, two] = Host::NODES.map(node);
-        println!("  {one}   {two}   {}   {}", other(Host::Arbiter), other(Host::Client));
-        println!("  service address {SERVICE_ADDRESS}/{PREFIX}, called by the client 500 times a second\n");
+        println!("  {one}   {two}   {}", other(Host::Arbiter));
+        println!("  {} calls the service address {SERVICE_ADDRESS}/{PREFIX} 500 times a second\n", other(Host::Client));
     }
 
     /// After a step.
