@@ -1,9 +1,10 @@
 //! Every VRRP and ARP frame that enters the switch, with the cable it came from: what a daemon really said.
 //!
-//! Frames are seen as they arrive at a port, before any of the switch's filters.
+//! Frames are seen as they arrive at a port, before any of the switch's filters, and their time is the kernel's: how busy
+//! this machine is does not make a daemon late here.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     net::Ipv4Addr,
     os::fd::{AsRawFd, OwnedFd},
     sync::{
@@ -14,10 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::{
-    socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket, sockopt},
-    time::{TimeVal, TimeValLike},
+use nix::{
+    cmsg_space,
+    sys::{
+        socket::{
+            AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg,
+            setsockopt, socket, sockopt,
+        },
+        time::{TimeSpec, TimeVal, TimeValLike},
+    },
 };
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::{
     trouble::{Result, Trouble},
@@ -27,7 +35,7 @@ use super::{
 /// A frame that came from a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// When it was seen.
+    /// When the switch received it.
     pub at: Instant,
     /// Whose cable it came from.
     pub from: Host,
@@ -123,6 +131,7 @@ impl Drop for Capture {
 fn open() -> io::Result<OwnedFd> {
     let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
     setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(100))?;
+    setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
     let _ = setsockopt(&fd, sockopt::RcvBuf, &(1 << 20));
     Ok(fd)
 }
@@ -130,11 +139,31 @@ fn open() -> io::Result<OwnedFd> {
 fn listen(socket: &OwnedFd, frames: &Mutex<Vec<Frame>>, over: &AtomicBool) {
     let mut buffer = [0; 256];
     while !over.load(Ordering::Relaxed) {
-        let Ok((length, Some(address))) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) else { continue };
-        let at = Instant::now();
+        let Some((length, address, at)) = receive(socket, &mut buffer) else { continue };
         let heard = buffer.get(..length.min(buffer.len())).and_then(|bytes| heard(bytes, &address, at));
         frames.lock().unwrap_or_else(PoisonError::into_inner).extend(heard);
     }
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, LinkAddr, Instant)> {
+    let mut control = cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
+    let stamp = message
+        .cmsgs()
+        .ok()?
+        .find_map(|control| if let ControlMessageOwned::ScmTimestampns(stamp) = control { Some(stamp) } else { None });
+    Some((message.bytes, message.address?, stamp.map_or_else(Instant::now, moment)))
+}
+
+/// The kernel's stamp, which is of the wall clock, on the clock of everybody else here.
+fn moment(stamp: TimeSpec) -> Instant {
+    let now = Instant::now();
+    let wall = clock_gettime(ClockId::Realtime);
+    let stamp = Timespec { tv_sec: stamp.tv_sec(), tv_nsec: stamp.tv_nsec() };
+    // A clock that was set back meanwhile says nothing about the age.
+    let age = Duration::try_from(wall - stamp).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
 }
 
 fn heard(bytes: &[u8], address: &LinkAddr, at: Instant) -> Option<Frame> {
