@@ -6,24 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use super::{
     progress::{GLANCE, Progress},
     step::{Need, Said},
 };
-use crate::{
-    control::{
-        Client,
-        protocol::{Instance, Status},
-    },
-    lab::{
-        Daemon, Setup,
-        capture::{Capture, What},
-        observer::Observer,
-        process::on_path,
-        service::{Mailbox, Mood, Web, start_echo},
-        trouble::{Result, Trouble},
-        world::{Host, World},
-    },
+use crate::lab::{
+    Daemon, Setup,
+    capture::{Capture, What},
+    observer::Observer,
+    process::on_path,
+    service::{Mailbox, Mood, Web, start_echo},
+    trouble::{Result, Trouble},
+    world::{Host, World},
 };
 
 /// The founding pair.
@@ -140,20 +136,19 @@ impl Stage {
         self.world.root().join(node.name()).join("ha.sock")
     }
 
-    /// What a node's `ha` says of itself; `None` from one that does not answer, and from keepalived.
-    pub(super) fn status(&self, node: Host) -> Option<Status> {
-        if self.cast.is_ha(node) { Client::new(&self.socket(node)).status().ok() } else { None }
+    /// What `ha status --json` says of a node; `None` from a daemon that does not answer, and from keepalived.
+    pub(super) fn status(&self, node: Host) -> Option<Value> {
+        if self.cast.is_ha(node) { self.daemons.of(node).as_ref()?.status(&self.world) } else { None }
     }
 
     /// The only instance of a node.
-    pub(super) fn instance(&self, node: Host) -> Option<Instance> {
-        self.status(node)?.instances.into_iter().next()
+    pub(super) fn instance(&self, node: Host) -> Option<Value> {
+        self.status(node)?.pointer("/instances/0").cloned()
     }
 
     /// The text of a condition, while it is so.
     pub(super) fn condition(&self, node: Host, name: &str) -> Option<String> {
-        let conditions = self.instance(node)?.conditions;
-        conditions.into_iter().find(|condition| condition.name == name).map(|condition| condition.text)
+        condition_of(&self.instance(node)?, name)
     }
 
     /// What both said since a moment, in order.
@@ -166,11 +161,12 @@ impl Stage {
     fn said_by(&self, node: Host, began: Instant) -> Vec<Said> {
         let Some(status) = self.status(node) else { return Vec::new() };
         let so_far = began.elapsed();
-        let line = |age_ms: u64, text: String| {
-            let after = so_far.checked_sub(Duration::from_millis(age_ms))?;
-            Some(Said { after, node, text })
+        let said = |happened: &Value| {
+            let age = Duration::from_millis(happened.get("age_ms")?.as_u64()?);
+            let text = happened.get("text")?.as_str()?.to_owned();
+            Some(Said { after: so_far.checked_sub(age)?, node, text })
         };
-        status.history.into_iter().filter_map(|happened| line(happened.age_ms, happened.text)).collect()
+        entries(&status, "history").filter_map(said).collect()
     }
 
     /// Waits until exactly these hold the address; returns when that began.
@@ -200,7 +196,7 @@ impl Stage {
                 return Err(Trouble::Late { what: what.to_owned(), waited: at_most });
             }
             self.progress.waiting(&format!("waiting until {what}"), began);
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(GLANCE);
         }
     }
 
@@ -269,14 +265,29 @@ impl Stage {
 
     fn is_well(&self) -> bool {
         let mut nodes = Host::NODES.into_iter().filter(|node| self.cast.is_ha(*node));
-        nodes.all(|node| {
-            self.instance(node).is_some_and(|instance| {
-                let judged = !instance.reports.is_empty()
-                    && instance.reports.iter().all(|report| report.verdict.kind == "healthy" && report.observed_ok);
-                judged && instance.conditions.is_empty() && instance.serves() == (node == Host::Node1)
-            })
-        })
+        nodes.all(|node| self.instance(node).is_some_and(|instance| is_well(&instance, node == Host::Node1)))
     }
+}
+
+/// Its policy finds nothing wrong, nothing unusual is so, and it serves, or does not.
+fn is_well(instance: &Value, serves: bool) -> bool {
+    let healthy = |report: &Value| {
+        report.pointer("/verdict/kind").is_some_and(|kind| kind == "healthy") && report["observed_ok"] == true
+    };
+    let judged = entries(instance, "reports").count() > 0 && entries(instance, "reports").all(healthy);
+    let calm = entries(instance, "conditions").count() == 0;
+    judged && calm && instance["state"] == if serves { "master" } else { "backup" }
+}
+
+/// The entries of a list in a status.
+pub(super) fn entries<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The text of a condition of an instance.
+pub(super) fn condition_of(instance: &Value, name: &str) -> Option<String> {
+    let mut conditions = entries(instance, "conditions");
+    conditions.find(|condition| condition["name"] == name)?.get("text")?.as_str().map(str::to_owned)
 }
 
 /// One of something for each node.

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{
-    stage::{POLICY, POLICY_NAME, Stage},
+    stage::{POLICY, POLICY_NAME, Stage, condition_of, entries},
     step::{BUSY, HANDOVER, Need, Scene, Span, Step, Then},
 };
 use crate::lab::{fault::Silence, service::Mood, trouble::Result, world::Host};
@@ -193,7 +195,7 @@ fn broken_service(scene: &mut Scene<'_>) -> Result<()> {
     let decided = scene.stage.observer.first(NODE1, false, from).unwrap_or(from);
     scene.note(format!("node1 gave the address up {} s after the first 500", seconds(decided.duration_since(from))));
     scene.stage.pass_a_second();
-    let why = scene.stage.instance(NODE1).map(|instance| instance.reason).unwrap_or_default();
+    let why = scene.stage.instance(NODE1).map(|instance| text_of(&instance, "reason")).unwrap_or_default();
     scene.require(why.contains("web"), format!("node1 does not say that its web server is why, but: {why}"));
     let span = told("from node1's decision", scene.stage, decided);
     scene.span(span.two_at_most(HANDOVER));
@@ -231,9 +233,8 @@ fn arbiter(scene: &mut Scene<'_>) -> Result<()> {
     scene.stage.pass_until("node2 must not take the address", off + Duration::from_secs(6));
     scene.require(scene.stage.observer.first(NODE2, true, off).is_none(), "node2 took the address");
     let stays = scene.stage.instance(NODE2).map(|instance| {
-        let elected = instance.conditions.into_iter().find(|condition| condition.name == "elected");
-        let why = elected.map_or(instance.reason, |condition| condition.text);
-        format!("node2 is in state {} after 6 s: {}", instance.state.as_str(), first_words(&why))
+        let why = condition_of(&instance, "elected").unwrap_or_else(|| text_of(&instance, "reason"));
+        format!("node2 is in state {} after 6 s: {}", text_of(&instance, "state"), first_words(&why))
     });
     scene.note(stays.unwrap_or_else(|| "node2 does not answer".to_owned()));
     scene.span(Span::since("node1 without power", off).never_two());
@@ -339,8 +340,10 @@ fn left_behind(scene: &mut Scene<'_>, what: &'static str, silent: Instant) -> Re
 
 fn reload(scene: &mut Scene<'_>) -> Result<()> {
     let from = Instant::now();
-    let generation = |stage: &Stage| stage.status(NODE1)?.policies.first()?.generation;
-    let complaint = |stage: &Stage| Some(stage.status(NODE1)?.policies.first()?.stale.as_ref()?.error.clone());
+    let generation = |stage: &Stage| stage.status(NODE1)?.pointer("/policies/0/generation")?.as_u64();
+    let complaint = |stage: &Stage| {
+        Some(text_of(stage.status(NODE1)?.pointer("/policies/0/stale").filter(|stale| stale.is_object())?, "error"))
+    };
     let before = generation(scene.stage);
     let policies = format!("{}/", scene.stage.daemon(NODE1)?.directory().join("policies").display());
     let edits = [
@@ -369,16 +372,7 @@ fn reload(scene: &mut Scene<'_>) -> Result<()> {
         "a rule more, well written: live after {} ms as generation {now}",
         written.elapsed().as_millis()
     ));
-    let rule = |stage: &Stage| {
-        stage
-            .instance(NODE1)?
-            .reports
-            .first()?
-            .rules
-            .iter()
-            .find(|rule| rule.name == "peer" && rule.ok == Some(true))
-            .map(drop)
-    };
+    let rule = |stage: &Stage| rule_of(&stage.instance(NODE1)?, "peer").filter(|rule| rule["ok"] == true);
     scene.stage.until("the new rule is evaluated", 10, rule)?;
     scene.require(complaint(scene.stage).is_none(), "the file is still called bad");
     scene.require(is_unmoved(scene.stage, from), "the address moved");
@@ -413,10 +407,19 @@ fn told(what: &'static str, stage: &Stage, let_go: Instant) -> Span {
 }
 
 /// Failures in a row of the web rule on node1, and how many take it down.
-fn web_rule(stage: &Stage) -> Option<(u32, u32)> {
-    let instance = stage.instance(NODE1)?;
-    let rule = instance.reports.iter().flat_map(|report| &report.rules).find(|rule| rule.name == "web")?;
-    Some((rule.fails, rule.fall))
+fn web_rule(stage: &Stage) -> Option<(u64, u64)> {
+    let rule = rule_of(&stage.instance(NODE1)?, "web")?;
+    Some((rule.get("fails")?.as_u64()?, rule.get("fall")?.as_u64()?))
+}
+
+/// A rule of an instance's policies.
+fn rule_of(instance: &Value, name: &str) -> Option<Value> {
+    let mut rules = entries(instance, "reports").flat_map(|report| entries(report, "rules"));
+    rules.find(|rule| rule["name"] == name).cloned()
+}
+
+fn text_of(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// node1 has had the address all the time.

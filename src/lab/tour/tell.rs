@@ -110,7 +110,7 @@ impl Teller {
         let (telling, more) = telling(said);
         for Said { after, node, text: words } in telling {
             let line = shorten(&format!("{node}: {words}"), WIDTH - INDENT);
-            let after = format!("{:>9}", format!("+{:.3} s", after.as_secs_f64()));
+            let after = format!("{:>9}", format!("+{:.2} s", after.as_secs_f64()));
             text += &format!(
                 "       {} {}\n",
                 self.style(Style::new().dimmed(), &after),
@@ -378,7 +378,7 @@ mod tests {
                 words.contains("2.871 s, 1436 packets lost · takeover after 2.868 s (least possible 2.866 s)"),
                 "{text}"
             );
-            assert!(text.contains("+0.002 s node1: fault: no carrier\n") && text.contains("and 1 more"), "{text}");
+            assert!(text.contains("+0.00 s node1: fault: no carrier\n") && text.contains("and 1 more"), "{text}");
         }
         assert!(teller.text(&shown()).contains("✔ held") && teller.text(&broken).contains("✘ did not hold"));
     }
