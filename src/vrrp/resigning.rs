@@ -15,6 +15,10 @@ use crate::{
 /// How long a master that was overruled goes on holding: the winner's announcement ends it earlier (R16).
 const RELIEF: Duration = Duration::from_millis(20);
 
+/// How long it goes on holding once somebody announced the addresses (R16): a call that had reached this machine by then is
+/// still answered, and its answer needs the address.
+const LINGER: Duration = Duration::from_millis(3);
+
 /// When a resigning master repeats its priority 0, after the first (R16).
 const ZEROS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
 
@@ -79,7 +83,7 @@ impl VirtualRouter {
     pub(super) fn go(&mut self, now: Instant, ours: Priority, event: Event<'_>, out: &mut Vec<Action>) {
         let State::Resigning { until, zero, then } = self.state else { return };
         match event {
-            Event::Timeout if until <= now => self.leave(now, ours, then, false, out),
+            Event::Timeout if until <= now => self.leave(now, ours, then, out),
             Event::Timeout => self.repeat_zero(now, until, zero, then, out),
             Event::Advertisement { adv, .. } => match adv.priority {
                 None => {
@@ -93,7 +97,11 @@ impl VirtualRouter {
                     self.state = State::Resigning { until: until.min(now + RELIEF), zero: None, then };
                 }
             },
-            Event::Relieved => self.leave(now, ours, then, true, out),
+            Event::Relieved => {
+                let interval = self.config.interval;
+                let then = then.announced(now + self.down_interval(interval, ours), interval);
+                self.state = State::Resigning { until: until.min(now + LINGER), zero: None, then };
+            }
             Event::Resign { offer: false, .. } => match then {
                 // Asked to stop again: at once. Asked for the first time: it goes as it was going, and then stops.
                 Then::Stop { .. } => self.become_initialize(Reason::Stopped, out),
@@ -133,18 +141,17 @@ impl VirtualRouter {
 
     // ---- How it ends ----
 
-    /// The end of it. `announced`: somebody was seen to take the addresses.
-    fn leave(&mut self, now: Instant, ours: Priority, then: Then, announced: bool, out: &mut Vec<Action>) {
+    /// The end of it.
+    fn leave(&mut self, now: Instant, ours: Priority, then: Then, out: &mut Vec<Action>) {
         match then {
-            Then::Stop { .. } if announced || then.is_relieved() => self.become_initialize(Reason::Relieved, out),
-            Then::Stop { .. } => self.become_initialize(Reason::Stopped, out),
+            Then::Stop { relieved: true } => self.become_initialize(Reason::Relieved, out),
+            Then::Stop { relieved: false } => self.become_initialize(Reason::Stopped, out),
             Then::Follow { down_at, master_interval, reason } => {
                 self.follow(now, ours, down_at, master_interval, reason, out);
             }
             Then::Resume { relieved: Some((down_at, interval)) } => {
                 self.follow(now, ours, down_at, interval, Reason::Relieved, out);
             }
-            Then::Resume { relieved: None } if announced => self.listen_anew(now, ours, Reason::Relieved, out),
             Then::Resume { relieved: None } => {
                 self.become_master(now, ours, Duration::ZERO, Reason::OfferDeclined, out);
             }
@@ -182,6 +189,15 @@ impl Then {
             Self::Stop { .. } => Self::Stop { relieved: true },
             Self::Follow { reason, .. } => Self::Follow { down_at, master_interval, reason },
             Self::Resume { .. } => Self::Resume { relieved: Some((down_at, master_interval)) },
+        }
+    }
+
+    /// What it becomes now that somebody announced the addresses; an advertisement that was heard says more.
+    const fn announced(self, down_at: Instant, master_interval: AdverInterval) -> Self {
+        match self {
+            Self::Stop { .. } => Self::Stop { relieved: true },
+            Self::Follow { .. } | Self::Resume { relieved: Some(_) } => self,
+            Self::Resume { relieved: None } => Self::Resume { relieved: Some((down_at, master_interval)) },
         }
     }
 

@@ -170,10 +170,11 @@ fn r16_never_longer_than_its_patience() {
 }
 
 #[test]
-fn r16_a_foreign_announcement_relieves_at_once() {
+fn r16_a_foreign_announcement_relieves_within_milliseconds() {
     let mut router = Subject::master();
     router.at(200, STOP);
-    assert_eq!(router.at(210, Event::Relieved), "release, initialize Relieved");
+    assert_eq!(router.at(210, Event::Relieved), "", "calls on their way are still answered");
+    assert_eq!(router.story(2000), "0.213 release, initialize Relieved");
 }
 
 #[test]
@@ -435,7 +436,8 @@ fn r23_an_offer_that_is_taken_ends_as_backup() {
 fn r23_a_foreign_announcement_takes_it_too() {
     let mut router = Subject::master();
     router.at(200, OFFER);
-    assert_eq!(router.at(210, Event::Relieved), "release, backup Relieved");
+    assert_eq!(router.at(210, Event::Relieved), "", "calls on their way are still answered");
+    assert_eq!(router.story(2000), "0.213 release, backup Relieved");
     assert_eq!(router.state(), "backup (until 3.819, interval 1s)");
 }
 
@@ -471,7 +473,8 @@ fn r34_a_loser_sends_a_last_advertisement_and_holds_for_20_ms() {
 fn r34_the_winners_announcement_ends_it() {
     let mut router = Subject::master();
     router.hears(300, 200);
-    assert_eq!(router.at(301, Event::Relieved), "release, backup HigherPriority");
+    assert_eq!(router.at(301, Event::Relieved), "", "calls on their way are still answered");
+    assert_eq!(router.story(2000), "0.304 release, backup HigherPriority");
     assert_eq!(router.state(), "backup (until 3.909, interval 1s)");
 }
 
