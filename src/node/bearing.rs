@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Preference,
-    vrrp::{Event, Standing, State, standing},
+    vrrp::{Event, Standing, State, Then, standing},
     wire::{Priority, Version},
     words::Instant,
 };
@@ -102,17 +102,20 @@ impl Instance {
     pub(super) fn reassess(&mut self, now: Instant, out: &mut Outbox) {
         let bearing = self.bearing(now);
         let serves = self.router.serves();
-        let resigning = matches!(self.router.state(), State::Resigning { .. });
         self.name_conditions(now, &bearing, out);
         match bearing {
             Bearing::Fault { .. } => {
                 self.offer = Offer::None;
                 self.stand(now, Standing::Fault, out);
             }
-            // It takes no new priority while it goes.
-            Bearing::StandDown { .. } if resigning => (),
-            Bearing::StandDown { .. } if serves => self.resign(now, false, out),
-            Bearing::StandDown { .. } => self.stand(now, Standing::Fault, out),
+            Bearing::StandDown { .. } => match self.router.state() {
+                // It takes no new priority while it goes.
+                State::Resigning { then: Then::Stop { .. }, .. } => (),
+                State::Resigning { .. } | State::Master { .. } => self.resign(now, false, out),
+                State::Initialize | State::Backup { .. } | State::Elected { .. } => {
+                    self.stand(now, Standing::Fault, out);
+                }
+            },
             Bearing::External { why } => self.bear_external(now, &why, out),
             Bearing::Barred { .. } => {
                 self.offer = Offer::None;
@@ -138,6 +141,7 @@ impl Instance {
                     self.stand(now, Standing::Fault, out);
                 }
                 Preference::Availability => {
+                    self.offer = Offer::None;
                     self.condition(now, "isolated", Some(isolated(why, "it keeps the address, as configured")), out);
                     self.stand(now, Standing::Fit(Priority::LOWEST), out);
                 }
@@ -171,6 +175,7 @@ impl Instance {
             Version::V2 => Duration::from_secs(1),
             Version::V3 => self.interval(),
         };
+        self.tenure.renew_soon();
         self.step(now, Event::Resign { patience: longest_skew + MARGIN, offer }, out);
     }
 

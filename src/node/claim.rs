@@ -8,22 +8,37 @@ use crate::words::{Instant, MacAddr};
 
 /// Questions before the takeover.
 const ASKS: u32 = 2;
+/// Machines that answer and are told apart, at most.
+const WITNESSES_MAX: usize = 8;
 
 /// The look of one silence.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claim {
     asks: u32,
     asked_at: Option<Instant>,
-    evidence: Option<Evidence>,
+    witnesses: Vec<Witness>,
     conflict_since: Option<Instant>,
 }
 
-/// Somebody who is not this machine answers for one of the addresses.
+/// A machine that is not this one and answers for one of the addresses.
 #[derive(Clone, Copy, Debug)]
-struct Evidence {
+struct Witness {
     mac: MacAddr,
     asked_again_at: Instant,
     answered_at: Option<Instant>,
+}
+
+/// What a witness is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// Asked again, and its time is not over.
+    Pending,
+    /// It answered once and not when asked again.
+    Unconfirmed,
+    /// It answers.
+    Confirmed,
+    /// It answered, and no longer does.
+    Gone,
 }
 
 /// What the look has come to.
@@ -35,8 +50,10 @@ pub(super) enum Look {
     Clear,
     /// Somebody answered once, and not when asked again.
     Unconfirmed(MacAddr),
-    /// It answers, also when asked again; for so long already.
-    Answered { mac: MacAddr, since: Instant },
+    /// Somebody answers who cannot be a holder of ours.
+    Stranger(MacAddr),
+    /// Somebody answers who may be one, for so long already.
+    Conflict { mac: MacAddr, since: Instant },
 }
 
 /// What an answer may take: less than the time between two questions, so that a question asked a little late does not
@@ -68,9 +85,9 @@ impl Claim {
 
     /// When an answer that is awaited is due at the latest, if that lies ahead.
     pub(super) fn next_look(&self, now: Instant, spacing: Duration) -> Option<Instant> {
-        let again =
-            self.evidence.filter(|evidence| evidence.answered_at.is_none()).map(|evidence| evidence.asked_again_at);
-        let due = [self.asked_at, again].into_iter().flatten().map(|at| at + answer_time(spacing));
+        let again = self.witnesses.iter().filter(|witness| witness.answered_at.is_none());
+        let again = again.map(|witness| witness.asked_again_at);
+        let due = self.asked_at.into_iter().chain(again).map(|at| at + answer_time(spacing));
         due.filter(|at| now < *at).min()
     }
 
@@ -78,41 +95,51 @@ impl Claim {
         self.asked_at.is_some()
     }
 
+    /// Somebody who may be a holder answered: this is no empty link on which rivals race.
+    pub(super) const fn is_contested(&self) -> bool {
+        self.conflict_since.is_some()
+    }
+
     /// A foreign machine answered for one of the addresses. Returns whether it is to be asked again, directly.
     pub(super) fn answered(&mut self, now: Instant, mac: MacAddr) -> bool {
-        match &mut self.evidence {
-            Some(evidence) if evidence.mac == mac => {
-                evidence.answered_at = Some(now);
-                false
-            }
-            Some(_) | None => {
-                self.evidence = Some(Evidence { mac, asked_again_at: now, answered_at: None });
-                true
-            }
+        if let Some(witness) = self.witnesses.iter_mut().find(|witness| witness.mac == mac) {
+            witness.answered_at = Some(now);
+            return false;
         }
+        let heard = self.witnesses.len() < WITNESSES_MAX;
+        if heard {
+            self.witnesses.push(Witness { mac, asked_again_at: now, answered_at: None });
+        }
+        heard
     }
 
-    /// The one that answered, who is asked directly each time.
-    pub(super) fn suspect(&self) -> Option<MacAddr> {
-        self.evidence.map(|evidence| evidence.mac)
+    /// Those that answered, who are asked directly each time.
+    pub(super) fn suspects(&self) -> Vec<MacAddr> {
+        self.witnesses.iter().map(|witness| witness.mac).collect()
     }
 
-    /// What is known now that the down timer has fired.
-    pub(super) fn look(&mut self, now: Instant, spacing: Duration) -> Look {
+    /// What is known now that the down timer has fired. One that `may_hold` weighs more than any that cannot.
+    pub(super) fn look(&mut self, now: Instant, spacing: Duration, may_hold: impl Fn(MacAddr) -> bool) -> Look {
         let Some(asked_at) = self.asked_at.filter(|_| self.asks >= ASKS) else { return Look::Wait };
         let settled = asked_at + answer_time(spacing) <= now;
-        match self.evidence {
-            None if settled => Look::Clear,
-            None => Look::Wait,
-            Some(Evidence { mac, asked_again_at, answered_at: None }) => {
-                if asked_again_at + answer_time(spacing) <= now { Look::Unconfirmed(mac) } else { Look::Wait }
-            }
-            Some(Evidence { mac, answered_at: Some(answered_at), .. }) => {
-                let since = *self.conflict_since.get_or_insert(now);
-                let silent_now = answered_at < asked_at && settled;
-                if silent_now { Look::Clear } else { Look::Answered { mac, since } }
-            }
+        let worth = |witness: &Witness| match witness.answered_at {
+            None if now < witness.asked_again_at + answer_time(spacing) => Worth::Pending,
+            None => Worth::Unconfirmed,
+            Some(answered_at) if answered_at < asked_at && settled => Worth::Gone,
+            Some(_) => Worth::Confirmed,
+        };
+        let who = |wanted: Worth| self.witnesses.iter().filter(move |it| worth(it) == wanted).map(|it| it.mac);
+        if let Some(mac) = who(Worth::Confirmed).find(|mac| may_hold(*mac)) {
+            let since = *self.conflict_since.get_or_insert(now);
+            return Look::Conflict { mac, since };
         }
+        if !settled || who(Worth::Pending).next().is_some() {
+            return Look::Wait;
+        }
+        let found = who(Worth::Confirmed).next().map(Look::Stranger);
+        let found = found.or_else(|| who(Worth::Unconfirmed).next().map(Look::Unconfirmed));
+        self.conflict_since = None;
+        found.unwrap_or(Look::Clear)
     }
 }
 
@@ -123,6 +150,7 @@ mod tests {
     const SPACING: Duration = Duration::from_millis(50);
     const SECOND: Duration = Duration::from_secs(1);
     const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+    const ROUTER: MacAddr = MacAddr([2, 0, 0, 0, 0, 8]);
 
     fn at(millis: u64) -> Instant {
         Instant::from_epoch(Duration::from_millis(millis))
@@ -135,6 +163,11 @@ mod tests {
             claim.asked(next);
         }
         claim
+    }
+
+    /// All of them may be holders.
+    fn look(claim: &mut Claim, millis: u64) -> Look {
+        claim.look(at(millis), SPACING, |_| true)
     }
 
     #[test]
@@ -156,26 +189,49 @@ mod tests {
 
     #[test]
     fn an_undisturbed_takeover_is_not_delayed() {
-        assert_eq!(asked_twice().look(at(3600), SPACING), Look::Clear);
+        assert_eq!(look(&mut asked_twice(), 3600), Look::Clear);
     }
 
     #[test]
     fn without_both_questions_nothing_is_known() {
         let mut claim = Claim::default();
-        assert_eq!(claim.look(at(3600), SPACING), Look::Wait);
+        assert_eq!(look(&mut claim, 3600), Look::Wait);
         claim.asked(at(3600));
-        assert_eq!(claim.look(at(3700), SPACING), Look::Wait);
+        assert_eq!(look(&mut claim, 3700), Look::Wait);
         claim.asked(at(3700));
-        assert_eq!(claim.look(at(3737), SPACING), Look::Wait);
-        assert_eq!(claim.look(at(3738), SPACING), Look::Clear);
+        assert_eq!(look(&mut claim, 3737), Look::Wait);
+        assert_eq!(look(&mut claim, 3738), Look::Clear);
     }
 
     #[test]
     fn r5_an_answer_that_is_not_repeated_is_unconfirmed() {
         let mut claim = asked_twice();
         assert!(claim.answered(at(3560), OTHER), "ask it again");
-        assert_eq!(claim.look(at(3597), SPACING), Look::Wait);
-        assert_eq!(claim.look(at(3598), SPACING), Look::Unconfirmed(OTHER));
+        assert_eq!(look(&mut claim, 3597), Look::Wait);
+        assert_eq!(look(&mut claim, 3598), Look::Unconfirmed(OTHER));
+    }
+
+    #[test]
+    fn r5_a_holder_is_found_behind_a_stranger() {
+        let peer = |mac| mac == OTHER;
+        let mut claim = asked_twice();
+        for mac in [ROUTER, OTHER] {
+            assert!(claim.answered(at(3560), mac), "each is asked again");
+        }
+        for mac in [OTHER, ROUTER] {
+            assert!(!claim.answered(at(3561), mac), "and not for ever");
+        }
+        assert_eq!(claim.look(at(3600), SPACING, peer), Look::Conflict { mac: OTHER, since: at(3600) });
+        claim.asked(at(4600));
+        claim.answered(at(4601), ROUTER);
+        assert_eq!(claim.look(at(4650), SPACING, peer), Look::Stranger(ROUTER));
+    }
+
+    #[test]
+    fn a_crowd_of_forged_answers_is_bounded() {
+        let mut claim = asked_twice();
+        let asked = (0..100).filter(|last| claim.answered(at(3560), MacAddr([2, 9, 0, 0, 0, *last]))).count();
+        assert_eq!((asked, claim.suspects().len()), (WITNESSES_MAX, WITNESSES_MAX));
     }
 
     #[test]
@@ -183,12 +239,12 @@ mod tests {
         let mut claim = asked_twice();
         claim.answered(at(3560), OTHER);
         assert!(!claim.answered(at(3561), OTHER));
-        assert_eq!(claim.look(at(3600), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
+        assert_eq!(look(&mut claim, 3600), Look::Conflict { mac: OTHER, since: at(3600) });
         claim.asked(at(4600));
-        assert_eq!(claim.look(at(4601), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
+        assert_eq!(look(&mut claim, 4601), Look::Conflict { mac: OTHER, since: at(3600) });
         claim.answered(at(4601), OTHER);
-        assert_eq!(claim.look(at(4645), SPACING), Look::Answered { mac: OTHER, since: at(3600) });
+        assert_eq!(look(&mut claim, 4645), Look::Conflict { mac: OTHER, since: at(3600) });
         claim.asked(at(5600));
-        assert_eq!(claim.look(at(5650), SPACING), Look::Clear);
+        assert_eq!(look(&mut claim, 5650), Look::Clear);
     }
 }

@@ -42,7 +42,7 @@ impl Instance {
     }
 
     /// The virtual addresses the kernel has.
-    fn held(&self) -> Vec<IpNet> {
+    pub(super) fn held(&self) -> Vec<IpNet> {
         let virtual_ones = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr()));
         virtual_ones.map(|seen| seen.address).collect()
     }

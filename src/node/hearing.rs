@@ -21,7 +21,7 @@ impl Instance {
         match self.admit(datagram) {
             Ok(adv) => {
                 self.counters.received += 1;
-                self.foreign_frame = true;
+                self.heard_foreign();
                 self.on_advertisement(now, datagram.source, &adv, out);
             }
             Err(rejection) => self.on_rejection(now, datagram.source, rejection, out),
@@ -87,9 +87,22 @@ impl Instance {
             self.condition_until(now + self.down_interval() * 2, "duplicate_source", text, now, out);
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
-            self.foreign_frame = true;
+            self.heard_foreign();
+            self.peers.rejected(now, source, rejection);
+            self.yield_if_lapsed(now, out);
+        } else if rejection == Rejection::NotAPeer {
             self.peers.rejected(now, source, rejection);
         }
+    }
+
+    /// Somebody else is there, and this master has not advertised for a lease: the other may have taken the address (R10).
+    pub(super) fn yield_if_lapsed(&mut self, now: Instant, out: &mut Outbox) -> bool {
+        let lapsed = self.router.serves() && self.tenure.wake(now) != Wake::InTime;
+        if lapsed {
+            self.counters.lease_lapsed += 1;
+            self.step(now, Event::Yield(Reason::LeaseLapsed), out);
+        }
+        lapsed
     }
 
     fn on_advertisement(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, out: &mut Outbox) {
@@ -105,23 +118,19 @@ impl Instance {
             None if was_master == Some(source) && heard_in_time => self.permitted_at = Some(now),
             None => (),
         }
-        if self.router.serves() && self.tenure.wake(now) != Wake::InTime {
-            self.counters.lease_lapsed += 1;
-            self.step(now, Event::Yield(Reason::LeaseLapsed), out);
-        }
+        self.yield_if_lapsed(now, out);
         if adv.priority.is_some() && self.is_ahead(source, adv) {
             self.master = Some(source);
         }
         let wins_tie = self.primary().is_some_and(|ours| source > ours);
         self.mind_the_deaf(now, source, adv, wins_tie, out);
-        let before = self.router.state();
-        self.step(now, Event::Advertisement { adv, wins_tie }, out);
-        let unmoved = matches!(before, State::Backup { .. } | State::Elected { .. }) && self.router.state() == before;
-        if adv.priority.is_some() {
-            self.lower_heard_at = unmoved.then_some(now);
+        if let Some(theirs) = adv.priority {
+            let listens = matches!(self.router.state(), State::Backup { .. } | State::Elected { .. });
+            self.lower_heard_at = (listens && self.router.disregards(now, theirs)).then_some(now);
         }
+        self.step(now, Event::Advertisement { adv, wins_tie }, out);
         self.inherit_if_permitted(now, out);
-        self.settle(now, out);
+        self.unsettled = true;
     }
 
     /// The one to be followed: whoever is obeyed, or advertises to a backup.
@@ -136,7 +145,7 @@ impl Instance {
     }
 
     /// The down timer of a heard master still runs.
-    fn is_waited_for(&self, now: Instant) -> bool {
+    pub(super) fn is_waited_for(&self, now: Instant) -> bool {
         self.alive_heard_at.is_some_and(|at| now <= at + self.down_interval())
     }
 
@@ -147,7 +156,7 @@ impl Instance {
         if !lower || !matches!(self.router.state(), State::Master { hold_at: None, .. }) {
             return;
         }
-        if let Some(pause) = self.rivals.lower_heard(now) {
+        if let Some(pause) = self.rivals.lower_heard(now, adv.interval.as_duration()) {
             self.master = Some(source);
             self.router.defer_preemption(now + pause);
             let text = format!(
@@ -163,13 +172,17 @@ impl Instance {
 
     /// The master resigned, and this node is its only heir (R17): no skew time, which would order several.
     pub(super) fn inherit_if_permitted(&mut self, now: Instant, out: &mut Outbox) {
-        let permitted = self.permitted_at.is_some_and(|at| now <= at + self.down_interval());
         let fit = matches!(self.router.standing(), Standing::Fit(_));
         let waits = matches!(self.router.state(), State::Backup { .. } | State::Elected { .. });
-        if permitted && fit && self.peers.sole() && waits {
+        if self.is_permitted(now) && fit && self.peers.sole() && waits {
             self.step(now, Event::Inherit, out);
-            self.settle(now, out);
+            self.unsettled = true;
         }
+    }
+
+    /// The master resigned within the last down interval, and nobody advertised since.
+    pub(super) fn is_permitted(&self, now: Instant) -> bool {
+        self.permitted_at.is_some_and(|at| now <= at + self.down_interval())
     }
 
     /// What the peers' advertisements say of the pair's configuration, as conditions.

@@ -4,8 +4,9 @@
 //! before it takes, what bears on its standing and what time does to it have files of their own.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -40,6 +41,12 @@ pub(super) struct Instance {
     pub(super) carrier_since: Option<Instant>,
     pub(super) foreign_frame: bool,
     pub(super) addresses: Option<Vec<AddressSeen>>,
+    /// The virtual addresses of every instance of this node that does not own them: none of them is a source.
+    pub(super) virtual_here: Arc<BTreeSet<IpAddr>>,
+    /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
+    pub(super) native: bool,
+    /// The process has just started: a predecessor may have been master a moment ago (R13).
+    pub(super) adopts: bool,
     pub(super) peers: Peers,
     pub(super) peers_asked_at: Option<Instant>,
     pub(super) judgement: Judgement,
@@ -50,6 +57,10 @@ pub(super) struct Instance {
     pub(super) announcer: Announcer,
     pub(super) offer: Offer,
     pub(super) stopping: bool,
+    /// Something was heard that may decide a takeover.
+    pub(super) unsettled: bool,
+    /// Since when packets have been waiting unread.
+    pub(super) behind_since: Option<Instant>,
     /// The last master heard, until it is followed by another or resigns twice.
     pub(super) master: Option<IpAddr>,
     /// The last valid advertisement that was not a resignation.
@@ -85,7 +96,7 @@ struct RoleRecord {
 }
 
 impl Instance {
-    pub(super) fn new(now: Instant, config: config::Instance) -> Self {
+    pub(super) fn new(now: Instant, config: config::Instance, virtual_here: Arc<BTreeSet<IpAddr>>) -> Self {
         let interval = config.advertise.as_duration();
         Self {
             router: VirtualRouter::new(router_config(&config)),
@@ -93,6 +104,9 @@ impl Instance {
             carrier_since: None,
             foreign_frame: false,
             addresses: None,
+            virtual_here,
+            native: false,
+            adopts: false,
             peers: Peers::new(&config.peers),
             peers_asked_at: None,
             judgement: Judgement::new(&config.policies),
@@ -103,6 +117,8 @@ impl Instance {
             announcer: Announcer::new(config.announce_refresh),
             offer: Offer::default(),
             stopping: false,
+            unsettled: false,
+            behind_since: None,
             master: None,
             alive_heard_at: None,
             lower_heard_at: None,
@@ -172,10 +188,12 @@ impl Instance {
         self.config.addresses.iter().any(|net| net.addr() == address)
     }
 
-    /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
-    pub(super) fn owns_natively(&self) -> bool {
+    /// Whether the addresses are this machine's own. What was put there since it serves is not.
+    pub(super) fn addresses_are_native(&self) -> bool {
         let unmarked = |net: &IpNet| self.seen().iter().any(|seen| seen.address.addr() == net.addr() && !seen.marked);
-        self.config.priority.is_owner() && self.config.addresses.iter().all(unmarked)
+        self.config.priority.is_owner()
+            && self.config.addresses.iter().all(unmarked)
+            && (self.native || !self.router.serves())
     }
 
     pub(super) fn seen(&self) -> &[AddressSeen] {
@@ -185,10 +203,10 @@ impl Instance {
     /// The address advertisements come from (R12): the configured one, else the first of the interface's own that is not
     /// virtual; over IPv6 a link-local one.
     pub(super) fn primary(&self) -> Option<IpAddr> {
-        let native = self.owns_natively();
         let eligible = |address: IpAddr| {
             Family::of(address) == self.config.family
-                && (native || !self.is_virtual(address))
+                && (self.native || !self.is_virtual(address))
+                && !self.virtual_here.contains(&address)
                 && match address {
                     IpAddr::V4(_) => true,
                     IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -390,7 +408,7 @@ impl Instance {
 
     /// Makes the kernel hold the addresses, or renews their lease.
     pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) {
-        if self.owns_natively() {
+        if self.native {
             return;
         }
         self.tenure.renewed(now);
@@ -405,7 +423,7 @@ impl Instance {
     }
 
     pub(super) fn release(&self, out: &mut Outbox) {
-        if self.owns_natively() {
+        if self.native {
             return;
         }
         out.push_back(Output::Hold(Hold {
@@ -421,12 +439,16 @@ impl Instance {
     pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
         // Whoever is about to hand over must not call the clients back.
         if self.leads() && self.announcer.due(now) {
-            out.push_back(Output::Announce {
-                instance: self.config.name.clone(),
-                interface: self.config.interface.clone(),
-                addresses: self.virtual_addresses(),
-            });
+            self.announce(self.virtual_addresses(), out);
         }
+    }
+
+    pub(super) fn announce(&self, addresses: Vec<IpAddr>, out: &mut Outbox) {
+        out.push_back(Output::Announce {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses,
+        });
     }
 
     pub(super) fn ask(&self, target: IpAddr, source: Option<IpAddr>, to: Option<crate::words::MacAddr>) -> Output {

@@ -4,13 +4,14 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     NeighborFrame, Pace,
-    claim::{Look, spacing},
+    claim::{Claim, Look, spacing},
     instance::{Instance, Outbox},
+    judgement::Opinion,
+    peers::Peers,
     rivals::Evidence,
-    tenure::Wake,
 };
 use crate::{
-    config::{Claim as ClaimMode, OnConflict, Preference},
+    config::{self, Claim as ClaimMode, OnConflict, Preference},
     vrrp::{Event, Reason, Standing, State},
     wire::{NeighborKind, Priority},
     words::{Family, Instant, MacAddr},
@@ -33,7 +34,7 @@ impl Instance {
         if Some(frame.source_mac) == own || Some(frame.mac) == own {
             return;
         }
-        self.foreign_frame = true;
+        self.heard_foreign();
         match frame.kind {
             NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),
             NeighborKind::Reply { address } => self.speaks_for(now, address, frame.mac, true, out),
@@ -46,7 +47,15 @@ impl Instance {
             }
             NeighborKind::Probe { target } => self.rival_claims(now, target, frame.mac, own, out),
         }
-        self.settle(now, out);
+        self.unsettled = true;
+    }
+
+    /// The first word of somebody else since the link came up: what was asked before may not have left the port (R4).
+    pub(super) fn heard_foreign(&mut self) {
+        if !self.foreign_frame {
+            self.foreign_frame = true;
+            self.claim = Claim::default();
+        }
     }
 
     /// `mac` says that it has `address`. `answers`: because it was asked.
@@ -69,17 +78,14 @@ impl Instance {
 
     /// Somebody speaks for an address that we hold.
     fn second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
-        if self.tenure.wake(now) != Wake::InTime {
-            self.counters.lease_lapsed += 1;
-            return self.step(now, Event::Yield(Reason::LeaseLapsed), out);
+        if self.yield_if_lapsed(now, out) {
+            return;
         }
         if !self.may_be_a_peer(mac) {
-            if self.rivals.defend(now) {
-                self.announcer.start(now);
-                self.announce_if_due(now, out);
-                self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", stranger(address, mac), now, out);
-            }
-            return;
+            return self.defend(now, address, stranger(address, mac), out);
+        }
+        if self.config.on_conflict == OnConflict::Steal && !self.is_waited_for(now) {
+            return self.defend(now, address, stolen(address, mac), out);
         }
         // Where advertisements are heard, they decide.
         if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac) == Evidence::Confirmed {
@@ -88,25 +94,44 @@ impl Instance {
         }
     }
 
-    /// Whose machine answers decides whether it may be a holder of the pair (R5).
-    fn may_be_a_peer(&self, mac: MacAddr) -> bool {
-        self.peers.has_mac(mac)
-            || mac == MacAddr::virtual_router(self.config.family, self.config.vrid.get())
-            || !self.peers.any_configured()
-    }
-
-    /// Another backup claims at the same moment: the lower link-layer address waits a skew time more (R19c).
-    fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
-        if self.is_virtual(target) && self.claim.is_running() && own.is_some_and(|own| own < mac) {
-            self.step(now, Event::Defer, out);
+    /// Says once that the address is here (RFC 5227, 2.4).
+    fn defend(&mut self, now: Instant, address: IpAddr, text: String, out: &mut Outbox) {
+        if self.rivals.defend(now) {
+            self.announce(vec![address], out);
+            self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", text, now, out);
         }
     }
 
-    /// Asks what is due to be asked, and decides whether an elected router may serve.
+    fn may_be_a_peer(&self, mac: MacAddr) -> bool {
+        may_be_a_peer(&self.peers, &self.config, mac)
+    }
+
+    /// Another backup claims at the same moment (R19c). Whoever has not asked yet lets it go first; of two that have, the
+    /// lower link-layer address does.
+    fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
+        if !self.is_virtual(target) || !self.may_be_a_peer(mac) || self.claim.is_contested() {
+            return;
+        }
+        let spacing = spacing(self.down_interval());
+        let goes_first = if self.claim.is_running() {
+            own.is_some_and(|own| own < mac)
+        } else {
+            self.next_claim(now).is_some_and(|at| at <= now + spacing * 3)
+        };
+        if goes_first {
+            // The next look must come after the rival has taken the address, or has not.
+            self.claim = Claim::default();
+            self.step(now, Event::Defer { at_least: spacing * 5 }, out);
+        }
+    }
+
+    /// Decides whether an elected router may serve. Only when time is up, never in the middle of what is heard.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        self.unsettled = false;
         let State::Elected { since, .. } = self.router.state() else {
-            self.condition(now, "elected", None, out);
-            self.condition(now, "conflict", None, out);
+            for ended in ["elected", "conflict", "no_master_seen"] {
+                self.condition(now, ended, None, out);
+            }
             return;
         };
         let leave = match self.router.standing() {
@@ -118,6 +143,7 @@ impl Instance {
             }
             Standing::Barred(_) | Standing::Fault => Leave::Wait("its policies do not let it".to_owned()),
         };
+        self.miss_a_master(now, since, out);
         match leave {
             Leave::Granted => {
                 self.condition(now, "elected", None, out);
@@ -134,8 +160,22 @@ impl Instance {
         }
     }
 
+    /// Nobody serves, and this node's policy cannot be evaluated: somebody must look (R21).
+    fn miss_a_master(&mut self, now: Instant, since: Instant, out: &mut Outbox) {
+        let missed = since + self.down_interval() <= now && matches!(self.router.standing(), Standing::Barred(_));
+        let text = if let (true, Opinion::Hold { why }) = (missed, self.judgement.opinion()) {
+            Some(format!(
+                "no master has been heard for two down intervals, and this node does not take the address because its \
+                 policy is on hold: {why}. Repair the policy, or give the address to a node by hand"
+            ))
+        } else {
+            None
+        };
+        self.condition(now, "no_master_seen", text, out);
+    }
+
     fn leave(&mut self, now: Instant, out: &mut Outbox) -> Leave {
-        if self.permitted_at.is_some() || self.lower_master_heard(now) {
+        if self.is_permitted(now) || self.lower_master_heard(now) {
             return Leave::Granted;
         }
         match self.look(now, out) {
@@ -146,7 +186,7 @@ impl Instance {
 
     /// Nobody can be in the way: the claim was unanswered, and no peer's machine answers at all.
     fn is_granted_by_silence(&self, now: Instant) -> bool {
-        self.permitted_at.is_none()
+        !self.is_permitted(now)
             && !self.lower_master_heard(now)
             && self.peers.all_silent(now, spacing(self.down_interval()) * 3 / 4)
     }
@@ -163,30 +203,25 @@ impl Instance {
         if !self.link_has_settled(now) {
             return Leave::Wait("nothing was heard on the link since it came up, it may not forward yet".to_owned());
         }
-        match self.claim.look(now, spacing(self.down_interval())) {
+        let spacing = spacing(self.down_interval());
+        let (peers, config) = (&self.peers, &self.config);
+        match self.claim.look(now, spacing, |mac| may_be_a_peer(peers, config, mac)) {
             Look::Wait => Leave::Wait("the link is being asked who has the address".to_owned()),
             Look::Clear => Leave::Granted,
             Look::Unconfirmed(mac) => {
-                self.note(
-                    now,
-                    format!("claim_unconfirmed: {mac} answered for the address once and not again; taking over"),
-                    out,
-                );
+                let text =
+                    format!("{mac} answered for the address once and not when it was asked again: nobody has it");
+                self.condition_until(now + CONFLICT_REMEMBERED, "claim_unconfirmed", text, now, out);
                 Leave::Granted
             }
-            Look::Answered { mac, .. } if !self.may_be_a_peer(mac) => {
+            Look::Stranger(mac) => {
                 if let Some(address) = self.virtual_addresses().first() {
-                    self.condition_until(
-                        now + CONFLICT_REMEMBERED,
-                        "address_conflict",
-                        stranger(*address, mac),
-                        now,
-                        out,
-                    );
+                    let text = stranger(*address, mac);
+                    self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", text, now, out);
                 }
                 Leave::Granted
             }
-            Look::Answered { mac, since } => self.conflict(now, mac, since, out),
+            Look::Conflict { mac, since } => self.conflict(now, mac, since, out),
         }
     }
 
@@ -229,7 +264,7 @@ impl Instance {
     }
 
     fn never_loaded(&self) -> bool {
-        matches!(self.judgement.opinion(), super::judgement::Opinion::NeverLoaded { .. })
+        matches!(self.judgement.opinion(), Opinion::NeverLoaded { .. })
     }
 
     // ---- The questions ----
@@ -257,7 +292,7 @@ impl Instance {
 
     /// When the next question of the claim is due. A lower master that is heard is preempted, not asked for.
     pub(super) fn next_claim(&self, now: Instant) -> Option<Instant> {
-        let asks = self.claims() && self.permitted_at.is_none();
+        let asks = self.claims() && !self.is_permitted(now);
         let down_at = match self.router.state() {
             State::Backup { down_at, .. } => down_at,
             State::Elected { since, .. } => since,
@@ -273,12 +308,10 @@ impl Instance {
             return;
         }
         self.claim.asked(now);
-        let suspect = self.claim.suspect();
+        let suspects = self.claim.suspects();
         for address in self.virtual_addresses() {
             out.push_back(self.ask(address, None, None));
-            if suspect.is_some() {
-                out.push_back(self.ask(address, None, suspect));
-            }
+            out.extend(suspects.iter().map(|suspect| self.ask(address, None, Some(*suspect))));
         }
         self.ask_peers(now, out);
     }
@@ -297,6 +330,18 @@ impl Instance {
         let missed = self.missed_at().is_some_and(|at| at <= now);
         self.set_pace(if missed { Pace::Fast } else { Pace::Normal }, out);
     }
+}
+
+/// Whose machine answers decides whether it may be a holder of the pair (R5).
+fn may_be_a_peer(peers: &Peers, config: &config::Instance, mac: MacAddr) -> bool {
+    peers.has_mac(mac) || mac == MacAddr::virtual_router(config.family, config.vrid.get()) || !peers.any_configured()
+}
+
+fn stolen(address: IpAddr, mac: MacAddr) -> String {
+    format!(
+        "{mac} still answers for {address}, its daemon is silent. This node has taken it as configured, and keeps \
+         announcing; look at the daemon there, and remove the address by hand if it is dead"
+    )
 }
 
 fn stranger(address: IpAddr, mac: MacAddr) -> String {

@@ -20,12 +20,16 @@ mod status;
 mod tenure;
 mod timers;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
-use reload::{Change, change};
+use reload::{Change, change, collide};
 pub use status::{Condition, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
 
@@ -60,6 +64,10 @@ pub struct Node {
     instances: BTreeMap<String, Instance>,
     /// Instances of an earlier configuration on their way out.
     leaving: Vec<Instance>,
+    /// Instances of the configuration that wait for one of those.
+    coming: Vec<config::Instance>,
+    virtual_here: Arc<BTreeSet<IpAddr>>,
+    stopping: bool,
     links: BTreeMap<InterfaceName, LinkSeen>,
     addresses: BTreeMap<InterfaceName, Vec<AddressSeen>>,
     /// Datagrams that belong to no instance.
@@ -76,6 +84,9 @@ impl Node {
             name: config.node.clone(),
             instances: BTreeMap::new(),
             leaving: Vec::new(),
+            coming: Vec::new(),
+            virtual_here: Arc::new(virtual_addresses(config)),
+            stopping: false,
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             unclaimed: 0,
@@ -84,6 +95,9 @@ impl Node {
         };
         for instance in &config.instances {
             node.start(instance.clone());
+        }
+        for instance in node.instances.values_mut() {
+            instance.adopts = true;
         }
         node
     }
@@ -98,6 +112,9 @@ impl Node {
                 self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, out));
             }
             Input::Link(link) => {
+                if self.links.get(&link.name).is_some_and(|known| known.index != link.index) {
+                    self.addresses.remove(&link.name);
+                }
                 self.links.insert(link.name.clone(), link.clone());
                 self.each_on(&link.name.clone(), |now, instance, out| instance.on_link(now, Some(link.clone()), out));
             }
@@ -120,7 +137,7 @@ impl Node {
                 self.with(&instance, |now, instance, out| {
                     instance.judgement.said(report);
                     instance.reassess(now, out);
-                    instance.settle(now, out);
+                    instance.unsettled = true;
                 });
             }
             Input::NeverLoaded { instance, policy, why } => {
@@ -161,7 +178,8 @@ impl Node {
     /// holds. Empty while none does.
     #[must_use]
     pub fn last_will(&self) -> Vec<(Transmit, Hold)> {
-        let serving = self.instances.values().filter(|instance| instance.router.holds() && !instance.owns_natively());
+        let all = self.instances.values().chain(&self.leaving);
+        let serving = all.filter(|instance| instance.router.holds() && !instance.native);
         serving.filter_map(Instance::last_will).collect()
     }
 
@@ -177,7 +195,7 @@ impl Node {
         NodeStatus {
             node: self.name.clone(),
             now: self.now,
-            instances: self.instances.values().map(|instance| instance.status(self.now)).collect(),
+            instances: self.instances.values().chain(&self.leaving).map(|instance| instance.status(self.now)).collect(),
         }
     }
 
@@ -186,7 +204,7 @@ impl Node {
     /// # Errors
     /// The invariant that does not hold.
     pub fn check_invariants(&self) -> Result<(), String> {
-        for instance in self.instances.values() {
+        for instance in self.instances.values().chain(&self.leaving) {
             let (role, state) = (instance.role(), instance.router.state());
             let consistent = match state {
                 State::Initialize => role == Role::Fault,
@@ -207,7 +225,7 @@ impl Node {
 
     fn start(&mut self, config: config::Instance) {
         let (now, out) = (self.now, &mut self.outbox);
-        let mut instance = Instance::new(now, config);
+        let mut instance = Instance::new(now, config, Arc::clone(&self.virtual_here));
         if let Some(link) = self.links.get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
@@ -221,7 +239,7 @@ impl Node {
         let (now, out) = (self.now, &mut self.outbox);
         let family = Family::of(datagram.source);
         let vrid = vrid_of(datagram.payload);
-        let owner = self.instances.values_mut().find(|instance| {
+        let owner = self.instances.values_mut().chain(&mut self.leaving).find(|instance| {
             instance.config.interface == *datagram.interface
                 && instance.config.family == family
                 && Some(instance.config.vrid) == vrid
@@ -249,8 +267,10 @@ impl Node {
 
     /// The first time in order, the second time at once.
     fn stop(&mut self) {
-        for instance in self.instances.values_mut() {
-            if instance.stopping {
+        let again = std::mem::replace(&mut self.stopping, true);
+        self.coming.clear();
+        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+            if again {
                 instance.step(self.now, Protocol::Shutdown, &mut self.outbox);
             } else {
                 instance.stopping = true;
@@ -260,7 +280,12 @@ impl Node {
     }
 
     fn reload(&mut self, config: &Arc<Config>) {
+        if self.stopping {
+            return;
+        }
         self.name.clone_from(&config.node);
+        self.virtual_here = Arc::new(virtual_addresses(config));
+        self.coming.clear();
         let names: Vec<String> = self.instances.keys().cloned().collect();
         for name in names {
             let new = config.instances.iter().find(|instance| instance.name == name);
@@ -275,14 +300,35 @@ impl Node {
         }
         for new in &config.instances {
             match self.instances.get_mut(&new.name) {
-                Some(instance) => instance.adapt(self.now, new.clone(), &mut self.outbox),
-                None => self.start(new.clone()),
+                Some(instance) => {
+                    instance.virtual_here = Arc::clone(&self.virtual_here);
+                    instance.adapt(self.now, new.clone(), &mut self.outbox);
+                }
+                None => self.coming.push(new.clone()),
             }
         }
     }
 
+    /// Forgets the instances that have gone, and starts those that waited for them.
     fn retire(&mut self) {
-        self.leaving.retain(|instance| !instance.is_stopped());
+        for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
+            // The kernel will say so, a little later.
+            if let Some(seen) = self.addresses.get_mut(&gone.config.interface).filter(|_| !gone.native) {
+                seen.retain(|seen| !gone.is_virtual(seen.address.addr()));
+            }
+        }
+        let waits = |new: &config::Instance| self.leaving.iter().any(|old| collide(&old.config, new));
+        let (waiting, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.coming).into_iter().partition(waits);
+        self.coming = waiting;
+        for new in ready {
+            self.start(new);
+        }
+    }
+
+    /// Instances of an earlier configuration are still handing over: what they need must be there.
+    #[must_use]
+    pub const fn is_changing(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// Datagrams discarded because no instance has their identifier on the interface.
@@ -290,4 +336,10 @@ impl Node {
     pub fn unclaimed(&self) -> (&'static str, u64) {
         (Rejection::UnknownVrid.name(), self.unclaimed)
     }
+}
+
+/// The virtual addresses that come and go. Those of an owner are the machine's own.
+fn virtual_addresses(config: &Config) -> BTreeSet<IpAddr> {
+    let instances = config.instances.iter().filter(|instance| !instance.priority.is_owner());
+    instances.flat_map(|instance| instance.addresses.iter().map(ipnet::IpNet::addr)).collect()
 }

@@ -129,14 +129,10 @@ impl Peers {
             && configured.all(|peer| peer.unanswered_since.is_some_and(|at| at + patience <= now))
     }
 
-    /// The priority of the latest valid advertisement that was not a resignation.
-    pub(super) fn latest_priority(&self) -> Option<u8> {
-        self.known.values().filter_map(|peer| peer.heard).filter(|(_, priority)| *priority > 0).max().map(|(_, p)| p)
-    }
-
     /// Peers whose advertisements are rejected at the moment.
     pub(super) fn unusable(&self, now: Instant, within: Duration) -> Vec<(IpAddr, Rejection)> {
-        let recent = |peer: &Peer| peer.rejected.filter(|(at, _)| now <= *at + within).map(|(_, rejection)| rejection);
+        let unusable = |(at, rejection): &(Instant, Rejection)| now <= *at + within && rejection.means_unusable_peer();
+        let recent = |peer: &Peer| peer.rejected.filter(unusable).map(|(_, rejection)| rejection);
         self.known.iter().filter_map(|(address, peer)| recent(peer).map(|rejection| (*address, rejection))).collect()
     }
 
@@ -159,8 +155,9 @@ impl Peer {
         self.answered_at.is_some_and(|at| now <= at + REACHABLE_FOR)
     }
 
+    /// What is rejected is a sign of life too (R2).
     fn alive(&self, now: Instant, down: Duration) -> bool {
-        self.heard.is_some_and(|(at, _)| now <= at + down) || self.reachable(now)
+        self.last_sign().is_some_and(|at| now <= at + down) || self.reachable(now)
     }
 
     fn last_sign(&self) -> Option<Instant> {
@@ -199,6 +196,15 @@ mod tests {
         peers.seen(at(4000), PEER, MacAddr([2; 6]));
         assert!(peers.any_alive(at(6500), DOWN));
         assert!(!peers.any_alive(at(6501), DOWN));
+    }
+
+    #[test]
+    fn r2_rejected_is_not_silent() {
+        let mut peers = Peers::new(&[PEER]);
+        peers.rejected(at(0), PEER, Rejection::AuthType);
+        assert!(peers.any_alive(at(3600), DOWN));
+        assert!(!peers.any_alive(at(3601), DOWN));
+        assert_eq!(peers.unusable(at(1), DOWN), [(PEER, Rejection::AuthType)]);
     }
 
     #[test]

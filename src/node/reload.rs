@@ -1,6 +1,7 @@
 //! A new configuration as a keyed difference: what did not change is not touched.
 
 use super::{
+    Output, Pace,
     instance::{Instance, Outbox, router_config},
     rivals::Rivals,
 };
@@ -26,46 +27,59 @@ pub(super) fn change(old: &config::Instance, new: &config::Instance) -> Change {
     if identity(old) == identity(new) { Change::Adapt } else { Change::Replace }
 }
 
+/// Whether an instance that goes must be gone before this one begins: both would be one in the eyes of somebody.
+pub(super) fn collide(going: &config::Instance, coming: &config::Instance) -> bool {
+    let router = |instance: &config::Instance| (instance.vrid, instance.family);
+    let shared = going.addresses.iter().any(|net| coming.addresses.iter().any(|other| other.addr() == net.addr()));
+    going.name == coming.name || going.interface == coming.interface && (router(going) == router(coming) || shared)
+}
+
 impl Instance {
     /// Takes a configuration of the same identity.
     pub(super) fn adapt(&mut self, now: Instant, config: config::Instance, out: &mut Outbox) {
-        let old = std::mem::replace(&mut self.config, config);
-        if old == self.config {
+        // Who else takes part is looked at anew, also where nothing changed on this node (R17).
+        self.peers.configure(&config.peers);
+        if self.config == config {
             return;
         }
+        self.yield_if_lapsed(now, out);
+        let length = self.tenure.planned().length;
+        let old = std::mem::replace(&mut self.config, config);
         self.router.reconfigure(now, router_config(&self.config));
-        self.peers.configure(&self.config.peers);
         self.judgement.configure(&self.config.policies);
-        let interval = self.config.advertise.as_duration();
-        self.replan(now);
+        self.tenure.replan(now, lease_length(&self.config, None), self.interval());
+        self.native = self.addresses_are_native();
         if old.advertise != self.config.advertise {
-            self.rivals = Rivals::new(interval);
+            self.rivals = Rivals::new(self.interval());
+        }
+        if old.policies != self.config.policies {
+            // A policy that is new is not in a hurry yet.
+            self.pace = Pace::Normal;
+        }
+        let other_addresses = old.addresses != self.config.addresses;
+        if self.router.holds()
+            && (other_addresses || old.advertise != self.config.advertise || length != self.tenure.planned().length)
+        {
+            self.exchange(now, &old, out);
         }
         if old.announce_refresh != self.config.announce_refresh {
             self.announcer.set_refresh(now, self.config.announce_refresh, self.leads());
         }
-        if self.router.holds() && old.addresses != self.config.addresses {
-            self.exchange(now, &old, out);
+        if self.router.holds() && other_addresses {
+            self.announcer.start(now);
+            self.announce_if_due(now, out);
         }
         self.reassess(now, out);
-        self.settle(now, out);
+        self.unsettled = true;
     }
 
-    /// Another list of addresses while holding: the new ones first, then nothing of the old.
+    /// Other addresses, another lease or another beat while holding: said, then held, and nothing of the old is left.
     fn exchange(&mut self, now: Instant, old: &config::Instance, out: &mut Outbox) {
+        out.extend(self.transmit(self.router.standing().priority()).map(Output::Transmit));
         self.tenure.begin(now);
         self.hold(now, out);
-        if let Some(super::Output::Hold(hold)) = out.back_mut() {
+        if let Some(Output::Hold(hold)) = out.back_mut() {
             hold.configured.extend(old.addresses.iter().filter(|address| !self.config.addresses.contains(address)));
         }
-        out.extend(self.transmit(self.router.standing().priority()).map(super::Output::Transmit));
-        self.announcer.start(now);
-        self.announce_if_due(now, out);
-    }
-
-    /// The lease against the peer as it is known now.
-    pub(super) fn replan(&mut self, now: Instant) {
-        let peer = self.peers.latest_priority().and_then(crate::wire::Priority::new);
-        self.tenure.replan(now, lease_length(&self.config, peer), self.config.advertise.as_duration());
     }
 }

@@ -65,9 +65,9 @@ impl Rivals {
     }
 
     /// A lower router advertises while we are master. Returns how long to obey it, if it evidently does not hear us: it
-    /// has gone on for more than three intervals.
-    pub(super) fn lower_heard(&mut self, now: Instant) -> Option<Duration> {
-        let fresh = |lower: &Lower| now <= lower.last_at + self.interval * 2;
+    /// has gone on for more than three intervals. `theirs`: how often it advertises, which in version 3 is its own affair.
+    pub(super) fn lower_heard(&mut self, now: Instant, theirs: Duration) -> Option<Duration> {
+        let fresh = |lower: &Lower| now <= lower.last_at + self.interval.max(theirs) * 2;
         let first_at = self.lower.filter(fresh).map_or(now, |lower| lower.first_at);
         self.lower = Some(Lower { first_at, last_at: now });
         if now.saturating_since(first_at) <= self.interval * 3 {
@@ -141,9 +141,9 @@ mod tests {
     fn r19a_a_peer_that_goes_on_for_three_intervals_is_deaf() {
         let mut rivals = Rivals::new(SECOND);
         for second in 0..=3 {
-            assert_eq!(rivals.lower_heard(at(second * 1000)), None);
+            assert_eq!(rivals.lower_heard(at(second * 1000), SECOND), None);
         }
-        assert_eq!(rivals.lower_heard(at(4000)), Some(PAUSE));
+        assert_eq!(rivals.lower_heard(at(4000), SECOND), Some(PAUSE));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let mut rivals = Rivals::new(SECOND);
         let mut pauses = Vec::new();
         for second in 0..60 {
-            pauses.extend(rivals.lower_heard(at(second * 1000)));
+            pauses.extend(rivals.lower_heard(at(second * 1000), SECOND));
         }
         assert_eq!(pauses.first(), Some(&PAUSE));
         assert_eq!(pauses.get(1), Some(&(PAUSE * 2)));
@@ -159,10 +159,17 @@ mod tests {
     }
 
     #[test]
+    fn r19a_a_peer_with_a_longer_interval_is_as_deaf() {
+        let mut rivals = Rivals::new(SECOND);
+        assert_eq!(rivals.lower_heard(at(0), SECOND * 5), None);
+        assert_eq!(rivals.lower_heard(at(5000), SECOND * 5), Some(PAUSE));
+    }
+
+    #[test]
     fn r19a_one_late_word_is_not_deafness() {
         let mut rivals = Rivals::new(SECOND);
-        assert_eq!(rivals.lower_heard(at(0)), None);
-        assert_eq!(rivals.lower_heard(at(9000)), None);
+        assert_eq!(rivals.lower_heard(at(0), SECOND), None);
+        assert_eq!(rivals.lower_heard(at(9000), SECOND), None);
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Instance {
     pub(super) fn on_addresses(&mut self, now: Instant, addresses: Vec<AddressSeen>, out: &mut Outbox) {
         let first_look = self.addresses.is_none();
         self.addresses = Some(addresses);
+        self.native = self.addresses_are_native();
         if first_look {
             self.take_stock(now, out);
         }
@@ -47,14 +48,17 @@ impl Instance {
     /// anything else is let go.
     fn take_stock(&mut self, now: Instant, out: &mut Outbox) {
         let left: Vec<&AddressSeen> = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr())).collect();
-        if left.is_empty() || self.owns_natively() || self.router.serves() {
+        if left.is_empty() || self.native || self.router.serves() {
+            self.adopts = false;
             return;
         }
         let all_here = left.len() == self.config.addresses.len();
         let leased =
             left.iter().all(|seen| seen.marked && seen.remaining.is_some_and(|remaining| !remaining.is_zero()));
         let usable = self.link.as_ref().is_some_and(|link| link.up && link.carrier) && self.primary().is_some();
-        if all_here && leased && usable && self.master.is_none() {
+        // What is seen later may be as old as the interface's last change.
+        let adopts = std::mem::replace(&mut self.adopts, false);
+        if adopts && all_here && leased && usable && self.master.is_none() {
             self.note(
                 now,
                 "the addresses are still here under this program's running lease: going on as master".to_owned(),
@@ -65,7 +69,7 @@ impl Instance {
             self.step(now, Event::Adopt, out);
             return;
         }
-        let names = left.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>().join(", ");
+        let names = self.held().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         self.note(
             now,
             format!("{names} was on {} at start and is let go: who serves is decided now", self.config.interface),
@@ -76,7 +80,7 @@ impl Instance {
 
     /// Somebody deleted what we hold (R11): put back at once, unless it is our own lapse.
     fn mind_deletions(&mut self, now: Instant, out: &mut Outbox) {
-        if self.owns_natively() {
+        if self.native {
             return;
         }
         let kernel: Vec<_> = self.seen().iter().map(|seen| seen.address).collect();
@@ -105,8 +109,8 @@ impl Instance {
         match result {
             Ok(()) => {
                 self.counters.sent += 1;
-                if self.router.serves() && self.tenure.sent(now) && self.router.holds() {
-                    self.hold(now, out);
+                if self.router.serves() {
+                    self.renew(now, out);
                 }
             }
             // A failed send renews nothing; once the lease has run out on failures this node is none to serve.
@@ -120,6 +124,25 @@ impl Instance {
             && let Some(link) = self.link.clone().filter(|link| link.carrier)
         {
             self.on_link(now, Some(LinkSeen { carrier: false, ..link }), out);
+        }
+    }
+
+    /// An advertisement left, so the lease goes on. If it may have run out meanwhile, everybody must be told (R10).
+    fn renew(&mut self, now: Instant, out: &mut Outbox) {
+        let woke = self.tenure.wake(now);
+        let due = self.tenure.sent(now);
+        if !self.router.holds() {
+            return;
+        }
+        if due {
+            self.hold(now, out);
+        }
+        if woke != Wake::InTime {
+            self.counters.lease_lapsed += 1;
+            self.announcer.start(now);
+            self.announce_if_due(now, out);
+            let text = "this process woke late: the address may have lapsed and is held again".to_owned();
+            self.note(now, text, out);
         }
     }
 

@@ -94,6 +94,11 @@ impl Tenure {
         self.present.clear();
     }
 
+    /// The next advertisement renews, however short the last renewal is ago.
+    pub(super) fn renew_soon(&mut self) {
+        self.renewed_at = self.renewed_at.map(|_| Instant::ZERO);
+    }
+
     /// An advertisement left. Returns whether the lease is to be renewed now.
     pub(super) fn sent(&mut self, now: Instant) -> bool {
         self.sent_at = Some(now);

@@ -23,7 +23,9 @@ impl Instance {
     /// Fires what is due. Calling it early, or twice, does nothing.
     pub(super) fn on_timeout(&mut self, now: Instant, ears: Ears, out: &mut Outbox) {
         self.wake(now, out);
-        if ears == Ears::Drained || !self.waits_for_backlog(now) {
+        let patient = ears == Ears::Behind && self.waits_for_backlog(now);
+        self.behind_since = if ears == Ears::Behind { self.behind_since.or(Some(now)) } else { None };
+        if !patient {
             self.ask_if_due(now, out);
             self.step(now, Event::Timeout, out);
         }
@@ -36,48 +38,31 @@ impl Instance {
             out.extend(asks);
         }
         self.reassess(now, out);
+        if !patient {
+            self.settle(now, out);
+        }
         self.repace(now, out);
-        self.settle(now, out);
         self.announce_if_due(now, out);
         self.name_peers(now, out);
         self.expire_conditions(now, out);
     }
 
-    /// A master that woke late (R10), be it one that listens or one that goes: packets were believed first, and none said
-    /// that somebody else leads.
+    /// A master that wakes so late that somebody may have taken the address (R10). Packets were believed first. If the
+    /// lease alone has run out it goes on: the advertisement that is due holds again what lapsed.
     fn wake(&mut self, now: Instant, out: &mut Outbox) {
-        if !self.router.serves() {
-            return;
-        }
-        match self.tenure.wake(now) {
-            tenure::Wake::InTime => (),
-            tenure::Wake::Lapsed => {
-                self.counters.lease_lapsed += 1;
-                self.step(now, Event::Timeout, out);
-                if self.router.holds() {
-                    self.tenure.begin(now);
-                    self.tenure.sent(now);
-                    self.hold(now, out);
-                    self.announcer.start(now);
-                    self.note(
-                        now,
-                        "this process woke late: the address may have lapsed and is held again".to_owned(),
-                        out,
-                    );
-                }
-            }
-            tenure::Wake::TooLate => {
-                self.counters.lease_lapsed += 1;
-                self.step(now, Event::Yield(Reason::LeaseLapsed), out);
-            }
+        if self.router.serves() && self.tenure.wake(now) == tenure::Wake::TooLate {
+            self.counters.lease_lapsed += 1;
+            self.step(now, Event::Yield(Reason::LeaseLapsed), out);
         }
     }
 
-    /// While packets remain unread the down timer does not fire; after one extra down interval it does.
+    /// While packets remain unread the down timer does not fire, nor does whoever it elected serve; after one extra down
+    /// interval they do.
     fn waits_for_backlog(&self, now: Instant) -> bool {
         match self.router.state() {
             State::Backup { down_at, .. } => now < down_at + self.down_interval(),
-            State::Initialize | State::Elected { .. } | State::Master { .. } | State::Resigning { .. } => false,
+            State::Elected { .. } => self.behind_since.is_none_or(|since| now < since + self.down_interval()),
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => false,
         }
     }
 
@@ -96,6 +81,7 @@ impl Instance {
             (self.next_claim(now), Wake::Claim),
             (self.settles_at().filter(|at| elected && now < *at), Wake::Claim),
             (self.next_look(now), Wake::Claim),
+            (Some(now).filter(|_| elected && self.unsettled), Wake::Claim),
             (self.peers_due(), Wake::Peers),
             (self.missed_at().filter(|at| now < *at && !self.judgement.is_empty()), Wake::Policies),
             (self.next_offer(), Wake::Policies),

@@ -117,7 +117,7 @@ impl VirtualRouter {
             Event::Standing(_)
             | Event::Promote { .. }
             | Event::Inherit
-            | Event::Defer
+            | Event::Defer { .. }
             | Event::Adopt
             | Event::Resign { offer: true, .. } => (),
         }

@@ -54,8 +54,8 @@ pub enum Event<'a> {
     /// The master resigned and this router is its only heir: the skew time, which orders several, is not waited for
     /// (R17).
     Inherit,
-    /// A rival is about to claim and goes first: wait one skew time again (R19c).
-    Defer,
+    /// A rival is about to claim and goes first: wait one skew time again, and at least so long (R19c).
+    Defer { at_least: Duration },
     /// Go on as master, as the process before this one did (R13).
     Adopt,
     /// Hand over in order: priority 0 now, hold for at most `patience`.
@@ -186,6 +186,12 @@ impl VirtualRouter {
         }
     }
 
+    /// Whether a router that listens takes no notice of a master of this priority: it is about to preempt it.
+    #[must_use]
+    pub fn disregards(&self, now: Instant, theirs: Priority) -> bool {
+        self.standing.priority().is_some_and(|ours| theirs < ours) && self.preempts(now)
+    }
+
     /// Obeys lower masters until then.
     pub fn defer_preemption(&mut self, until: Instant) {
         self.no_preempt_until = until;
@@ -245,12 +251,12 @@ impl VirtualRouter {
                 }
                 Some(theirs) => self.heed(now, ours, theirs, adv.interval, out),
             },
-            (State::Backup { down_at, master_interval }, Event::Defer) => {
-                let deferred = now + self.skew_time(master_interval, ours);
+            (State::Backup { down_at, master_interval }, Event::Defer { at_least }) => {
+                let deferred = now + self.skew_time(master_interval, ours).max(at_least);
                 self.listen_until(down_at.max(deferred), master_interval);
             }
-            (State::Elected { master_interval, .. }, Event::Defer) => {
-                let deferred = now + self.skew_time(master_interval, ours);
+            (State::Elected { master_interval, .. }, Event::Defer { at_least }) => {
+                let deferred = now + self.skew_time(master_interval, ours).max(at_least);
                 self.become_backup(deferred, master_interval, Reason::SecondHolder, out);
             }
             (State::Elected { .. }, Event::Advertisement { adv, .. }) => {
@@ -271,13 +277,13 @@ impl VirtualRouter {
 
             // 6.4.3 Master.
             (State::Master { adver_at, hold_at }, Event::Timeout) => self.serve(now, ours, adver_at, hold_at, out),
-            (State::Master { .. }, Event::Advertisement { adv, wins_tie }) => match adv.priority {
+            (State::Master { adver_at, .. }, Event::Advertisement { adv, wins_tie }) => match adv.priority {
                 None => self.answer_resignation(now, ours, out),
                 Some(theirs) if theirs > ours => self.be_overruled(now, ours, adv, Reason::HigherPriority, out),
                 Some(theirs) if theirs == ours && wins_tie => {
                     self.be_overruled(now, ours, adv, Reason::HigherAddress, out);
                 }
-                Some(_) => self.assert_leadership(now, ours, out),
+                Some(_) => self.assert_leadership(now, ours, adver_at, out),
             },
             (State::Master { .. }, Event::Resign { patience, offer }) => self.resign(now, ours, patience, offer, out),
             (State::Master { .. }, Event::Yield(reason)) => self.listen_anew(now, ours, reason, out),
@@ -297,7 +303,7 @@ impl VirtualRouter {
 
     /// Obeys a rival we must not or may not preempt; leaves one we are about to preempt to its fate.
     fn heed(&mut self, now: Instant, ours: Priority, theirs: Priority, interval: AdverInterval, out: &mut Vec<Action>) {
-        if theirs < ours && self.preempts(now) {
+        if self.disregards(now, theirs) {
             return;
         }
         let interval = self.learned(interval);

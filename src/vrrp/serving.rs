@@ -39,10 +39,15 @@ impl VirtualRouter {
     }
 
     /// A lower router advertises: tell it at once, without touching the timer (RFC 9568, 6.4.3; version 2 does not ask
-    /// for it and gains by it). At most four times an interval, so that a backlog is answered once (R35).
-    pub(super) fn assert_leadership(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
+    /// for it and gains by it), unless that is due anyway. At most four times an interval, so that a backlog is answered
+    /// once (R35).
+    pub(super) fn assert_leadership(&mut self, now: Instant, ours: Priority, adver_at: Instant, out: &mut Vec<Action>) {
         if self.may_answer(now, self.config.interval.as_duration() / 4) {
-            out.push(Action::Send(Some(ours)));
+            if adver_at <= now {
+                self.advertise(now, ours, out);
+            } else {
+                out.push(Action::Send(Some(ours)));
+            }
             self.announce_again(out);
         }
     }

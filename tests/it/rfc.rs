@@ -12,7 +12,7 @@ use ha::{
 };
 use proptest::prelude::*;
 
-use crate::subject::{FIT, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, interval, priority};
+use crate::subject::{DEFER, FIT, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, interval, priority};
 
 // ---- 6.1 Parameters per virtual router ----
 
@@ -125,7 +125,7 @@ fn s6_4_1_nothing_else_matters() {
         Event::Timeout,
         PROMOTE,
         Event::Inherit,
-        Event::Defer,
+        DEFER,
         Event::Adopt,
         STOP,
         OFFER,

@@ -9,7 +9,8 @@ use ha::{
 };
 
 use crate::subject::{
-    BARRED, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, interval, priority,
+    BARRED, DEFER, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, interval,
+    priority,
 };
 
 // ---- Preemption, and what holds it back ----
@@ -289,11 +290,11 @@ fn r17_a_barred_heir_is_not_promoted() {
 #[test]
 fn r19c_defer_waits_one_skew_time_again() {
     let mut router = Subject::backup();
-    assert_eq!(router.at(3600, Event::Defer), "");
+    assert_eq!(router.at(3600, DEFER), "");
     assert_eq!(router.state(), "backup (until 4.209, interval 1s)");
 
     let mut router = Subject::elected();
-    router.at(4000, Event::Defer);
+    router.at(4000, DEFER);
     assert_eq!(router.state(), "backup (until 4.609, interval 1s)");
 }
 
@@ -302,7 +303,7 @@ fn r19c_the_skew_time_is_that_of_the_master_that_fell_silent() {
     let mut router = Subject::backup();
     router.hears_every(1000, 200, 4 * SECOND);
     assert_eq!(router.at(15_500, Event::Timeout), "elected MasterDown");
-    router.at(15_500, Event::Defer);
+    router.at(15_500, DEFER);
     assert_eq!(router.state(), "backup (until 17.937, interval 4s)");
 }
 
@@ -310,7 +311,7 @@ fn r19c_the_skew_time_is_that_of_the_master_that_fell_silent() {
 #[test]
 fn r19c_defer_never_shortens_the_wait() {
     let mut router = Subject::backup();
-    router.at(1000, Event::Defer);
+    router.at(1000, DEFER);
     assert_eq!(router.state(), "backup (until 3.609, interval 1s)");
 }
 

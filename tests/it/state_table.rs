@@ -13,7 +13,9 @@ use ha::{
     words::Instant,
 };
 
-use crate::subject::{BARRED, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, role};
+use crate::subject::{
+    BARRED, DEFER, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, role,
+};
 
 /// When the event happens, in milliseconds. Preparations end a little earlier.
 const NOW: u64 = 100_000;
@@ -149,7 +151,7 @@ const COLUMNS: [(&str, Column); 25] = [
     ("promote", Column::Told(PROMOTE)),
     ("promote, listen", Column::Told(LISTEN)),
     ("inherit", Column::Told(Event::Inherit)),
-    ("defer", Column::Told(Event::Defer)),
+    ("defer", Column::Told(DEFER)),
     ("adopt", Column::Told(Event::Adopt)),
     ("stop", Column::Told(STOP)),
     ("offer", Column::Told(OFFER)),

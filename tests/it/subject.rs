@@ -18,6 +18,7 @@ pub(crate) const BARRED: Event<'static> = Event::Standing(Standing::Barred(HUNDR
 pub(crate) const FIT: Event<'static> = Event::Standing(Standing::Fit(HUNDRED));
 pub(crate) const PROMOTE: Event<'static> = Event::Promote { listen: Duration::ZERO };
 pub(crate) const LISTEN: Event<'static> = Event::Promote { listen: Duration::from_millis(2) };
+pub(crate) const DEFER: Event<'static> = Event::Defer { at_least: Duration::ZERO };
 pub(crate) const STOP: Event<'static> = Event::Resign { patience: PATIENCE, offer: false };
 pub(crate) const OFFER: Event<'static> = Event::Resign { patience: PATIENCE, offer: true };
 const PATIENCE: Duration = Duration::from_millis(1100);
