@@ -15,6 +15,7 @@ mod policy_rehearsal;
 mod probes;
 mod rfc;
 mod router_rules;
+mod rules;
 
 mod sources;
 mod state_table;

@@ -1,0 +1,13 @@
+//! The rules of taking, holding and handing over, one by one, as stories of nodes in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+
+mod claim;
+mod families;
+mod hearing;
+mod lease;
+mod machine;
+mod reload;
+mod resigning;
+mod rivals;
+mod standing;

@@ -1,0 +1,170 @@
+//! R1, R2, R17: who is there, who is not understood, and whose resignation counts.
+
+use std::{net::IpAddr, time::Duration};
+
+use ha::{
+    config::{Auth, Instance, Protocol, Transport},
+    node::{PeerStatus, Role},
+    wire::AdverInterval,
+};
+
+use crate::{
+    lan::{Lan, Line, addresses},
+    pair::{HANDOVER, SECOND, millis, running, settled, with_policies},
+};
+
+const STRANGER: [u8; 4] = [192, 168, 0, 77];
+const PASSWORD: &[u8; 8] = b"1111\0\0\0\0";
+
+fn peer(lan: &Lan, index: usize) -> PeerStatus {
+    lan.stations[index].node.status().instances[0].peers[0].clone()
+}
+
+#[test]
+fn r1_a_silent_backup_is_alive_because_it_answers() {
+    let mut lan = settled(1);
+    assert!(peer(&lan, 0).alive && peer(&lan, 0).reachable);
+    assert_eq!(peer(&lan, 0).last_heard, None, "a backup is never heard");
+    lan.power_off(1);
+    lan.run_for(SECOND * 4);
+    assert!(!peer(&lan, 0).alive);
+}
+
+/// Each of these makes the other half unintelligible; whoever holds the address goes on alone, and says what is wrong.
+#[test]
+fn r2_a_peer_that_is_not_understood_is_seen_and_asked() {
+    let breaks: [fn(&mut Instance); 4] = [
+        |instance| instance.protocol = Protocol::V2(Auth::Pass(*b"2222\0\0\0\0")),
+        |instance| instance.protocol = Protocol::V2(Auth::None),
+        |instance| instance.advertise = AdverInterval::from_secs(2).unwrap(),
+        |instance| instance.addresses.push("192.168.0.61/24".parse().unwrap()),
+    ];
+    for (number, broken) in breaks.into_iter().enumerate() {
+        let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+            if index == 1 {
+                broken(instance);
+            }
+        });
+        lan.run_for(SECOND * 60);
+        assert_eq!(lan.holding(), [0], "{number}: {}", lan.tale(20));
+        assert!(lan.has_condition(1, "peer_rejected") && lan.has_condition(1, "conflict"), "{number}");
+        assert!(peer(&lan, 1).rejected.is_some());
+        assert_eq!(lan.settle_counts().two, Duration::ZERO, "{number}");
+    }
+}
+
+#[test]
+fn r17_the_only_heir_advertises_at_once_and_holds_2_ms_later() {
+    let mut lan = settled(1);
+    lan.stop(0);
+    lan.run_until(millis(1), |lan| !lan.sent(1).is_empty());
+    lan.run_until(millis(3), |lan| lan.holds(1));
+    assert_eq!(lan.held(1)[0].saturating_since(lan.sent(1)[0]), millis(2));
+    lan.run_for(SECOND);
+    let announced = lan.announced(1)[0];
+    assert_eq!(announced, lan.held(1)[0]);
+}
+
+#[test]
+fn r17_a_third_sender_rejected_or_not_ends_the_short_cut_until_reload() {
+    for password in [PASSWORD, b"other\0\0\0"] {
+        let mut lan = settled(1);
+        lan.hear(1, STRANGER.into(), 50, password);
+        assert!(lan.has_condition(1, "more_nodes_than_configured"));
+        lan.stop(0);
+        let took = lan.run_until(SECOND * 2, |lan| lan.holds(1));
+        assert!(took > millis(600), "one skew time, which orders several: {took:?}");
+        assert_eq!(lan.settle_counts().nobody, Duration::ZERO);
+        lan.start(0);
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0]);
+        // The operator has put the list in order on the other node: nothing changed in this node's file.
+        let same = lan.stations[1].configured.clone();
+        lan.reload(1, same);
+        lan.run_for(millis(1));
+        assert!(!lan.has_condition(1, "more_nodes_than_configured"));
+        lan.stop(0);
+        lan.run_until(millis(10), |lan| lan.holds(1));
+    }
+}
+
+#[test]
+fn r17_with_unicast_too_a_third_sender_ends_it() {
+    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.transport = Transport::Unicast));
+    lan.hear_unicast(1, STRANGER.into(), 50);
+    assert!(lan.has_condition(1, "more_nodes_than_configured"));
+    lan.stop(0);
+    assert!(lan.run_until(SECOND * 2, |lan| lan.holds(1)) > millis(600));
+}
+
+/// Anybody can say that the master resigned.
+#[test]
+fn r17_permission_comes_only_from_the_master_last_heard() {
+    for source in [IpAddr::from(STRANGER), addresses(2)[0]] {
+        let mut lan = settled(1);
+        lan.cut_vrrp(0, 1);
+        if source == addresses(2)[0] {
+            // Its down timer has run out already.
+            lan.run_for(SECOND * 10);
+        }
+        lan.hear(1, source, 0, PASSWORD);
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0], "{source}");
+        assert!(lan.has_condition(1, "conflict"), "{source}: asked, and answered");
+    }
+}
+
+#[test]
+fn r17_permission_is_used_within_a_down_interval_or_not_at_all() {
+    for (late, waits) in [(millis(3000), false), (millis(60_000), true)] {
+        let mut lan = with_policies(1);
+        lan.set_verdict(1, ha::policy::Verdict::Starting);
+        lan.run_for(SECOND);
+        lan.stop(0);
+        lan.run_for(late);
+        assert_eq!(lan.holding(), Vec::<usize>::new());
+        lan.set_policy(1, true);
+        lan.run_for(SECOND * 2);
+        assert_eq!(lan.holding(), [1]);
+        assert_eq!(!lan.probed(1).is_empty(), waits, "after {late:?} the link is asked again");
+    }
+}
+
+#[test]
+fn r17_whoever_leaves_fault_inherits_what_was_left_within_a_down_interval() {
+    for (late, at_once) in [(millis(3000), true), (millis(3700), false)] {
+        let mut lan = with_policies(1);
+        lan.set_policy(1, false);
+        lan.run_for(SECOND * 2);
+        assert_eq!(lan.role(1), Role::Fault);
+        lan.stop(0);
+        lan.run_for(late);
+        lan.set_policy(1, true);
+        let took = lan.run_until(SECOND * 6, |lan| lan.holds(1));
+        assert_eq!(took < millis(1100), at_once, "{late:?}: {took:?}");
+    }
+}
+
+#[test]
+fn r17_an_advertisement_since_ends_the_permission() {
+    let mut lan = with_policies(1);
+    lan.set_policy(1, false);
+    lan.run_for(SECOND * 2);
+    lan.stop(0);
+    lan.run_for(millis(500));
+    lan.hear(1, addresses(2)[0], 100, PASSWORD);
+    lan.set_policy(1, true);
+    assert!(lan.run_until(SECOND * 6, |lan| lan.holds(1)) > millis(3500));
+}
+
+/// R6 and R17: what the master gave away is taken without a fresh evaluation.
+#[test]
+fn r6_permission_needs_no_fresh_observation() {
+    let mut lan = with_policies(1);
+    lan.stations[1].observed_ok = false;
+    lan.stop(0);
+    lan.run_for(millis(10));
+    assert_eq!(lan.holding(), [1]);
+    assert!(lan.settle_counts().longest_two <= HANDOVER);
+    assert!(!lan.story.iter().any(|(_, index, line)| *index == 1 && matches!(line, Line::Probed(..))));
+}

@@ -1,0 +1,201 @@
+//! R12 to R14, R29 to R31: what the machine has, and what it does to a node.
+
+use std::time::Duration;
+
+use ha::{
+    config::{Checksum, Lease, Protocol},
+    node::{AddressSeen, Input, LinkSeen, Node, Role},
+    wire::{AdverInterval, Priority, Vrid},
+    words::MacAddr,
+};
+
+use crate::{
+    lan::{Lan, Line, VIP, addresses, config, eth0, instance},
+    pair::{SECOND, millis, running, settled},
+};
+
+#[test]
+fn r12_the_source_is_the_first_address_that_is_no_instances() {
+    let one = instance(100, &addresses(2)[1..]);
+    let mut two = one.clone();
+    two.name = "VI_2".to_owned();
+    two.vrid = Vrid::new(52).unwrap();
+    two.addresses = vec!["192.168.0.61/24".parse().unwrap()];
+    let mut both = config(one);
+    both.instances.push(two);
+    let now = ha::words::Instant::from_epoch(SECOND);
+    let mut node = Node::new(now, &both);
+    let mac = Some(MacAddr([2; 6]));
+    node.handle_input(now, Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
+    // Where the kernel keeps no marks, an address of one's own looks like any other.
+    let seen =
+        |address: &str| AddressSeen { address: address.parse().unwrap(), marked: false, usable: true, remaining: None };
+    let addresses = vec![seen(VIP), seen("192.168.0.61/24"), seen("192.168.0.20/24")];
+    node.handle_input(now, Input::Addresses { interface: eth0(), addresses });
+    for instance in node.status().instances {
+        assert_eq!(instance.source, Some(crate::lan::addresses(1)[0]), "{}", instance.name);
+    }
+}
+
+#[test]
+fn r12_without_an_address_of_its_own_it_waits() {
+    let mut lan = settled(1);
+    lan.set_addressed(0, false);
+    lan.run_for(SECOND * 6);
+    assert_eq!((lan.role(0), lan.role(1)), (Role::Fault, Role::Master));
+    assert!(lan.has_condition(0, "waiting"));
+    lan.set_addressed(0, true);
+    lan.run_for(SECOND * 6);
+    assert_eq!(lan.holding(), [0]);
+    assert!(!lan.has_condition(0, "waiting"));
+}
+
+#[test]
+fn r13_a_new_process_goes_on_within_the_lease_without_an_outage() {
+    for down in [10, 500, 900] {
+        let mut lan = settled(1);
+        lan.kill(0);
+        lan.run_for(millis(down));
+        lan.start(0);
+        assert_eq!(lan.role(0), Role::Master, "at once");
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
+        let holders = lan.settle_counts();
+        assert_eq!((holders.two, holders.nobody), (Duration::ZERO, Duration::ZERO), "down for {down} ms");
+    }
+}
+
+/// Held for ever by a process before: nobody knows how long ago that was.
+#[test]
+fn r13_what_has_no_lease_is_released_and_said() {
+    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.lease = Lease::Off));
+    lan.kill(0);
+    lan.run_for(SECOND);
+    lan.start(0);
+    assert_eq!(lan.role(0), Role::Backup);
+    assert_eq!(lan.holding(), Vec::<usize>::new());
+    assert_eq!(lan.noted(0, "is let go"), 1);
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [0]);
+}
+
+#[test]
+fn r14_an_owners_address_is_never_leased_and_never_removed() {
+    let mut lan = Lan::with(1, &[255, 99], |_, instance| {
+        instance.addresses = vec!["192.168.0.20/24".parse().unwrap()];
+        instance.policies = vec!["check_local".to_owned()];
+    });
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup));
+    lan.set_policy(0, false);
+    lan.run_for(SECOND * 2);
+    assert_eq!(lan.role(0), Role::Fault, "any fault still wins");
+    lan.set_policy(0, true);
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.role(0), Role::Master);
+    lan.stop(0);
+    lan.run_for(SECOND * 2);
+    assert!(!lan.story.iter().any(|(_, index, line)| *index == 0 && matches!(line, Line::Hold(_))));
+}
+
+#[test]
+fn r14_prefer_does_not_move_an_owner_and_255_without_the_address_is_leased() {
+    let mut lan = running(Lan::with(1, &[255, 99], |_, instance| {
+        instance.policies = vec!["check_local".to_owned()];
+        instance.addresses = vec!["192.168.0.61/24".parse().unwrap()];
+    }));
+    lan.set_verdict(0, ha::policy::Verdict::Healthy { delta: -100, note: String::new() });
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.stations[0].node.status().instances[0].effective_priority, Some(Priority::OWNER));
+    assert!(!lan.held(0).is_empty(), "renewed");
+    lan.kill(0);
+    lan.run_for(SECOND * 8);
+    assert_eq!(lan.holding(), [1]);
+}
+
+/// Two thousand frames stand before the master's advertisement.
+#[test]
+fn r29_while_packets_are_unread_nobody_is_declared_dead() {
+    let mut lan = settled(1);
+    lan.freeze(1);
+    lan.flood(1, 2000);
+    lan.run_for(SECOND * 4);
+    lan.stations[1].reads = Some(10);
+    lan.thaw(1);
+    lan.run_for(SECOND * 10);
+    assert!(lan.sent(1).is_empty(), "{}", lan.tale(20));
+    assert_eq!(lan.holding(), [0]);
+}
+
+#[test]
+fn r29_after_one_extra_down_interval_the_timer_fires_all_the_same() {
+    let mut lan = settled(1);
+    lan.power_off(0);
+    lan.stations[1].reads = Some(1);
+    let start = lan.now;
+    while lan.sent(1).is_empty() && lan.now < start + SECOND * 10 {
+        lan.flood(1, 50);
+        lan.run_for(millis(1));
+    }
+    let took = lan.now.saturating_since(start);
+    assert!(took > millis(6000) && took < millis(7300), "{took:?}");
+}
+
+#[test]
+fn r29_a_flooded_master_goes_on_advertising() {
+    let mut lan = settled(1);
+    lan.stations[0].reads = Some(1);
+    for _ in 0..3000 {
+        lan.flood(0, 50);
+        lan.run_for(millis(1));
+    }
+    assert!((2..=4).contains(&lan.sent(0).len()), "{:?}", lan.sent(0));
+    assert_eq!(lan.holding(), [0]);
+}
+
+#[test]
+fn r30_another_daemon_with_this_identifier_is_seen() {
+    let mut lan = settled(1);
+    lan.hear(0, addresses(1)[0], 200, b"1111\0\0\0\0");
+    assert!(lan.has_condition(0, "duplicate_source"));
+    assert_eq!(lan.role(0), Role::Master, "and not obeyed");
+    lan.run_for(SECOND * 10);
+    assert!(!lan.has_condition(0, "duplicate_source"));
+}
+
+#[test]
+fn r31_an_interface_that_goes_is_waited_for() {
+    let mut lan = settled(1);
+    lan.set_link(0, None);
+    lan.run_for(SECOND * 5);
+    assert_eq!((lan.role(0), lan.role(1)), (Role::Fault, Role::Master));
+    assert!(lan.has_condition(0, "waiting"));
+    // Another device of the same name.
+    lan.set_link(0, Some(7));
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
+}
+
+#[test]
+fn r31_an_interface_made_anew_between_two_looks_is_another_one() {
+    let mut lan = settled(1);
+    lan.set_link(0, Some(7));
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup), "{}", lan.tale(30));
+}
+
+/// All of the machine comes back after the daemon was started: nothing is polled, nothing burns.
+#[test]
+fn r31_a_node_without_an_interface_waits_quietly() {
+    let mut lan = Lan::with(1, &[100, 99], |_, instance| {
+        instance.protocol = Protocol::V3(Checksum::Auto);
+        instance.advertise = AdverInterval::from_centis(1).unwrap();
+    });
+    lan.set_link(0, None);
+    lan.run_for(SECOND * 60);
+    assert_eq!(lan.role(0), Role::Fault);
+    assert_eq!(lan.stations[0].node.poll_timeout(), None);
+    lan.set_link(0, Some(3));
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [0]);
+}
