@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    process::on_path,
     trouble::{Result, Trouble},
     world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, World},
 };
@@ -124,7 +125,10 @@ impl World {
     fn nft(&self, rules: String) -> Result<Instant> {
         let failed = |error| Trouble::Program { name: "nft".to_owned(), error };
         let done = self.switch().run(move || {
-            let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            // An ordinary user's PATH often lacks the directories of the administrator.
+            let program = on_path("nft").ok_or(std::io::ErrorKind::NotFound)?;
+            let mut nft =
+                Command::new(program).args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
             if let Some(mut stdin) = nft.stdin.take() {
                 stdin.write_all(rules.as_bytes())?;
             }

@@ -15,6 +15,7 @@ use super::{
 use crate::lab::{
     Daemon, Setup,
     capture::{Capture, What},
+    fault::Silence,
     observer::Observer,
     process::on_path,
     service::{Mailbox, Mood, Web, start_echo},
@@ -75,6 +76,7 @@ pub(super) struct Stage {
     pub(super) cast: Cast,
     pub(super) progress: Progress,
     program: PathBuf,
+    silenced: bool,
     pub(super) world: World,
 }
 
@@ -95,6 +97,7 @@ impl Stage {
             cast,
             progress: Progress::new(),
             program,
+            silenced: false,
             world,
         })
     }
@@ -240,6 +243,13 @@ impl Stage {
         Ok(on)
     }
 
+    /// Drops these advertisements; an empty list drops none any more.
+    pub(super) fn silence(&mut self, silences: &[Silence]) -> Result<Instant> {
+        let done = self.world.filter(silences)?;
+        self.silenced = !silences.is_empty();
+        Ok(done)
+    }
+
     /// Undoes every fault and waits until node1 serves and both are well.
     pub(super) fn restore(&mut self) -> Result<()> {
         for node in Host::NODES {
@@ -252,8 +262,8 @@ impl Stage {
             }
         }
         self.world.cut_off(Host::Node2, Host::Arbiter, false)?;
-        if self.cast.nft {
-            self.world.filter(&[])?;
+        if self.silenced {
+            self.silence(&[])?;
         }
         let began = Instant::now();
         self.held_by(&[Host::Node1], COME_BACK.as_secs())?;

@@ -9,7 +9,7 @@ use super::stage::{Cast, Stage};
 use crate::lab::{
     client::{Record, Stream},
     observer::Observer,
-    trouble::Result,
+    trouble::{Result, Trouble},
     world::Host,
 };
 
@@ -250,8 +250,13 @@ impl Step {
         let record = stream.stop();
         let measured: Vec<Measure> = spans.iter().map(|span| span.measure(&record, &stage.observer)).collect();
         objections.extend(spans.iter().zip(&measured).flat_map(|(span, measure)| span.objections(measure)));
-        objections.extend(played.err().map(|trouble| trouble.to_string()));
-        let outcome = if objections.is_empty() { Outcome::Held } else { Outcome::Broken(objections) };
+        let outcome = match played {
+            // It is there and does not work: a kernel without it, most likely.
+            Err(Trouble::Program { name, error }) if name == "nft" => Outcome::NotMade(format!("{name}: {error}")),
+            Err(trouble) => Outcome::Broken(objections.into_iter().chain([trouble.to_string()]).collect()),
+            Ok(()) if objections.is_empty() => Outcome::Held,
+            Ok(()) => Outcome::Broken(objections),
+        };
         let said = stage.said_since(began);
         Shown { done, measured, said, ..self.left_out(number, stage, outcome) }
     }

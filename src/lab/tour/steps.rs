@@ -255,7 +255,7 @@ fn arbiter(scene: &mut Scene<'_>) -> Result<()> {
 
 fn split(scene: &mut Scene<'_>) -> Result<()> {
     let silences = [Silence { from: NODE1, to: NODE2 }, Silence { from: NODE2, to: NODE1 }];
-    let cut = scene.stage.world.filter(&silences)?;
+    let cut = scene.stage.silence(&silences)?;
     let until = cut + Duration::from_secs(10);
     let conflict = if scene.stage.cast.is_ha(NODE2) {
         let seen = scene.stage.until("node2 sees the conflict", 9, |stage| stage.condition(NODE2, "conflict"))?;
@@ -271,7 +271,7 @@ fn split(scene: &mut Scene<'_>) -> Result<()> {
     } else {
         span.two_at_most(Duration::from_secs(6))
     });
-    let healed = scene.stage.world.filter(&[])?;
+    let healed = scene.stage.silence(&[])?;
     if conflict {
         let over = |stage: &Stage| stage.condition(NODE2, "conflict").is_none().then_some(());
         scene.stage.until("the conflict is over", 10, over)?;
