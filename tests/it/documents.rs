@@ -152,6 +152,19 @@ fn every_command_by_cargo_exists() {
     }
 }
 
+/// `cargo test --test it` and its like: the target is in Cargo.toml.
+#[test]
+fn every_target_of_cargo_exists() {
+    let manifest = sources::read("Cargo.toml");
+    let text = DOCUMENTS.map(sources::read).concat();
+    for option in ["--test ", "--bench "] {
+        let targets = text.split(option).skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next());
+        for target in targets {
+            assert!(manifest.contains(&format!("name = \"{target}\"")), "cargo has no {option}{target}");
+        }
+    }
+}
+
 /// What a reader is told to run is what decides.
 #[test]
 fn the_test_command_of_the_readme_is_the_one_of_ci() {
@@ -195,7 +208,7 @@ fn every_path_that_is_named_is_there() {
     for document in DOCUMENTS {
         let text = prose(document);
         for path in code_spans(&text) {
-            let ours = ["src/", "tests/", "config/", "scripts/", "examples/", "fuzz/", ".ci/"];
+            let ours = ["src/", "tests/", "config/", "scripts/", "examples/", "fuzz/", "benches/", ".ci/"];
             if ours.iter().any(|root| path.starts_with(root)) && !path.contains([' ', '*']) {
                 assert!(sources::root().join(path).exists(), "{document}: {path}");
             }
