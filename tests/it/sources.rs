@@ -64,10 +64,11 @@ pub(crate) fn program() -> &'static [Source] {
     &PROGRAM
 }
 
-/// The program and its tests.
+/// The program, its tests and its benchmarks.
 pub(crate) fn everything() -> impl Iterator<Item = &'static Source> {
-    static TESTS: LazyLock<Vec<Source>> = LazyLock::new(|| all("tests"));
-    program().iter().chain(TESTS.iter())
+    static BESIDE: LazyLock<Vec<Source>> =
+        LazyLock::new(|| [all("tests"), all("benches")].into_iter().flatten().collect());
+    program().iter().chain(BESIDE.iter())
 }
 
 /// Every Rust file beneath a directory of the repository.
