@@ -97,10 +97,11 @@ impl Keeper {
         pipe.write_all(&line)
     }
 
-    /// Closes the pipe and waits for the process, which ends with it.
+    /// Ends the process, which has nothing to do any more, and never waits for one that is stopped.
     fn bury(&mut self) {
-        if let Some((mut child, pipe)) = self.process.take() {
-            drop(pipe);
+        if let Some((mut child, _pipe)) = self.process.take() {
+            // Gone already is as good.
+            let _ = child.kill();
             let _ = child.wait();
         }
     }
