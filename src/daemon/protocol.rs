@@ -182,6 +182,9 @@ impl Turns {
             let ears = self.hear();
             self.read_messages();
             self.node.handle_timeout(self.now, ears);
+            if !self.node.is_changing() {
+                self.sockets.close_unwanted();
+            }
             self.publish();
         }
         self.perform_all();
@@ -206,9 +209,8 @@ impl Turns {
 
     /// Until something is due, a packet or a message.
     fn sleep(&mut self) {
-        let due = self.node.poll_timeout().map(|(at, _)| at);
-        let due = due.map(|at| at.min(self.watchdog_at + WATCHDOG_AT_LEAST));
-        if let Err(error) = self.alarm.set(due) {
+        let due = next_turn(self.node.poll_timeout().map(|(at, _)| at), self.watchdog_at);
+        if let Err(error) = self.alarm.set(Some(due)) {
             self.tell_note(format!("the timer cannot be set: {error}; this node goes on once a packet arrives"));
         }
         let mut descriptors: Vec<PollFd<'_>> = Vec::with_capacity(8);
@@ -221,8 +223,7 @@ impl Turns {
 
     fn hear(&mut self) -> Ears {
         let (node, now) = (&mut self.node, self.now);
-        let heard = self.sockets.receive(PACKETS_MAX, |input| node.handle_input(now, input));
-        if heard >= PACKETS_MAX { Ears::Behind } else { Ears::Drained }
+        self.sockets.receive(PACKETS_MAX, |input| node.handle_input(now, input))
     }
 
     fn read_messages(&mut self) {
@@ -334,5 +335,25 @@ impl Turns {
             // Outside of systemd there is nobody to tell.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
+    }
+}
+
+/// When the next turn is made at the latest. A node for which nothing is due at all, because it waits for an interface,
+/// must show that it runs as well.
+fn next_turn(due: Option<Instant>, watchdog_at: Instant) -> Instant {
+    let shown = watchdog_at + WATCHDOG_AT_LEAST;
+    due.map_or(shown, |at| at.min(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r31_whoever_waits_for_an_interface_shows_that_it_runs() {
+        let at = |millis| Instant::from_epoch(Duration::from_millis(millis));
+        assert_eq!(next_turn(None, at(1000)), at(3000));
+        assert_eq!(next_turn(Some(at(9000)), at(1000)), at(3000));
+        assert_eq!(next_turn(Some(at(1500)), at(1000)), at(1500));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     config::Config,
     linux::{DATAGRAM_MAX, NeighborSocket, VrrpSocket},
-    node::{Ask, Datagram, Input, LinkSeen, Transmit},
+    node::{Ask, Datagram, Ears, Input, LinkSeen, Transmit},
     words::{Family, InterfaceName, MacAddr},
 };
 
@@ -34,11 +34,16 @@ impl Sockets {
         Self { wanted: places(config), links: BTreeMap::new(), open: BTreeMap::new(), buffer: vec![0; DATAGRAM_MAX] }
     }
 
-    /// Opens what a new configuration needs in addition, closes what nobody needs. Returns what could not be opened.
+    /// Opens what a new configuration needs in addition. What nobody needs any more stays until it is closed: whoever
+    /// hands over on another interface still speaks and listens. Returns what could not be opened.
     pub(super) fn reconfigure(&mut self, config: &Config) -> Vec<String> {
         self.wanted = places(config);
-        self.open.retain(|place, _| self.wanted.contains(place));
         self.open_missing()
+    }
+
+    /// Closes what the configuration does not need.
+    pub(super) fn close_unwanted(&mut self) {
+        self.open.retain(|place, _| self.wanted.contains(place));
     }
 
     /// An interface is there, perhaps another one of the same name.
@@ -79,14 +84,17 @@ impl Sockets {
         self.open.values().flat_map(|pair| [pair.vrrp.as_fd(), pair.neighbor.as_fd()])
     }
 
-    /// Hands in what is waiting, at most `budget` pieces; returns how many there were.
-    pub(super) fn receive(&mut self, budget: usize, mut hand_in: impl FnMut(Input<'_>)) -> usize {
-        let mut heard = 0;
+    /// Hands in what is waiting, at most `budget` pieces, and from each socket at most its share: a flood on one
+    /// interface does not deafen the others.
+    pub(super) fn receive(&mut self, budget: usize, mut hand_in: impl FnMut(Input<'_>)) -> Ears {
+        let share = budget / (2 * self.open.len()).max(1);
+        let mut ears = Ears::Drained;
         for ((interface, _), pair) in &mut self.open {
-            while heard < budget {
+            let (mut of_vrrp, mut of_neighbors) = (share, share);
+            while of_vrrp > 0 {
                 // An error is told once by the kernel (the interface went down) and says nothing the monitor does not.
                 let Ok(Some(received)) = pair.vrrp.receive(&mut self.buffer) else { break };
-                heard += 1;
+                of_vrrp -= 1;
                 hand_in(Input::Datagram(Datagram {
                     interface,
                     source: received.source,
@@ -95,13 +103,16 @@ impl Sockets {
                     payload: received.payload,
                 }));
             }
-            while heard < budget {
+            while of_neighbors > 0 {
                 let Ok(Some(frame)) = pair.neighbor.receive() else { break };
-                heard += 1;
+                of_neighbors -= 1;
                 hand_in(Input::Neighbor(frame));
             }
+            if of_vrrp == 0 || of_neighbors == 0 {
+                ears = Ears::Behind;
+            }
         }
-        heard
+        ears
     }
 
     /// Sends to every destination; well if one of them took it.
