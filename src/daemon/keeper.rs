@@ -150,7 +150,7 @@ pub fn keep() {
 
 fn socket(duty: &Duty) -> Option<VrrpSocket> {
     let interface: InterfaceName = duty.interface.parse().ok()?;
-    VrrpSocket::open(&interface, Family::of(duty.source)).ok()
+    VrrpSocket::open_deaf(&interface, Family::of(duty.source)).ok()
 }
 
 /// Lets go first: nobody is told to take what is still held.

@@ -18,7 +18,7 @@ use nix::{
     },
 };
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use crate::words::{Family, InterfaceName};
 
@@ -76,6 +76,19 @@ impl VrrpSocket {
             Family::V6 => prepare_v6(&socket, index)?,
         }
         Ok(Self { socket, index, family })
+    }
+
+    /// Opens a socket that only sends: what arrives is dropped by the kernel, instead of filling the buffer of a socket that
+    /// nobody reads.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_deaf(interface: &InterfaceName, family: Family) -> io::Result<Self> {
+        /// `BPF_RET | BPF_K` with 0: no packet passes.
+        const NOTHING: u16 = 0x06;
+        let socket = Self::open(interface, family)?;
+        socket.socket.attach_filter(&[SockFilter::new(NOTHING, 0, 0, 0)])?;
+        Ok(socket)
     }
 
     /// The number of the interface it is bound to.
@@ -357,6 +370,21 @@ mod tests {
             assert_eq!(next(&mut heard).1, at("224.0.0.18"));
             assert_eq!(next(&mut heard).1, at("10.0.0.1"));
             nothing_waits(&mut deaf);
+        });
+    }
+
+    #[test]
+    fn a_deaf_one_sends_and_keeps_nothing() {
+        alone(|| {
+            let (far, near, mut there) = ends(Family::V4);
+            let deaf = far.run(|| VrrpSocket::open_deaf(&name("vb"), Family::V4).unwrap());
+            near.send(at("192.168.0.1"), at("224.0.0.18"), MESSAGE).unwrap();
+            assert_eq!(next(&mut there).1, at("224.0.0.18"), "the other socket there hears it");
+            let mut deaf = deaf;
+            nothing_waits(&mut deaf);
+            deaf.send(at("192.168.0.2"), at("224.0.0.18"), MESSAGE).unwrap();
+            let mut near = near;
+            assert_eq!(next(&mut near).1, at("224.0.0.18"));
         });
     }
 
