@@ -18,7 +18,12 @@ use self::{
     step::{Outcome, Shown, Then},
     tell::Teller,
 };
-use super::{netns, process::on_path, trouble::Trouble, world::Host};
+use super::{
+    netns,
+    process::on_path,
+    trouble::Trouble,
+    world::{Host, World},
+};
 
 /// How the tour is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +67,9 @@ pub fn run(options: Options) -> i32 {
 fn give(options: Options) -> Result<i32, Trouble> {
     let cast = Cast::new(keepalived(options.keepalived)?);
     netns::enter()?;
-    let mut stage = Stage::build(cast)?;
-    let ending = Ending::watch(stage.world.root().to_owned())?;
+    let world = World::build()?;
+    let ending = Ending::watch(world.root().to_owned())?;
+    let mut stage = Stage::build(cast, world)?;
     let mut teller = Teller::new(&options);
     teller.begin(&stage);
     let shown = tour(&mut stage, &mut teller, options.stay);

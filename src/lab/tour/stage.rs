@@ -81,9 +81,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// The machines and their services; no daemon runs yet.
-    pub(super) fn build(cast: Cast) -> Result<Self> {
-        let world = World::build()?;
+    /// The services of the machines; no daemon runs yet.
+    pub(super) fn build(cast: Cast, world: World) -> Result<Self> {
         let [node1, node2] = Host::NODES;
         start_echo(&world, node1)?;
         start_echo(&world, node2)?;

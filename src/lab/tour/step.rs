@@ -193,13 +193,15 @@ impl Span {
     fn objections(&self, measure: &Measure) -> Vec<String> {
         let Limits { outage, lost, two } = self.limits;
         let over = |limit: Option<Duration>, is: Duration| limit.filter(|limit| is > *limit);
-        let long = over(outage, measure.outage)
-            .map(|limit| format!("{}: {:?} without service, at most {limit:?} expected", self.what, measure.outage));
+        let long = over(outage, measure.outage).map(|limit| {
+            format!("{}: {} without service, at most {} expected", self.what, time(measure.outage), time(limit))
+        });
         let lost = lost
             .filter(|limit| measure.never_answered > *limit)
             .map(|_| format!("{}: {} packets were lost, none expected", self.what, measure.never_answered));
-        let two = over(two, measure.two)
-            .map(|limit| format!("{}: two holders for {:?}, at most {limit:?} expected", self.what, measure.two));
+        let two = over(two, measure.two).map(|limit| {
+            format!("{}: two holders for {}, at most {} expected", self.what, time(measure.two), time(limit))
+        });
         [long, lost, two].into_iter().flatten().collect()
     }
 }
@@ -287,5 +289,16 @@ impl Need {
                     .to_owned(),
             ),
         }
+    }
+}
+
+/// A time with the digits that matter.
+pub(super) fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0 => "0 s".to_owned(),
+        1..10_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        10_000..1_000_000 => format!("{} ms", micros / 1000),
+        _ => format!("{:.3} s", time.as_secs_f64()),
     }
 }

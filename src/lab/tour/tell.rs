@@ -1,6 +1,9 @@
 //! Telling what was shown: text for people as it happens, or one JSON document at the end.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Options,
     stage::Stage,
-    step::{Measure, Outcome, Said, Shown},
+    step::{Measure, Outcome, Said, Shown, time},
     steps::STEPS,
 };
 use crate::lab::world::{Host, PREFIX, SERVICE_ADDRESS};
@@ -42,17 +45,18 @@ impl Teller {
         }
         let node = |node: Host| format!("{node} {} ({})", node.address(), stage.cast.daemon(node));
         let other = |host: Host| format!("{host} {}", host.address());
-        println!("{}\n", self.style(Style::new().bold(), "ha lab · the founding pair on this machine"));
+        let title = self.style(Style::new().bold(), "ha lab · the founding pair on this machine");
         let [one, two] = Host::NODES.map(node);
-        println!("  {one}   {two}   {}", other(Host::Arbiter));
-        println!("  {} calls the service address {SERVICE_ADDRESS}/{PREFIX} 500 times a second\n", other(Host::Client));
+        let (arbiter, client) = (other(Host::Arbiter), other(Host::Client));
+        let calls = format!("{client} calls the service address {SERVICE_ADDRESS}/{PREFIX} 500 times a second");
+        say(&format!("{title}\n\n  {one}   {two}   {arbiter}\n  {calls}\n\n"));
     }
 
     /// After a step.
     pub(super) fn step(&self, shown: &Shown, stage: &Stage) {
         stage.progress.clear();
         if !self.json {
-            print!("{}", self.text(shown));
+            say(&self.text(shown));
         }
     }
 
@@ -62,12 +66,12 @@ impl Teller {
         let took = self.began.elapsed();
         if self.json {
             let document = self.document(shown, stage, stay, took);
-            println!("{document:#}");
+            say(&format!("{document:#}\n"));
             return;
         }
-        println!("{}", self.summary(shown, stage.mails(), took));
+        say(&(self.summary(shown, stage.mails(), took) + "\n"));
         if stay {
-            print!("{}", self.doors(stage));
+            say(&self.doors(stage));
         }
     }
 
@@ -180,6 +184,12 @@ impl Teller {
     }
 }
 
+/// To standard output. A reader that went away is no error: the tour is given all the same, for its exit code.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// How the steps came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
@@ -286,16 +296,6 @@ fn measured(measure: &Measure) -> String {
     parts.push(format!("nobody {}", time(measure.nobody)));
     parts.push(format!("two holders {}", time(measure.two)));
     parts.join(" · ")
-}
-
-fn time(time: Duration) -> String {
-    let micros = time.as_micros();
-    match micros {
-        0 => "0 s".to_owned(),
-        1..10_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
-        10_000..1_000_000 => format!("{} ms", micros / 1000),
-        _ => format!("{:.3} s", time.as_secs_f64()),
-    }
 }
 
 /// Milliseconds to the microsecond.
