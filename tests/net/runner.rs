@@ -3,7 +3,7 @@
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     sync::OnceLock,
     thread,
@@ -121,8 +121,11 @@ fn no_namespaces() -> Option<&'static str> {
 }
 
 /// The keepalived to test with.
-pub(crate) fn keepalived() -> Option<std::path::PathBuf> {
-    std::env::var_os("HA_TEST_KEEPALIVED").map(Into::into).or_else(|| on_path("keepalived"))
+pub(crate) fn keepalived() -> Option<PathBuf> {
+    match std::env::var_os("HA_TEST_KEEPALIVED") {
+        Some(named) => Some(PathBuf::from(named)).filter(|file| file.is_file()),
+        None => on_path("keepalived"),
+    }
 }
 
 fn keepalived_is_required() -> bool {
