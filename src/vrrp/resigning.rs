@@ -16,7 +16,7 @@ use crate::{
 const RELIEF: Duration = Duration::from_millis(20);
 
 /// How long it goes on holding once somebody announced the addresses (R16): a call that had reached this machine by then is
-/// still answered, and its answer needs the address.
+/// still answered, and its answer needs the address. A twentieth of the interval at most.
 const LINGER: Duration = Duration::from_millis(3);
 
 /// When a resigning master repeats its priority 0, after the first (R16).
@@ -100,7 +100,8 @@ impl VirtualRouter {
             Event::Relieved => {
                 let interval = self.config.interval;
                 let then = then.announced(now + self.down_interval(interval, ours), interval);
-                self.state = State::Resigning { until: until.min(now + LINGER), zero: None, then };
+                let linger = LINGER.min(self.config.interval.as_duration() / 20);
+                self.state = State::Resigning { until: until.min(now + linger), zero: None, then };
             }
             Event::Resign { offer: false, .. } => match then {
                 // Asked to stop again: at once. Asked for the first time: it goes as it was going, and then stops.

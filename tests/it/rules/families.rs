@@ -67,7 +67,8 @@ impl Kind {
         let mut lan = (self.make)(seed, self.priorities, self.centis);
         lan.run_for(SECOND * 15);
         assert_eq!(lan.holding(), [0], "{}, seed {seed}: {}", self.name, lan.tale(40));
-        assert!(lan.settle_counts().longest_two <= millis(1), "{}: starting together", self.name);
+        // Whoever was overruled answers the calls on their way for up to 3 ms.
+        assert!(lan.settle_counts().longest_two <= millis(4), "{}: starting together", self.name);
         lan.reset_counts();
         lan
     }
