@@ -21,7 +21,7 @@ const TRY_OUT: &str = "try-out";
 /// What a story says, in its directory.
 const SAID: &str = "said";
 /// How many at a time: they wait more than they work.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 4;
 
 pub(crate) fn run_all() -> ExitCode {
     let mut arguments = Arguments::from_args();
