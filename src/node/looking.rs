@@ -1,24 +1,20 @@
-//! How an instance looks before it takes, and what it sees on the link: the claim (R3-R6), second holders (R19b-d).
+//! How an instance looks before it takes: the claim (R3-R6), and whether an elected router may serve.
 
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    NeighborFrame, Pace,
-    claim::{Claim, Look, spacing},
+    Pace,
+    claim::{Look, spacing},
     instance::{Instance, Outbox},
     judgement::Opinion,
-    peers::Peers,
-    rivals::Evidence,
+    watching::{CONFLICT_REMEMBERED, may_be_a_peer, stranger},
 };
 use crate::{
-    config::{self, Claim as ClaimMode, OnConflict, Preference},
-    vrrp::{Event, Reason, Standing, State},
-    wire::{NeighborKind, Priority},
+    config::{Claim as ClaimMode, OnConflict, Preference},
+    vrrp::{Event, Standing, State},
+    wire::Priority,
     words::{Family, Instant, MacAddr},
 };
-
-/// How long a stranger that answered for an address is spoken of.
-const CONFLICT_REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Whether a takeover may go on.
 enum Leave {
@@ -28,103 +24,6 @@ enum Leave {
 }
 
 impl Instance {
-    /// A frame of ARP or neighbour discovery was seen on this instance's interface.
-    pub(super) fn on_neighbor(&mut self, now: Instant, frame: &NeighborFrame, out: &mut Outbox) {
-        let own = self.link.as_ref().and_then(|link| link.mac);
-        if Some(frame.source_mac) == own || Some(frame.mac) == own {
-            return;
-        }
-        self.heard_foreign();
-        match frame.kind {
-            NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),
-            NeighborKind::Reply { address } => self.speaks_for(now, address, frame.mac, true, out),
-            NeighborKind::Announcement { address } => {
-                let answers = self.config.family == Family::V6;
-                self.speaks_for(now, address, frame.mac, answers, out);
-                if self.is_virtual(address) && matches!(self.router.state(), State::Resigning { .. }) {
-                    self.step(now, Event::Relieved, out);
-                }
-            }
-            NeighborKind::Probe { target } => self.rival_claims(now, target, frame.mac, own, out),
-        }
-        self.unsettled = true;
-    }
-
-    /// The first word of somebody else since the link came up: what was asked before may not have left the port (R4).
-    pub(super) fn heard_foreign(&mut self) {
-        if !self.foreign_frame {
-            self.foreign_frame = true;
-            self.claim = Claim::default();
-        }
-    }
-
-    /// `mac` says that it has `address`. `answers`: because it was asked.
-    fn speaks_for(&mut self, now: Instant, address: IpAddr, mac: MacAddr, answers: bool, out: &mut Outbox) {
-        self.peers.seen(now, address, mac);
-        if !self.is_virtual(address) {
-            return;
-        }
-        match self.router.state() {
-            State::Backup { .. } | State::Elected { .. } => {
-                if answers && self.claim.is_running() && self.claim.answered(now, mac) {
-                    // Two, for one may be lost.
-                    out.extend([self.ask(address, None, Some(mac)), self.ask(address, None, Some(mac))]);
-                }
-            }
-            State::Master { hold_at: None, .. } => self.second_holder(now, address, mac, out),
-            State::Initialize | State::Master { .. } | State::Resigning { .. } => (),
-        }
-    }
-
-    /// Somebody speaks for an address that we hold.
-    fn second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
-        if self.yield_if_lapsed(now, out) {
-            return;
-        }
-        if !self.may_be_a_peer(mac) {
-            return self.defend(now, address, stranger(address, mac), out);
-        }
-        if self.config.on_conflict == OnConflict::Steal && !self.is_waited_for(now) {
-            return self.defend(now, address, stolen(address, mac), out);
-        }
-        // Where advertisements are heard, they decide.
-        if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac) == Evidence::Confirmed {
-            self.note(now, format!("{mac} answers for {address} as well, a peer's machine: this node yields"), out);
-            self.step(now, Event::Yield(Reason::SecondHolder), out);
-        }
-    }
-
-    /// Says once that the address is here (RFC 5227, 2.4).
-    fn defend(&mut self, now: Instant, address: IpAddr, text: String, out: &mut Outbox) {
-        if self.rivals.defend(now) {
-            self.announce(vec![address], out);
-            self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", text, now, out);
-        }
-    }
-
-    fn may_be_a_peer(&self, mac: MacAddr) -> bool {
-        may_be_a_peer(&self.peers, &self.config, mac)
-    }
-
-    /// Another backup claims at the same moment (R19c). Whoever has not asked yet lets it go first; of two that have, the
-    /// lower link-layer address does.
-    fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
-        if !self.is_virtual(target) || !self.may_be_a_peer(mac) || self.claim.is_contested() {
-            return;
-        }
-        let spacing = spacing(self.down_interval());
-        let goes_first = if self.claim.is_running() {
-            own.is_some_and(|own| own < mac)
-        } else {
-            self.next_claim(now).is_some_and(|at| at <= now + spacing * 3)
-        };
-        if goes_first {
-            // The next look must come after the rival has taken the address, or has not.
-            self.claim = Claim::default();
-            self.step(now, Event::Defer { at_least: spacing * 5 }, out);
-        }
-    }
-
     /// Decides whether an elected router may serve. Only when time is up, never in the middle of what is heard.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
         self.unsettled = false;
@@ -330,23 +229,4 @@ impl Instance {
         let missed = self.missed_at().is_some_and(|at| at <= now);
         self.set_pace(if missed { Pace::Fast } else { Pace::Normal }, out);
     }
-}
-
-/// Whose machine answers decides whether it may be a holder of the pair (R5).
-fn may_be_a_peer(peers: &Peers, config: &config::Instance, mac: MacAddr) -> bool {
-    peers.has_mac(mac) || mac == MacAddr::virtual_router(config.family, config.vrid.get()) || !peers.any_configured()
-}
-
-fn stolen(address: IpAddr, mac: MacAddr) -> String {
-    format!(
-        "{mac} still answers for {address}, its daemon is silent. This node has taken it as configured, and keeps \
-         announcing; look at the daemon there, and remove the address by hand if it is dead"
-    )
-}
-
-fn stranger(address: IpAddr, mac: MacAddr) -> String {
-    format!(
-        "{mac} answers for {address} and is none of the configured peers: a machine with the same address, or a router that \
-         answers for others (proxy ARP). This node serves and announces; find that machine"
-    )
 }

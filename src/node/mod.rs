@@ -19,6 +19,7 @@ mod seeing;
 mod status;
 mod tenure;
 mod timers;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

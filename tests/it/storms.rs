@@ -2,11 +2,15 @@
 //!
 //! `HA_STORMS=N` runs that many seeds of each kind, `HA_STORM_SEED=S` one of them with its story.
 
-#![allow(clippy::unwrap_used, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
 
 use std::time::Duration;
 
-use ha::{config::Preempt, node::Role};
+use ha::{
+    config::{Checksum, Instance, Preempt, Protocol, Transport},
+    node::Role,
+    wire::AdverInterval,
+};
 
 use crate::lan::Lan;
 
@@ -21,31 +25,65 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// What may happen to a pair at any moment.
+/// Where a storm rages, by its number.
+fn place(seed: u64, preempt: Preempt, with_policies: bool) -> Lan {
+    let policies = |instance: &mut Instance| {
+        instance.preempt = preempt;
+        if with_policies {
+            instance.policies = vec!["check_local".to_owned()];
+        }
+    };
+    let every = |instance: &mut Instance, centis| {
+        policies(instance);
+        instance.protocol = Protocol::V3(Checksum::Auto);
+        instance.advertise = AdverInterval::from_centis(centis).unwrap();
+    };
+    match seed % 9 {
+        0..=2 => Lan::with(seed + 1, &[100, 99], |_, instance| policies(instance)),
+        3 => Lan::with(seed + 1, &[100, 99], |_, instance| every(instance, 100)),
+        4 => Lan::with(seed + 1, &[200, 100], |_, instance| every(instance, 10)),
+        5 => Lan::v6(seed + 1, &[100, 99], |_, instance| every(instance, 100)),
+        6 => Lan::with(seed + 1, &[100, 99], |_, instance| {
+            every(instance, 100);
+            instance.transport = Transport::Unicast;
+        }),
+        7 => Lan::with(seed + 1, &[100, 99, 98], |_, instance| policies(instance)),
+        _ => Lan::v6(seed + 1, &[150, 100, 50], |_, instance| every(instance, 50)),
+    }
+}
+
+/// What may happen to a group of nodes at any moment.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Freeze(usize),
     Thaw(usize),
     Pull(usize),
     Plug(usize),
-    Cut,
+    Cut(usize, usize),
     Heal,
     DeleteAddress(usize),
     Loss(u32),
     Policy(usize, bool),
+    Kill(usize),
+    Start(usize),
+    Mute(usize, bool),
 }
 
 fn fault(lan: &mut Lan) -> Fault {
-    let index = usize::from(lan.random(2) == 1);
-    match lan.random(9) {
+    let count = u64::try_from(lan.stations.len()).unwrap();
+    let [index, other] = [0; 2].map(|_| usize::try_from(lan.random(count)).unwrap());
+    match lan.random(13) {
         0 => Fault::Freeze(index),
         1 => Fault::Thaw(index),
         2 => Fault::Pull(index),
         3 => Fault::Plug(index),
-        4 => Fault::Cut,
+        4 => Fault::Cut(index, other),
         5 => Fault::Heal,
         6 => Fault::DeleteAddress(index),
         7 => Fault::Loss(u32::try_from(lan.random(30)).unwrap()),
+        8 => Fault::Kill(index),
+        9 | 10 => Fault::Start(index),
+        11 => Fault::Mute(index, lan.random(2) == 1),
         _ => Fault::Policy(index, lan.random(2) == 1),
     }
 }
@@ -56,14 +94,19 @@ fn inflict(lan: &mut Lan, fault: Fault) {
         Fault::Thaw(index) => lan.thaw(index),
         Fault::Pull(index) => lan.plug(index, false),
         Fault::Plug(index) => lan.plug(index, true),
-        Fault::Cut => {
-            lan.cut_vrrp(0, 1);
-            lan.cut_vrrp(1, 0);
+        Fault::Cut(from, to) => {
+            lan.cut_vrrp(from, to);
+            if lan.random(2) == 1 {
+                lan.cut_vrrp(to, from);
+            }
         }
         Fault::Heal => lan.heal(),
         Fault::DeleteAddress(index) => lan.delete_address(index),
         Fault::Loss(percent) => lan.loss = percent,
         Fault::Policy(index, ok) => lan.set_policy(index, ok),
+        Fault::Kill(index) => lan.kill(index),
+        Fault::Start(index) => lan.start_if_dead(index),
+        Fault::Mute(index, mute) => lan.stations[index].mute = mute,
     }
 }
 
@@ -71,19 +114,17 @@ fn calm(lan: &mut Lan) {
     lan.loss = 0;
     lan.heal();
     for index in 0..lan.stations.len() {
+        lan.stations[index].mute = false;
+        lan.start_if_dead(index);
         lan.thaw(index);
         lan.plug(index, true);
         lan.set_policy(index, true);
     }
 }
 
-/// One storm of a minute, then calm: exactly one holder, the higher one, and it stays.
-fn storm(seed: u64, with_policies: bool) -> Lan {
-    let mut lan = Lan::with(seed + 1, &[100, 99], |_, instance| {
-        if with_policies {
-            instance.policies = vec!["check_local".to_owned()];
-        }
-    });
+/// One storm of a minute, then calm: exactly one holder, the highest one, and it stays.
+fn storm(seed: u64) -> Lan {
+    let mut lan = place(seed, Preempt::AtOnce, seed.is_multiple_of(2));
     lan.kernel_late = Duration::from_millis(lan.random(1000));
     lan.run_for(SECOND * 10);
     for _ in 0..30 {
@@ -101,8 +142,8 @@ fn storm(seed: u64, with_policies: bool) -> Lan {
 #[test]
 fn after_a_storm_the_higher_node_holds_the_address_alone() {
     for seed in seeds() {
-        let mut lan = storm(seed, seed % 2 == 0);
-        assert_eq!(lan.holding(), [0], "seed {seed}");
+        let mut lan = storm(seed);
+        assert_eq!(lan.holding(), [0], "seed {seed}: {}", lan.tale(60));
         assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "seed {seed}");
         lan.reset_counts();
         lan.run_for(SECOND * 30);
@@ -130,12 +171,12 @@ fn freezes_under_preemption_are_bounded_by_the_lease() {
 }
 
 fn freezes(seed: u64, preempt: Preempt, bound: Duration) {
-    let mut lan = Lan::with(seed + 1, &[100, 99], |_, instance| instance.preempt = preempt);
+    let mut lan = place(seed, preempt, false);
     lan.kernel_late = Duration::from_millis(lan.random(1000));
     lan.run_for(SECOND * 10);
     lan.reset_counts();
     for step in 0..20 {
-        let index = usize::from(lan.random(2) == 1);
+        let index = usize::try_from(lan.random(2)).unwrap();
         match lan.random(4) {
             0 => lan.freeze(index),
             1 | 2 => lan.thaw(index),

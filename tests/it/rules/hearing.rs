@@ -111,6 +111,7 @@ fn r17_permission_comes_only_from_the_master_last_heard() {
         lan.run_for(SECOND * 10);
         assert_eq!(lan.holding(), [0], "{source}");
         assert!(lan.has_condition(1, "conflict"), "{source}: asked, and answered");
+        assert_eq!(lan.settle_counts().two, Duration::ZERO, "{source}");
     }
 }
 

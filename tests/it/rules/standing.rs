@@ -5,7 +5,7 @@ use std::time::Duration;
 use ha::{config::Preference, node::Role, policy::Verdict};
 
 use crate::{
-    lan::Lan,
+    lan::{Lan, Line},
     pair::{HANDOVER, SECOND, external, millis, running, with_policies},
 };
 
@@ -105,9 +105,12 @@ fn r23_an_offer_is_repeated_every_minute_and_costs_nothing() {
     let holder = lan.holding()[0];
     assert!(lan.has_condition(holder, "common_mode"));
     assert_eq!(priority(&lan, holder), Some(1));
+    let offered = lan.times(holder, |line| *line == Line::Sent(0))[0];
+    let high = lan.times(holder, |line| matches!(line, Line::Sent(priority) if *priority > 1));
+    assert!(high.iter().all(|at| *at <= offered), "whoever was offered it is not told otherwise");
     lan.reset_counts();
     lan.run_for(SECOND * 180);
-    let zeros = lan.times(holder, |line| *line == crate::lan::Line::Sent(0));
+    let zeros = lan.times(holder, |line| *line == Line::Sent(0));
     assert_eq!(zeros.len(), 9, "three offers of three words");
     let holders = lan.settle_counts();
     assert_eq!((holders.two, holders.nobody), (Duration::ZERO, Duration::ZERO));

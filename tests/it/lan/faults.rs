@@ -1,0 +1,192 @@
+//! What a test does to the nodes of a LAN.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+
+use super::*;
+
+impl Lan {
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.next_moment().filter(|next| *next <= end) {
+            self.advance_to(next);
+            self.turn();
+        }
+        self.advance_to(end);
+    }
+
+    /// Until it is so, at most this long; how long that took.
+    pub(crate) fn run_until(&mut self, limit: Duration, so: impl Fn(&Self) -> bool) -> Duration {
+        let start = self.now;
+        while !so(self) {
+            let next = self.next_moment().filter(|next| *next <= start + limit);
+            assert!(next.is_some(), "not so within {limit:?}\n{}", self.tale(40));
+            self.advance_to(next.unwrap());
+            self.turn();
+        }
+        self.now.saturating_since(start)
+    }
+
+    /// The whole machine is gone at once, with its addresses.
+    pub(crate) fn power_off(&mut self, index: usize) {
+        self.stations[index].dead = true;
+        self.stations[index].powered = false;
+        self.stations[index].kernel.clear();
+        self.count();
+    }
+
+    /// Everything of the daemon is killed, the kernel lives.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.stations[index].dead = true;
+    }
+
+    /// A new process on the same machine, with the configuration of the one before.
+    pub(crate) fn start(&mut self, index: usize) {
+        let station = &mut self.stations[index];
+        station.node = Node::new(self.now, &config(station.configured.clone()));
+        (station.dead, station.powered) = (false, true);
+        station.backlog.clear();
+        self.tell_link(index);
+        self.tell_addresses(index);
+    }
+
+    pub(crate) fn start_if_dead(&mut self, index: usize) {
+        if self.stations[index].dead {
+            self.stations[index].frozen = false;
+            self.start(index);
+        }
+    }
+
+    pub(crate) fn freeze(&mut self, index: usize) {
+        self.note(index, Line::Done("frozen"));
+        self.stations[index].frozen = true;
+    }
+
+    pub(crate) fn thaw(&mut self, index: usize) {
+        self.note(index, Line::Done("thawed"));
+        self.stations[index].frozen = false;
+        if self.stations[index].reads.is_none() {
+            self.read(index);
+        }
+    }
+
+    pub(crate) fn plug(&mut self, index: usize, plugged: bool) {
+        self.stations[index].plugged = plugged;
+        self.tell_link(index);
+    }
+
+    /// It runs again, and has read nothing yet.
+    pub(crate) fn thaw_but_do_not_turn(&mut self, index: usize) {
+        self.stations[index].frozen = false;
+    }
+
+    /// The interface goes, or another one of the same name comes.
+    pub(crate) fn set_link(&mut self, index: usize, link: Option<u32>) {
+        self.stations[index].link = link;
+        self.stations[index].kernel.clear();
+        self.count();
+        self.tell_link(index);
+        if link.is_some() {
+            self.tell_addresses(index);
+        }
+    }
+
+    /// The machine gets or loses its own address.
+    pub(crate) fn set_addressed(&mut self, index: usize, addressed: bool) {
+        self.stations[index].addressed = addressed;
+        self.tell_addresses(index);
+    }
+
+    pub(crate) fn cut_vrrp(&mut self, from: usize, to: usize) {
+        self.cut.push((from, to));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub(crate) fn stop(&mut self, index: usize) {
+        self.hand_in(index, Input::Command(Command::Stop));
+    }
+
+    pub(crate) fn reload(&mut self, index: usize, instance: Instance) {
+        self.stations[index].configured = instance.clone();
+        self.hand_in(index, Input::Reload(Arc::new(config(instance))));
+    }
+
+    pub(crate) fn delete_address(&mut self, index: usize) {
+        self.note(index, Line::Done("address deleted"));
+        self.stations[index].kernel.clear();
+        self.count();
+        self.tell_addresses(index);
+    }
+
+    pub(crate) fn remove_from_kernel(&mut self, index: usize, address: &str) {
+        self.stations[index].kernel.remove(&address.parse::<IpNet>().unwrap());
+        self.tell_addresses(index);
+    }
+
+    /// From now on the policy says this each second (and when it is asked to hurry).
+    pub(crate) fn set_policy(&mut self, index: usize, ok: bool) {
+        let broken = Verdict::Fault { why: "the web is broken".to_owned(), external: false };
+        self.set_verdict(index, if ok { healthy() } else { broken });
+        self.stations[index].observed_ok = ok;
+    }
+
+    /// From now on the policy says this, with no word on what it observed.
+    pub(crate) fn set_verdict(&mut self, index: usize, verdict: Verdict) {
+        self.stations[index].verdict = verdict;
+    }
+
+    pub(crate) fn judge(&mut self, index: usize, verdict: Verdict) {
+        let observed_ok = self.stations[index].observed_ok;
+        let report = Report {
+            policy: "check_local".to_owned(),
+            generation: 1,
+            started_at: self.now,
+            elapsed: Duration::ZERO,
+            verdict,
+            rules: vec![],
+            observed_ok,
+            may_take_over: None,
+            error: None,
+        };
+        self.hand_in(index, Input::Judged { instance: "VI_1".to_owned(), report });
+    }
+
+    /// A master that hears nobody advertises: version 2, the founding pair's password, this priority.
+    pub(crate) fn hear_from_a_deaf_master(&mut self, index: usize, priority: u8) {
+        self.hear(index, addresses(2)[1], priority, b"1111\0\0\0\0");
+    }
+
+    /// An advertisement of version 2 for the founding pair's address arrives.
+    pub(crate) fn hear(&mut self, index: usize, source: IpAddr, priority: u8, password: &[u8; 8]) {
+        self.hear_at(index, source, group(Family::V4), priority, password);
+    }
+
+    /// The same, to this station alone.
+    pub(crate) fn hear_unicast(&mut self, index: usize, source: IpAddr, priority: u8) {
+        self.hear_at(index, source, self.stations[index].ip, priority, b"1111\0\0\0\0");
+    }
+
+    fn hear_at(&mut self, index: usize, source: IpAddr, destination: IpAddr, priority: u8, password: &[u8; 8]) {
+        let adv = ha::wire::Advertisement {
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::new(priority),
+            interval: AdverInterval::from_secs(1).unwrap(),
+            addresses: vec![VIP.parse::<IpNet>().unwrap().addr()],
+        };
+        let payload = ha::wire::encode_v2(&adv, Some(password));
+        self.stations[index].backlog.push_back(Delivery::Vrrp { source, destination, payload });
+        if self.stations[index].runs() {
+            self.turn();
+        }
+    }
+
+    /// So many frames of ARP that concern nobody wait in its sockets.
+    pub(crate) fn flood(&mut self, index: usize, frames: usize) {
+        let kind = NeighborKind::Request { sender: [192, 168, 0, 200].into(), target: [192, 168, 0, 201].into() };
+        let mac = MacAddr([2, 0, 0, 0, 9, 9]);
+        let frame = NeighborFrame { interface: eth0(), kind, source_mac: mac, mac };
+        self.stations[index].backlog.extend(vec![Delivery::Neighbor(frame); frames]);
+    }
+}
