@@ -216,6 +216,9 @@ impl Node {
                 return Err(format!("{}: role {role} in state {state:?}", instance.config.name));
             }
         }
+        if let Some(twice) = self.leaving.iter().find(|instance| self.instances.contains_key(&instance.config.name)) {
+            return Err(format!("{}: two instances answer to one name", twice.config.name));
+        }
         Ok(())
     }
 

@@ -137,6 +137,13 @@ impl Lan {
         self.stations[index].verdict = verdict;
     }
 
+    /// Its policy cannot be loaded, and none was running.
+    pub(crate) fn never_load(&mut self, index: usize) {
+        self.stations[index].judges = false;
+        let (policy, why) = ("check_local".to_owned(), "there is no such file".to_owned());
+        self.hand_in(index, Input::NeverLoaded { instance: "VI_1".to_owned(), policy, why });
+    }
+
     pub(crate) fn judge(&mut self, index: usize, verdict: Verdict) {
         let observed_ok = self.stations[index].observed_ok;
         let report = Report {

@@ -26,6 +26,13 @@ impl Lan {
             return;
         }
         let station = &self.stations[index];
+        // Over IPv6 a global address stands before the link-local one.
+        let global = station.ip.is_ipv6().then(|| AddressSeen {
+            address: "fd00::20/64".parse().unwrap(),
+            marked: false,
+            usable: true,
+            remaining: None,
+        });
         let own = station.addressed.then(|| AddressSeen {
             address: IpNet::new(station.ip, if station.ip.is_ipv4() { 24 } else { 64 }).unwrap(),
             marked: false,
@@ -40,7 +47,7 @@ impl Lan {
         });
         let native = own.clone().filter(|_| station.native);
         let native = native.map(|own| AddressSeen { address: VIP.parse().unwrap(), ..own });
-        let addresses = own.into_iter().chain(native).chain(held).collect();
+        let addresses = global.into_iter().chain(own).chain(native).chain(held).collect();
         self.hand_in(index, Input::Addresses { interface: eth0(), addresses });
     }
 

@@ -10,7 +10,7 @@ impl Lan {
         let running = || self.stations.iter().filter(|station| station.runs());
         // Reading takes time, and whoever has something to read is awake.
         let (unread, drained): (Vec<_>, Vec<_>) = running().partition(|station| !station.backlog.is_empty());
-        let unread = (!unread.is_empty()).then(|| self.now + Duration::from_micros(50));
+        let unread = (!unread.is_empty()).then(|| self.now + Duration::from_micros(500));
         let timers = drained.into_iter().filter_map(|station| station.node.poll_timeout()).map(|(at, _)| at);
         let judges = running().filter(|station| station.judges).map(Station::judge_at);
         let expiry = self.stations.iter().flat_map(|station| station.kernel.values().flatten().copied());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ha::{
-    config::{Checksum, Instance, Preempt, Protocol, Transport},
+    config::{Checksum, Claim, Instance, Preempt, Protocol, Transport},
     node::Role,
     wire::AdverInterval,
 };
@@ -65,7 +65,7 @@ fn kinds() -> Vec<Kind> {
 impl Kind {
     fn settled(&self, seed: u64) -> Lan {
         let mut lan = (self.make)(seed, self.priorities, self.centis);
-        lan.run_for(SECOND * 15);
+        lan.run_for(SECOND * 10);
         assert_eq!(lan.holding(), [0], "{}, seed {seed}: {}", self.name, lan.tale(40));
         // Whoever was overruled answers the calls on their way for up to 3 ms.
         assert!(lan.settle_counts().longest_two <= millis(4), "{}: starting together", self.name);
@@ -135,10 +135,10 @@ fn a_freeze_ends_with_one_holder() {
             let mut lan = kind.settled(phase);
             lan.run_for(millis(phase * 517));
             lan.freeze(0);
-            lan.run_for(SECOND * 8);
+            lan.run_for(SECOND * 6);
             assert_eq!(lan.holding(), [1], "{}, phase {phase}: {}", kind.name, lan.tale(30));
             lan.thaw(0);
-            lan.run_for(SECOND * 10);
+            lan.run_for(SECOND * 6);
             assert_eq!(lan.holding(), [0], "{}, phase {phase}", kind.name);
             let holders = lan.settle_counts();
             assert!(holders.longest_nobody <= kind.down() + SECOND * 3, "{}: {holders:?}", kind.name);
@@ -206,6 +206,21 @@ fn equals_are_ordered_by_address_only_when_both_lead() {
             lan.run_for(SECOND * 10);
             assert_eq!(lan.holding(), [other], "an equal does not preempt");
         }
+    }
+}
+
+#[test]
+fn of_two_equals_that_both_lead_the_higher_address_goes_on() {
+    for seed in 0..5 {
+        let mut lan = Lan::with(seed, &[100, 100], |_, instance| instance.claim = Claim::Off);
+        lan.run_for(SECOND * 10);
+        lan.cut_vrrp(0, 1);
+        lan.cut_vrrp(1, 0);
+        lan.run_until(SECOND * 5, |lan| lan.holding() == [0, 1]);
+        lan.heal();
+        lan.run_for(SECOND * 2);
+        assert_eq!(lan.holding(), [1], "seed {seed}: {}", lan.tale(40));
+        assert!(lan.reason(0).contains("the same priority and a higher address"), "{}", lan.reason(0));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ha::{
-    config::{Checksum, Lease, Protocol},
+    config::{Checksum, Claim, Lease, Protocol},
     node::{AddressSeen, Input, LinkSeen, Node, Role},
     wire::{AdverInterval, Priority, Vrid},
     words::MacAddr,
@@ -116,7 +116,7 @@ fn r14_prefer_does_not_move_an_owner_and_255_without_the_address_is_leased() {
 /// Two thousand frames stand before the master's advertisement.
 #[test]
 fn r29_while_packets_are_unread_nobody_is_declared_dead() {
-    let mut lan = settled(1);
+    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.claim = Claim::Off));
     lan.freeze(1);
     lan.flood(1, 2000);
     lan.run_for(SECOND * 4);

@@ -160,6 +160,23 @@ fn another_address_while_asleep_longer_than_the_lease_is_not_put_there() {
     assert_eq!((lan.held(0).len(), lan.role(0)), (0, Role::Backup), "{}", lan.tale(20));
 }
 
+/// What was performed for the one must not be told to the other.
+#[test]
+fn another_router_of_the_same_name_waits_as_well() {
+    let mut lan = settled(1);
+    let instance = Instance {
+        vrid: Vrid::new(52).unwrap(),
+        addresses: vec![OTHER.parse().unwrap()],
+        ..lan.stations[0].configured.clone()
+    };
+    lan.power_off(1);
+    lan.reload(0, instance);
+    lan.run_for(SECOND);
+    assert_eq!(lan.kernel(0), [VIP.parse().unwrap()], "nobody relieves it");
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.kernel(0), [OTHER.parse().unwrap()]);
+}
+
 /// What makes it another virtual router: the old one hands over, then the new one begins, and never two hold.
 #[test]
 fn another_identity_hands_over_and_begins_anew() {

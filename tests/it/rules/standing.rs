@@ -138,11 +138,13 @@ type Doubt = (&'static str, fn(&mut Lan), bool);
 
 #[test]
 fn r25_what_is_preferred_decides_every_doubt() {
-    let doubts: [Doubt; 5] = [
+    let doubts: [Doubt; 7] = [
         ("blind", |_| (), true),
         ("hold", |lan| lan.set_verdict(1, hold()), true),
         ("starting", |lan| lan.set_verdict(1, Verdict::Starting), true),
         ("fault", |lan| lan.set_policy(1, false), false),
+        ("only external ones", |lan| lan.set_verdict(1, external("the arbiter does not answer")), false),
+        ("never loaded", |lan| lan.never_load(1), false),
         ("maintenance", |lan| lan.set_verdict(1, Verdict::Maintenance { why: String::new() }), false),
     ];
     for (name, doubt, takes) in doubts {
