@@ -8,8 +8,8 @@ use rhai::{Dynamic, Map};
 use super::{
     Clock,
     job::Job,
-    kind,
-    probe::{ErrorKind, Field},
+    kind as kinds,
+    probe::{ErrorKind, Field, kind},
 };
 use crate::health::Observation;
 
@@ -63,7 +63,7 @@ impl Condition {
         match value.as_bool() {
             Ok(ok) => Ok(Self::Truth { ok, why: if ok { "true" } else { "false" }.to_owned() }),
             Err(_) => {
-                let what = kind::of(value);
+                let what = kinds::of(value);
                 Err(format!("takes a probe, a combination of probes, or true or false, not {what}"))
             }
         }
@@ -108,7 +108,7 @@ impl Condition {
     /// What it is called in a reason: `ping 192.168.0.22`.
     fn label(&self) -> Option<String> {
         match self {
-            Self::Probe(job) => Some(format!("{} {}", job.request().kind.name(), job.request().kind.target())),
+            Self::Probe(job) => Some(job.request().label()),
             Self::Truth { .. } | Self::AtLeast { .. } => None,
             Self::And { inner, .. } | Self::Because { inner, .. } => inner.label(),
         }
@@ -140,9 +140,9 @@ impl Condition {
                 Self::Probe(_) | Self::Truth { .. } | Self::AtLeast { .. } => Err(COMMON.to_vec()),
             };
         };
-        let own = further_fields(job.request().kind.name());
-        if !own.contains(&name) {
-            return Err(COMMON.iter().chain(own).copied().collect());
+        let own = || further_fields(job.request().kind.name());
+        if !own().any(|field| field == name) {
+            return Err(COMMON.iter().copied().chain(own()).collect());
         }
         Ok(job.outcome(clock).fields.get(name).map_or(Dynamic::UNIT, to_script))
     }
@@ -169,16 +169,8 @@ impl Condition {
 const COMMON: &[&str] = &["ok", "why", "error", "blind", "elapsed", "kind", "target"];
 
 /// The fields only this kind of probe has. One that is not in an outcome reads as `()`.
-pub(super) fn further_fields(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "http" => &["status", "body", "headers", "phase"],
-        "ping" => &["sent", "received", "loss", "rtt", "rtt_max"],
-        "arping" => &["received", "mac"],
-        "tcp" => &["data", "connect"],
-        "service" => &["active", "state", "sub", "restarts", "since"],
-        "file" => &["exists", "size", "age", "mode", "content"],
-        _ => &[],
-    }
+pub(super) fn further_fields(name: &str) -> impl Iterator<Item = &'static str> {
+    kind(name).into_iter().flat_map(|kind| kind.function.fields).map(|field| field.name)
 }
 
 fn to_script(field: &Field) -> Dynamic {
@@ -190,6 +182,10 @@ fn to_script(field: &Field) -> Dynamic {
         Field::Text(text) => text.clone().into(),
         Field::Texts(texts) => {
             texts.iter().map(|(name, text)| (name.as_str().into(), text.clone().into())).collect::<Map>().into()
+        }
+        Field::List(items) => Dynamic::from_array(items.iter().map(to_script).collect()),
+        Field::Map(named) => {
+            named.iter().map(|(name, value)| (name.as_str().into(), to_script(value))).collect::<Map>().into()
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Fake probes for tests: answers by key, everything else is ok.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 
 use super::{
     condition::further_fields,
-    duration, kind,
-    probe::{ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
+    duration, kind as kinds,
+    probe::{self, ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
     suggest,
 };
 
@@ -34,15 +34,14 @@ struct Answers {
 impl FakeProber {
     /// From now on, probes with this key (or matching it, where it has `*`) answer this, one after the other.
     pub(super) fn fake(&self, key: &str, answers: &[Dynamic]) -> Result<(), String> {
-        let kind = key.split_once(':').map(|(kind, _)| kind);
-        let Some(kind) = kind.filter(|kind| ["http", "ping", "arping", "tcp", "service", "file", "*"].contains(kind))
-        else {
+        let kind = key.split_once(':').map_or(key, |(kind, _)| kind);
+        if kind != "*" && probe::kind(kind).is_none() {
             return Err(format!("\"{key}\" names no probe; write \"http:URL\", \"ping:HOST\", \"service:UNIT\", …"));
-        };
+        }
         let mut maps = Vec::new();
         for answer in answers {
             let Some(map) = answer.clone().try_cast::<Map>() else {
-                return Err(format!("a fake answers with a map, #{{ ok: false }}, not with {}", kind::of(answer)));
+                return Err(format!("a fake answers with a map, #{{ ok: false }}, not with {}", kinds::of(answer)));
             };
             check_fields(kind, &map)?;
             maps.push(map);
@@ -121,7 +120,7 @@ fn check_fields(kind: &str, map: &Map) -> Result<(), String> {
     if kind == "*" {
         return Ok(());
     }
-    let known = || COMMON.iter().chain(further_fields(kind)).copied();
+    let known = || COMMON.iter().copied().chain(further_fields(kind));
     match map.keys().find(|key| !known().any(|field| field == key.as_str())) {
         None => Ok(()),
         Some(stranger) => Err(match suggest::closest(stranger, known()) {
@@ -142,15 +141,16 @@ fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
     // "It is not ok" alone means that nobody answered; "status 500" means that somebody did.
     let answered = !told_bad || !own.is_empty();
 
-    let mut fields = if told_bad { silence(kind) } else { usual(kind) };
+    let asked = kind.asked();
+    let mut fields = if told_bad { asked.silence() } else { asked.usual() };
     fields.extend(own);
     if let (ProbeKind::Service(_), Some(state), None) = (kind, told.get("state"), told.get("active")) {
         fields.insert("active", Field::Bool(state.to_string() == "active"));
     }
-    let (fits, judged) = judge(request, &fields);
+    let (fits, judged) = asked.judge(&fields);
     let ok = truth("ok").unwrap_or(fits && !told_bad);
     let why = told.get("why").map(ToString::to_string).or_else(|| error.clone());
-    let why = why.unwrap_or_else(|| if ok || !fits && answered { judged } else { not_ok(request) });
+    let why = why.unwrap_or_else(|| if ok || !fits && answered { judged } else { asked.not_ok(request.timeout) });
     let error = match (ok, error) {
         (true, _) => ErrorKind::None,
         (false, Some(text)) => error_kind(&text),
@@ -162,63 +162,8 @@ fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
     ProbeOutcome { ok, why, error, blind, elapsed: elapsed.unwrap_or(Duration::from_millis(1)), fields }
 }
 
-/// The fields of a probe that nobody answered.
-fn silence(kind: &ProbeKind) -> BTreeMap<&'static str, Field> {
-    let text = |text: &str| Field::Text(text.to_owned());
-    match kind {
-        ProbeKind::Http(_) | ProbeKind::Tcp(_) => BTreeMap::new(),
-        ProbeKind::Ping(ping) => BTreeMap::from([
-            ("sent", Field::Int(i64::from(ping.count))),
-            ("received", Field::Int(0)),
-            ("loss", Field::Float(1.0)),
-        ]),
-        ProbeKind::Arping(_) => BTreeMap::from([("received", Field::Int(0))]),
-        ProbeKind::Service(_) => {
-            BTreeMap::from([("active", Field::Bool(false)), ("state", text("inactive")), ("sub", text("dead"))])
-        }
-        ProbeKind::File(_) => BTreeMap::from([("exists", Field::Bool(false))]),
-    }
-}
-
-/// The fields of a probe that is ok.
-fn usual(kind: &ProbeKind) -> BTreeMap<&'static str, Field> {
-    let text = |text: &str| Field::Text(text.to_owned());
-    match kind {
-        ProbeKind::Http(http) => BTreeMap::from([
-            ("status", Field::Int(http.status.first().map_or(200, |(first, _)| i64::from(*first)))),
-            ("body", text(http.body.as_deref().unwrap_or_default())),
-            ("headers", Field::Texts(BTreeMap::new())),
-        ]),
-        ProbeKind::Ping(ping) => BTreeMap::from([
-            ("sent", Field::Int(i64::from(ping.count))),
-            ("received", Field::Int(i64::from(ping.count))),
-            ("loss", Field::Float(0.0)),
-            ("rtt", Field::Float(0.001)),
-            ("rtt_max", Field::Float(0.001)),
-        ]),
-        ProbeKind::Arping(arping) => {
-            BTreeMap::from([("received", Field::Int(i64::from(arping.count))), ("mac", text("02:00:00:00:00:01"))])
-        }
-        ProbeKind::Tcp(tcp) => BTreeMap::from([
-            ("data", text(tcp.expect.as_deref().unwrap_or_default())),
-            ("connect", Field::Float(0.001)),
-        ]),
-        ProbeKind::Service(_) => {
-            BTreeMap::from([("active", Field::Bool(true)), ("state", text("active")), ("sub", text("running"))])
-        }
-        ProbeKind::File(_) => BTreeMap::from([
-            ("exists", Field::Bool(true)),
-            ("size", Field::Int(0)),
-            ("age", Field::Float(0.0)),
-            ("mode", text("0644")),
-            ("content", text("")),
-        ]),
-    }
-}
-
 fn told_fields(kind: &'static str, told: &Map) -> Vec<(&'static str, Field)> {
-    let known = further_fields(kind).iter();
-    known.filter_map(|name| told.get(*name).map(|value| (*name, field(value)))).collect()
+    further_fields(kind).filter_map(|name| told.get(name).map(|value| (name, field(value)))).collect()
 }
 
 fn field(value: &Dynamic) -> Field {
@@ -231,63 +176,11 @@ fn field(value: &Dynamic) -> Field {
     } else if let Ok(number) = value.as_float() {
         Field::Float(number)
     } else if let Some(map) = value.clone().try_cast::<Map>() {
-        Field::Texts(map.into_iter().map(|(name, text)| (name.to_string(), text.to_string())).collect())
+        Field::Map(map.iter().map(|(name, value)| (name.to_string(), field(value))).collect())
+    } else if let Some(list) = value.clone().try_cast::<Array>() {
+        Field::List(list.iter().map(field).collect())
     } else {
         Field::Text(value.to_string())
-    }
-}
-
-/// Whether these fields are what the probe wants, and what it says of them.
-fn judge(request: &ProbeRequest, fields: &BTreeMap<&'static str, Field>) -> (bool, String) {
-    let number = |name: &str| match fields.get(name) {
-        Some(Field::Int(number)) => *number,
-        _ => 0,
-    };
-    let text = |name: &str| match fields.get(name) {
-        Some(Field::Text(text)) => text.as_str(),
-        _ => "",
-    };
-    let truth = |name: &str| matches!(fields.get(name), Some(Field::Bool(true)));
-    let contains =
-        |name: &str, wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| text(name).contains(wanted));
-    match &request.kind {
-        ProbeKind::Http(http) => {
-            let status = number("status");
-            let wanted =
-                http.status.iter().any(|(first, last)| (i64::from(*first)..=i64::from(*last)).contains(&status));
-            match (wanted, contains("body", &http.body)) {
-                (false, _) => (false, format!("status {status}")),
-                (true, false) => (false, "the body lacks the wanted text".to_owned()),
-                (true, true) => (true, status.to_string()),
-            }
-        }
-        ProbeKind::Ping(ping) => {
-            let received = number("received");
-            (received >= i64::from(ping.min), format!("{received}/{} replies", ping.count))
-        }
-        ProbeKind::Arping(arping) => {
-            let received = number("received");
-            (received >= i64::from(arping.min), format!("{received}/{} answers", arping.count))
-        }
-        ProbeKind::Tcp(tcp) if contains("data", &tcp.expect) => (true, "connected".to_owned()),
-        ProbeKind::Tcp(_) => (false, "the answer lacks the wanted text".to_owned()),
-        ProbeKind::Service(_) => {
-            let state = text("state");
-            (state == "active" && truth("active"), state.to_owned())
-        }
-        ProbeKind::File(_) if truth("exists") => (true, "exists".to_owned()),
-        ProbeKind::File(_) => (false, "does not exist".to_owned()),
-    }
-}
-
-/// The reason of a probe of which a test says no more than that it is not ok.
-fn not_ok(request: &ProbeRequest) -> String {
-    match &request.kind {
-        ProbeKind::Http(_) | ProbeKind::Tcp(_) => format!("timeout after {}", duration::show(request.timeout)),
-        ProbeKind::Ping(ping) => format!("0/{} replies", ping.count),
-        ProbeKind::Arping(arping) => format!("0/{} answers", arping.count),
-        ProbeKind::Service(_) => "not active".to_owned(),
-        ProbeKind::File(_) => "does not exist".to_owned(),
     }
 }
 

@@ -17,6 +17,7 @@ mod functions;
 mod job;
 mod judge;
 mod kind;
+pub mod language;
 mod lint;
 mod options;
 pub mod probe;

@@ -1,34 +1,23 @@
 //! The options a policy gives in a map: each function knows its own, an unknown one is an error.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use rhai::{Dynamic, Map};
 
-use super::{duration, kind, suggest};
+use super::{
+    duration, kind,
+    language::{self, Choice},
+    suggest,
+};
 
-const RULE: &[&str] = &["fall", "rise", "linger", "blind_for"];
-
-/// The options a function takes in its last argument; `None`: it takes none.
-pub(super) fn of(function: &str) -> Option<&'static [&'static str]> {
-    Some(match function {
-        "http" => &[
-            "timeout", "bind", "iface", "method", "status", "host", "headers", "body", "follow", "unix", "ca",
-            "insecure", "max_body",
-        ],
-        "ping" => &["timeout", "bind", "iface", "count", "gap", "min", "size"],
-        "arping" => &["timeout", "bind", "iface", "count", "min"],
-        "tcp" => &["timeout", "bind", "iface", "send", "expect"],
-        "service" | "file" => &["timeout"],
-        "require" => &["fall", "rise", "linger", "blind_for", "external"],
-        "prefer" => &["fall", "rise", "linger", "blind_for", "weight"],
-        "watch" | "gate" => RULE,
-        _ => return None,
-    })
+/// The options a function takes in its map; none if it takes no map.
+pub(super) fn of(function: &str) -> impl Iterator<Item = &'static str> {
+    language::function(function).into_iter().flat_map(language::Function::choices).map(|Choice { name, .. }| *name)
 }
 
 /// That `option` is none of the options of `function`, with the one that was meant.
 pub(super) fn unknown(function: &str, option: &str) -> (String, String) {
-    let known = of(function).unwrap_or_default();
+    let known: Vec<&str> = of(function).collect();
     let hint = match suggest::closest(option, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("{function} has {}", known.join(", ")),
@@ -49,8 +38,7 @@ impl<'a> Options<'a> {
     ///
     /// It has an option that the function does not know.
     pub(super) fn new(function: &'a str, map: &'a Map) -> Result<Self, String> {
-        let known = of(function).unwrap_or_default();
-        match map.keys().find(|key| !known.contains(&key.as_str())) {
+        match map.keys().find(|key| !of(function).any(|known| known == key.as_str())) {
             None => Ok(Self { function, map }),
             Some(stranger) => {
                 let (message, hint) = unknown(function, stranger);
@@ -98,6 +86,11 @@ impl<'a> Options<'a> {
     }
 }
 
+/// An IP address.
+pub(super) fn address(what: &str, text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{what}: \"{text}\" is not an IP address"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +106,7 @@ mod tests {
         assert_eq!(error, "unknown option `timout` of http: did you mean `timeout`?");
         let stranger = map(&[("retries", 2_i64.into())]);
         let error = Options::new("service", &stranger).err().unwrap();
-        assert_eq!(error, "unknown option `retries` of service: service has timeout");
+        assert_eq!(error, "unknown option `retries` of service: service has timeout, name");
     }
 
     #[test]

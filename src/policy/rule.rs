@@ -109,10 +109,7 @@ impl Rule {
                 (true, Observation::Nothing) if failure != sight.why => format!("{failure}; now {}", sight.why),
                 (_, Observation::Ok | Observation::Nothing | Observation::Fail) => sight.why.clone(),
             },
-            probes: jobs
-                .iter()
-                .map(|job| format!("{} {}", job.request().kind.name(), job.request().kind.target()))
-                .collect(),
+            probes: jobs.iter().map(|job| job.request().label()).collect(),
             elapsed: sight.elapsed,
             timeout: jobs.iter().map(|job| job.request().timeout).max().unwrap_or_default(),
             since: gate.since(),

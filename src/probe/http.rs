@@ -23,10 +23,7 @@ use super::{
     names::Names,
     tls::Trust,
 };
-use crate::{
-    policy::probe::{ErrorKind, Field, HttpRequest, ProbeRequest},
-    words::Family,
-};
+use crate::policy::probe::{ErrorKind, Field, HttpRequest, ProbeRequest};
 
 /// The client ends by the deadline itself; beyond this it has broken its word and is left behind.
 const GRACE: Duration = Duration::from_millis(50);
@@ -130,7 +127,7 @@ impl Exchange {
             unix: http.unix.clone(),
         };
         let names: Names = shared.names.clone();
-        let family = request.bind.map(Family::of);
+        let family = request.family();
         let route = Route { names, deadline, phase: phase.clone(), family, instead, unix: http.unix.is_some() };
         Ok(Self { trust: shared.roots.trust(http)?, http: http.clone(), uri, dial, route, deadline, phase })
     }

@@ -111,8 +111,8 @@ impl Shared {
             ProbeKind::Ping(ping) => self.pings.probe(&self.names, request, ping, deadline).await,
             ProbeKind::Arping(arping) => arping::probe(self, request, arping, deadline).await,
             ProbeKind::Tcp(tcp) => tcp::probe(&self.names, request, tcp, deadline).await,
-            ProbeKind::Service(unit) => self.units.probe(unit, deadline).await,
-            ProbeKind::File(path) => file::probe(&self.files, path, deadline).await,
+            ProbeKind::Service(service) => self.units.probe(&service.unit, deadline).await,
+            ProbeKind::File(file) => file::probe(&self.files, &file.path, deadline).await,
         }
     }
 }

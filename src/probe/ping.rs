@@ -97,7 +97,7 @@ impl Pings {
         ping: &PingRequest,
         deadline: Deadline,
     ) -> Result<Echo, Failure> {
-        let found = names.resolve(&ping.host, 0, request.bind.map(Family::of), deadline).await?;
+        let found = names.resolve(&ping.host, 0, request.family(), deadline).await?;
         let target = found.first().copied().ok_or_else(|| Failure::new(ErrorKind::Dns, "no address"))?;
         let local = Local { family: Family::of(target.ip()), bind: request.bind, iface: request.iface.clone() };
         Ok(Echo {

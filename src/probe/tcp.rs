@@ -57,7 +57,7 @@ async fn converse(
     seen: &mut Seen,
 ) -> Result<String, Failure> {
     let (host, port) = host_and_port(&tcp.target)?;
-    let addresses = names.resolve(host, port, request.bind.map(Family::of), deadline).await?;
+    let addresses = names.resolve(host, port, request.family(), deadline).await?;
     let began_at = Instant::now();
     let mut stream = connect_any(&addresses, request, deadline).await?;
     seen.connect = Some(began_at.elapsed());

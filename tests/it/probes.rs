@@ -57,23 +57,11 @@ impl World {
 }
 
 fn request(kind: ProbeKind) -> ProbeRequest {
-    ProbeRequest { kind, timeout: Duration::from_secs(5), bind: None, iface: None }
+    ProbeRequest::new(kind, Duration::from_secs(5))
 }
 
 fn get(url: impl Into<String>) -> HttpRequest {
-    HttpRequest {
-        url: url.into(),
-        method: "GET".to_owned(),
-        status: vec![(200, 200)],
-        host: None,
-        headers: Vec::new(),
-        body: None,
-        follow: 0,
-        unix: None,
-        ca: None,
-        insecure: false,
-        max_body: 64 * 1024,
-    }
+    HttpRequest::get(url)
 }
 
 fn ping(host: &str) -> PingRequest {

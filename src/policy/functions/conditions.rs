@@ -5,7 +5,72 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, Engine, ImmutableString, NativeCallContext};
 
 use super::{Outcome, failed, frame};
-use crate::policy::{condition::Condition, suggest};
+use crate::policy::{
+    condition::Condition,
+    language::{Function, Group},
+    suggest,
+};
+
+/// Conditions in the language.
+pub(super) const LANGUAGE: &[Function] = &[
+    Function {
+        name: "all",
+        group: Group::Condition,
+        forms: &["conditions: list"],
+        returns: "condition",
+        summary: "Ok if every one is.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "require(\"both\", all([ping(\"192.168.0.1\"), ping(\"192.168.0.22\")]), #{ external: true });",
+    },
+    Function {
+        name: "any",
+        group: Group::Condition,
+        forms: &["conditions: list"],
+        returns: "condition",
+        summary: "Ok if at least one is.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "require(\"net\", any([ping(\"192.168.0.1\"), ping(\"192.168.0.22\")]), #{ external: true });",
+    },
+    Function {
+        name: "at_least",
+        group: Group::Condition,
+        forms: &["count: number, conditions: list"],
+        returns: "condition",
+        summary: "Ok if so many are.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "prefer(\"internet\", at_least(2, [ping(\"192.0.2.1\"), ping(\"192.0.2.2\"), ping(\"192.0.2.3\")]), #{ weight: 40 });",
+    },
+    Function {
+        name: "expect",
+        group: Group::Condition,
+        forms: &["condition: condition, why: text"],
+        returns: "condition",
+        summary: "A truth or a probe with a reason of its own for when it is not ok.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "let page = http(\"http://127.0.0.1/\");
+require(\"page\", expect(page.ok && page.body != \"\", \"the page is empty\"));",
+    },
+    Function {
+        name: "but",
+        group: Group::Condition,
+        forms: &["condition: condition, also: truth, why: text"],
+        returns: "condition",
+        summary: "The condition, and something more: `probe.but(truth, why)`.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "let mount = file(\"/srv/data/.mounted\");
+require(\"data\", mount.but(mount.age < 3600.0, \"stale\"));",
+    },
+];
 
 pub(super) fn register(engine: &mut Engine) {
     engine

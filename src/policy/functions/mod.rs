@@ -13,7 +13,14 @@ pub(super) use rules::Handle;
 pub(super) use times::forbidden;
 pub(super) use verdicts::Explicit;
 
-use super::evaluation::{Evaluation, Frame};
+use super::{
+    evaluation::{Evaluation, Frame},
+    language::Function,
+};
+
+/// Every function but the probes, by kind, in the order in which they are explained.
+pub(super) const LANGUAGE: &[&[Function]] =
+    &[conditions::LANGUAGE, rules::LANGUAGE, verdicts::LANGUAGE, times::LANGUAGE, rehearsing::LANGUAGE];
 
 /// What a native function returns.
 type Outcome<T> = Result<T, Box<EvalAltResult>>;

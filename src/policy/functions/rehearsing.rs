@@ -5,7 +5,165 @@ use std::{sync::Arc, time::Duration};
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use super::{Outcome, failed, frame};
-use crate::policy::{duration, evaluation::Frame, rehearsal::Rehearsal};
+use crate::policy::{
+    duration,
+    evaluation::Frame,
+    language::{Function, Group},
+    rehearsal::Rehearsal,
+};
+
+/// Tests in the language.
+pub(super) const LANGUAGE: &[Function] = &[
+    Function {
+        name: "fake",
+        group: Group::Test,
+        forms: &["key: text, answer: map", "key: text, answers: list"],
+        returns: "nothing",
+        summary: "From now on this probe answers this, or these in turn (the last one repeats). The key is what reports say, with a colon: \"http:URL\", \"ping:HOST\", \"service:UNIT\"; * stands for anything. What is not faked is ok.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "fake(\"http:http://192.168.0.20/\", #{ status: 500 });
+fake(\"ping:*\", [#{ ok: false }, #{ ok: true }]);",
+    },
+    Function {
+        name: "unfake",
+        group: Group::Test,
+        forms: &["key: text"],
+        returns: "nothing",
+        summary: "This probe is ok again.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "fake(\"ping:192.168.0.22\", #{ ok: false });
+unfake(\"ping:192.168.0.22\");",
+    },
+    Function {
+        name: "set_node",
+        group: Group::Test,
+        forms: &["facts: map"],
+        returns: "nothing",
+        summary: "Changes what `node` says.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "set_node(#{ is_master: true, has_vip: true });",
+    },
+    Function {
+        name: "set_peer",
+        group: Group::Test,
+        forms: &["facts: map"],
+        returns: "nothing",
+        summary: "Changes what `peer` says.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "set_peer(#{ alive: false });",
+    },
+    Function {
+        name: "tick",
+        group: Group::Test,
+        forms: &["", "times: number"],
+        returns: "nothing",
+        summary: "Evaluates once, or so many times, each as long after the last as the policy wants.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick(3);",
+    },
+    Function {
+        name: "run_for",
+        group: Group::Test,
+        forms: &["time: duration"],
+        returns: "nothing",
+        summary: "Everything that is due within this time.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "run_for(\"10s\");",
+    },
+    Function {
+        name: "verdict",
+        group: Group::Test,
+        forms: &[""],
+        returns: "map",
+        summary: "The last verdict: kind, reason, delta, external.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick();
+assert_eq(verdict().delta, 0);",
+    },
+    Function {
+        name: "rule",
+        group: Group::Test,
+        forms: &["name: text"],
+        returns: "map",
+        summary: "A rule of the last evaluation: state, up, ok, fails, oks, why.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick();
+assert(rule(\"web\").up, \"web is up\");",
+    },
+    Function {
+        name: "probed",
+        group: Group::Test,
+        forms: &[""],
+        returns: "list",
+        summary: "The keys that the last evaluation probed.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick();
+assert(probed().contains(\"http:http://192.168.0.20/\"), \"asked\");",
+    },
+    Function {
+        name: "may_take_over_now",
+        group: Group::Test,
+        forms: &[""],
+        returns: "truth",
+        summary: "What `may_take_over` says now.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "let may = may_take_over_now();",
+    },
+    Function {
+        name: "assert",
+        group: Group::Test,
+        forms: &["truth: truth", "truth: truth, text: text"],
+        returns: "nothing",
+        summary: "Fails the test unless it is true.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "assert(1 + 1 == 2, \"arithmetic\");",
+    },
+    Function {
+        name: "assert_eq",
+        group: Group::Test,
+        forms: &["left: value, right: value"],
+        returns: "nothing",
+        summary: "Fails the test unless both are the same.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "assert_eq(1 + 1, 2);",
+    },
+    Function {
+        name: "assert_verdict",
+        group: Group::Test,
+        forms: &["kind: text"],
+        returns: "nothing",
+        summary: "Fails the test unless the last verdict is this: starting, healthy, fault, hold, maintenance.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick(3);
+assert_verdict(\"healthy\");",
+    },
+];
 
 pub(super) fn register(engine: &mut Engine) {
     fakes(engine);

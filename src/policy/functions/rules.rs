@@ -3,11 +3,95 @@
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use super::{Outcome, evaluation, failed};
-use crate::policy::{RuleReport, rule::Rule};
+use crate::policy::{
+    RuleReport,
+    language::{Choice, Fact, Function, Group, choice, fact},
+    rule::Rule,
+};
 
 /// What `require`, `prefer` and `watch` return; reading it waits for the rule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle(usize);
+
+const REQUIRE: &[Choice] = &[
+    FALL,
+    RISE,
+    LINGER,
+    BLIND_FOR,
+    choice(
+        "external",
+        "truth",
+        "false",
+        "It is about something both nodes look at: offer the address, do not drop it.",
+    ),
+];
+const PREFER: &[Choice] = &[
+    choice("weight", "number", "", "By how much the priority drops, 1 to 253; must be given."),
+    FALL,
+    RISE,
+    LINGER,
+    BLIND_FOR,
+];
+const GATE: &[Choice] = &[FALL, RISE, LINGER, BLIND_FOR];
+const FALL: Choice = choice("fall", "number", "3", "Failures in a row that take it down.");
+const RISE: Choice = choice("rise", "number", "2", "Successes in a row that bring it up again.");
+const LINGER: Choice = choice("linger", "duration", "\"60s\"", "How long it stays down where it is not evaluated.");
+const BLIND_FOR: Choice =
+    choice("blind_for", "duration", "\"10s\"", "How long no information may last before it counts as failure.");
+const HANDLE: &[Fact] = &[
+    fact("up", "truth", "It is not down."),
+    fact("ok", "truth", "This evaluation's observation was ok."),
+    fact("why", "text", "Why."),
+];
+
+/// Rules in the language.
+pub(super) const LANGUAGE: &[Function] = &[
+    Function {
+        name: "require",
+        group: Group::Rule,
+        forms: &["name: text, condition: condition", "name: text, condition: condition, options: map"],
+        returns: "rule",
+        summary: "While it is down this node gives the address up.",
+        options: REQUIRE,
+        fields: HANDLE,
+        privilege: "",
+        example: "require(\"web\", http(`http://${node.addr}/`), #{ fall: 3, rise: 2 });",
+    },
+    Function {
+        name: "prefer",
+        group: Group::Rule,
+        forms: &["name: text, condition: condition", "name: text, condition: condition, options: map"],
+        returns: "rule",
+        summary: "While it is down the priority is lower by `weight`; the address is never without a home because of it.",
+        options: PREFER,
+        fields: HANDLE,
+        privilege: "",
+        example: "prefer(\"disk\", file(\"/srv/data/.mounted\"), #{ weight: 10 });",
+    },
+    Function {
+        name: "watch",
+        group: Group::Rule,
+        forms: &["name: text, condition: condition", "name: text, condition: condition, options: map"],
+        returns: "rule",
+        summary: "Shown and counted; decides nothing.",
+        options: GATE,
+        fields: HANDLE,
+        privilege: "",
+        example: "watch(\"mail\", tcp(\"127.0.0.1:25\"));",
+    },
+    Function {
+        name: "gate",
+        group: Group::Rule,
+        forms: &["name: text, condition: condition", "name: text, condition: condition, options: map"],
+        returns: "truth",
+        summary: "Whether it is up, for logic of your own; decides nothing by itself.",
+        options: GATE,
+        fields: &[],
+        privilege: "",
+        example: "let up = gate(\"web\", http(\"http://127.0.0.1/\"));
+if !up && peer.alive { return fault(\"the peer can do it\"); }",
+    },
+];
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Handle>("rule");

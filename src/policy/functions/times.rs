@@ -5,11 +5,85 @@ use std::time::Duration;
 use rhai::{Dynamic, Engine, Map, NativeCallContext};
 
 use super::{Outcome, evaluation, failed, frame};
-use crate::policy::{LogLevel, WallTime, duration, evaluation::Frame};
+use crate::policy::{
+    LogLevel, WallTime, duration,
+    evaluation::Frame,
+    language::{Function, Group},
+};
 
 /// Notes a policy may keep, and how long a text in one may be.
 const MOST_NOTES: usize = 64;
 const LONGEST_NOTE: usize = 1024;
+
+/// Times, notes and the log in the language.
+pub(super) const LANGUAGE: &[Function] = &[
+    Function {
+        name: "wall",
+        group: Group::General,
+        forms: &[""],
+        returns: "map",
+        summary: "The time of day where this machine is: hour, minute, weekday (Monday is 1), unix.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "let night = wall().hour < 6;",
+    },
+    Function {
+        name: "get",
+        group: Group::Helper,
+        forms: &["key: text, default: value"],
+        returns: "value",
+        summary: "What `put` kept under this key, else the default. Kept over reloads and restarts.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "let runs = get(\"runs\", 0);",
+    },
+    Function {
+        name: "put",
+        group: Group::Helper,
+        forms: &["key: text, value: value"],
+        returns: "nothing",
+        summary: "Keeps a truth, a number or a text (up to 1 KiB) under a key; up to 64 keys.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "put(\"runs\", get(\"runs\", 0) + 1);",
+    },
+    Function {
+        name: "log_info",
+        group: Group::General,
+        forms: &["text: value"],
+        returns: "nothing",
+        summary: "A line in the journal.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "log_info(`serving ${node.vip}`);",
+    },
+    Function {
+        name: "log_warn",
+        group: Group::General,
+        forms: &["text: value"],
+        returns: "nothing",
+        summary: "A warning in the journal.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "log_warn(\"the disk is slow\");",
+    },
+    Function {
+        name: "log_error",
+        group: Group::General,
+        forms: &["text: value"],
+        returns: "nothing",
+        summary: "An error in the journal.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "log_error(\"the disk is gone\");",
+    },
+];
 
 pub(super) fn register(engine: &mut Engine) {
     durations(engine);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType};
 
-use super::{Linter, Literal, Outline, Place, is_probe, place, rule_function};
+use super::{Linter, Literal, Outline, Place, place, rule_function};
 use crate::policy::{Problem, context, functions, options, script, suggest};
 
 /// No policy is longer.
@@ -221,12 +221,11 @@ impl Linter<'_> {
 
     /// Options that do not exist, in literal maps.
     fn options(&self, call: &super::outline::Call) -> Vec<Problem> {
-        if !is_probe(&call.name) && rule_function(&call.name).is_none() {
+        if options::of(&call.name).next().is_none() {
             return Vec::new();
         }
-        let known = options::of(&call.name).unwrap_or_default();
         let Some(Literal::Map(entries, _)) = call.arguments.last() else { return Vec::new() };
-        let strangers = entries.iter().filter(|(key, _, _)| !known.contains(&key.as_str()));
+        let strangers = entries.iter().filter(|(key, _, _)| !options::of(&call.name).any(|known| known == key));
         strangers
             .map(|(key, place, _)| {
                 let (message, hint) = options::unknown(&call.name, key);

@@ -6,7 +6,7 @@ mod warnings;
 
 pub(super) use outline::{Literal, Outline, Place, place};
 
-use super::{Engine, Problem, Severity};
+use super::{Engine, Problem, Severity, probe};
 
 /// Looks at one file.
 pub(super) struct Linter<'a> {
@@ -22,7 +22,7 @@ pub(super) fn rule_function(name: &str) -> Option<&'static str> {
 
 /// The functions that start probes.
 fn is_probe(name: &str) -> bool {
-    matches!(name, "http" | "ping" | "arping" | "tcp" | "service" | "file")
+    probe::kind(name).is_some()
 }
 
 /// In the order of the text, each once.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use rhai::Dynamic;
 
 use super::{Linter, Literal, Outline, Place, is_probe, outline::Call, rule_function};
-use crate::policy::{Problem, duration};
+use crate::policy::{
+    Problem, duration,
+    probe::{self, Reach},
+};
 
 /// How many of a hundred echo requests a network loses on a bad day.
 const LOSS: f64 = 0.02;
@@ -170,17 +173,10 @@ impl<'a> Known<'a> {
             | Literal::Map(..)
             | Literal::Computed(_) => return None,
         };
-        match probe.name.as_str() {
-            "ping" | "arping" => Some(target),
-            "tcp" => target.rsplit_once(':').map(|(host, _)| unbracketed(host)),
-            "http" if Outline::option(probe, "unix").is_none() => {
-                let (_, rest) = target.split_once("://")?;
-                let authority = rest.split(['/', '?', '#']).next()?;
-                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                let port = host.rsplit_once(':').filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit()));
-                Some(unbracketed(port.map_or(host, |(host, _)| host)))
-            }
-            _ => None,
+        match probe::kind(&probe.name)?.reach {
+            // Whoever asks a socket of this machine asks this machine.
+            Reach::Network(host) if Outline::option(probe, "unix").is_none() => host(&target),
+            Reach::Network(_) | Reach::Machine => None,
         }
     }
 }
@@ -191,10 +187,6 @@ fn is_of_test(call: &Call) -> bool {
 
 fn count(call: &Call, option: &str, default: f64) -> f64 {
     Outline::option(call, option).and_then(Literal::number).unwrap_or(default)
-}
-
-fn unbracketed(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 fn is_name(host: &str) -> bool {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::policy::probe::{ProbeKind, Prober};
+use ha::policy::probe::{FileRequest, ProbeKind, Prober};
 
 use super::{World, get, request, request_lines, serve};
 
@@ -32,6 +32,6 @@ fn a_prober_whose_runtime_has_ended_disconnects() {
     let world = World::new();
     let prober = world.prober.clone();
     drop(world);
-    let pending = prober.start(&request(ProbeKind::File("/".into())));
+    let pending = prober.start(&request(ProbeKind::File(FileRequest { path: "/".into() })));
     assert!(pending.recv().is_err());
 }

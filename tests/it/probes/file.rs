@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-use ha::policy::probe::{ErrorKind, Field, ProbeKind, ProbeOutcome};
+use ha::policy::probe::{ErrorKind, Field, FileRequest, ProbeKind, ProbeOutcome};
 
 use super::{World, assert_outcome, float, request, text};
 
 fn look_at(path: &Path) -> ProbeOutcome {
-    World::new().probe(&request(ProbeKind::File(path.to_owned())))
+    World::new().probe(&request(ProbeKind::File(FileRequest { path: path.to_owned() })))
 }
 
 #[test]

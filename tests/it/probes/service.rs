@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ha::policy::probe::{ErrorKind, Field, ProbeKind, ProbeOutcome, ProbeRequest};
+use ha::policy::probe::{ErrorKind, Field, ProbeKind, ProbeOutcome, ProbeRequest, ServiceRequest};
 use tokio::runtime::Runtime;
 use zbus::{Connection, Guid, OwnedObjectPath, connection::Builder, fdo, interface};
 
@@ -134,7 +134,7 @@ fn bus_at(path: &Path) -> World {
 
 fn probe(world: &World, unit: &str) -> ProbeOutcome {
     let timeout = Duration::from_secs(1);
-    world.probe(&ProbeRequest { timeout, ..request(ProbeKind::Service(unit.to_owned())) })
+    world.probe(&ProbeRequest { timeout, ..request(ProbeKind::Service(ServiceRequest { unit: unit.to_owned() })) })
 }
 
 #[test]

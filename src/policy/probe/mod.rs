@@ -1,6 +1,28 @@
 //! The seam between a policy and the world: what a probe is asked, what it answers, and who performs it.
+//!
+//! One file for each kind of probe: what a policy may ask ([`Kind::read`]), what it may read, and what a test's fake of it
+//! says. None of them performs anything; that is `crate::probe`'s, which has a file for each of them too.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+mod arping;
+mod file;
+mod http;
+mod kind;
+mod ping;
+mod service;
+mod target;
+mod tcp;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+pub use self::{
+    arping::ArpingRequest, file::FileRequest, http::HttpRequest, ping::PingRequest, service::ServiceRequest,
+    tcp::TcpRequest,
+};
+pub(super) use self::{
+    kind::{KINDS, Kind, Reach, common_options, kind},
+    target::Target,
+};
+use crate::words::Family;
 
 /// One attempt to learn something. Every field a probe needs is here; the prober knows no script.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +35,10 @@ pub struct ProbeRequest {
     pub bind: Option<IpAddr>,
     /// Interface to use.
     pub iface: Option<String>,
+    /// Address family to use, where a name has both.
+    pub family: Option<Family>,
+    /// What reports call it instead of its target.
+    pub name: Option<String>,
 }
 
 /// The probes, each with its own options.
@@ -27,80 +53,59 @@ pub enum ProbeKind {
     /// A TCP connection. `ok`: connected, and the expectation held.
     Tcp(TcpRequest),
     /// A systemd unit. `ok`: active.
-    Service(String),
+    Service(ServiceRequest),
     /// A file. `ok`: exists.
-    File(PathBuf),
+    File(FileRequest),
 }
 
-/// Options of [`ProbeKind::Http`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpRequest {
-    /// Absolute, `http` or `https`.
-    pub url: String,
-    /// `GET` unless told.
-    pub method: String,
-    /// Wanted status codes, as inclusive ranges; 200 unless told.
-    pub status: Vec<(u16, u16)>,
-    /// `Host` header (and, for https, the server name), if not the URL's.
-    pub host: Option<String>,
-    /// Additional request headers.
-    pub headers: Vec<(String, String)>,
-    /// Text the body must contain.
-    pub body: Option<String>,
-    /// How many redirects to follow; 0 unless told.
-    pub follow: u32,
-    /// Unix socket to connect to instead of the URL's authority.
-    pub unix: Option<PathBuf>,
-    /// PEM file of the authorities to trust instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// Accept any certificate.
-    pub insecure: bool,
-    /// How much of the body is read.
-    pub max_body: usize,
-}
+/// Further fields of an outcome, by name.
+pub type Fields = BTreeMap<&'static str, Field>;
 
-/// Options of [`ProbeKind::Ping`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct PingRequest {
-    /// Address or host name.
-    pub host: String,
-    /// Echo requests to send.
-    pub count: u16,
-    /// Time between two of them.
-    pub gap: Duration,
-    /// Replies that make it ok.
-    pub min: u16,
-    /// Payload bytes.
-    pub size: usize,
-}
+/// What every kind of request can say of itself, and how a test's fake of it answers.
+pub(super) trait Asked {
+    /// What is probed, as written; empty where there is only one thing to look at.
+    fn target(&self) -> String;
 
-/// Options of [`ProbeKind::Arping`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct ArpingRequest {
-    /// The address asked for.
-    pub target: IpAddr,
-    /// Requests to send.
-    pub count: u16,
-    /// Answers that make it ok.
-    pub min: u16,
-}
+    /// The fields of a probe that is ok.
+    fn usual(&self) -> Fields;
 
-/// Options of [`ProbeKind::Tcp`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct TcpRequest {
-    /// `host:port`.
-    pub target: String,
-    /// Bytes to send after connecting.
-    pub send: Option<String>,
-    /// Text the answer must contain.
-    pub expect: Option<String>,
+    /// The fields of a probe that nobody answered.
+    fn silence(&self) -> Fields;
+
+    /// Whether these fields are what was wanted, and what the probe says of them.
+    fn judge(&self, fields: &Fields) -> (bool, String);
+
+    /// The reason of a probe of which a test says no more than that it is not ok.
+    fn not_ok(&self, timeout: Duration) -> String;
 }
 
 impl ProbeRequest {
+    /// With the usual timeout and nothing else said.
+    #[must_use]
+    pub const fn new(kind: ProbeKind, timeout: Duration) -> Self {
+        Self { kind, timeout, bind: None, iface: None, family: None, name: None }
+    }
+
     /// The key under which tests fake it and reports name it: `http:URL`, `ping:HOST`, `service:UNIT`, …
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}:{}", self.kind.name(), self.kind.target())
+        match self.kind.target() {
+            target if target.is_empty() => self.kind.name().to_owned(),
+            target => format!("{}:{target}", self.kind.name()),
+        }
+    }
+
+    /// What reports call it: `ping 192.168.0.22`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let target = self.name.clone().unwrap_or_else(|| self.kind.target());
+        if target.is_empty() { self.kind.name().to_owned() } else { format!("{} {target}", self.kind.name()) }
+    }
+
+    /// The family of its source address, or the one that was asked for.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        self.bind.map(Family::of).or(self.family)
     }
 }
 
@@ -121,13 +126,17 @@ impl ProbeKind {
     /// What is probed, as written.
     #[must_use]
     pub fn target(&self) -> String {
+        self.asked().target()
+    }
+
+    pub(super) fn asked(&self) -> &dyn Asked {
         match self {
-            Self::Http(http) => http.url.clone(),
-            Self::Ping(ping) => ping.host.clone(),
-            Self::Arping(arping) => arping.target.to_string(),
-            Self::Tcp(tcp) => tcp.target.clone(),
-            Self::Service(unit) => unit.clone(),
-            Self::File(path) => path.display().to_string(),
+            Self::Http(http) => http,
+            Self::Ping(ping) => ping,
+            Self::Arping(arping) => arping,
+            Self::Tcp(tcp) => tcp,
+            Self::Service(service) => service,
+            Self::File(file) => file,
         }
     }
 }
@@ -146,7 +155,7 @@ pub struct ProbeOutcome {
     /// How long it took.
     pub elapsed: Duration,
     /// What else a policy may read: `status`, `body`, `rtt`, `state`, …
-    pub fields: BTreeMap<&'static str, Field>,
+    pub fields: Fields,
 }
 
 /// The value of a further field of an outcome.
@@ -164,6 +173,57 @@ pub enum Field {
     Text(String),
     /// Named texts (HTTP headers, in lower case).
     Texts(BTreeMap<String, String>),
+    /// Several values.
+    List(Vec<Self>),
+    /// Named values (a JSON document).
+    Map(BTreeMap<String, Self>),
+}
+
+impl Field {
+    /// A text.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The number, if it is a whole one; else 0.
+    pub(super) fn number_in(fields: &Fields, name: &str) -> i64 {
+        match fields.get(name) {
+            Some(Self::Int(number)) => *number,
+            Some(
+                Self::Unit
+                | Self::Bool(_)
+                | Self::Float(_)
+                | Self::Text(_)
+                | Self::Texts(_)
+                | Self::List(_)
+                | Self::Map(_),
+            )
+            | None => 0,
+        }
+    }
+
+    /// The text, if it is one; else empty.
+    pub(super) fn text_in<'a>(fields: &'a Fields, name: &str) -> &'a str {
+        match fields.get(name) {
+            Some(Self::Text(text)) => text,
+            Some(
+                Self::Unit
+                | Self::Bool(_)
+                | Self::Int(_)
+                | Self::Float(_)
+                | Self::Texts(_)
+                | Self::List(_)
+                | Self::Map(_),
+            )
+            | None => "",
+        }
+    }
+
+    /// It is there, and true.
+    pub(super) fn is_true_in(fields: &Fields, name: &str) -> bool {
+        fields.get(name) == Some(&Self::Bool(true))
+    }
 }
 
 /// Why a probe is not ok.
