@@ -1,6 +1,7 @@
 //! A policy file as `ha check` and `ha test` look at it: who may write it, what lint says, whether its tests pass.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,7 +14,7 @@ use crate::{
         source::{self, Source},
         trust::Trust,
     },
-    policy::{Cap, Engine, Policy, Problem, Severity, TestReport, run_tests},
+    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
 };
 
 /// What all tests of one policy may take here; the daemon gives them less.
@@ -64,18 +65,33 @@ impl PolicyFile {
             Ok(policy) => {
                 self.problems.extend_from_slice(policy.warnings());
                 let cap = Cap { clock: Arc::new(DriverClock::default()), time: TESTS_TIME };
-                self.tests = Some(run_tests(engine, &policy, Some(cap)));
+                let tests = run_tests(engine, &policy, Some(cap));
+                self.problems.extend(tests.failures.iter().map(|failure| failed(&shown, &source.text, failure)));
+                self.tests = Some(tests);
                 self.policy = Some(policy);
             }
             Err(problems) => self.problems.extend(problems),
         }
     }
 
+    /// What lint says now that it is known which nodes the policy judges.
+    pub(super) fn inform(&mut self, engine: &Engine, around: &[Surroundings]) {
+        let (Ok(source), Some(policy)) = (&self.source, &self.policy) else { return };
+        self.problems.retain(|problem| !policy.warnings().contains(problem));
+        self.problems.extend(policy.warnings_around(engine, &source.text, around));
+    }
+
+    /// The hosts that its rules require, if it can be evaluated.
+    pub(super) fn required_hosts(&self, engine: &Engine) -> BTreeSet<String> {
+        match (&self.source, &self.policy) {
+            (Ok(source), Some(policy)) => policy.required_hosts(engine, &source.text),
+            (Ok(_), None) | (Err(_), _) => BTreeSet::new(),
+        }
+    }
+
     /// The daemon would not load it.
     pub(super) fn is_refused(&self) -> bool {
-        self.policy.is_none()
-            || self.problems.iter().any(|problem| problem.severity == Severity::Error)
-            || self.tests.as_ref().is_some_and(|tests| !tests.failures.is_empty())
+        self.policy.is_none() || self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Problems of one kind, with the line of the source, indented.
@@ -83,6 +99,22 @@ impl PolicyFile {
         let text = self.source.as_ref().map_or("", |source| source.text.as_str());
         let problems = self.problems.iter().filter(|problem| problem.severity == severity);
         problems.map(|problem| output::indented(&problem.render(text), 4)).collect()
+    }
+}
+
+/// The whole line: which part of it failed is not known.
+fn failed(file: &str, source: &str, failure: &TestFailure) -> Problem {
+    let line = failure.line.checked_sub(1).and_then(|line| source.lines().nth(line)).unwrap_or_default();
+    let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+    Problem {
+        severity: Severity::Error,
+        code: "E111",
+        file: file.to_owned(),
+        line: failure.line,
+        column: indent + 1,
+        length: line.trim().chars().count().max(1),
+        message: format!("its test {} fails", failure.name),
+        hint: Some(failure.message.clone()),
     }
 }
 

@@ -41,7 +41,8 @@ pub fn compare(a: &Config, b: &Config) -> Vec<Problem> {
 }
 
 /// The instance of the other node that is meant to be the same virtual router: by name, else by its identifier.
-fn counterpart<'b>(first: &Instance, others: &[&'b Instance]) -> Option<&'b Instance> {
+#[must_use]
+pub fn counterpart<'b>(first: &Instance, others: &[&'b Instance]) -> Option<&'b Instance> {
     let named = others.iter().find(|other| other.name == first.name);
     let numbered = || others.iter().find(|other| (other.vrid, other.family) == (first.vrid, first.family));
     named.or_else(numbered).copied()

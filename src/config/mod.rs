@@ -32,7 +32,7 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
-pub use compare::compare;
+pub use compare::{compare, counterpart};
 pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use file::{Facts, Loaded, load, load_with, parse};

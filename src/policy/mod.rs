@@ -33,6 +33,7 @@ pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
 pub use evaluation::{LogLevel, LogLine};
 pub use judge::Judge;
+pub use lint::{CODES, Code, Surroundings};
 pub use problem::{Problem, Severity};
 pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};
 pub use report::{Report, RuleEffect, RuleReport, RuleState, Verdict};

@@ -1,6 +1,11 @@
 //! One compiled version of a policy.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use rhai::{AST, Dynamic, EvalAltResult, Position};
 use sha2::{Digest, Sha256};
@@ -8,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Engine, Problem, duration, engine,
     kind::spoken,
-    lint::{self, Literal, Outline, Place},
+    lint::{self, Known, Literal, Outline, Place, Surroundings},
 };
 
 /// How often a policy is evaluated unless it says otherwise.
@@ -73,7 +78,9 @@ impl Policy {
         let constants: BTreeMap<String, Dynamic> = constants.into_iter().collect();
         let schedule =
             Schedule::read(&constants, &outline).map_err(|(constant, why)| vec![linter.schedule(&constant, &why)])?;
-        let warnings = linter.warnings(&outline, &constants, schedule.interval, schedule.deadline);
+        let Schedule { interval, deadline, .. } = schedule;
+        let known = Known { outline: &outline, constants: &constants, interval, deadline, around: &[] };
+        let warnings = linter.warnings(&known);
         let (rules, names_while_running) = named_rules(&outline);
         Ok(Self(Arc::new(Parts {
             name: name.to_owned(),
@@ -127,6 +134,25 @@ impl Policy {
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.0.warnings
+    }
+
+    /// What lint has to say where it is known which nodes the policy judges. `source` is the text it was loaded from; the
+    /// policy does not keep it.
+    #[must_use]
+    pub fn warnings_around(&self, engine: &Engine, source: &str, around: &[Surroundings]) -> Vec<Problem> {
+        let linter = lint::Linter::new(engine, &self.0.file, source);
+        let warnings = engine.parse(source).map(|ast| linter.warnings(&self.known(&Outline::of(&ast), around)));
+        lint::sorted(warnings.unwrap_or_default())
+    }
+
+    /// The hosts that its `require` rules ask, as far as the text tells.
+    #[must_use]
+    pub fn required_hosts(&self, engine: &Engine, source: &str) -> BTreeSet<String> {
+        engine.parse(source).map(|ast| self.known(&Outline::of(&ast), &[]).required_hosts()).unwrap_or_default()
+    }
+
+    fn known<'a>(&'a self, outline: &'a Outline, around: &'a [Surroundings]) -> Known<'a> {
+        Known { outline, constants: &self.0.constants, interval: self.interval(), deadline: self.deadline(), around }
     }
 
     /// The names of its tests, in the order of the file.

@@ -48,16 +48,16 @@ fn test_three_failures_give_up() {
 "#;
 
 /// A directory with a configuration and a policy, and the commands run in it.
-struct Desk(tempfile::TempDir);
+pub(crate) struct Desk(tempfile::TempDir);
 
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
         fs::create_dir(desk.path().join("policies")).unwrap();
         desk.write("ha.toml", CONFIG);
@@ -65,17 +65,17 @@ impl Desk {
         desk
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         let path = self.path().join(file);
         fs::write(&path, text).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
-    fn ha(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn ha(&self, arguments: &[&str]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_ha"))
             .args(arguments)
             .current_dir(self.path())
@@ -142,7 +142,8 @@ fn a_policy_whose_own_test_fails_is_invalid() {
     desk.write("policies/web.rhai", &POLICY.replace("tick(2);", "tick(3);"));
     let said = desk.ha(&["check", "ha.toml"]);
     assert_eq!(said.code, 1);
-    assert!(said.out.contains("E111"), "{}", said.out);
+    assert!(said.out.contains("error[E111]: its test test_three_failures_give_up fails"), "{}", said.out);
+    assert!(said.out.contains("policies/web.rhai:11:5"), "{}", said.out);
     let said = desk.ha(&["test", "policies/web.rhai"]);
     assert_eq!(said.code, 1);
     insta::assert_snapshot!(said.out);
@@ -163,7 +164,7 @@ fn a_policy_that_others_may_write_is_refused() {
     fs::set_permissions(desk.path().join("policies"), fs::Permissions::from_mode(0o777)).unwrap();
     let said = desk.ha(&["check", "policies/web.rhai", "--strict"]);
     assert_eq!(said.code, 1);
-    assert!(said.out.contains("policies is writable by others"), "{}", said.out);
+    assert!(said.out.contains("[E110]") && said.out.contains("policies is writable by others"), "{}", said.out);
 }
 
 #[test]
@@ -195,6 +196,26 @@ fn two_configurations_are_compared() {
     let said = desk.ha(&["check", "ha.toml", "other.toml"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("the passwords differ"), "{}", said.out);
+}
+
+/// W202 and W207 know both halves of the pair.
+#[test]
+fn lint_knows_both_nodes_of_a_pair() {
+    let desk = Desk::new();
+    let other = CONFIG.replace("K1", "K2").replace("= 100", "= 50").replace("192.0.2.21", "192.0.2.20");
+    let rules =
+        "    require(\"arbiter\", tcp(\"192.0.2.22:80\"));\n    prefer(\"disk\", file(\"/\"), #{ weight: 50 });\n}\n\n";
+    desk.write("policies/web.rhai", &POLICY.replacen("}\n\n", rules, 1));
+    desk.write("other.toml", &other);
+    let said = desk.ha(&["check", "ha.toml", "other.toml"]);
+    assert!(said.out.contains("100 less 50 is 50, and K2 has 50: alone it moves nothing"), "{}", said.out);
+    assert!(said.out.contains("K2 requires 192.0.2.22 too"), "{}", said.out);
+    // The other node has policies of its own that ask something else.
+    desk.write("other.toml", &other.replace("\"policies\"", "\"theirs\""));
+    fs::create_dir(desk.path().join("theirs")).unwrap();
+    desk.write("theirs/web.rhai", &POLICY.replace("192.0.2.20", "192.0.2.21"));
+    let said = desk.ha(&["check", "ha.toml", "other.toml"]);
+    assert!(!said.out.contains("W207"), "{}", said.out);
 }
 
 #[test]

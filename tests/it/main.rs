@@ -9,6 +9,7 @@ mod lan;
 mod mail;
 mod pair;
 mod policy;
+mod policy_codes;
 mod policy_hostile;
 mod policy_lint;
 mod policy_rehearsal;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Facts, Loaded, Problem, Problems};
+use crate::config::{self, Config, Facts, Loaded, Problem, Problems};
 
 /// A file that was looked at.
 #[derive(Debug)]
@@ -15,6 +15,11 @@ impl ConfigurationFile {
     pub(super) fn examine(path: &Path, facts: &Facts) -> Self {
         let loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
         Self { path: path.to_owned(), loaded }
+    }
+
+    /// What it says, if it can be used.
+    pub(super) fn config(&self) -> Option<&Config> {
+        self.loaded.as_ref().ok().map(|loaded| &loaded.config)
     }
 
     /// The files of the policies that it names.

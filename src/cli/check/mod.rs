@@ -5,10 +5,12 @@
 
 mod configuration;
 mod document;
+mod explain;
 mod machine;
 mod outlook;
 mod rehearsal;
 mod running;
+mod surroundings;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// Warnings count as errors
     #[arg(long)]
     strict: bool,
+    /// Say what a code such as W204 means, and nothing else
+    #[arg(long, value_name = "CODE", exclusive = true)]
+    explain: Option<String>,
 }
 
 /// Everything that was found.
@@ -58,6 +63,9 @@ struct DryRun {
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
+    if let Some(code) = &arguments.explain {
+        return explain::perform(code);
+    }
     let findings = match Findings::of(arguments) {
         Ok(findings) => findings,
         Err(usage) => {
@@ -76,43 +84,47 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
 impl Findings {
     /// Looks, and probes if it is to; an error is one of usage.
     fn of(arguments: &Arguments) -> Result<Self, String> {
-        let (configurations, mut policies) = sort(&arguments.files)?;
+        let (configurations, named) = sort(&arguments.files)?;
         let facts = machine::facts();
         let mut configurations: Vec<ConfigurationFile> =
             configurations.iter().map(|path| ConfigurationFile::examine(path, &facts)).collect();
+        let mut policies = named.clone();
         for configured in configurations.iter().flat_map(ConfigurationFile::policies) {
             // A file that is named here stands for the installed one of the same name.
-            if !policies.iter().any(|named| named.file_stem() == configured.file_stem()) {
+            let is_replaced = named.iter().any(|named| named.file_stem() == configured.file_stem());
+            if !is_replaced && !policies.contains(&configured) {
                 policies.push(configured);
             }
         }
         let engine = Engine::new();
-        let policies: Vec<PolicyFile> = policies.iter().map(|path| PolicyFile::examine(&engine, path)).collect();
+        let mut policies: Vec<PolicyFile> = policies.iter().map(|path| PolicyFile::examine(&engine, path)).collect();
         let disagreements = match configurations.as_slice() {
             [one, other] => one.compare(other),
             _ => Vec::new(),
         };
-        let mut findings =
-            Self { strict: arguments.strict, configurations: Vec::new(), policies, disagreements, dry_run: None };
-        if arguments.dry_run {
-            // A policy alone does not say which node it judges; the installed configuration does.
-            if configurations.is_empty() {
-                configurations.push(ConfigurationFile::examine(Path::new(CONFIG), &facts));
-            }
-            findings.dry_run = findings.rehearse(&engine, &configurations)?;
+        // A policy alone does not say which node it judges; the installed configuration does.
+        if arguments.dry_run && configurations.is_empty() {
+            configurations.push(ConfigurationFile::examine(Path::new(CONFIG), &facts));
         }
-        findings.configurations = configurations;
+        let running = match configurations.as_slice() {
+            [one] if arguments.dry_run => one.config().and_then(Running::ask),
+            _ => None,
+        };
+        surroundings::inform(&engine, &configurations, &mut policies, running.as_ref());
+        let mut findings = Self { strict: arguments.strict, configurations, policies, disagreements, dry_run: None };
+        if arguments.dry_run {
+            findings.dry_run = findings.rehearse(&engine, running)?;
+        }
         Ok(findings)
     }
 
     /// Makes the probes of everything that is valid. `None` if nothing is.
-    fn rehearse(&self, engine: &Engine, configurations: &[ConfigurationFile]) -> Result<Option<DryRun>, String> {
-        let [configuration] = configurations else {
+    fn rehearse(&self, engine: &Engine, running: Option<Running>) -> Result<Option<DryRun>, String> {
+        let [configuration] = self.configurations.as_slice() else {
             return Err("a dry run is for one node: name one configuration".to_owned());
         };
-        let Ok(loaded) = &configuration.loaded else { return Ok(None) };
-        let running = Running::ask(&loaded.config);
-        let rehearsals = rehearsal::rehearse(engine, &loaded.config, &self.policies, running.as_ref())?;
+        let Some(config) = configuration.config() else { return Ok(None) };
+        let rehearsals = rehearsal::rehearse(engine, config, &self.policies, running.as_ref())?;
         Ok(Some(DryRun { running, rehearsals }))
     }
 

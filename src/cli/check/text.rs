@@ -80,10 +80,6 @@ fn policy_text(file: &PolicyFile, running: Option<&Running>, paint: Paint) -> St
     if let (Some(policy), Some(tests)) = (&file.policy, &file.tests) {
         let rules = counted(policy.rules_named().len(), "rule");
         text += &format!("    {rules}, {} passed\n", counted(tests.passed, "test"));
-        for failure in &tests.failures {
-            let line = format!("E111 its test {} fails: line {}: {}", failure.name, failure.line, failure.message);
-            text += &format!("    {} {}\n", paint.bad("✘"), wrap(&line, 6));
-        }
     }
     text + file.rendered(Severity::Warning).as_str()
 }

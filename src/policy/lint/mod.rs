@@ -1,10 +1,17 @@
 //! What is wrong, or not wise, in the text of a policy: found without running it.
 
+mod codes;
 mod errors;
 mod outline;
+mod roles;
+mod surroundings;
 mod warnings;
 
+pub use codes::{CODES, Code};
+pub use surroundings::Surroundings;
+
 pub(super) use outline::{Literal, Outline, Place, place};
+pub(super) use warnings::Known;
 
 use super::{Engine, Problem, Severity, probe};
 

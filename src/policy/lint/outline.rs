@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
+use super::roles;
 use crate::policy::duration;
 
 /// A place in the text, from 1.
@@ -30,6 +31,10 @@ pub(in crate::policy) struct Outline {
     pub(in crate::policy) variables: BTreeSet<String>,
     /// Every key of a literal map: a method may be a closure in a map.
     pub(in crate::policy) keys: BTreeSet<String>,
+    /// Variables that are made of the virtual address.
+    virtual_variables: BTreeSet<String>,
+    /// Where a function ends early in one role only.
+    role_returns: Vec<Place>,
 }
 
 /// A function of the script.
@@ -56,6 +61,12 @@ pub(in crate::policy) struct Call {
     pub(in crate::policy) around: Vec<Place>,
     /// It stands inside an `if`, a `switch` or a loop.
     pub(in crate::policy) is_conditional: bool,
+    /// It runs in one role of the node and in no other.
+    pub(in crate::policy) in_one_role: bool,
+    /// Its arguments ask which role the node has.
+    pub(in crate::policy) asks_role: bool,
+    /// Its first argument is made of the virtual address.
+    pub(in crate::policy) asks_virtual_address: bool,
     /// The variable whose value it computes.
     pub(in crate::policy) binds: Option<String>,
 }
@@ -132,9 +143,18 @@ impl Outline {
             ASTNode::Stmt(Stmt::Import(_, position)) => self.imports.push(place(*position)),
             ASTNode::Stmt(Stmt::Var(definition, ..)) => {
                 self.variables.insert(definition.0.name.to_string());
+                if roles::asks_virtual_address(&definition.1) {
+                    self.virtual_variables.insert(definition.0.name.to_string());
+                }
+            }
+            ASTNode::Stmt(Stmt::Return(_, _, position)) if roles::leaves_in_one_role(above) => {
+                self.role_returns.push(place(*position));
             }
             ASTNode::Stmt(Stmt::For(definition, _)) => {
                 self.variables.insert(definition.0.name.to_string());
+                if roles::asks_virtual_address(&definition.2.expr) {
+                    self.virtual_variables.insert(definition.0.name.to_string());
+                }
             }
             ASTNode::Expr(Expr::Map(entries, _)) => {
                 self.keys.extend(entries.0.iter().map(|(key, _)| key.name.to_string()));
@@ -157,6 +177,9 @@ impl Outline {
                 .map(|(_, position, _)| self::place(position))
                 .collect(),
             is_conditional: above.iter().any(branches),
+            in_one_role: roles::is_in_one_role(above, position) || self.is_after_a_role_left(place(position)),
+            asks_role: call.args.iter().any(roles::asks_role),
+            asks_virtual_address: call.args.first().is_some_and(|target| self.is_virtual(target)),
             binds: above.iter().rev().find_map(|node| match node {
                 ASTNode::Stmt(Stmt::Var(definition, ..)) => Some(definition.0.name.to_string()),
                 _ => None,
@@ -169,6 +192,18 @@ impl Outline {
     /// The named function around a place; a closure belongs to the function it stands in.
     fn function_at(&self, place: Place) -> Option<&Function> {
         self.functions.iter().find(|function| (function.place..=function.end).contains(&place))
+    }
+
+    fn is_after_a_role_left(&self, place: Place) -> bool {
+        let Some(function) = self.function_at(place) else { return false };
+        self.role_returns.iter().any(|left| (function.place..place).contains(left))
+    }
+
+    fn is_virtual(&self, target: &Expr) -> bool {
+        match target {
+            Expr::Variable(variable, ..) => self.virtual_variables.contains(variable.1.as_str()),
+            other => roles::asks_virtual_address(other),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use rhai::Dynamic;
 
-use super::{Linter, Literal, Outline, Place, is_probe, outline::Call, rule_function};
+use super::{Linter, Literal, Outline, Place, Surroundings, is_probe, outline::Call, rule_function};
 use crate::policy::{
     Problem, duration,
     probe::{self, Reach},
@@ -14,36 +14,32 @@ use crate::policy::{
 const LOSS: f64 = 0.02;
 
 /// The text with what is known besides it.
-struct Known<'a> {
-    outline: &'a Outline,
-    constants: &'a BTreeMap<String, Dynamic>,
-    interval: Duration,
-    deadline: Duration,
+pub(in crate::policy) struct Known<'a> {
+    pub(in crate::policy) outline: &'a Outline,
+    pub(in crate::policy) constants: &'a BTreeMap<String, Dynamic>,
+    pub(in crate::policy) interval: Duration,
+    pub(in crate::policy) deadline: Duration,
+    /// Empty where nothing is known but the text.
+    pub(in crate::policy) around: &'a [Surroundings],
 }
 
 /// A rule and the probes written inside it.
-struct Rule<'a> {
-    call: &'a Call,
-    function: &'static str,
-    probes: Vec<&'a Call>,
+pub(super) struct Rule<'a> {
+    pub(super) call: &'a Call,
+    pub(super) function: &'static str,
+    pub(super) probes: Vec<&'a Call>,
 }
 
 impl Linter<'_> {
     /// What is not wise.
-    pub(in crate::policy) fn warnings(
-        &self,
-        outline: &Outline,
-        constants: &BTreeMap<String, Dynamic>,
-        interval: Duration,
-        deadline: Duration,
-    ) -> Vec<Problem> {
-        let known = Known { outline, constants, interval, deadline };
+    pub(in crate::policy) fn warnings(&self, known: &Known<'_>) -> Vec<Problem> {
+        let outline = known.outline;
         let mut problems = Vec::new();
         for call in outline.calls.iter().filter(|call| is_probe(&call.name) && !is_of_test(call)) {
-            problems.extend(self.probe(&known, call));
+            problems.extend(self.probe(known, call));
         }
         for rule in known.rules() {
-            problems.extend(self.rule(&known, &rule));
+            problems.extend(self.rule(known, &rule));
         }
         if !outline.functions.iter().any(|function| function.name.starts_with("test_")) {
             let hint =
@@ -60,6 +56,7 @@ impl Linter<'_> {
             let message = format!("`{host}` is a name: the resolver becomes part of what is judged");
             problems.push(self.warning("W205", place, message, "write its address"));
         }
+        problems.extend(self.standby_asks_the_master(known, call));
         if let Some(insecure) = Outline::option(call, "insecure").filter(|value| value.is_true()) {
             let message = "any certificate is accepted: whoever answers is healthy".to_owned();
             problems.push(self.warning(
@@ -79,21 +76,14 @@ impl Linter<'_> {
             let message = "one failure is enough: a single hiccup moves the address".to_owned();
             problems.push(self.warning("W210", value.place(), message, "fall: 3 tolerates two"));
         }
-        if let Some(weight) = Outline::option(rule.call, "weight").filter(|weight| weight.number() >= Some(200.0)) {
-            let message = "so much weight leaves priority 1, whatever the peers have".to_owned();
-            problems.push(self.warning(
-                "W202",
-                weight.place(),
-                message,
-                "take a little more than the difference to the peer's priority",
-            ));
-        }
+        problems.extend(self.weight(known, rule));
         for probe in &rule.probes {
             problems.extend(self.slow(known, probe, fall));
         }
         if rule.function == "require" {
             problems.extend(self.single_ping(known, rule, fall));
             problems.extend(self.common_cause(known, rule));
+            problems.extend(self.role_trap(rule));
         }
         problems
     }
@@ -122,21 +112,22 @@ impl Linter<'_> {
         Some(self.warning("W204", ping.place, message, "count: 3 avoids it"))
     }
 
-    /// Both nodes would lose the same thing at the same time.
-    fn common_cause(&self, known: &Known<'_>, rule: &Rule<'_>) -> Option<Problem> {
-        let is_external = Outline::option(rule.call, "external").is_some_and(Literal::is_true);
-        let is_elsewhere = |probe: &&Call| known.host(probe).is_some_and(|host| !is_here(&host));
-        if is_external || rule.probes.is_empty() || !rule.probes.iter().all(is_elsewhere) {
+    /// A rule that only one role evaluates: what it found is forgotten with the role, unless it lingers.
+    fn role_trap(&self, rule: &Rule<'_>) -> Option<Problem> {
+        if !rule.call.in_one_role || Outline::option(rule.call, "linger").is_some() {
             return None;
         }
         let place = rule.call.arguments.first().map_or(rule.call.place, Literal::place);
-        let message = "both nodes ask the same target: if it fails, both give up the address".to_owned();
-        Some(self.warning("W207", place, message, "say `external: true` (the last one keeps it), or use prefer"))
+        let message =
+            "only one role evaluates this rule: it gives the role up, is not seen any more, and 60 s later the \
+                       node is fit again"
+                .to_owned();
+        Some(self.warning("W201", place, message, "evaluate it in every role, or say how long it stays down: linger"))
     }
 }
 
 impl<'a> Known<'a> {
-    fn rules(&self) -> Vec<Rule<'a>> {
+    pub(super) fn rules(&self) -> Vec<Rule<'a>> {
         let rule =
             |call: &'a Call| Some(Rule { call, function: rule_function(&call.name)?, probes: self.probes_of(call) });
         self.outline.calls.iter().filter(|call| !is_of_test(call)).filter_map(rule).collect()
@@ -162,7 +153,7 @@ impl<'a> Known<'a> {
     }
 
     /// The host a probe asks, if it is written there or in a constant.
-    fn host(&self, probe: &Call) -> Option<String> {
+    pub(super) fn host(&self, probe: &Call) -> Option<String> {
         let target = match probe.arguments.first()? {
             Literal::Text(text, _) => text.clone(),
             Literal::Name(name, _) => self.constants.get(name)?.clone().into_string().ok()?,
@@ -191,10 +182,6 @@ fn count(call: &Call, option: &str, default: f64) -> f64 {
 
 fn is_name(host: &str) -> bool {
     host.parse::<IpAddr>().is_err() && host != "localhost"
-}
-
-fn is_here(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn rough(seconds: f64) -> String {
