@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Auth, Config, Instance, Protocol, Transport,
+    Auth, Config, Instance, LastResort, Preempt, Protocol, Transport,
     error::{Problem, Severity},
     value::readable,
 };
@@ -72,6 +72,7 @@ impl Pair<'_> {
         self.check_addresses(found);
         self.check_priorities(found);
         self.check_hearing(found);
+        self.check_last_resort(found);
     }
 
     /// `NAME: what A has on A, what B has on B`.
@@ -173,6 +174,22 @@ impl Pair<'_> {
         }
     }
 
+    /// Whoever keeps the address at priority 1 counts on a peer that takes it (R24).
+    fn check_last_resort(&self, found: &mut Vec<Problem>) {
+        for (keeper, peer, keeps, leaves) in
+            [(self.a, self.b, self.name_a, self.name_b), (self.b, self.a, self.name_b, self.name_a)]
+        {
+            if (keeper.last_resort, peer.preempt) == (LastResort::Keep, Preempt::Never) {
+                let what = format!(
+                    "{}: {keeps} keeps the address at priority 1 while its rules are down (last_resort), and {leaves} never \
+                     preempts: a node that becomes fit later takes it only when it is offered again, up to a minute later",
+                    keeper.name
+                );
+                warning(found, what, "write preempt = true there, or last_resort = \"release\" here");
+            }
+        }
+    }
+
     fn check_hearing(&self, found: &mut Vec<Problem>) {
         if self.a.transport != self.b.transport {
             let name = |transport: Transport| match transport {
@@ -241,7 +258,7 @@ mod tests {
 
     #[test]
     fn messages_about_pairs() {
-        let cases: [(&str, Change); 19] = [
+        let cases: [(&str, Change); 20] = [
             ("name", |a, b| b.node.clone_from(&a.node)),
             ("identifier", |_, b| b.instances[0].vrid = Vrid::new(52).unwrap()),
             ("another name, the same router", |_, b| b.instances[0].name = "VI_X".to_owned()),
@@ -274,6 +291,10 @@ mod tests {
             ("transport", |_, b| b.instances[0].transport = Transport::Unicast),
             ("a copied file", |a, b| b.instances[0].peers.clone_from(&a.instances[0].peers)),
             ("source", |a, _| a.instances[0].source = Some("192.168.0.30".parse().unwrap())),
+            ("last resort beside a peer that never preempts", |a, b| {
+                a.instances[0].last_resort = LastResort::Keep;
+                b.instances[0].preempt = Preempt::Never;
+            }),
             ("known source", |a, _| a.instances[0].source = Some("192.168.0.20".parse().unwrap())),
         ];
         let messages: String =

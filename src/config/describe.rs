@@ -3,8 +3,8 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{
-    Auth, Checksum, Claim, Config, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport, lease_length,
-    value::readable,
+    Auth, Checksum, Claim, Config, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference, Protocol,
+    Transport, lease_length, value::readable,
 };
 use crate::wire::Priority;
 
@@ -49,6 +49,7 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     } else {
         lease(text, instance, peer_priority);
         line(text, "in doubt", &doubt(instance));
+        line(text, "rules down", &rules_down(instance));
     }
 }
 
@@ -151,6 +152,20 @@ fn doubt(instance: &Instance) -> String {
     format!("{preference}; {conflict}")
 }
 
+fn rules_down(instance: &Instance) -> String {
+    let last = match instance.last_resort {
+        LastResort::Release => "lets go of the address",
+        LastResort::Keep => "offers the address, and keeps it at priority 1 while no fit peer takes it",
+    };
+    let error = match instance.on_error {
+        OnError::Hold => "keeps its role while a policy cannot be evaluated".to_owned(),
+        OnError::FaultAfter(time) => {
+            format!("a policy that cannot be evaluated for {} counts as a fault", readable(time))
+        }
+    };
+    format!("{last}; {error}")
+}
+
 /// A lower bound must not look later than it is.
 fn readable_down(time: Duration) -> String {
     readable(Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
@@ -208,6 +223,8 @@ mod tests {
             instance.preempt = Preempt::Never;
             instance.prefer = Preference::Availability;
             instance.on_conflict = OnConflict::Steal;
+            instance.last_resort = LastResort::Keep;
+            instance.on_error = OnError::FaultAfter(Duration::from_secs(60));
             instance.policies.clear();
             instance.peers.clear();
         });

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Auth, Claim, Config, Control, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport};
+use super::{
+    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference, Protocol,
+    Transport,
+};
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
     words::Family,
@@ -30,6 +33,8 @@ pub(crate) fn instance() -> Instance {
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
+        last_resort: LastResort::Release,
+        on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],
     }
 }

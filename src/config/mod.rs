@@ -123,6 +123,10 @@ pub struct Instance {
     pub link_settle: Duration,
     /// How often a master repeats its announcements; zero: never; 10 s by default.
     pub announce_refresh: Duration,
+    /// What becomes of the address while rules are down and nobody else takes it.
+    pub last_resort: LastResort,
+    /// What a policy that cannot be evaluated comes to.
+    pub on_error: OnError,
     /// Names of the policies that judge it, at most one file each: `policy_dir/NAME.rhai`.
     pub policies: Vec<String>,
 }
@@ -224,6 +228,24 @@ pub enum OnConflict {
     Hold,
     /// Take it and keep announcing.
     Steal,
+}
+
+/// What a node does whose rules are down (R24). What a script says with `fault()` releases in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastResort {
+    /// Lets go of the address.
+    Release,
+    /// Offers it, and keeps it at the lowest priority while nobody takes it.
+    Keep,
+}
+
+/// What a policy that cannot be evaluated comes to (R21). Never healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The role stays as it is.
+    Hold,
+    /// The same at first; a fault once it has lasted this long.
+    FaultAfter(Duration),
 }
 
 /// Which way doubt goes.

@@ -62,6 +62,9 @@ pub(super) struct RawInstance {
     pub(super) peer_down_adverts: Written<i64>,
     pub(super) link_settle: Written<Duration>,
     pub(super) announce_refresh: Written<Duration>,
+    pub(super) last_resort: Written<String>,
+    pub(super) on_error: Written<String>,
+    pub(super) error_for: Written<Duration>,
     pub(super) policies: Written<Texts>,
 }
 
@@ -146,6 +149,9 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         peer_down_adverts: table.number("peer_down_adverts", out),
         link_settle: table.time("link_settle", out),
         announce_refresh: table.time("announce_refresh", out),
+        last_resort: table.text("last_resort", out),
+        on_error: table.text("on_error", out),
+        error_for: table.time("error_for", out),
         policies: table.texts("policies", out),
     };
     (raw, [table, auth])

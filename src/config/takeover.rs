@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{
-    Claim, Instance, Lease, OnConflict, Preempt, Preference,
+    Claim, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference,
     address::Addresses,
     error::Findings,
     kind::TimeOr,
@@ -38,6 +38,25 @@ pub(super) fn doubt(raw: &RawInstance, out: &mut Findings) -> Doubt {
     });
     let claim = value::choice("claim", &raw.claim, &[("auto", Claim::Auto), ("off", Claim::Off)], out);
     Doubt { prefer, on_conflict, claim: claim.unwrap_or(Claim::Auto) }
+}
+
+/// Reads `last_resort`.
+pub(super) fn last_resort(raw: &RawInstance, out: &mut Findings) -> LastResort {
+    let words = [("release", LastResort::Release), ("keep", LastResort::Keep)];
+    value::choice("last_resort", &raw.last_resort, &words, out).unwrap_or(LastResort::Release)
+}
+
+/// Reads `on_error` and `error_for`.
+pub(super) fn on_error(raw: &RawInstance, out: &mut Findings) -> OnError {
+    const DEFAULT: Duration = Duration::from_secs(60);
+    let time = value::time("error_for", &raw.error_for, Duration::from_secs(1), DAY, out);
+    let words = [("hold", OnError::Hold), ("fault", OnError::FaultAfter(time.unwrap_or(DEFAULT)))];
+    let on_error = value::choice("on_error", &raw.on_error, &words, out).unwrap_or(OnError::Hold);
+    if let (OnError::Hold, Some(span)) = (on_error, raw.error_for.span()) {
+        let todo = "remove error_for, or write on_error = \"fault\"";
+        out.error(span, "error_for without on_error = \"fault\": nothing follows from an error, however long", todo);
+    }
+    on_error
 }
 
 /// Reads `priority`; `None` if what is written is none.

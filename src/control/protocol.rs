@@ -423,7 +423,7 @@ impl From<&Judgement> for Verdict {
         let (kind, why, delta, external) = match verdict {
             Judgement::Starting => ("starting", "", 0, false),
             Judgement::Healthy { delta, note } => ("healthy", note.as_str(), *delta, false),
-            Judgement::Fault { why, external } => ("fault", why.as_str(), 0, *external),
+            Judgement::Fault { why, cause } => ("fault", why.as_str(), 0, cause.is_external()),
             Judgement::Hold { why } => ("hold", why.as_str(), 0, false),
             Judgement::Maintenance { why } => ("maintenance", why.as_str(), 0, false),
         };

@@ -3,7 +3,7 @@
 //!
 //! External references (R23): while only rules about them are down, a master offers the address instead of dropping it. If
 //! nobody takes it, the trouble is everybody's and it goes on at the lowest priority; if no peer is reachable either, this
-//! node is the isolated one.
+//! node is the isolated one. The same way a master offers whose rules are down where it is the last resort (R24).
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::{
     judgement::Opinion,
 };
 use crate::{
-    config::Preference,
+    config::{LastResort, Preference},
+    policy::FaultCause,
     vrrp::{Event, Standing, State, Then, standing},
     wire::{Priority, Version},
     words::Instant,
@@ -33,6 +34,15 @@ pub(super) enum Offer {
     Made(Instant),
 }
 
+/// What a node is reluctant to let go of the address for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reluctance {
+    /// Only external references are down (R23).
+    External,
+    /// It is the last resort (R24).
+    LastResort,
+}
+
 /// What everything outside the protocol comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bearing {
@@ -40,8 +50,8 @@ pub(super) enum Bearing {
     Fault { name: Option<&'static str>, why: String },
     /// Leave in order, then take no part.
     StandDown { name: Option<&'static str>, why: String },
-    /// Only external references are down.
-    External { why: String },
+    /// Rules are down, and it need not let go at once: it offers what it has.
+    Reluctant { why: String, over: Reluctance },
     /// May not become master.
     Barred { name: &'static str, why: String },
     /// May serve with this priority.
@@ -64,17 +74,27 @@ impl Instance {
             return Bearing::Fault { name: Some(trouble.name), why: trouble.why.clone() };
         }
         let priority = self.config.priority;
-        match self.judgement.opinion() {
+        match self.opinion(now) {
             Opinion::Healthy { delta } => Bearing::Fit(standing(priority, [delta])),
             Opinion::Starting => {
                 Bearing::Barred { name: "starting", why: "the policies have not all been evaluated yet".to_owned() }
             }
             Opinion::NeverLoaded { why } => Bearing::Barred { name: "policy_missing", why },
-            Opinion::Hold { why } => Bearing::Barred { name: "hold", why },
-            Opinion::Fault { why, external: true } => Bearing::External { why },
-            Opinion::Fault { why, external: false } => Bearing::Fault { name: None, why },
+            Opinion::Hold { why, .. } => Bearing::Barred { name: "hold", why },
+            Opinion::Fault { why, cause } => match (cause, self.config.last_resort) {
+                (FaultCause::External, _) => Bearing::Reluctant { why, over: Reluctance::External },
+                (FaultCause::Rules, LastResort::Keep) => Bearing::Reluctant { why, over: Reluctance::LastResort },
+                (FaultCause::Rules, LastResort::Release) | (FaultCause::Script, _) => {
+                    Bearing::Fault { name: None, why }
+                }
+            },
             Opinion::Maintenance { why } => Bearing::StandDown { name: Some("maintenance"), why },
         }
+    }
+
+    /// What its policies say, taken together.
+    pub(super) fn opinion(&self, now: Instant) -> Opinion {
+        self.judgement.opinion(now, self.config.on_error)
     }
 
     /// What of the machine is missing (R31).
@@ -116,7 +136,7 @@ impl Instance {
                     self.stand(now, Standing::Fault, out);
                 }
             },
-            Bearing::External { why } => self.bear_external(now, &why, out),
+            Bearing::Reluctant { why, over } => self.bear_reluctantly(now, &why, over, out),
             Bearing::Barred { .. } => {
                 self.offer = Offer::None;
                 let bids = if serves { self.last_fit } else { None };
@@ -130,22 +150,26 @@ impl Instance {
         }
     }
 
-    fn bear_external(&mut self, now: Instant, why: &str, out: &mut Outbox) {
+    fn bear_reluctantly(&mut self, now: Instant, why: &str, over: Reluctance, out: &mut Outbox) {
         match self.router.state() {
-            State::Initialize | State::Backup { .. } | State::Elected { .. } => self.stand(now, Standing::Fault, out),
+            State::Initialize | State::Backup { .. } | State::Elected { .. } => {
+                let standing = match self.config.last_resort {
+                    LastResort::Release => Standing::Fault,
+                    LastResort::Keep => Standing::Barred(Priority::LOWEST),
+                };
+                self.stand(now, standing, out);
+            }
             State::Resigning { .. } => (),
-            State::Master { .. } if self.is_alone(now) => match self.config.prefer {
-                Preference::Safety => {
-                    self.offer = Offer::None;
-                    self.condition(now, "isolated", Some(isolated(why, "it lets go of the address")), out);
-                    self.stand(now, Standing::Fault, out);
+            State::Master { .. } if self.is_alone(now) => {
+                self.offer = Offer::None;
+                let keeps = (self.config.prefer, self.config.last_resort) != (Preference::Safety, LastResort::Release);
+                if over == Reluctance::External {
+                    let does = if keeps { "it keeps the address, as configured" } else { "it lets go of the address" };
+                    self.condition(now, "isolated", Some(isolated(why, does)), out);
                 }
-                Preference::Availability => {
-                    self.offer = Offer::None;
-                    self.condition(now, "isolated", Some(isolated(why, "it keeps the address, as configured")), out);
-                    self.stand(now, Standing::Fit(Priority::LOWEST), out);
-                }
-            },
+                let standing = if keeps { Standing::Fit(Priority::LOWEST) } else { Standing::Fault };
+                self.stand(now, standing, out);
+            }
             State::Master { .. } => match self.offer {
                 Offer::Made(at) if now < at + OFFER_AGAIN => self.stand(now, Standing::Fit(Priority::LOWEST), out),
                 Offer::None | Offer::Made(_) => {
@@ -194,7 +218,8 @@ impl Instance {
         let (name, text) = match bearing {
             Bearing::Fault { name, why } | Bearing::StandDown { name, why } => (*name, why.clone()),
             Bearing::Barred { name, why } => (Some(*name), why.clone()),
-            Bearing::External { .. } | Bearing::Fit(_) => (None, String::new()),
+            Bearing::Reluctant { why, over: Reluctance::LastResort } => (Some("last_resort"), why.clone()),
+            Bearing::Reluctant { over: Reluctance::External, .. } | Bearing::Fit(_) => (None, String::new()),
         };
         for known in [
             "waiting",
@@ -202,6 +227,7 @@ impl Instance {
             "starting",
             "policy_missing",
             "hold",
+            "last_resort",
             "address_vanishes",
             "cannot_send",
             "cannot_hold",
@@ -210,14 +236,16 @@ impl Instance {
             self.condition(now, known, text, out);
         }
         let common = match (bearing, self.offer, self.router.state()) {
-            (Bearing::External { why }, Offer::Made(_), State::Master { .. }) => Some(format!(
-                "{why}; no peer is better off, so this node keeps the address at priority 1 and offers it again every \
+            (Bearing::Reluctant { why, over: Reluctance::External }, Offer::Made(_), State::Master { .. }) => {
+                Some(format!(
+                    "{why}; no peer is better off, so this node keeps the address at priority 1 and offers it again every \
                  minute. Look at what the rule probes, not at this node"
-            )),
+                ))
+            }
             _ => None,
         };
         self.condition(now, "common_mode", common, out);
-        if !matches!(bearing, Bearing::External { .. }) {
+        if !matches!(bearing, Bearing::Reluctant { over: Reluctance::External, .. }) {
             self.condition(now, "isolated", None, out);
         }
     }
@@ -227,7 +255,7 @@ impl Instance {
         match self.bearing(now) {
             Bearing::Fault { why, .. }
             | Bearing::StandDown { why, .. }
-            | Bearing::External { why }
+            | Bearing::Reluctant { why, .. }
             | Bearing::Barred { why, .. } => why,
             Bearing::Fit(_) => "must not take part".to_owned(),
         }
@@ -244,6 +272,12 @@ fn consequence(name: &str, serves: bool) -> &'static str {
         ("starting" | "hold" | "policy_missing", true) => "; this node keeps the address and its role meanwhile",
         ("hold", false) => "; this node does not take the address until the policy can be evaluated: see `ha check`",
         ("policy_missing", false) => "; this node does not take the address until the policy loads: see `ha check`",
+        ("last_resort", true) => {
+            "; this node is the last resort: it offers the address, and keeps it at priority 1 while no fit peer takes it"
+        }
+        ("last_resort", false) => {
+            "; this node stands by at the lowest priority, and takes the address only if nobody else has it"
+        }
         ("starting", false) => "; this node does not take the address before",
         ("address_vanishes", _) => "; this node stays away for a minute, then tries again",
         ("cannot_send" | "cannot_hold", _) => "; this node stays away for five seconds, then tries again",

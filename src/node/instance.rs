@@ -311,7 +311,7 @@ impl Instance {
             Bearing::Fit(_) => format!("{master} took the address that this node had offered"),
             Bearing::Fault { why, .. }
             | Bearing::StandDown { why, .. }
-            | Bearing::External { why }
+            | Bearing::Reluctant { why, .. }
             | Bearing::Barred { why, .. } => format!("{why}; {master} took the address over"),
         }
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    policy::{Report, Verdict},
-    words::Instant,
+    config::OnError,
+    policy::{FaultCause, Report, Verdict},
+    words::{Instant, readable},
 };
 
 /// The last word of each policy.
@@ -19,7 +20,8 @@ enum Word {
     Nothing,
     /// It could not be loaded and none was running.
     NeverLoaded(String),
-    Said(Report),
+    /// `error_since`: the first of the evaluations that failed in a row, this one the last of them.
+    Said { report: Report, error_since: Option<Instant> },
 }
 
 /// What follows.
@@ -32,11 +34,20 @@ pub(super) enum Opinion {
     /// Not eligible: this policy never loaded.
     NeverLoaded { why: String },
     /// Keep the present role.
-    Hold { why: String },
+    Hold { why: String, cause: HoldCause },
     /// Give up the address.
-    Fault { why: String, external: bool },
+    Fault { why: String, cause: FaultCause },
     /// Stand down quietly.
     Maintenance { why: String },
+}
+
+/// Why a policy wants the role to stay as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HoldCause {
+    /// It said so.
+    Script,
+    /// It could not be evaluated.
+    Error,
 }
 
 impl Judgement {
@@ -57,7 +68,13 @@ impl Judgement {
     /// A report of a policy that no longer judges this instance is late and counts for nothing.
     pub(super) fn said(&mut self, report: Report) {
         if let Some(word) = self.policies.get_mut(&report.policy) {
-            *word = Word::Said(report);
+            let began = match word {
+                Word::Said { error_since, .. } => *error_since,
+                Word::Nothing | Word::NeverLoaded(_) => None,
+            };
+            let failed = report.error.is_some() && matches!(report.verdict, Verdict::Hold { .. });
+            let error_since = failed.then(|| began.unwrap_or(report.started_at));
+            *word = Word::Said { report, error_since };
         }
     }
 
@@ -106,26 +123,46 @@ impl Judgement {
             .unwrap_or_else(|| "a fresh evaluation of the policies is awaited".to_owned())
     }
 
+    /// Some policy has no version to evaluate: a node that was set up wrongly.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.policies.values().any(|word| match word {
+            Word::NeverLoaded(_) => true,
+            Word::Nothing | Word::Said { .. } => false,
+        })
+    }
+
+    /// When an error has lasted so long that it becomes a fault, if that lies ahead.
+    pub(super) fn next_change(&self, now: Instant, on_error: OnError) -> Option<Instant> {
+        let OnError::FaultAfter(time) = on_error else { return None };
+        let since = self.policies.values().filter_map(|word| match word {
+            Word::Said { error_since, .. } => *error_since,
+            Word::Nothing | Word::NeverLoaded(_) => None,
+        });
+        since.map(|since| since + time).filter(|at| now < *at).min()
+    }
+
     /// Maintenance before fault before never loaded before hold before starting before healthy.
-    pub(super) fn opinion(&self) -> Opinion {
-        let opinions: Vec<Opinion> = self.policies.iter().map(|(name, word)| word.opinion(name)).collect();
+    pub(super) fn opinion(&self, now: Instant, on_error: OnError) -> Opinion {
+        let opinions: Vec<Opinion> =
+            self.policies.iter().map(|(name, word)| word.opinion(name, now, on_error)).collect();
         let delta = opinions.iter().map(|opinion| if let Opinion::Healthy { delta } = opinion { *delta } else { 0 });
         let delta = delta.fold(0, i32::saturating_add);
         let worst = opinions.iter().max_by_key(|opinion| opinion.weight());
         match worst {
             None | Some(Opinion::Healthy { .. }) => Opinion::Healthy { delta },
-            // A fault is an external one only if every fault is.
+            // The gravest cause counts: it is an external fault only if every fault is.
             Some(Opinion::Fault { .. }) => {
                 let faults = opinions.iter().filter_map(|opinion| match opinion {
-                    Opinion::Fault { why, external } => Some((why.as_str(), *external)),
+                    Opinion::Fault { why, cause } => Some((why.as_str(), *cause)),
                     Opinion::Healthy { .. }
                     | Opinion::Starting
                     | Opinion::NeverLoaded { .. }
                     | Opinion::Hold { .. }
                     | Opinion::Maintenance { .. } => None,
                 });
-                let (whys, external): (Vec<&str>, Vec<bool>) = faults.unzip();
-                Opinion::Fault { why: whys.join("; "), external: external.into_iter().all(|external| external) }
+                let (whys, causes): (Vec<&str>, Vec<FaultCause>) = faults.unzip();
+                let cause = causes.into_iter().max().unwrap_or(FaultCause::Script);
+                Opinion::Fault { why: whys.join("; "), cause }
             }
             Some(other) => other.clone(),
         }
@@ -135,22 +172,39 @@ impl Judgement {
 impl Word {
     const fn report(&self) -> Option<&Report> {
         match self {
-            Self::Said(report) => Some(report),
+            Self::Said { report, .. } => Some(report),
             Self::Nothing | Self::NeverLoaded(_) => None,
         }
     }
 
-    fn opinion(&self, policy: &str) -> Opinion {
+    fn opinion(&self, policy: &str, now: Instant, on_error: OnError) -> Opinion {
         match self {
             Self::Nothing => Opinion::Starting,
             Self::NeverLoaded(why) => Opinion::NeverLoaded { why: format!("policy {policy}: {why}") },
-            Self::Said(report) => match &report.verdict {
+            Self::Said { report, error_since: Some(since) } => failed(report, *since, now, on_error),
+            Self::Said { report, error_since: None } => match &report.verdict {
                 Verdict::Starting => Opinion::Starting,
                 Verdict::Healthy { delta, .. } => Opinion::Healthy { delta: *delta },
-                Verdict::Fault { why, external } => Opinion::Fault { why: why.clone(), external: *external },
-                Verdict::Hold { why } => Opinion::Hold { why: why.clone() },
+                Verdict::Fault { why, cause } => Opinion::Fault { why: why.clone(), cause: *cause },
+                Verdict::Hold { why } => Opinion::Hold { why: why.clone(), cause: HoldCause::Script },
                 Verdict::Maintenance { why } => Opinion::Maintenance { why: why.clone() },
             },
+        }
+    }
+}
+
+/// What a policy comes to that cannot be evaluated: a hold, and a fault once it has lasted, if that is wanted (R21).
+fn failed(report: &Report, since: Instant, now: Instant, on_error: OnError) -> Opinion {
+    let why = report.error.clone().unwrap_or_default();
+    match on_error {
+        OnError::FaultAfter(time) if since + time <= now => {
+            let lasted = readable(now.saturating_since(since));
+            let why = format!("policy {} could not be evaluated for {lasted}: {why}", report.policy);
+            Opinion::Fault { why, cause: FaultCause::Rules }
+        }
+        OnError::Hold | OnError::FaultAfter(_) => {
+            let why = if let Verdict::Hold { why } = &report.verdict { why.clone() } else { why };
+            Opinion::Hold { why, cause: HoldCause::Error }
         }
     }
 }
@@ -193,11 +247,19 @@ mod tests {
         let [a, b] = verdicts;
         judgement.said(report("a", a));
         judgement.said(report("b", b));
-        judgement.opinion()
+        opinion(&judgement)
     }
 
-    fn fault(external: bool) -> Verdict {
-        Verdict::Fault { why: "why".to_owned(), external }
+    fn at(secs: u64) -> Instant {
+        Instant::from_epoch(Duration::from_secs(secs))
+    }
+
+    fn opinion(judgement: &Judgement) -> Opinion {
+        judgement.opinion(at(5), OnError::Hold)
+    }
+
+    fn fault(cause: FaultCause) -> Verdict {
+        Verdict::Fault { why: "why".to_owned(), cause }
     }
 
     fn healthy(delta: i32) -> Verdict {
@@ -206,8 +268,8 @@ mod tests {
 
     #[test]
     fn no_policy_is_healthy_and_an_unheard_one_is_starting() {
-        assert_eq!(Judgement::default().opinion(), Opinion::Healthy { delta: 0 });
-        assert_eq!(Judgement::new(&["a".to_owned()]).opinion(), Opinion::Starting);
+        assert_eq!(opinion(&Judgement::default()), Opinion::Healthy { delta: 0 });
+        assert_eq!(opinion(&Judgement::new(&["a".to_owned()])), Opinion::Starting);
     }
 
     #[test]
@@ -216,31 +278,91 @@ mod tests {
         assert_eq!(judged([healthy(-10), Verdict::Starting]), Opinion::Starting);
         assert!(matches!(judged([Verdict::Starting, Verdict::Hold { why: String::new() }]), Opinion::Hold { .. }));
         assert!(matches!(
-            judged([fault(true), Verdict::Hold { why: String::new() }]),
-            Opinion::Fault { external: true, .. }
+            judged([fault(FaultCause::External), Verdict::Hold { why: String::new() }]),
+            Opinion::Fault { cause: FaultCause::External, .. }
         ));
         assert!(matches!(
-            judged([fault(false), Verdict::Maintenance { why: String::new() }]),
+            judged([fault(FaultCause::Script), Verdict::Maintenance { why: String::new() }]),
             Opinion::Maintenance { .. }
         ));
     }
 
     #[test]
     fn r23_a_fault_is_external_only_if_every_fault_is() {
-        assert!(matches!(judged([fault(true), fault(true)]), Opinion::Fault { external: true, .. }));
-        assert!(matches!(judged([fault(true), fault(false)]), Opinion::Fault { external: false, .. }));
+        use FaultCause::{External, Rules, Script};
+        for (one, other, both) in [
+            (External, External, External),
+            (External, Rules, Rules),
+            (Script, External, Script),
+            (Rules, Script, Script),
+        ] {
+            let why = "why; why".to_owned();
+            assert_eq!(judged([fault(one), fault(other)]), Opinion::Fault { why, cause: both });
+        }
     }
 
     #[test]
     fn a_policy_that_never_loaded_is_not_healthy() {
         let mut judgement = Judgement::new(&["a".to_owned()]);
         judgement.never_loaded("a", "no such file".to_owned());
-        assert!(matches!(judgement.opinion(), Opinion::NeverLoaded { .. }));
+        assert!(matches!(opinion(&judgement), Opinion::NeverLoaded { .. }));
+    }
+
+    /// One of two policies never loaded: what the other says counts where it is graver, and nothing makes it healthy.
+    #[test]
+    fn beside_one_that_never_loaded_only_a_graver_word_counts() {
+        for (verdict, graver) in [
+            (healthy(10), false),
+            (Verdict::Starting, false),
+            (Verdict::Hold { why: String::new() }, false),
+            (fault(FaultCause::Rules), true),
+            (Verdict::Maintenance { why: String::new() }, true),
+        ] {
+            let mut judgement = Judgement::new(&["a".to_owned(), "b".to_owned()]);
+            judgement.never_loaded("a", "no such file".to_owned());
+            judgement.said(report("b", verdict.clone()));
+            let never = matches!(opinion(&judgement), Opinion::NeverLoaded { .. });
+            assert_eq!(never, !graver, "{verdict:?}");
+            assert!(judgement.is_incomplete());
+        }
+    }
+
+    fn failing(started_at: u64) -> Report {
+        let verdict = Verdict::Hold { why: "the policy could not be evaluated: it throws".to_owned() };
+        Report { error: Some("it throws".to_owned()), started_at: at(started_at), ..report("a", verdict) }
+    }
+
+    #[test]
+    fn r21_an_error_is_a_hold_and_a_fault_only_if_that_is_wanted_and_it_lasted() {
+        let wanted = OnError::FaultAfter(Duration::from_secs(60));
+        let mut judgement = Judgement::new(&["a".to_owned()]);
+        let is_hold = |opinion| matches!(opinion, Opinion::Hold { cause: HoldCause::Error, .. });
+        judgement.said(failing(10));
+        judgement.said(failing(69));
+        assert!(is_hold(judgement.opinion(at(69), wanted)));
+        assert_eq!(judgement.next_change(at(69), wanted), Some(at(70)));
+        assert!(is_hold(judgement.opinion(at(999), OnError::Hold)), "only if it is wanted");
+        assert_eq!(judgement.next_change(at(69), OnError::Hold), None);
+        let why = "policy a could not be evaluated for 60.00 s: it throws".to_owned();
+        assert_eq!(judgement.opinion(at(70), wanted), Opinion::Fault { why, cause: FaultCause::Rules });
+        assert_eq!(judgement.next_change(at(70), wanted), None);
+        // One evaluation that succeeds ends it.
+        judgement.said(report("a", healthy(0)));
+        judgement.said(failing(80));
+        assert!(is_hold(judgement.opinion(at(139), wanted)));
+    }
+
+    #[test]
+    fn a_hold_that_the_script_asked_for_is_no_error() {
+        let mut judgement = Judgement::new(&["a".to_owned()]);
+        judgement.said(report("a", Verdict::Hold { why: "a backup runs".to_owned() }));
+        let wanted = OnError::FaultAfter(Duration::from_secs(60));
+        let held = Opinion::Hold { why: "a backup runs".to_owned(), cause: HoldCause::Script };
+        assert_eq!(judgement.opinion(at(999), wanted), held);
     }
 
     #[test]
     fn r6_fresh_is_evaluated_since_and_good() {
-        let at = |secs| Instant::from_epoch(Duration::from_secs(secs));
         let mut judgement = Judgement::new(&["a".to_owned()]);
         assert!(!judgement.fresh(at(0)));
         judgement.said(report("a", healthy(0)));

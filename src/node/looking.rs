@@ -6,11 +6,12 @@ use super::{
     Pace,
     claim::{Look, spacing},
     instance::{Instance, Outbox},
-    judgement::Opinion,
+    judgement::{HoldCause, Opinion},
     watching::{CONFLICT_REMEMBERED, may_be_a_peer, stranger},
 };
 use crate::{
-    config::{Claim as ClaimMode, OnConflict, Preference},
+    config::{Claim as ClaimMode, LastResort, OnConflict, Preference},
+    policy::FaultCause,
     vrrp::{Event, Standing, State},
     wire::Priority,
     words::{Family, Instant, MacAddr},
@@ -35,7 +36,7 @@ impl Instance {
         };
         let leave = match self.router.standing() {
             Standing::Fit(_) => self.leave(now, out),
-            Standing::Barred(_) if self.prefers_availability_since(now, since) => {
+            Standing::Barred(_) if self.takes_in_doubt(now, since) => {
                 self.last_fit = Some(Priority::LOWEST);
                 self.step(now, Event::Standing(Standing::Fit(Priority::LOWEST)), out);
                 self.leave(now, out)
@@ -62,7 +63,7 @@ impl Instance {
     /// Nobody serves, and this node's policy cannot be evaluated: somebody must look (R21).
     fn miss_a_master(&mut self, now: Instant, since: Instant, out: &mut Outbox) {
         let missed = since + self.down_interval() <= now && matches!(self.router.standing(), Standing::Barred(_));
-        let text = if let (true, Opinion::Hold { why }) = (missed, self.judgement.opinion()) {
+        let text = if let (true, Opinion::Hold { why, .. }) = (missed, self.opinion(now)) {
             Some(format!(
                 "no master has been heard for two down intervals, and this node does not take the address because its \
                  policy is on hold: {why}. Repair the policy, or give the address to a node by hand"
@@ -148,22 +149,29 @@ impl Instance {
             return Leave::Granted;
         }
         let State::Elected { since, .. } = self.router.state() else { return Leave::Granted };
-        if self.prefers_availability_since(now, since) {
+        if self.takes_in_doubt(now, since) {
             return Leave::Granted;
         }
         Leave::Wait(self.judgement.objection(missed_at))
     }
 
-    /// Availability waits one more down interval for certainty, safety for ever (R25).
-    fn prefers_availability_since(&self, now: Instant, elected: Instant) -> bool {
-        match self.config.prefer {
-            Preference::Safety => false,
-            Preference::Availability => elected + self.down_interval() <= now && !self.never_loaded(),
+    /// One more down interval without anybody is waited for certainty; then availability takes (R25), and so does the last
+    /// resort, whatever its rules say (R21, R24). A node that was set up wrongly does not, nor one whose script says no.
+    fn takes_in_doubt(&self, now: Instant, elected: Instant) -> bool {
+        if now < elected + self.down_interval() || self.judgement.is_incomplete() {
+            return false;
         }
-    }
-
-    fn never_loaded(&self) -> bool {
-        matches!(self.judgement.opinion(), Opinion::NeverLoaded { .. })
+        let available = self.config.prefer == Preference::Availability;
+        let last_resort = self.config.last_resort == LastResort::Keep;
+        match self.opinion(now) {
+            Opinion::Healthy { .. } | Opinion::Starting => available,
+            Opinion::Hold { cause: HoldCause::Script, .. } => available,
+            Opinion::Hold { cause: HoldCause::Error, .. } => available || last_resort,
+            Opinion::Fault { cause: FaultCause::External | FaultCause::Rules, .. } => last_resort,
+            Opinion::Fault { cause: FaultCause::Script, .. }
+            | Opinion::NeverLoaded { .. }
+            | Opinion::Maintenance { .. } => false,
+        }
     }
 
     // ---- The questions ----

@@ -171,7 +171,7 @@ fn verdict(report: &Report, rules: &[Course], explicit: Option<Explicit>) -> Ver
 fn same(a: &Verdict, b: &Verdict) -> bool {
     match (a, b) {
         (Verdict::Healthy { delta, .. }, Verdict::Healthy { delta: other, .. }) => delta == other,
-        (Verdict::Fault { external, .. }, Verdict::Fault { external: other, .. }) => external == other,
+        (Verdict::Fault { cause, .. }, Verdict::Fault { cause: other, .. }) => cause == other,
         (Verdict::Starting, Verdict::Starting)
         | (Verdict::Hold { .. }, Verdict::Hold { .. })
         | (Verdict::Maintenance { .. }, Verdict::Maintenance { .. }) => true,
@@ -189,7 +189,7 @@ fn same(a: &Verdict, b: &Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::RuleEffect;
+    use crate::policy::{FaultCause, RuleEffect};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn fault(why: &str) -> Verdict {
-        Verdict::Fault { why: why.to_owned(), external: false }
+        Verdict::Fault { why: why.to_owned(), cause: FaultCause::Rules }
     }
 
     fn change(rule: &str, seconds: u32) -> Change {
@@ -292,7 +292,8 @@ mod tests {
     #[test]
     fn what_the_script_said_itself_stays() {
         let maintenance = Verdict::Maintenance { why: "flag".to_owned() };
-        for said in [maintenance, fault("isolated"), Verdict::Hold { why: "waiting".to_owned() }] {
+        let isolated = Verdict::Fault { why: "isolated".to_owned(), cause: FaultCause::Script };
+        for said in [maintenance, isolated, Verdict::Hold { why: "waiting".to_owned() }] {
             let now = report(said.clone(), vec![rule("web", RuleState::Up, true, 0)]);
             assert_eq!(forecast(&now, SECOND, None).verdict, said);
         }

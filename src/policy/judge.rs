@@ -9,7 +9,7 @@ use std::{
 use rhai::Dynamic;
 
 use super::{
-    Clock, Context, Engine, LogLine, Policy, Report, RuleReport,
+    Clock, Context, Engine, LogLine, Policy, Report, RuleReport, Verdict,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
     kind,
@@ -80,7 +80,8 @@ impl Judge {
             unobserved: &unobserved,
             starting,
         });
-        let asked = context.ask_may_take_over.then(|| may_take_over(engine, policy, &evaluation, error.is_some()));
+        let holds = matches!(verdict, Verdict::Hold { .. });
+        let asked = context.ask_may_take_over.then(|| may_take_over(engine, policy, &evaluation, holds));
         let (may_take_over, hook_error) = asked.flatten().map_or((None, None), |(may, error)| (Some(may), error));
 
         let mut ledger = evaluation.ledger();
@@ -202,15 +203,15 @@ fn rest(memory: &mut Memory, evaluated: &[RuleReport], now: Instant, broke_off: 
         .collect()
 }
 
-/// Asks `may_take_over`, if the policy has it. Whoever cannot say yes says no.
+/// Asks `may_take_over`, if the policy has it. Whoever cannot say yes says no, and whoever holds is not asked.
 fn may_take_over(
     engine: &Engine,
     policy: &Policy,
     evaluation: &Arc<Evaluation>,
-    broke_off: bool,
+    holds: bool,
 ) -> Option<(bool, Option<String>)> {
     let arguments = match policy.may_take_over_takes()? {
-        _ if broke_off => return Some((false, None)),
+        _ if holds => return Some((false, None)),
         0 => Vec::new(),
         _ => vec![Dynamic::from_map(rhai::Map::from([
             ("from".into(), "backup".into()),

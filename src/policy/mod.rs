@@ -36,5 +36,5 @@ pub use judge::Judge;
 pub use lint::{CODES, Code, Surroundings};
 pub use problem::{Problem, Severity};
 pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};
-pub use report::{Report, RuleEffect, RuleReport, RuleState, Verdict};
+pub use report::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict};
 pub use script::{NamedRule, Policy};

@@ -239,7 +239,7 @@ impl Rehearsal {
         let (kind, reason, delta, external) = match self.report()?.verdict {
             Verdict::Starting => ("starting", String::new(), 0, false),
             Verdict::Healthy { delta, note } => ("healthy", note, delta, false),
-            Verdict::Fault { why, external } => ("fault", why, 0, external),
+            Verdict::Fault { why, cause } => ("fault", why, 0, cause.is_external()),
             Verdict::Hold { why } => ("hold", why, 0, false),
             Verdict::Maintenance { why } => ("maintenance", why, 0, false),
         };

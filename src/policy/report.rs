@@ -34,12 +34,34 @@ pub enum Verdict {
     Starting,
     /// Serve, with the priority changed by `delta` (0 or negative for rules; scripts may return either sign).
     Healthy { delta: i32, note: String },
-    /// Give up the address. `external`: only rules about external references are down (a peer may see the same).
-    Fault { why: String, external: bool },
+    /// Give up the address.
+    Fault { why: String, cause: FaultCause },
     /// Freeze the present role: no take-over, no release.
     Hold { why: String },
     /// Stand down quietly.
     Maintenance { why: String },
+}
+
+/// What a fault rests on, from the one that leaves most room to the one that leaves none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultCause {
+    /// Only rules about external references are down: a peer may see the same (R23).
+    External,
+    /// Rules are down.
+    Rules,
+    /// The script itself said so with `fault()`: the address goes, whatever is configured (R24).
+    Script,
+}
+
+impl FaultCause {
+    /// Only rules about external references are down.
+    #[must_use]
+    pub const fn is_external(self) -> bool {
+        match self {
+            Self::External => true,
+            Self::Rules | Self::Script => false,
+        }
+    }
 }
 
 /// A rule as an evaluation left it.

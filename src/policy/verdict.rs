@@ -1,6 +1,6 @@
 //! From rules to a verdict: the worst wins, the weights add.
 
-use super::{RuleEffect, RuleReport, RuleState, Verdict, functions::Explicit};
+use super::{FaultCause, RuleEffect, RuleReport, RuleState, Verdict, functions::Explicit};
 
 /// What a verdict rests on.
 #[derive(Debug)]
@@ -28,10 +28,12 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
     }
     if let Some(Explicit::Fault(why)) = &evidence.explicit {
         let why = if down.is_empty() { why.clone() } else { format!("{why}; {}", reasons()) };
-        return Verdict::Fault { why, external: false };
+        return Verdict::Fault { why, cause: FaultCause::Script };
     }
     if !down.is_empty() {
-        return Verdict::Fault { why: reasons(), external: down.iter().all(|rule| rule.external) };
+        let external = down.iter().all(|rule| rule.external);
+        let cause = if external { FaultCause::External } else { FaultCause::Rules };
+        return Verdict::Fault { why: reasons(), cause };
     }
     if let Some(error) = evidence.error {
         return Verdict::Hold { why: format!("the policy could not be evaluated: {error}") };

@@ -403,7 +403,7 @@ fn all_errors_at_once() {
 }
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 31] = [
+const KEYS: [(&str, &str, &str); 34] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -435,6 +435,9 @@ const KEYS: [(&str, &str, &str); 31] = [
     ("instance.VI_1", "peer_down_adverts", "5"),
     ("instance.VI_1", "link_settle", "\"1s\""),
     ("instance.VI_1", "announce_refresh", "\"0s\""),
+    ("instance.VI_1", "last_resort", "\"keep\""),
+    ("instance.VI_1", "on_error", "\"fault\""),
+    ("instance.VI_1", "error_for", "\"5m\""),
 ];
 
 #[test]
@@ -448,6 +451,9 @@ fn every_key_changes_something() {
         }
         if key == "auth.password" {
             before.set("instance.VI_1", "version", "2");
+        }
+        if key == "error_for" {
+            before.set("instance.VI_1", "on_error", "\"fault\"");
         }
         let mut after = before.clone();
         after.set(table, key, value);
@@ -492,7 +498,8 @@ fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = bare == "[mail]" || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        if setting && !bare.starts_with("auth.") { bare.to_owned() } else { line.to_owned() }
+        let needs_another = ["auth.", "error_for"].iter().any(|key| bare.starts_with(key));
+        if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();
     let config = meant(&text);
@@ -512,6 +519,17 @@ fn on_conflict_follows_prefer_unless_it_is_written() {
     let available = Draft::small().with("prefer", "\"availability\"");
     assert_eq!(conflict(available.clone()), config::OnConflict::Steal);
     assert_eq!(conflict(available.with("on_conflict", "\"hold\"")), config::OnConflict::Hold);
+}
+
+#[test]
+fn an_error_becomes_a_fault_after_a_minute_or_as_long_as_written() {
+    let on_error = |draft: &Draft| meant(&draft.text()).instances.first().unwrap().on_error;
+    let fault = Draft::small().with("on_error", "\"fault\"");
+    assert_eq!(on_error(&fault), config::OnError::FaultAfter(std::time::Duration::from_secs(60)));
+    let patient = fault.with("error_for", "\"5m\"");
+    assert_eq!(on_error(&patient), config::OnError::FaultAfter(std::time::Duration::from_secs(300)));
+    let problems = parse(&Draft::small().with("error_for", "\"5m\"").text()).unwrap_err();
+    assert!(problems.to_string().contains("error_for without on_error = \"fault\""), "{problems}");
 }
 
 #[test]

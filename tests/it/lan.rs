@@ -20,13 +20,14 @@ use std::{
 
 use ha::{
     config::{
-        Auth, Checksum, Claim, Config, Control, Instance, Lease, OnConflict, Preempt, Preference, Protocol, Transport,
+        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference,
+        Protocol, Transport,
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
         Pace, Role, Transmit,
     },
-    policy::{Report, Verdict},
+    policy::{FaultCause, Report, Verdict},
     wire::{AdverInterval, NeighborKind, Priority, Vrid, group},
     words::{Family, Instant, InterfaceName, MacAddr},
 };
@@ -84,6 +85,8 @@ pub(crate) struct Station {
     spins: (Instant, u32),
     verdict: Verdict,
     pub(crate) observed_ok: bool,
+    /// Why its policy cannot be evaluated.
+    pub(crate) error: Option<String>,
     pub(crate) judges: bool,
     pace: Pace,
     judged_at: Instant,
@@ -151,6 +154,8 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
+        last_resort: LastResort::Release,
+        on_error: OnError::Hold,
         policies: vec![],
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ha::{
     config::{Checksum, OnConflict, Preference, Protocol},
     node::{Event, Role},
-    policy::Verdict,
+    policy::{FaultCause, Verdict},
     wire::AdverInterval,
 };
 
@@ -40,7 +40,7 @@ fn healthy() -> Verdict {
 }
 
 pub(crate) fn external(why: &str) -> Verdict {
-    Verdict::Fault { why: why.to_owned(), external: true }
+    Verdict::Fault { why: why.to_owned(), cause: FaultCause::External }
 }
 
 #[test]
@@ -415,7 +415,7 @@ fn s6_4_1_an_owner_with_a_policy_goes_and_comes_back_at_once() {
     for seed in 0..20 {
         for verdict in [
             Verdict::Maintenance { why: "a new kernel".to_owned() },
-            Verdict::Fault { why: "the web is broken".to_owned(), external: false },
+            Verdict::Fault { why: "the web is broken".to_owned(), cause: FaultCause::Rules },
             external("the arbiter does not answer"),
         ] {
             // On and off within a second: it ends up serving, and the other follows.

@@ -9,8 +9,8 @@ use std::{
 
 use ha::{
     policy::{
-        Clock, Context, Engine, Judge, LogLevel, NodeFacts, PeerFacts, Policy, Report, RuleReport, RuleState, Verdict,
-        WallTime,
+        Clock, Context, Engine, FaultCause, Judge, LogLevel, NodeFacts, PeerFacts, Policy, Report, RuleReport,
+        RuleState, Verdict, WallTime,
         probe::{ErrorKind, Field, Pending, ProbeOutcome, ProbeRequest, Prober},
         run_tests,
     },
@@ -131,7 +131,12 @@ fn healthy() -> Verdict {
 }
 
 fn fault(why: &str, external: bool) -> Verdict {
-    Verdict::Fault { why: why.to_owned(), external }
+    Verdict::Fault { why: why.to_owned(), cause: if external { FaultCause::External } else { FaultCause::Rules } }
+}
+
+/// What the script itself said.
+fn said(why: &str) -> Verdict {
+    Verdict::Fault { why: why.to_owned(), cause: FaultCause::Script }
 }
 
 fn rule<'a>(report: &'a Report, name: &str) -> &'a RuleReport {
@@ -327,7 +332,7 @@ fn the_start_also_waits_for_gates_the_script_decides_by() {
         Node::with(r#"fn check() { if !gate("web", service("web")) { return fault("web is broken"); } healthy() }"#);
     node.fails("service:web", "failed");
     assert_eq!(node.ticks(2).verdict, Verdict::Starting);
-    assert_eq!(node.tick().verdict, fault("web is broken", false));
+    assert_eq!(node.tick().verdict, said("web is broken"));
 }
 
 // ---- R23: external references
@@ -366,7 +371,7 @@ fn an_explicit_verdict_never_overrules_a_require_that_is_down() {
     for (said, wanted) in [
         ("healthy()", fault("web: failed", false)),
         ("hold(\"wait\")", fault("web: failed", false)),
-        ("fault(\"own\")", fault("own; web: failed", false)),
+        ("fault(\"own\")", said("own; web: failed")),
         ("maintenance(\"flag\")", Verdict::Maintenance { why: "flag".to_owned() }),
     ] {
         let mut node = Node::with(&format!(r#"fn check() {{ require("web", service("web")); {said} }}"#));

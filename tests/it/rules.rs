@@ -5,6 +5,7 @@
 mod claim;
 mod families;
 mod hearing;
+mod last_resort;
 mod lease;
 mod machine;
 mod reload;

@@ -3,7 +3,7 @@
 use crate::{
     config::Instance,
     control::protocol::{self, Rule, State},
-    policy::{Report, RuleEffect, RuleReport, RuleState, Verdict},
+    policy::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict},
 };
 
 /// What the node would do.
@@ -20,10 +20,12 @@ impl Outlook {
     pub(super) fn of(instance: &Instance, beside: Option<&protocol::Instance>, verdict: &Verdict) -> Self {
         let state = beside.map(|beside| beside.state);
         let (action, first) = match verdict {
-            Verdict::Fault { external: true, .. } => {
+            Verdict::Fault { cause: FaultCause::External, .. } => {
                 ("offer", while_master(state, "offer", instance, "; it keeps it if no peer takes it"))
             }
-            Verdict::Fault { external: false, .. } => ("release", while_master(state, "release", instance, "")),
+            Verdict::Fault { cause: FaultCause::Rules | FaultCause::Script, .. } => {
+                ("release", while_master(state, "release", instance, ""))
+            }
             Verdict::Hold { .. } => ("hold", "keep its role: neither take the address nor give it up".to_owned()),
             Verdict::Maintenance { .. } => ("hand_over", while_master(state, "hand over", instance, "")),
             Verdict::Starting => ("stay_out", "not take the address before it knows more".to_owned()),
@@ -123,7 +125,9 @@ fn decide(rules: &[RuleReport], delta: i32) -> Verdict {
     let faults: Vec<&RuleReport> = down(rules).collect();
     if !faults.is_empty() {
         let reasons: Vec<String> = faults.iter().map(|rule| format!("{}: {}", rule.name, rule.why)).collect();
-        return Verdict::Fault { why: reasons.join("; "), external: faults.iter().all(|rule| rule.external) };
+        let external = faults.iter().all(|rule| rule.external);
+        let cause = if external { FaultCause::External } else { FaultCause::Rules };
+        return Verdict::Fault { why: reasons.join("; "), cause };
     }
     let unknown = |rule: &RuleReport| rule.effect == RuleEffect::Require && rule.state == RuleState::Unknown;
     if rules.iter().any(unknown) {
@@ -208,7 +212,7 @@ mod tests {
         let report = continued(failed(), &before("failing", 1, 0));
         assert_eq!((report.rules[0].fails, report.rules[0].state, report.verdict), (2, RuleState::Failing, healthy(0)));
         let report = continued(failed(), &before("failing", 2, 0));
-        let fault = Verdict::Fault { why: "web: status 500".into(), external: false };
+        let fault = Verdict::Fault { why: "web: status 500".into(), cause: FaultCause::Rules };
         assert_eq!((report.rules[0].state, report.verdict), (RuleState::Down, fault));
     }
 
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_the_script_decided_itself_stands() {
-        let explicit = Verdict::Fault { why: "because".into(), external: false };
+        let explicit = Verdict::Fault { why: "because".into(), cause: FaultCause::Script };
         let report = continued(fresh(explicit.clone(), rule(RuleEffect::Watch, Some(true))), &before("up", 0, 9));
         assert_eq!(report.verdict, explicit);
         let hold = Verdict::Hold { why: "wait".into() };
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn what_follows_depends_on_the_role() {
         let instance = fixture::instance();
-        let fault = Verdict::Fault { why: String::new(), external: false };
+        let fault = Verdict::Fault { why: String::new(), cause: FaultCause::Rules };
         let alone = Outlook::of(&instance, None, &fault);
         assert_eq!(alone.sentences, ["release 192.168.0.60/24 if it is master, not take it otherwise"]);
         assert_eq!(Outlook::of(&instance, None, &healthy(-10)).sentences, ["bid priority 90 instead of 100"]);

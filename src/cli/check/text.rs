@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cli::{judged, output::wrap, paint::Paint, policy_file::PolicyFile, table::Table},
     control::protocol::Rule,
-    policy::{Severity, Verdict, forecast},
+    policy::{FaultCause, Severity, Verdict, forecast},
 };
 
 impl Findings {
@@ -193,8 +193,8 @@ fn verdict(verdict: &Verdict, paint: Paint) -> (String, String) {
         Verdict::Starting => (paint.doubtful("starting"), "not every rule is known yet".to_owned()),
         Verdict::Healthy { note, .. } if outlook::is_healthy(verdict) => (paint.good("healthy"), note.clone()),
         Verdict::Healthy { delta, note } => (paint.doubtful(&format!("healthy, priority {delta:+}")), note.clone()),
-        Verdict::Fault { why, external: false } => (paint.bad("FAULT"), why.clone()),
-        Verdict::Fault { why, external: true } => (paint.bad("FAULT (external)"), why.clone()),
+        Verdict::Fault { why, cause: FaultCause::Rules | FaultCause::Script } => (paint.bad("FAULT"), why.clone()),
+        Verdict::Fault { why, cause: FaultCause::External } => (paint.bad("FAULT (external)"), why.clone()),
         Verdict::Hold { why } => (paint.bad("HOLD"), why.clone()),
         Verdict::Maintenance { why } => (paint.doubtful("maintenance"), why.clone()),
     }

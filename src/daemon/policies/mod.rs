@@ -161,7 +161,7 @@ mod tests {
     use crate::{
         config,
         policy::{
-            Verdict,
+            FaultCause, Verdict,
             probe::{Pending, ProbeRequest},
         },
     };
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(next(&said), ("a".into(), 2, maintenance), "at once, not after the interval");
 
         at_work.reconfigure(&configuration(base.path(), "\"b\""));
-        let fault = Verdict::Fault { why: "so it is".into(), external: false };
+        let fault = Verdict::Fault { why: "so it is".into(), cause: FaultCause::Script };
         assert_eq!(next(&said), ("b".into(), 1, fault), "and no more of the other");
         assert_eq!(at_work.status(Instant::ZERO).len(), 1);
         drop(at_work);

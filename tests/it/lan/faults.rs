@@ -127,7 +127,7 @@ impl Lan {
 
     /// From now on the policy says this each second (and when it is asked to hurry).
     pub(crate) fn set_policy(&mut self, index: usize, ok: bool) {
-        let broken = Verdict::Fault { why: "the web is broken".to_owned(), external: false };
+        let broken = Verdict::Fault { why: "the web is broken".to_owned(), cause: FaultCause::Rules };
         self.set_verdict(index, if ok { healthy() } else { broken });
         self.stations[index].observed_ok = ok;
     }
@@ -135,6 +135,13 @@ impl Lan {
     /// From now on the policy says this, with no word on what it observed.
     pub(crate) fn set_verdict(&mut self, index: usize, verdict: Verdict) {
         self.stations[index].verdict = verdict;
+    }
+
+    /// From now on its policy cannot be evaluated.
+    pub(crate) fn break_policy(&mut self, index: usize) {
+        self.stations[index].error = Some("it throws".to_owned());
+        self.stations[index].observed_ok = false;
+        self.set_verdict(index, Verdict::Hold { why: "the policy could not be evaluated: it throws".to_owned() });
     }
 
     /// Its policy cannot be loaded, and none was running.
@@ -155,7 +162,7 @@ impl Lan {
             rules: vec![],
             observed_ok,
             may_take_over: None,
-            error: None,
+            error: self.stations[index].error.clone(),
         };
         self.hand_in(index, Input::Judged { instance: "VI_1".to_owned(), report });
     }

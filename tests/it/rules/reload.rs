@@ -114,7 +114,7 @@ fn a_policy_that_is_added_costs_nothing() {
     lan.reload(0, instance);
     lan.run_for(SECOND);
     assert_eq!(lan.role(0), Role::Master, "not judged yet");
-    lan.judge(0, ha::policy::Verdict::Fault { why: "broken".to_owned(), external: false });
+    lan.judge(0, ha::policy::Verdict::Fault { why: "broken".to_owned(), cause: ha::policy::FaultCause::Rules });
     assert_eq!(lan.role(0), Role::Fault);
     // And one that goes judges no more.
     let instance = Instance { policies: vec![], ..lan.stations[0].configured.clone() };
