@@ -12,9 +12,9 @@ use crate::{
     daemon::policies::{
         DriverClock,
         source::{self, Source},
-        trust::Trust,
     },
     policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
+    probe::Trust,
 };
 
 /// What all tests of one policy may take here; the daemon gives them less.

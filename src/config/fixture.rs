@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference, Protocol,
-    Transport,
+    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, Preempt, Preference,
+    Protocol, Transport,
 };
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
@@ -47,6 +47,7 @@ pub(crate) fn pair() -> (Config, Config) {
         realtime_priority: None,
         lock_memory: false,
         boot_last_good: true,
+        permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
         mail: None,
         instances: vec![instance],

@@ -52,12 +52,27 @@ pub struct Config {
     pub lock_memory: bool,
     /// Start with the last good configuration if the file is broken at boot.
     pub boot_last_good: bool,
+    /// What of this machine policies may use.
+    pub permits: Permits,
     /// Socket and state.
     pub control: Control,
     /// Mail on transitions, if wanted.
     pub mail: Option<Mail>,
     /// The virtual routers, by name.
     pub instances: Vec<Instance>,
+}
+
+/// What of this machine policies may use through their probes and actions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permits {
+    /// Where the files of `secret(NAME)` lie; absolute.
+    pub secrets_dir: PathBuf,
+}
+
+impl Default for Permits {
+    fn default() -> Self {
+        Self { secrets_dir: PathBuf::from("/etc/ha/secrets") }
+    }
 }
 
 /// Where the daemon is reached and what it remembers.

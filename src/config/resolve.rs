@@ -9,7 +9,7 @@ use std::{
 use lettre::message::Mailbox;
 
 use super::{
-    Config, Control, Facts, Mail,
+    Config, Control, Facts, Mail, Permits,
     error::{Findings, Span},
     instance::{self, Drawn},
     raw::{RawConfig, RawMail},
@@ -30,6 +30,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         socket: socket(&raw.socket, base, out),
         state_dir: path("state_dir", &raw.state_dir, "/var/lib/ha", base, out),
     };
+    let permits = Permits { secrets_dir: path("secrets_dir", &raw.secrets_dir, "/etc/ha/secrets", base, out) };
     let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
     if raw.instances.is_empty() {
         out.missing(
@@ -48,6 +49,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         realtime_priority,
         lock_memory: flag(&raw.lock_memory, false),
         boot_last_good: flag(&raw.boot_last_good, true),
+        permits,
         control,
         mail,
         instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,

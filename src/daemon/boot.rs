@@ -87,6 +87,9 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.policy_dir != new.policy_dir {
         changes.push(format!("policies are read from {}", new.policy_dir.display()));
     }
+    if old.permits.secrets_dir != new.permits.secrets_dir {
+        changes.push(format!("secrets are read from {}", new.permits.secrets_dir.display()));
+    }
     if old.control != new.control
         || old.realtime_priority != new.realtime_priority
         || old.lock_memory != new.lock_memory

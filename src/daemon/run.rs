@@ -113,6 +113,7 @@ struct Daemon {
     locks: Locks,
     journal: Journal,
     mailer: Option<Mailer>,
+    prober: RealProber,
     policies: Policies,
     protocol: Protocol,
     _monitor: Monitor,
@@ -144,7 +145,9 @@ impl Daemon {
             tracing::warn!("{complaint}");
         }
         let protocol = start_protocol(&config, keeper)?;
-        let policies = start_policies(&config, &store, &protocol)?;
+        let prober = RealProber::new(Handle::current());
+        prober.permit(&config.permits);
+        let policies = start_policies(&config, &prober, &store, &protocol)?;
         let seen = protocol.mailbox.clone();
         let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))
             .map_err(|error| Refusal::machine("the network of this machine cannot be watched", &error))?;
@@ -172,6 +175,7 @@ impl Daemon {
             locks,
             journal: Journal::default(),
             mailer,
+            prober,
             policies,
             protocol,
             _monitor: monitor,
@@ -305,6 +309,7 @@ impl Daemon {
         self.store.record_held(&Record::of(&new)).map_err(|error| format!("{}; {kept}", unrecorded(&error)))?;
         let changes = boot::changes(&self.config, &new);
         self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
+        self.prober.permit(&new.permits);
         self.policies.reconfigure(&new);
         if self.config.mail != new.mail {
             self.mailer = mailer(&new);
@@ -351,7 +356,12 @@ fn mailer(config: &Config) -> Option<Mailer> {
     }
 }
 
-fn start_policies(config: &Config, store: &Store, protocol: &Protocol) -> Result<Policies, Refusal> {
+fn start_policies(
+    config: &Config,
+    prober: &RealProber,
+    store: &Store,
+    protocol: &Protocol,
+) -> Result<Policies, Refusal> {
     let mailbox: Mailbox = protocol.mailbox.clone();
     let say = move |said| match said {
         Said::Judged { instance, report } => mailbox.post(Message::Judged { instance, report }),
@@ -360,7 +370,7 @@ fn start_policies(config: &Config, store: &Store, protocol: &Protocol) -> Result
     };
     let surroundings = Surroundings {
         clock: Arc::new(DriverClock::default()),
-        prober: Arc::new(RealProber::new(Handle::current())),
+        prober: Arc::new(prober.clone()),
         store: store.clone(),
         status: protocol.status.clone(),
         say: Arc::new(say),

@@ -23,7 +23,7 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-use super::policies::trust::trail;
+use crate::probe::trail;
 
 /// A writer is taken to be finished after this much silence.
 const QUIET: Duration = Duration::from_millis(30);

@@ -7,6 +7,7 @@ use rhai::Dynamic;
 use super::{
     condition::Condition,
     functions::{Explicit, Handle},
+    secret::Secret,
 };
 
 /// What a policy's author calls a value of this kind, with its article.
@@ -33,6 +34,8 @@ pub(super) fn of(value: &Dynamic) -> &'static str {
         "a rule"
     } else if value.is::<Explicit>() {
         "a verdict"
+    } else if value.is::<Secret>() {
+        "a secret"
     } else if value.is::<std::time::Duration>() {
         "a duration"
     } else {
@@ -42,7 +45,11 @@ pub(super) fn of(value: &Dynamic) -> &'static str {
 
 /// Our names of kinds in a message of the script engine, as a policy's author knows them.
 pub(super) fn spoken(text: &str) -> String {
-    let kinds =
-        [(type_name::<Condition>(), "probe"), (type_name::<Handle>(), "rule"), (type_name::<Explicit>(), "verdict")];
+    let kinds = [
+        (type_name::<Condition>(), "probe"),
+        (type_name::<Handle>(), "rule"),
+        (type_name::<Explicit>(), "verdict"),
+        (type_name::<Secret>(), "secret"),
+    ];
     kinds.into_iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
 }

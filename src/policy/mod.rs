@@ -26,6 +26,7 @@ mod rehearsal;
 mod report;
 mod rule;
 mod script;
+mod secret;
 mod suggest;
 mod verdict;
 
@@ -38,3 +39,4 @@ pub use problem::{Problem, Severity};
 pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};
 pub use report::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict};
 pub use script::{NamedRule, Policy};
+pub use secret::{Secret, SecretOrText};

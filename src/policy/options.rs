@@ -7,6 +7,7 @@ use rhai::{Dynamic, Map};
 use super::{
     duration, kind,
     language::{self, Choice},
+    secret::{Secret, SecretOrText},
     suggest,
 };
 
@@ -83,6 +84,24 @@ impl<'a> Options<'a> {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(format!("{option} of {} takes a text, not {}", self.function, kind::of(value))),
         }
+    }
+
+    /// A text, or a secret.
+    #[allow(dead_code, reason = "options that take one follow")]
+    pub(super) fn secret_or_text(&self, option: &str) -> Result<Option<SecretOrText>, String> {
+        self.get(option).map(|value| self.is_secret_or_text(option, value)).transpose()
+    }
+
+    /// The same of a value inside an option: an entry of a map.
+    #[allow(dead_code, reason = "options that take one follow")]
+    pub(super) fn is_secret_or_text(&self, option: &str, value: &Dynamic) -> Result<SecretOrText, String> {
+        if let Some(secret) = value.clone().try_cast::<Secret>() {
+            return Ok(SecretOrText::Secret(secret));
+        }
+        let text = value.clone().into_immutable_string();
+        text.map(|text| SecretOrText::Text(text.to_string())).map_err(|_| {
+            format!("{option} of {} takes a text or secret(\"NAME\"), not {}", self.function, kind::of(value))
+        })
     }
 }
 

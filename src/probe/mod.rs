@@ -13,14 +13,16 @@ mod http;
 mod links;
 mod names;
 mod ping;
+mod secrets;
 mod service;
 mod tcp;
 mod tls;
+mod trust;
 mod workers;
 
 use std::{
     fmt,
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, RwLock, mpsc},
 };
 
 use tokio::runtime::Handle;
@@ -34,7 +36,15 @@ use self::{
     tls::Roots,
     workers::Workers,
 };
-use crate::policy::probe::{Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober};
+use crate::{
+    config::Permits,
+    policy::probe::{Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
+};
+
+pub use self::{
+    secrets::{Revealed, Secrets, Unreadable},
+    trust::{Trust, trail},
+};
 
 /// Performs probes on a runtime. A clone is another handle to the same sockets and connections.
 #[derive(Clone)]
@@ -51,6 +61,7 @@ struct Shared {
     roots: Roots,
     exchanges: Workers,
     files: Workers,
+    secrets: RwLock<Secrets>,
 }
 
 impl RealProber {
@@ -74,9 +85,21 @@ impl RealProber {
             roots: Roots::new(),
             exchanges: Workers::new(handle.clone(), "http and arping probes", 256),
             files: Workers::new(handle.clone(), "file probes", 16),
+            secrets: RwLock::new(Secrets::of(Permits::default().secrets_dir)),
             handle,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on probes may use this of the machine.
+    pub fn permit(&self, permits: &Permits) {
+        *self.shared.secrets.write().unwrap_or_else(PoisonError::into_inner) = Secrets::of(permits.secrets_dir.clone());
+    }
+
+    /// Where probes find secrets now; for the actions, which need them too.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        self.shared.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

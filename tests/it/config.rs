@@ -403,12 +403,13 @@ fn all_errors_at_once() {
 }
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 34] = [
+const KEYS: [(&str, &str, &str); 35] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
     ("", "lock_memory", "true"),
     ("", "boot_last_good", "false"),
+    ("", "secrets_dir", "\"/run/secrets\""),
     ("control", "socket", "\"/tmp/ha.sock\""),
     ("control", "state_dir", "\"/tmp/ha\""),
     ("mail", "to", "[\"other@example.org\"]"),
@@ -536,9 +537,11 @@ fn an_error_becomes_a_fault_after_a_minute_or_as_long_as_written() {
 fn paths_are_relative_to_the_file() {
     let mut draft = Draft::small();
     draft.set("", "policy_dir", "\"../scripts\"");
+    draft.set("", "secrets_dir", "\"../secrets\"");
     draft.set("control", "socket", "\"ha.sock\"");
     let config = meant(&draft.text());
     assert_eq!(config.policy_dir, Path::new("/etc/ha/../scripts"));
+    assert_eq!(config.permits.secrets_dir, Path::new("/etc/ha/../secrets"));
     assert_eq!(config.control.socket, Path::new("/etc/ha/ha.sock"));
     assert_eq!(config.control.state_dir, Path::new("/var/lib/ha"));
     let here = config::parse(&draft.text(), Path::new("ha.toml"), &Facts::default()).unwrap().config;

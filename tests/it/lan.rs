@@ -20,8 +20,8 @@ use std::{
 
 use ha::{
     config::{
-        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference,
-        Protocol, Transport,
+        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, Preempt,
+        Preference, Protocol, Transport,
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
@@ -177,6 +177,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         realtime_priority: None,
         lock_memory: false,
         boot_last_good: true,
+        permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         mail: None,
         instances: vec![instance],

@@ -13,6 +13,7 @@ mod policy_codes;
 mod policy_hostile;
 mod policy_lint;
 mod policy_rehearsal;
+mod policy_secret;
 mod probes;
 mod rfc;
 mod router_rules;

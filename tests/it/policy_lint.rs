@@ -67,6 +67,28 @@ fn e103_undefined_variables_all_at_once() {
 }
 
 #[test]
+fn e112_a_secret_in_the_text_is_none() {
+    let e112 =
+        |source: &str| -> Vec<String> { lines(source).into_iter().filter(|line| line.starts_with("E112")).collect() };
+    let hint = |option: &str| format!("(keep it in a file of its own, and name it: {option}: secret(\"NAME\"))");
+    let said =
+        |option: &str| format!("`{option}` stands in the text of the policy, where it is no secret {}", hint(option));
+    assert_eq!(
+        e112(
+            "const T = \"x\";\nfn check() {\n  http(\"http://[::1]/\", #{ bearer: \"abc\", basic: #{ user: \"u\", password: T } });\n}"
+        ),
+        [format!("E112 3:36+5 {}", said("bearer")), format!("E112 3:74+1 {}", said("password"))]
+    );
+    for fine in ["secret(\"abc\")", "\"\"", "secret(T)", "S"] {
+        let source = format!(
+            "const T = \"abc\"; const S = secret(T); fn check() {{ http(\"http://[::1]/\", #{{ bearer: {fine} }}); }}"
+        );
+        assert!(e112(&source).is_empty(), "{fine}");
+    }
+    assert!(e112("fn login(o) { o } fn check() { login(#{ password: \"abc\" }); }").is_empty(), "not the language's");
+}
+
+#[test]
 fn e104_unknown_options() {
     assert_eq!(
         body("require(\"web\", http(\"http://127.0.0.1/\", #{ timout: 2.s }), #{ fal: 3, weight: 3 });"),

@@ -61,7 +61,9 @@ pub(super) fn rehearse(
         .enable_all()
         .build()
         .map_err(|error| format!("the probes cannot be started: {error}"))?;
-    let prober: Arc<dyn Prober> = Arc::new(RealProber::new(runtime.handle().clone()));
+    let prober = RealProber::new(runtime.handle().clone());
+    prober.permit(&config.permits);
+    let prober: Arc<dyn Prober> = Arc::new(prober);
     let pairs = config.instances.iter().flat_map(|instance| {
         let policies = files.iter().filter_map(|file| file.policy.as_ref());
         policies

@@ -17,13 +17,13 @@ use tokio::sync::watch;
 use super::{
     Said, Say,
     source::{self, Source, sha256_of},
-    trust::Trust,
 };
 use crate::{
     control::protocol::{self, millis},
     daemon::store::Store,
     node::{Condition, Event, Journal},
     policy::{Cap, Clock, Engine, Policy, Problem, Severity, run_tests},
+    probe::Trust,
     words::Instant,
 };
 

@@ -8,7 +8,6 @@ pub mod evaluator;
 pub mod facts;
 pub mod library;
 pub mod source;
-pub mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

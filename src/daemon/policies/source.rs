@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use sha2::{Digest, Sha256};
 
-use super::trust::Trust;
+use crate::probe::Trust;
 
 /// The largest policy file, in bytes.
 pub const SIZE_MAX: u64 = 256 * 1024;

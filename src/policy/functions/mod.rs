@@ -4,6 +4,7 @@ mod conditions;
 mod probes;
 mod rehearsing;
 mod rules;
+mod secrets;
 mod times;
 mod verdicts;
 
@@ -19,8 +20,14 @@ use super::{
 };
 
 /// Every function but the probes, by kind, in the order in which they are explained.
-pub(super) const LANGUAGE: &[&[Function]] =
-    &[conditions::LANGUAGE, rules::LANGUAGE, verdicts::LANGUAGE, times::LANGUAGE, rehearsing::LANGUAGE];
+pub(super) const LANGUAGE: &[&[Function]] = &[
+    conditions::LANGUAGE,
+    rules::LANGUAGE,
+    verdicts::LANGUAGE,
+    times::LANGUAGE,
+    secrets::LANGUAGE,
+    rehearsing::LANGUAGE,
+];
 
 /// What a native function returns.
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
@@ -32,6 +39,7 @@ pub(super) fn register(engine: &mut Engine) {
     rules::register(engine);
     verdicts::register(engine);
     times::register(engine);
+    secrets::register(engine);
     rehearsing::register(engine);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use super::{Outcome, evaluation, failed, frame};
 use crate::policy::{
@@ -176,7 +176,9 @@ fn logging(engine: &mut Engine) {
 }
 
 fn log(call: &NativeCallContext<'_>, level: LogLevel, text: &Dynamic) -> Outcome<String> {
-    let text = text.to_string();
+    // As `to_string` has it: a probe says why, a secret nothing, in a list too.
+    let shown = call.call_native_fn::<ImmutableString>("to_string", (text.clone(),));
+    let text = shown.map_or_else(|_| text.to_string(), |shown| shown.to_string());
     match frame(call)? {
         Frame::Check(evaluation) => evaluation.log(level, &text),
         Frame::Test(_) => {}

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType};
 
 use super::{Linter, Literal, Outline, Place, place, rule_function};
-use crate::policy::{Problem, context, functions, options, script, suggest};
+use crate::policy::{Problem, context, functions, language, options, script, suggest};
 
 /// No policy is longer.
 const LONGEST: usize = 256 * 1024;
 /// How many unknown variables are named at once.
 const MOST_UNDEFINED: usize = 20;
+
+/// What options that take a secret are called.
+const CONFIDED: [&str; 6] = ["password", "bearer", "basic", "token", "api_key", "secret"];
 
 /// What the script language itself does with a call by name.
 const BUILT_IN: [&str; 10] =
@@ -56,6 +59,7 @@ impl Linter<'_> {
             let problem = self.call(outline, &call.name, call.arguments.len(), call.is_method, call.place);
             problems.extend(problem);
             problems.extend(self.options(call));
+            problems.extend(self.secrets(outline, call));
         }
         problems.extend(self.names_used_twice(outline));
         problems
@@ -234,6 +238,21 @@ impl Linter<'_> {
             .collect()
     }
 
+    /// Passwords and tokens in the text: whoever reads the policy, a copy or its history has them.
+    fn secrets(&self, outline: &Outline, call: &super::outline::Call) -> Vec<Problem> {
+        let Some(Literal::Map(entries, _)) = call.arguments.last() else { return Vec::new() };
+        if language::function(&call.name).is_none() {
+            return Vec::new();
+        }
+        let told = entries.iter().flat_map(|(key, _, value)| told(outline, key, value));
+        told.map(|(key, place)| {
+            let message = format!("`{key}` stands in the text of the policy, where it is no secret");
+            let hint = format!("keep it in a file of its own, and name it: {key}: secret(\"NAME\")");
+            self.error("E112", place, message, Some(hint))
+        })
+        .collect()
+    }
+
     /// Two rules of one name in one function: one evaluation would meet both, unless it takes only one of two ways.
     fn names_used_twice(&self, outline: &Outline) -> Vec<Problem> {
         let mut first: BTreeMap<(&str, Option<&str>), Place> = BTreeMap::new();
@@ -252,6 +271,22 @@ impl Linter<'_> {
             }
         }
         problems
+    }
+}
+
+/// The options among these that tell a secret, and where.
+fn told<'a>(outline: &Outline, key: &'a str, value: &'a Literal) -> Vec<(&'a str, Place)> {
+    match value {
+        Literal::Map(entries, _) => entries.iter().flat_map(|(key, _, value)| told(outline, key, value)).collect(),
+        Literal::Text(text, place) if CONFIDED.contains(&key) && !text.is_empty() => vec![(key, *place)],
+        Literal::Name(name, place) if CONFIDED.contains(&key) && outline.texts.contains(name) => vec![(key, *place)],
+        Literal::Text(..)
+        | Literal::Number(..)
+        | Literal::Truth(..)
+        | Literal::Time(..)
+        | Literal::List(..)
+        | Literal::Name(..)
+        | Literal::Computed(_) => Vec::new(),
     }
 }
 

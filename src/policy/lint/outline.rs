@@ -24,6 +24,8 @@ pub(in crate::policy) struct Outline {
     pub(in crate::policy) calls: Vec<Call>,
     /// Names of top-level constants.
     pub(in crate::policy) constants: Vec<String>,
+    /// Those of them that are a text as it is written there.
+    pub(in crate::policy) texts: BTreeSet<String>,
     /// Statements at top level that are neither a constant nor an import.
     pub(in crate::policy) strays: Vec<Place>,
     pub(in crate::policy) imports: Vec<Place>,
@@ -131,7 +133,11 @@ impl Outline {
         if let Stmt::Var(definition, flags, _) = statement
             && flags.contains(ASTFlags::CONSTANT)
         {
-            self.constants.push(definition.0.name.to_string());
+            let name = definition.0.name.to_string();
+            if matches!(&definition.1, Expr::StringConstant(text, _) if !text.is_empty()) {
+                self.texts.insert(name.clone());
+            }
+            self.constants.push(name);
         } else if !matches!(statement, Stmt::Noop(_) | Stmt::Import(..)) {
             self.strays.push(place(statement.position()));
         }

@@ -1,6 +1,6 @@
-//! Who may have written a policy: only those this process must trust anyway.
+//! Who may have written a policy or a secret: only those this process must trust anyway.
 //!
-//! A policy decides who serves, so a file is refused if anybody but root and the daemon's own user could have changed it,
+//! A policy decides who serves, and a secret opens doors, so a file is refused if anybody but root and the daemon's own user could have changed it,
 //! or a directory or link on the way to it. keepalived drops such a check silently; here the last good version stays.
 
 use std::{
