@@ -29,6 +29,7 @@ use crate::{
     control::{Reload, Request, Server, Status, protocol::Configuration},
     linux::{BootClock, Monitor, lock_memory, realtime},
     node::{Event, Journal as Entry, NodeStatus},
+    policy::STACK,
     probe::RealProber,
     words::Instant,
 };
@@ -91,7 +92,7 @@ pub fn run(path: &Path) -> ExitCode {
 /// One thread: everything on it waits most of the time, and what computes has threads of its own. A probe that hangs does
 /// not keep the daemon from leaving.
 fn in_runtime(path: &Path) -> Result<bool, Refusal> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK).enable_all().build();
     let runtime = runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))?;
     let ended = runtime.block_on(async { Daemon::start(path)?.serve().await });
     runtime.shutdown_background();

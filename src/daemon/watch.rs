@@ -23,7 +23,7 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 
-use crate::probe::trail;
+use crate::{policy::STACK, probe::trail};
 
 /// A writer is taken to be finished after this much silence.
 const QUIET: Duration = Duration::from_millis(30);
@@ -57,7 +57,7 @@ impl Watch {
         let (wake, woken) = sync_channel(1);
         let shared = Arc::new(Shared { paths: Mutex::new(paths), ended: AtomicBool::new(false) });
         let watch = Self { wake: wake.clone(), shared: Arc::clone(&shared) };
-        thread::Builder::new().name("ha-watch".to_owned()).spawn(move || {
+        thread::Builder::new().name("ha-watch".to_owned()).stack_size(STACK).spawn(move || {
             let mut watches = Watches::new(wake);
             while !shared.ended.load(Ordering::Acquire) {
                 // The watches first: what changes after the look is then an event.

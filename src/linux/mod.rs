@@ -5,6 +5,7 @@
 
 mod address_request;
 mod addresses;
+mod allocator;
 mod carrier;
 mod clock;
 mod frames;
@@ -19,6 +20,7 @@ mod vrrp_socket;
 
 pub use address_request::{MARK, kernel_keeps_marks};
 pub use addresses::{Holder, Which};
+pub use allocator::CountingAllocator;
 pub use carrier::carrier;
 pub use clock::{Alarm, BootClock, Waker};
 pub use lock::{LockError, VirtualRouterLock};

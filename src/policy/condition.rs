@@ -95,6 +95,15 @@ impl Condition {
         }
     }
 
+    /// How many conditions it is made of, itself included.
+    pub(super) fn size(&self) -> usize {
+        1 + match self {
+            Self::Probe(_) | Self::Truth { .. } => 0,
+            Self::AtLeast { members, .. } => members.iter().map(Self::size).sum(),
+            Self::And { inner, .. } | Self::Because { inner, .. } => inner.size(),
+        }
+    }
+
     /// The probes behind it, in order.
     pub(super) fn jobs(&self) -> Vec<&Arc<Job>> {
         match self {

@@ -4,30 +4,28 @@
 //! is watched, nothing sleeps, nothing is compiled at run time, nothing is imported.
 
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
 
 use rhai::{
-    AST, CallFnOptions, Dynamic, EvalAltResult, EvalContext, OptimizationLevel, Scope,
+    AST, CallFnOptions, Dynamic, EvalAltResult, EvalContext, OptimizationLevel, Position, Scope,
     packages::{Package, StandardPackage},
 };
 
-use super::{Clock, Policy, evaluation::Frame, functions};
+use super::{
+    Clock, Policy,
+    bounds::{self, Watch},
+    evaluation::Frame,
+    functions, text,
+};
 use crate::words::Instant;
 
-/// Steps one call of a policy's function may take: some ten milliseconds.
-pub(super) const MOST_OPERATIONS: u64 = 100_000;
 /// How deep functions may call each other.
 pub(super) const MOST_CALLS: usize = 32;
-/// How long a text may grow: a body of 64 KiB, twice.
-const LONGEST_TEXT: usize = 128 * 1024;
 /// How long lists and maps may grow. Each addition measures the whole container again.
 const MOST_ITEMS: usize = 1000;
-/// How often the time is looked at; a look doubles the cost of a step.
-const STEPS_PER_LOOK: u64 = 256;
 
 /// The script engine with every function a policy may call. One per process; a clone is the same engine.
 #[derive(Clone)]
@@ -58,6 +56,7 @@ impl Engine {
         let own = signatures(&strict);
         package.register_into_engine(&mut strict);
         let standard = signatures(&strict);
+        functions::guard(&mut strict);
         strict.set_strict_variables(true);
         resolve_variables(&mut strict);
         Self(Arc::new(Parts { strict, lenient: bounded(), known: Known { own, standard } }))
@@ -80,6 +79,7 @@ impl Engine {
 
     /// The values of the top-level constants, in the order of the text.
     pub(super) fn constants(&self, ast: &AST) -> Result<Vec<(String, Dynamic)>, Box<EvalAltResult>> {
+        let _watched = Watch::begin(None, bounds::MOST_STEPS_OF_CONSTANTS);
         let mut scope = Scope::new();
         self.0.strict.run_ast_with_scope(&mut scope, &ast.clone_statements_only())?;
         Ok(scope.into_iter().map(|(name, value, _)| (name.to_string(), value)).collect())
@@ -99,10 +99,17 @@ impl Engine {
         function: &str,
         arguments: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let _watched = Watch::begin(Arc::clone(clock), deadline_at);
+        let _watched = Watch::begin(Some((Arc::clone(clock), deadline_at)), bounds::MOST_STEPS);
         // The constants are known already; running the top level again would only cost time.
         let options = CallFnOptions::new().eval_ast(false).with_tag(Dynamic::from(frame));
-        self.0.strict.call_fn_with_options(options, &mut Scope::new(), policy.ast(), function, arguments)
+        let result = self.0.strict.call_fn_with_options(options, &mut Scope::new(), policy.ast(), function, arguments);
+        result.map_err(|mut error| {
+            // The script engine forgets where a limit was met: the function is better than nothing.
+            if error.unwrap_inner().position().is_none() && error.position().is_none() {
+                error.set_position(position(policy.line_of(function)));
+            }
+            error
+        })
     }
 }
 
@@ -126,20 +133,23 @@ fn bounded() -> rhai::Engine {
         .set_fail_on_invalid_map_property(true)
         .set_max_call_levels(MOST_CALLS)
         .set_max_expr_depths(64, 64)
-        .set_max_operations(MOST_OPERATIONS)
-        .set_max_string_size(LONGEST_TEXT)
+        .set_max_operations(2 * bounds::MOST_STEPS) // ours come first
+        .set_max_string_size(text::LONGEST)
         .set_max_array_size(MOST_ITEMS)
         .set_max_map_size(MOST_ITEMS)
         .set_max_variables(256)
         .set_max_functions(256)
         .set_max_modules(0)
-        .on_progress(|steps| (steps.is_multiple_of(STEPS_PER_LOOK) && Watch::is_over()).then(|| "deadline".into()));
+        .on_progress(|_| Watch::step().map(Dynamic::from));
     engine
 }
 
 #[allow(deprecated, reason = "not deprecated: marked so because it may change")]
 fn resolve_variables(engine: &mut rhai::Engine) {
     engine.on_var(|name, _, context: EvalContext<'_, '_, '_, '_, '_, '_>| {
+        if let Some(excess) = Watch::exceeded() {
+            return Err(EvalAltResult::ErrorRuntime(Dynamic::from(excess), Position::NONE).into());
+        }
         if context.scope().contains(name) {
             return Ok(None);
         }
@@ -162,28 +172,6 @@ fn signatures(engine: &rhai::Engine) -> BTreeMap<String, BTreeSet<usize>> {
     functions
 }
 
-thread_local! {
-    /// The time limits of what runs on this thread, the outermost first: a test runs evaluations inside.
-    static WATCHES: RefCell<Vec<(Arc<dyn Clock>, Instant)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A time limit for as long as it lives.
-pub(super) struct Watch(());
-
-impl Watch {
-    pub(super) fn begin(clock: Arc<dyn Clock>, until: Instant) -> Self {
-        WATCHES.with_borrow_mut(|watches| watches.push((clock, until)));
-        Self(())
-    }
-
-    /// One of the limits has passed.
-    pub(super) fn is_over() -> bool {
-        WATCHES.with_borrow(|watches| watches.iter().any(|(clock, until)| clock.now() >= *until))
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        WATCHES.with_borrow_mut(Vec::pop);
-    }
+fn position(line: usize) -> Position {
+    u16::try_from(line).ok().filter(|line| *line > 0).map_or(Position::NONE, |line| Position::new(line, 0))
 }

@@ -23,6 +23,8 @@ use crate::{health::Gate, words::Instant};
 const MOST_PROBES: usize = 64;
 /// Rules one evaluation may have.
 const MOST_RULES: usize = 128;
+/// Rules that may be remembered: those of an evaluation, and those that linger.
+const MOST_REMEMBERED: usize = 4 * MOST_RULES;
 /// Lines one evaluation may log.
 const MOST_LINES: usize = 64;
 
@@ -173,6 +175,9 @@ impl Evaluation {
         if ledger.rules.len() == MOST_RULES {
             return Err(format!("more than {MOST_RULES} rules in one evaluation"));
         }
+        if ledger.memory.gates.len() >= MOST_REMEMBERED && !ledger.memory.gates.contains_key(&rule.name) {
+            return Err(format!("more than {MOST_REMEMBERED} rules are remembered: are their names computed?"));
+        }
         ledger.rules.push((rule, None));
         Ok(ledger.rules.len() - 1)
     }
@@ -214,7 +219,7 @@ impl Evaluation {
     pub(super) fn log(&self, level: LogLevel, text: &str) {
         let mut ledger = self.ledger();
         if ledger.log.len() < MOST_LINES {
-            ledger.log.push(LogLine { level, text: text.chars().take(1000).collect() });
+            ledger.log.push(LogLine { level, text: text.to_owned() });
         }
     }
 }

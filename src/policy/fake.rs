@@ -12,7 +12,7 @@ use super::{
     condition::further_fields,
     duration, kind as kinds,
     probe::{self, ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
-    suggest,
+    suggest, text,
 };
 
 /// What a fake may say of any probe.
@@ -43,6 +43,9 @@ impl FakeProber {
             let Some(map) = answer.clone().try_cast::<Map>() else {
                 return Err(format!("a fake answers with a map, #{{ ok: false }}, not with {}", kinds::of(answer)));
             };
+            if text::weight_of_map(&map) > text::LONGEST {
+                return Err(format!("the answer of a fake is longer than {} KiB", text::LONGEST / 1024));
+            }
             check_fields(kind, &map)?;
             maps.push(map);
         }

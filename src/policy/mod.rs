@@ -6,6 +6,7 @@
 //! [`Engine`] → [`Policy::load`] → [`Judge::evaluate`] → [`Report`]; [`forecast`](forecast::forecast) says what a report
 //! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
+mod bounds;
 mod condition;
 mod context;
 mod duration;
@@ -28,8 +29,10 @@ mod rule;
 mod script;
 mod secret;
 mod suggest;
+mod text;
 mod verdict;
 
+pub use bounds::{STACK, grown, shrunk};
 pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
 pub use evaluation::{LogLevel, LogLine};

@@ -8,7 +8,7 @@ use super::{
     duration, kind,
     language::{self, Choice},
     secret::{Secret, SecretOrText},
-    suggest,
+    suggest, text,
 };
 
 /// The options a function takes in its map; none if it takes no map.
@@ -37,8 +37,11 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     ///
-    /// It has an option that the function does not know.
+    /// It has an option that the function does not know, or is too large.
     pub(super) fn new(function: &'a str, map: &'a Map) -> Result<Self, String> {
+        if text::weight_of_map(map) > text::LONGEST {
+            return Err(format!("the options of {function} are longer than {} KiB", text::LONGEST / 1024));
+        }
         match map.keys().find(|key| !of(function).any(|known| known == key.as_str())) {
             None => Ok(Self { function, map }),
             Some(stranger) => {

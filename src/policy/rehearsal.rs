@@ -9,8 +9,14 @@ use std::{
 use rhai::{Array, Dynamic, Map};
 
 use super::{
-    Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report, RuleState, Verdict, WallTime, context,
-    engine::Watch, evaluation::Frame, fake::FakeProber, lint, probe::Prober, script,
+    Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report, RuleState, Verdict, WallTime,
+    bounds::{Excess, Watch},
+    context,
+    evaluation::Frame,
+    fake::FakeProber,
+    lint,
+    probe::Prober,
+    script,
 };
 use crate::words::Instant;
 
@@ -64,13 +70,13 @@ impl std::fmt::Debug for Cap {
 #[must_use]
 pub fn run_tests(engine: &Engine, policy: &Policy, cap: Option<Cap>) -> TestReport {
     let until = cap.map(|Cap { clock, time }| (Arc::clone(&clock), clock.now() + time));
-    let _watched = until.map(|(clock, until)| Watch::begin(clock, until));
+    let _watched = until.map(|(clock, until)| Watch::begin(Some((clock, until)), u64::MAX));
     let mut report = TestReport::default();
     let mut seen = Seen::default();
     for name in policy.tests() {
         if Watch::is_over() {
             let message = "not run: the tests of the policy take too long together".to_owned();
-            report.failures.push(TestFailure { line: policy.line_of_test(&name), name, message });
+            report.failures.push(TestFailure { line: policy.line_of(&name), name, message });
             continue;
         }
         let rehearsal = Arc::new(Rehearsal::new(engine, policy));
@@ -165,13 +171,13 @@ impl Rehearsal {
         let never = Instant::from_epoch(Duration::MAX);
         let result = self.engine.call(&self.policy, frame, &clock, never, name, Vec::new());
         result.map(|_| ()).map_err(|error| {
-            if matches!(error.unwrap_inner(), rhai::EvalAltResult::ErrorTerminated(..)) {
+            if script::excess(&error) == Some(Excess::Time) {
                 let message = "the tests of the policy take too long together".to_owned();
-                return (self.policy.line_of_test(name), message);
+                return (self.policy.line_of(name), message);
             }
             let (message, position) = script::explain(&error, self.policy.deadline());
             let line = match lint::place(position).line {
-                0 => self.policy.line_of_test(name),
+                0 => self.policy.line_of(name),
                 line => line,
             };
             (line, message)

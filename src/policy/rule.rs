@@ -14,6 +14,8 @@ use crate::{
 
 /// No count of a rule is higher.
 const MOST: u32 = 1000;
+/// How long a rule's name may be, in bytes: it stands in tables, in the mail and in every report.
+const LONGEST_NAME: usize = 100;
 
 /// A rule as the script gave it.
 #[derive(Clone)]
@@ -48,6 +50,9 @@ impl Rule {
     ) -> Result<Self, String> {
         if name.trim().is_empty() {
             return Err("a rule needs a name: it is what `ha status` and the mail say".to_owned());
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(format!("the name of a rule has at most {LONGEST_NAME} bytes"));
         }
         let condition = Condition::from_script(condition).map_err(|why| format!("{function} {why}"))?;
         let options = Options::new(function, options)?;

@@ -11,9 +11,12 @@ use rhai::{AST, Dynamic, EvalAltResult, Position};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Engine, Problem, duration, engine,
+    Engine, Problem,
+    bounds::{self, Excess},
+    duration, engine,
     kind::spoken,
     lint::{self, Known, Literal, Outline, Place, Surroundings},
+    text,
 };
 
 /// How often a policy is evaluated unless it says otherwise.
@@ -39,7 +42,9 @@ struct Parts {
     fast: Option<Duration>,
     deadline: Duration,
     warnings: Vec<Problem>,
-    tests: Vec<(String, usize)>,
+    tests: Vec<String>,
+    /// Every function, and the line it starts in.
+    functions: BTreeMap<String, usize>,
     rules: Vec<NamedRule>,
     /// Some rule's name is computed.
     names_while_running: bool,
@@ -67,10 +72,12 @@ impl Policy {
     /// Every error found, and every warning with them.
     pub fn load(engine: &Engine, name: &str, file: &str, source: &str) -> Result<Self, Vec<Problem>> {
         let linter = lint::Linter::new(engine, file, source);
-        let mut problems = linter.text();
-        let parsed = engine.parse(source).map_err(|error| linter.with(problems.clone(), linter.syntax(&error)))?;
+        let refused = |problem: Option<Problem>| problem.map_or(Ok(()), |problem| Err(vec![problem]));
+        refused(linter.text())?;
+        let parsed = engine.parse(source).map_err(|error| vec![linter.syntax(&error)])?;
         let outline = Outline::of(&parsed);
-        problems.extend(linter.errors(&outline));
+        refused(linter.too_many(&outline))?;
+        let mut problems = linter.errors(&outline);
         let ast = linter.compile(&outline, &mut problems);
         let (Some(ast), true) = (ast, problems.is_empty()) else { return Err(lint::sorted(problems)) };
 
@@ -93,6 +100,7 @@ impl Policy {
             deadline: schedule.deadline,
             warnings: lint::sorted(warnings),
             tests: tests(&outline),
+            functions: outline.functions.iter().map(|function| (function.name.clone(), function.place.line)).collect(),
             rules,
             names_while_running,
             may_take_over_takes: takes(&outline, "may_take_over"),
@@ -158,7 +166,7 @@ impl Policy {
     /// The names of its tests, in the order of the file.
     #[must_use]
     pub fn tests(&self) -> Vec<String> {
-        self.0.tests.iter().map(|(name, _)| name.clone()).collect()
+        self.0.tests.clone()
     }
 
     /// The rules with literal names, in the order of the file.
@@ -184,9 +192,9 @@ impl Policy {
         self.0.names_while_running
     }
 
-    /// The line a test starts in.
-    pub(super) fn line_of_test(&self, test: &str) -> usize {
-        self.0.tests.iter().find(|(name, _)| name == test).map_or(0, |(_, line)| *line)
+    /// The line a function starts in; 0 if there is none.
+    pub(super) fn line_of(&self, function: &str) -> usize {
+        self.0.functions.get(function).copied().unwrap_or_default()
     }
 
     /// What went wrong while it ran, with its place: `check_local.rhai:6:5: …`.
@@ -213,17 +221,12 @@ pub(super) fn explain(error: &EvalAltResult, deadline: Duration) -> (String, Pos
     let inner = error.unwrap_inner();
     let position = if inner.position().is_none() { error.position() } else { inner.position() };
     let message = match inner {
-        EvalAltResult::ErrorTooManyOperations(_) => {
-            format!("it computes too long: more than {} steps; is there an endless loop?", engine::MOST_OPERATIONS)
-        }
+        _ if let Some(excess) = excess(error) => exceeded(excess, deadline),
         EvalAltResult::ErrorStackOverflow(_) => {
             format!("functions call each other more than {} deep; does one call itself?", engine::MOST_CALLS)
         }
         EvalAltResult::ErrorDataTooLarge(what, _) => format!("{what}: a text, a list or a map grows too large"),
-        EvalAltResult::ErrorTerminated(..) => {
-            format!("not finished within its deadline of {}", duration::show(deadline))
-        }
-        EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+        EvalAltResult::ErrorRuntime(value, _) => text::show(value),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             format!("there is no function {signature}: look at the kinds of its arguments")
         }
@@ -233,7 +236,26 @@ pub(super) fn explain(error: &EvalAltResult, deadline: Duration) -> (String, Pos
         }
         _ => without_position(inner),
     };
-    (spoken(&message), position)
+    (text::cut(&spoken(&message)), position)
+}
+
+/// The bound that a script has exceeded, if that is what went wrong.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the script engine's errors are not ours and open-ended")]
+pub(super) fn excess(error: &EvalAltResult) -> Option<Excess> {
+    match error.unwrap_inner() {
+        EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => {
+            value.clone().try_cast::<Excess>()
+        }
+        _ => None,
+    }
+}
+
+fn exceeded(excess: Excess, deadline: Duration) -> String {
+    match excess {
+        Excess::Steps(most) => format!("it computes too long: more than {most} steps; is there an endless loop?"),
+        Excess::Time => format!("not finished within its deadline of {}", duration::show(deadline)),
+        Excess::Memory => format!("its values grow too large: they take more than {} MiB", bounds::MOST_HELD >> 20),
+    }
 }
 
 /// The script engine appends the place to its messages; ours stands in front.
@@ -281,10 +303,10 @@ fn longest_timeout(outline: &Outline) -> Duration {
     timeouts.max().unwrap_or_default()
 }
 
-fn tests(outline: &Outline) -> Vec<(String, usize)> {
+fn tests(outline: &Outline) -> Vec<String> {
     let tests =
         outline.functions.iter().filter(|function| function.name.starts_with("test_") && function.parameters == 0);
-    tests.map(|function| (function.name.clone(), function.place.line)).collect()
+    tests.map(|function| function.name.clone()).collect()
 }
 
 fn takes(outline: &Outline, name: &str) -> Option<usize> {

@@ -1,5 +1,9 @@
 //! Tests without privileges: stories at the lowest floor that can tell them.
 
+/// As the program has it: without it nobody counts what a policy holds.
+#[global_allocator]
+static ALLOCATOR: ha::linux::CountingAllocator = ha::linux::CountingAllocator;
+
 mod cli;
 mod config;
 mod control;

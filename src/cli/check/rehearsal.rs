@@ -13,7 +13,7 @@ use crate::{
     control::protocol::{self, State},
     daemon::policies::DriverClock,
     policy::{
-        Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report,
+        Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report, STACK,
         forecast::{self, Forecast},
         probe::Prober,
     },
@@ -73,10 +73,11 @@ pub(super) fn rehearse(
     let rehearsals = thread::scope(|scope| {
         let one = |(instance, policy)| {
             let prober = &prober;
-            scope.spawn(move || rehearse_one(engine, config, instance, policy, running, prober))
+            let thread = thread::Builder::new().stack_size(STACK);
+            thread.spawn_scoped(scope, move || rehearse_one(engine, config, instance, policy, running, prober))
         };
         let started: Vec<_> = pairs.map(one).collect();
-        started.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        started.into_iter().filter_map(|thread| thread.ok()?.join().ok()).collect()
     });
     // A probe that hangs must not keep the answer back.
     runtime.shutdown_background();

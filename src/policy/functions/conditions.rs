@@ -8,8 +8,11 @@ use super::{Outcome, failed, frame};
 use crate::policy::{
     condition::Condition,
     language::{Function, Group},
-    suggest,
+    suggest, text,
 };
+
+/// Parts a condition may have.
+const MOST_PARTS: usize = 256;
 
 /// Conditions in the language.
 pub(super) const LANGUAGE: &[Function] = &[
@@ -85,10 +88,8 @@ pub(super) fn register(engine: &mut Engine) {
             group(&call, "at_least", needed, &list)
         })
         .register_fn("expect", expect)
-        .register_fn("but", |condition: Condition, ok: bool, why: &str| Condition::And {
-            inner: Arc::new(condition),
-            ok,
-            why: why.to_owned(),
+        .register_fn("but", |call: NativeCallContext<'_>, condition: Condition, ok: bool, why: &str| {
+            sized(&call, Condition::And { inner: Arc::new(condition), ok, why: text::cut(why) })
         })
         .register_fn("!", |call: NativeCallContext<'_>, condition: Condition| -> Outcome<bool> {
             Ok(!condition.look(&*frame(&call)?.clock()).ok)
@@ -107,11 +108,19 @@ fn group(call: &NativeCallContext<'_>, kind: &'static str, needed: usize, list: 
         Condition::from_script(item).map_err(|why| failed(call, format!("item {} of {kind} {why}", index + 1)))
     };
     let members = list.iter().enumerate().map(member).collect::<Outcome<Arc<[Condition]>>>()?;
-    Ok(Condition::AtLeast { kind, needed, members })
+    sized(call, Condition::AtLeast { kind, needed, members })
+}
+
+/// A condition made of others is looked at as a whole, again and again where one stands in it several times.
+fn sized(call: &NativeCallContext<'_>, condition: Condition) -> Outcome<Condition> {
+    match condition.size() {
+        size if size > MOST_PARTS => Err(failed(call, format!("a condition of more than {MOST_PARTS} parts"))),
+        _ => Ok(condition),
+    }
 }
 
 fn expect(call: NativeCallContext<'_>, condition: Dynamic, why: &str) -> Outcome<Condition> {
-    let why = why.to_owned();
+    let why = text::cut(why);
     match Condition::from_script(&condition).map_err(|kind| failed(&call, format!("expect {kind}")))? {
         Condition::Truth { ok, .. } => {
             Ok(Condition::Truth { ok, why: if ok { "as expected".to_owned() } else { why } })
@@ -119,7 +128,7 @@ fn expect(call: NativeCallContext<'_>, condition: Dynamic, why: &str) -> Outcome
         inner @ (Condition::Probe(_)
         | Condition::AtLeast { .. }
         | Condition::And { .. }
-        | Condition::Because { .. }) => Ok(Condition::Because { inner: Arc::new(inner), why }),
+        | Condition::Because { .. }) => sized(&call, Condition::Because { inner: Arc::new(inner), why }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The functions of the policy language, one file per kind.
 
 mod conditions;
+mod guards;
 mod probes;
 mod rehearsing;
 mod rules;
@@ -10,6 +11,7 @@ mod verdicts;
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 
+pub(super) use guards::register as guard;
 pub(super) use rules::Handle;
 pub(super) use times::forbidden;
 pub(super) use verdicts::Explicit;

@@ -9,11 +9,13 @@ use crate::policy::{
     LogLevel, WallTime, duration,
     evaluation::Frame,
     language::{Function, Group},
+    text,
 };
 
 /// Notes a policy may keep, and how long a text in one may be.
 const MOST_NOTES: usize = 64;
 const LONGEST_NOTE: usize = 1024;
+const LONGEST_KEY: usize = 100;
 
 /// Times, notes and the log in the language.
 pub(super) const LANGUAGE: &[Function] = &[
@@ -147,6 +149,9 @@ fn notes(engine: &mut Engine) {
             if !(value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()) {
                 return Err(failed(&call, "put keeps a truth, a number or a text"));
             }
+            if key.len() > LONGEST_KEY {
+                return Err(failed(&call, format!("put takes keys up to {LONGEST_KEY} bytes")));
+            }
             if value.is_string() && value.to_string().len() > LONGEST_NOTE {
                 return Err(failed(&call, format!("put keeps texts up to {LONGEST_NOTE} bytes")));
             }
@@ -178,7 +183,7 @@ fn logging(engine: &mut Engine) {
 fn log(call: &NativeCallContext<'_>, level: LogLevel, text: &Dynamic) -> Outcome<String> {
     // As `to_string` has it: a probe says why, a secret nothing, in a list too.
     let shown = call.call_native_fn::<ImmutableString>("to_string", (text.clone(),));
-    let text = shown.map_or_else(|_| text.to_string(), |shown| shown.to_string());
+    let text = text::cut(&shown.map_or_else(|_| text::show(text), |shown| shown.to_string()));
     match frame(call)? {
         Frame::Check(evaluation) => evaluation.log(level, &text),
         Frame::Test(_) => {}

@@ -3,7 +3,10 @@
 use rhai::{Engine, NativeCallContext};
 
 use super::{Outcome, failed};
-use crate::policy::language::{Function, Group};
+use crate::policy::{
+    language::{Function, Group},
+    text,
+};
 
 /// A verdict a script returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +81,13 @@ pub(super) fn register(engine: &mut Engine) {
     engine
         .register_type_with_name::<Explicit>("verdict")
         .register_fn("healthy", || Explicit::Healthy(String::new()))
-        .register_fn("healthy", |note: &str| Explicit::Healthy(note.to_owned()))
+        .register_fn("healthy", |note: &str| Explicit::Healthy(text::cut(note)))
         .register_fn("adjust", |call: NativeCallContext<'_>, delta: i64, why: &str| -> Outcome<Explicit> {
             let delta = i32::try_from(delta).ok().filter(|delta| (-253..=253).contains(delta));
             let delta = delta.ok_or_else(|| failed(&call, "adjust takes a change from -253 to 253"))?;
-            Ok(Explicit::Adjust(delta, why.to_owned()))
+            Ok(Explicit::Adjust(delta, text::cut(why)))
         })
-        .register_fn("fault", |why: &str| Explicit::Fault(why.to_owned()))
-        .register_fn("hold", |why: &str| Explicit::Hold(why.to_owned()))
-        .register_fn("maintenance", |why: &str| Explicit::Maintenance(why.to_owned()));
+        .register_fn("fault", |why: &str| Explicit::Fault(text::cut(why)))
+        .register_fn("hold", |why: &str| Explicit::Hold(text::cut(why)))
+        .register_fn("maintenance", |why: &str| Explicit::Maintenance(text::cut(why)));
 }

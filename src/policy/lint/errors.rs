@@ -10,8 +10,11 @@ use crate::policy::{Problem, context, functions, language, options, script, sugg
 
 /// No policy is longer.
 const LONGEST: usize = 256 * 1024;
-/// How many unknown variables are named at once.
-const MOST_UNDEFINED: usize = 20;
+/// Calls and constants a policy may have.
+const MOST_CALLS: usize = 2000;
+const MOST_CONSTANTS: usize = 200;
+/// How many unknown variables are named at once; each costs another compilation.
+const MOST_UNDEFINED: usize = 10;
 
 /// What options that take a secret are called.
 const CONFIDED: [&str; 6] = ["password", "bearer", "basic", "token", "api_key", "secret"];
@@ -22,12 +25,35 @@ const BUILT_IN: [&str; 10] =
 
 impl Linter<'_> {
     /// What is wrong before anything is parsed.
-    pub(in crate::policy) fn text(&self) -> Vec<Problem> {
-        if self.source.len() <= LONGEST {
-            return Vec::new();
+    pub(in crate::policy) fn text(&self) -> Option<Problem> {
+        if self.source.len() > LONGEST {
+            let message = format!("the file is longer than {} KiB", LONGEST / 1024);
+            return Some(self.error("E100", Place::default(), message, None));
         }
-        let message = format!("the file is longer than {} KiB", LONGEST / 1024);
-        vec![self.error("E100", Place::default(), message, None)]
+        if self.source.starts_with('\u{feff}') {
+            let hint = "save it as UTF-8 without one".to_owned();
+            let message = "the file begins with a byte order mark".to_owned();
+            return Some(self.error("E100", Place { line: 1, column: 1 }, message, Some(hint)));
+        }
+        self.control_character()
+    }
+
+    /// No editor shows it, and no message could.
+    fn control_character(&self) -> Option<Problem> {
+        let is_it = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\n');
+        let (number, line) = self.source.split('\n').enumerate().find(|(_, line)| line.contains(is_it))?;
+        let (column, character) = line.chars().enumerate().find(|(_, c)| is_it(*c))?;
+        let message = format!("the control character U+{:04X} does not belong into a policy", u32::from(character));
+        Some(self.error("E100", Place { line: number + 1, column: column + 1 }, message, None))
+    }
+
+    /// More than anybody writes: whoever looks at each of them beside all others would take minutes.
+    pub(in crate::policy) fn too_many(&self, outline: &Outline) -> Option<Problem> {
+        let counted =
+            [(outline.calls.len(), MOST_CALLS, "calls"), (outline.constants.len(), MOST_CONSTANTS, "constants")];
+        let (_, most, what) = counted.into_iter().find(|(count, most, _)| count > most)?;
+        let hint = "a policy of this size hides what it judges: make several of it".to_owned();
+        Some(self.error("E100", Place::default(), format!("more than {most} {what}"), Some(hint)))
     }
 
     /// It does not parse.

@@ -13,7 +13,7 @@ pub use surroundings::Surroundings;
 pub(super) use outline::{Literal, Outline, Place, place};
 pub(super) use warnings::Known;
 
-use super::{Engine, Problem, Severity, probe};
+use super::{Engine, Problem, Severity, probe, text};
 
 /// Looks at one file.
 pub(super) struct Linter<'a> {
@@ -32,10 +32,14 @@ fn is_probe(name: &str) -> bool {
     probe::kind(name).is_some()
 }
 
-/// In the order of the text, each once.
+/// How many problems of one file are told.
+const MOST_PROBLEMS: usize = 100;
+
+/// In the order of the text, each once, and not more than anybody reads.
 pub(super) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|a, b| (a.line, a.column, a.code).cmp(&(b.line, b.column, b.code)));
     problems.dedup();
+    problems.truncate(MOST_PROBLEMS);
     problems
 }
 
@@ -67,7 +71,7 @@ impl<'a> Linter<'a> {
             line: place.line,
             column: place.column,
             length: self.length(place),
-            message,
+            message: text::cut(&message),
             hint,
         }
     }
@@ -104,11 +108,5 @@ impl<'a> Linter<'a> {
             }
         }
         Place::default()
-    }
-
-    /// All of them, in the order of the text.
-    pub(super) fn with(&self, mut problems: Vec<Problem>, another: Problem) -> Vec<Problem> {
-        problems.push(another);
-        sorted(problems)
     }
 }
