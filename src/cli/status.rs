@@ -190,7 +190,12 @@ fn instance_text(instance: &Instance, paint: Paint) -> String {
             instance.discarded.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         text += &format!("    discarded: {}\n", wrap(&counts.join(", "), 4));
     }
-    text + instance.reports.iter().map(|report| evaluation_text(report, paint)).collect::<String>().as_str()
+    text + instance
+        .reports
+        .iter()
+        .map(|report| evaluation_text(report, &instance.name, paint))
+        .collect::<String>()
+        .as_str()
 }
 
 fn particulars(instance: &Instance) -> String {
@@ -222,7 +227,7 @@ fn peer_text(peer: &Peer, paint: Paint) -> String {
     format!("  {} peer {}  {}\n", paint.doubtful(mark), peer.address, words.join(", "))
 }
 
-fn evaluation_text(report: &Evaluation, paint: Paint) -> String {
+fn evaluation_text(report: &Evaluation, instance: &str, paint: Paint) -> String {
     let verdict = &report.verdict;
     let word = match verdict.kind.as_str() {
         "healthy" => paint.good("healthy"),
@@ -241,10 +246,10 @@ fn evaluation_text(report: &Evaluation, paint: Paint) -> String {
     } else if !verdict.why.is_empty() {
         text += &format!("    {}\n", wrap(&verdict.why, 4));
     }
-    text + rules(report, paint).as_str()
+    text + rules(report, instance, paint).as_str()
 }
 
-fn rules(report: &Evaluation, paint: Paint) -> String {
+fn rules(report: &Evaluation, instance: &str, paint: Paint) -> String {
     if report.rules.is_empty() {
         return String::new();
     }
@@ -267,7 +272,9 @@ fn rules(report: &Evaluation, paint: Paint) -> String {
         _ => paint.doubtful(judged::mark(rule)),
     });
     let marks = std::iter::once(" ".to_owned()).chain(marks);
-    table.lines(6).iter().zip(marks).map(|(line, mark)| format!("    {mark} {line}\n")).collect()
+    let rows = table.lines(6).into_iter().zip(marks).map(|(line, mark)| format!("    {mark} {line}\n"));
+    let remarks = report.rules.iter().flat_map(|rule| judged::remarks(rule, instance));
+    rows.chain(remarks.map(|remark| format!("      {}\n", wrap(&remark, 8)))).collect()
 }
 
 fn policy_text(policy: &Policy, paint: Paint) -> String {
@@ -326,6 +333,7 @@ mod tests {
             elapsed_ms: Some(1.9),
             timeout_ms: 2000,
             since_ms: 7_380_000,
+            ..Rule::default()
         }
     }
 

@@ -3,15 +3,19 @@
 //! These types mirror [`crate::node`]'s and are separate on purpose: the core may change its types, the protocol may
 //! only grow. Times are whole milliseconds, named `…_ms`; an age counts back from the moment of the answer.
 
+mod rule;
+
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     node::{Condition as NodeCondition, InstanceStatus, NodeStatus, PeerStatus},
-    policy::{Report, RuleEffect, RuleReport, RuleState, Verdict as Judgement},
+    policy::{Report, Verdict as Judgement},
     words::Instant,
 };
+
+pub use rule::{Backoff, Options, Rule};
 
 /// The name and version of [`Status`] as JSON.
 pub const STATUS_SCHEMA: &str = "ha.status/1";
@@ -174,43 +178,6 @@ pub struct Verdict {
     pub external: bool,
 }
 
-/// A rule as the evaluation left it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rule {
-    /// Its name.
-    pub name: String,
-    /// `require`, `prefer`, `watch` or `gate`.
-    pub effect: String,
-    /// The weight of a `prefer`.
-    pub weight: Option<i32>,
-    /// Line of the call, from 1.
-    pub line: u32,
-    /// The observation; absent: no information.
-    pub ok: Option<bool>,
-    /// `unknown`, `up`, `failing` or `down`.
-    pub state: String,
-    /// Failures in a row.
-    pub fails: u32,
-    /// Successes in a row.
-    pub oks: u32,
-    /// Failures in a row that take it down.
-    pub fall: u32,
-    /// Successes in a row that bring it up.
-    pub rise: u32,
-    /// It judges an external reference.
-    pub external: bool,
-    /// Why.
-    pub why: String,
-    /// The probes behind it, `kind target`.
-    pub probes: Vec<String>,
-    /// How long they took.
-    pub elapsed_ms: Option<f64>,
-    /// The longest one of them may take.
-    pub timeout_ms: u64,
-    /// Age of the state.
-    pub since_ms: u64,
-}
-
 /// A policy as loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -359,37 +326,6 @@ impl Evaluation {
     }
 }
 
-impl Rule {
-    /// The rule as seen at `now`.
-    #[must_use]
-    pub fn at(now: Instant, rule: &RuleReport) -> Self {
-        let (effect, weight) = match rule.effect {
-            RuleEffect::Require => ("require", None),
-            RuleEffect::Prefer(weight) => ("prefer", Some(weight)),
-            RuleEffect::Watch => ("watch", None),
-            RuleEffect::Gate => ("gate", None),
-        };
-        Self {
-            name: rule.name.clone(),
-            effect: effect.to_owned(),
-            weight,
-            line: rule.line,
-            ok: rule.ok,
-            state: word_of(rule.state).to_owned(),
-            fails: rule.fails,
-            oks: rule.oks,
-            fall: rule.fall,
-            rise: rule.rise,
-            external: rule.external,
-            why: rule.why.clone(),
-            probes: rule.probes.clone(),
-            elapsed_ms: rule.elapsed.map(fine_millis),
-            timeout_ms: millis(rule.timeout),
-            since_ms: age(now, rule.since),
-        }
-    }
-}
-
 impl From<crate::node::Role> for State {
     fn from(role: crate::node::Role) -> Self {
         match role {
@@ -428,15 +364,6 @@ impl From<&Judgement> for Verdict {
             Judgement::Maintenance { why } => ("maintenance", why.as_str(), 0, false),
         };
         Self { kind: kind.to_owned(), why: why.to_owned(), delta, external }
-    }
-}
-
-const fn word_of(state: RuleState) -> &'static str {
-    match state {
-        RuleState::Unknown => "unknown",
-        RuleState::Up => "up",
-        RuleState::Failing => "failing",
-        RuleState::Down => "down",
     }
 }
 

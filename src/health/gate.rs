@@ -1,42 +1,13 @@
-//! A gate: up or down, and how many observations in a row it takes to change that.
+//! A gate: up or down, and how many observations in a row, and how much time, it takes to change that.
 //!
 //! One hiccup is not a fault, and one success is not a recovery. A gate sees one observation per evaluation and knows
-//! nothing of what was observed. It reads no clock: each observation comes with its moment.
+//! nothing of what was observed. It reads no clock: each observation comes with its moment. Only an observation moves it:
+//! where time is what is missing, it moves with the first one after that time.
 
 use std::time::Duration;
 
+use super::{Falls, Flaps, Hysteresis, Known, Observation, changes::Changes, recent::Recent};
 use crate::words::Instant;
-
-/// How much it takes to move a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hysteresis {
-    /// Failures in a row that take it down, at least 1.
-    pub fall: u32,
-    /// Successes in a row that bring it up again, at least 1. The first time one is enough: start-up is fast.
-    pub rise: u32,
-    /// How long observations may bring no information before each of them counts as a failure.
-    pub blind_for: Duration,
-    /// How long what the gate knows holds while nobody asks: a gate that only a master asks stays down this long after
-    /// the node ceased to be master.
-    pub linger: Duration,
-}
-
-impl Default for Hysteresis {
-    fn default() -> Self {
-        Self { fall: 3, rise: 2, blind_for: Duration::from_secs(10), linger: Duration::from_secs(60) }
-    }
-}
-
-/// What one evaluation saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observation {
-    /// It is as it should be.
-    Ok,
-    /// It is not.
-    Fail,
-    /// Nothing could be learned, for a reason of this machine's own.
-    Nothing,
-}
 
 /// What a gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +22,39 @@ pub enum GateState {
     Down,
 }
 
+/// What keeps a gate down although enough successes have come in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detention {
+    /// Somebody has to clear it.
+    Latch,
+    /// Its falls.
+    Backoff { until: Instant },
+    /// `min_down` or `rise_for`.
+    Time { until: Instant },
+}
+
 /// One gate and what it remembers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gate {
     position: Position,
+    /// Since when it has been in this position.
+    moved_at: Instant,
     fails: u32,
     oks: u32,
+    /// When the first of these failures, or successes, was seen.
+    streak_since: Instant,
+    /// The `fall` and `rise` they were counted for, once they were.
+    counted_for: Option<(u32, u32)>,
     /// When `state()` last changed.
     since: Instant,
     /// When somebody last asked.
     asked_at: Instant,
     /// Since when there has been no information.
     blind_since: Option<Instant>,
+    latched: bool,
+    flaps: Flaps,
+    changes: Changes,
+    recent: Recent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,54 +67,75 @@ enum Position {
 impl Gate {
     /// A gate of a process that has just started: the first success opens it, `fall` failures close it.
     #[must_use]
-    pub const fn unknown(now: Instant) -> Self {
+    pub fn unknown(now: Instant) -> Self {
         Self::at(Position::Unknown, now)
     }
 
     /// A gate that appears while the process runs: up until `fall` failures have shown the opposite. A new rule must not
     /// cost the address by being new.
     #[must_use]
-    pub const fn unproven(now: Instant) -> Self {
+    pub fn unproven(now: Instant) -> Self {
         Self::at(Position::Up, now)
     }
 
-    /// A gate as it was reported: to work out what would follow.
+    /// A gate as it was known somewhere else, at this moment.
     #[must_use]
-    pub const fn resumed(now: Instant, state: GateState, fails: u32, oks: u32) -> Self {
-        let position = match state {
+    pub fn resumed(now: Instant, known: &Known) -> Self {
+        let position = match known.state {
             GateState::Unknown => Position::Unknown,
             GateState::Up | GateState::Failing => Position::Up,
             GateState::Down => Position::Down,
         };
-        Self { fails, oks, ..Self::at(position, now) }
+        Self {
+            moved_at: now - known.age,
+            fails: known.fails,
+            oks: known.oks,
+            streak_since: now - known.streak,
+            ..Self::at(position, now).with_falls(now, &known.falls)
+        }
     }
 
-    const fn at(position: Position, now: Instant) -> Self {
-        Self { position, fails: 0, oks: 0, since: now, asked_at: now, blind_since: None }
+    /// The same gate with this past: falls of a time when it was not asked, or of another process.
+    #[must_use]
+    pub fn with_falls(self, now: Instant, falls: &Falls) -> Self {
+        Self { latched: falls.latched, flaps: Flaps::resumed(now, falls), ..self }
+    }
+
+    /// A gate that its past alone keeps down: latched, or held by its falls. Otherwise nothing is known of it.
+    #[must_use]
+    pub fn after_restart(now: Instant, falls: &Falls) -> Self {
+        let detained = falls.latched || !falls.held.is_zero();
+        Self::at(if detained { Position::Down } else { Position::Unknown }, now).with_falls(now, falls)
+    }
+
+    fn at(position: Position, now: Instant) -> Self {
+        Self {
+            position,
+            moved_at: now,
+            fails: 0,
+            oks: 0,
+            streak_since: now,
+            counted_for: None,
+            since: now,
+            asked_at: now,
+            blind_since: None,
+            latched: false,
+            flaps: Flaps::default(),
+            changes: Changes::default(),
+            recent: Recent::default(),
+        }
     }
 
     /// Takes one observation and says what the gate is after it.
     pub fn observe(&mut self, now: Instant, observation: Observation, hysteresis: &Hysteresis) -> GateState {
         let before = self.state();
         self.asked_at = now;
-        self.clamp(hysteresis);
+        self.fit(now, hysteresis);
         match self.worth(now, observation, hysteresis.blind_for) {
-            Observation::Ok => {
-                self.oks = self.oks.saturating_add(1);
-                self.fails = 0;
-            }
-            Observation::Fail => {
-                self.fails = self.fails.saturating_add(1);
-                self.oks = 0;
-            }
+            Observation::Ok => self.passed(now, hysteresis),
+            Observation::Fail => self.failed(now, hysteresis),
             Observation::Nothing => {}
         }
-        self.position = match self.position {
-            Position::Unknown if self.oks > 0 => Position::Up,
-            Position::Unknown | Position::Up if self.fails >= hysteresis.fall => Position::Down,
-            Position::Down if self.oks >= hysteresis.rise => Position::Up,
-            Position::Unknown | Position::Up | Position::Down => self.position,
-        };
         if self.state() != before {
             self.since = now;
         }
@@ -134,6 +147,12 @@ impl Gate {
     pub fn not_reached(&mut self, now: Instant) {
         self.asked_at = now;
         self.blind_since.get_or_insert(now);
+    }
+
+    /// Somebody has seen to it: it is neither latched nor held for its falls any more. It comes up by its observations.
+    pub fn clear(&mut self) {
+        self.latched = false;
+        self.flaps = Flaps::default();
     }
 
     /// What the gate says.
@@ -153,20 +172,50 @@ impl Gate {
         matches!(self.position, Position::Down)
     }
 
-    /// It is on its way: not known yet, failing, or coming back up.
+    /// The next observations can change what it says: it is not known yet, it is failing, or it is coming back up. One
+    /// that waits for time to pass is not on its way: more observations do not make the time shorter.
     #[must_use]
-    pub const fn in_transition(&self) -> bool {
+    pub fn in_transition(&self, hysteresis: &Hysteresis) -> bool {
         match self.state() {
             GateState::Unknown | GateState::Failing => true,
             GateState::Up => false,
-            GateState::Down => self.oks > 0,
+            GateState::Down => self.oks > 0 && self.waits_for(self.asked_at, hysteresis).is_none(),
         }
     }
 
-    /// Nobody has asked for so long that what it knows is worth nothing any more.
+    /// What keeps it down at `now` although it has been seen ok often enough.
+    #[must_use]
+    pub fn detained(&self, now: Instant, hysteresis: &Hysteresis) -> Option<Detention> {
+        self.waits_for(now, hysteresis).filter(|_| self.oks >= hysteresis.rise)
+    }
+
+    /// It stays down whatever is seen: latched, or held for its falls. What [`clear`](Self::clear) would end.
+    #[must_use]
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.is_down() && (self.latched || self.flaps.held_until(now).is_some())
+    }
+
+    /// It stays down until it is cleared.
+    #[must_use]
+    pub const fn is_latched(&self) -> bool {
+        self.latched
+    }
+
+    /// If every further observation is this one, it says what it says now for ever.
+    #[must_use]
+    pub const fn rests(&self, observation: Observation) -> bool {
+        match (observation, self.position) {
+            (Observation::Ok, Position::Up) => self.fails == 0,
+            (Observation::Ok, Position::Down) => self.latched,
+            (Observation::Ok, Position::Unknown) => false,
+            (Observation::Fail | Observation::Nothing, position) => matches!(position, Position::Down),
+        }
+    }
+
+    /// Nobody has asked for so long that what it knows is worth nothing any more. What it is held down for still counts.
     #[must_use]
     pub fn is_stale(&self, now: Instant, linger: Duration) -> bool {
-        now.saturating_since(self.asked_at) >= linger
+        now.saturating_since(self.asked_at) >= linger && !self.is_held(now)
     }
 
     /// Failures in a row.
@@ -187,6 +236,101 @@ impl Gate {
         self.since
     }
 
+    /// When it last fell and rose, the oldest first; the second is whether it rose then.
+    pub fn changes(&self) -> impl Iterator<Item = (Instant, bool)> + use<> {
+        let up_now = !self.is_down();
+        let count = self.changes.iter().len();
+        self.changes.iter().enumerate().map(move |(number, at)| (at, (count - 1 - number).is_multiple_of(2) == up_now))
+    }
+
+    /// How many of the last twenty observations differed from the one before, in percent.
+    #[must_use]
+    pub fn restlessness(&self) -> f64 {
+        self.recent.restlessness()
+    }
+
+    /// Everything that bears on what it does next, as it can be written down.
+    #[must_use]
+    pub fn known(&self, now: Instant) -> Known {
+        Known {
+            state: self.state(),
+            fails: self.fails,
+            oks: self.oks,
+            streak: now.saturating_since(self.streak_since),
+            age: now.saturating_since(self.moved_at),
+            falls: self.falls(now),
+        }
+    }
+
+    /// What outlives a restart.
+    #[must_use]
+    pub fn falls(&self, now: Instant) -> Falls {
+        Falls {
+            latched: self.latched,
+            count: self.flaps.count(),
+            held: self.flaps.held_until(now).map(|until| until.saturating_since(now)).unwrap_or_default(),
+            quiet: self.flaps.quiet(now),
+        }
+    }
+
+    fn passed(&mut self, now: Instant, hysteresis: &Hysteresis) {
+        if self.oks == 0 {
+            self.streak_since = now;
+        }
+        self.oks = self.oks.saturating_add(1);
+        self.fails = 0;
+        self.recent.push(true);
+        match self.position {
+            Position::Unknown => self.rise(now),
+            Position::Down if self.oks >= hysteresis.rise && self.waits_for(now, hysteresis).is_none() => {
+                self.changes.push(now);
+                self.rise(now);
+            }
+            Position::Up | Position::Down => {}
+        }
+    }
+
+    fn failed(&mut self, now: Instant, hysteresis: &Hysteresis) {
+        if self.fails == 0 {
+            self.streak_since = now;
+        }
+        self.fails = self.fails.saturating_add(1);
+        self.oks = 0;
+        self.recent.push(false);
+        let long_enough = now.saturating_since(self.streak_since) >= hysteresis.fall_for
+            && now.saturating_since(self.moved_at) >= hysteresis.min_up;
+        match self.position {
+            // Who has just started serves nobody yet: it is not given more time than the count.
+            Position::Unknown if self.fails >= hysteresis.fall => self.fall(now, hysteresis),
+            Position::Up if self.fails >= hysteresis.fall && long_enough => self.fall(now, hysteresis),
+            Position::Unknown | Position::Up | Position::Down => {}
+        }
+    }
+
+    fn rise(&mut self, now: Instant) {
+        (self.position, self.moved_at) = (Position::Up, now);
+        self.flaps.up(now);
+    }
+
+    fn fall(&mut self, now: Instant, hysteresis: &Hysteresis) {
+        (self.position, self.moved_at) = (Position::Down, now);
+        self.flaps.fell(now, hysteresis.backoff.as_ref());
+        self.latched = hysteresis.latch;
+        self.changes.push(now);
+    }
+
+    /// What, besides successes, a gate that is down waits for.
+    fn waits_for(&self, now: Instant, hysteresis: &Hysteresis) -> Option<Detention> {
+        if self.latched {
+            return Some(Detention::Latch);
+        }
+        if let Some(until) = self.flaps.held_until(now) {
+            return Some(Detention::Backoff { until });
+        }
+        let until = (self.moved_at + hysteresis.min_down).max(self.streak_since + hysteresis.rise_for);
+        (until > now).then_some(Detention::Time { until })
+    }
+
     /// What the observation counts as, after it has been noted how long there has been no information.
     fn worth(&mut self, now: Instant, observation: Observation, blind_for: Duration) -> Observation {
         match observation {
@@ -201,191 +345,23 @@ impl Gate {
         }
     }
 
-    /// The options may have changed since the last observation: what was counted must not move the gate by itself.
-    fn clamp(&mut self, hysteresis: &Hysteresis) {
-        match self.position {
-            Position::Unknown | Position::Up => self.fails = self.fails.min(hysteresis.fall.saturating_sub(1)),
-            Position::Down => self.oks = self.oks.min(hysteresis.rise.saturating_sub(1)),
+    /// The options may have changed since the last observation: what was counted must not move the gate by itself, and
+    /// nothing is held that they do not hold.
+    fn fit(&mut self, now: Instant, hysteresis: &Hysteresis) {
+        self.latched &= hysteresis.latch;
+        self.flaps.fit(now, hysteresis.backoff.as_ref());
+        let counted_for = (hysteresis.fall, hysteresis.rise);
+        let before = self.counted_for.replace(counted_for);
+        if before.is_some_and(|before| before != counted_for) {
+            // What has begun stays begun.
+            let short_of = |count: u32, limit: u32| count.min(limit.saturating_sub(1).max(1));
+            match self.position {
+                Position::Unknown | Position::Up => self.fails = short_of(self.fails, hysteresis.fall),
+                Position::Down => self.oks = short_of(self.oks, hysteresis.rise),
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// A gate that is asked once per second, started at second 1000.
-    struct Watched {
-        gate: Gate,
-        hysteresis: Hysteresis,
-        now: Instant,
-    }
-
-    impl Watched {
-        fn up(fall: u32, rise: u32) -> Self {
-            let mut watched = Self::unknown(fall, rise);
-            watched.sees("+");
-            watched
-        }
-
-        fn unknown(fall: u32, rise: u32) -> Self {
-            let now = Instant::from_epoch(1000 * SECOND);
-            Self { gate: Gate::unknown(now), hysteresis: Hysteresis { fall, rise, ..Hysteresis::default() }, now }
-        }
-
-        /// `+` ok, `-` fail, `.` no information; returns U, F, D or ? for each.
-        fn sees(&mut self, story: &str) -> String {
-            story.chars().map(|c| self.sees_one(observation(c))).collect()
-        }
-
-        fn sees_one(&mut self, observation: Observation) -> char {
-            self.now = self.now + SECOND;
-            match self.gate.observe(self.now, observation, &self.hysteresis) {
-                GateState::Unknown => '?',
-                GateState::Up => 'U',
-                GateState::Failing => 'F',
-                GateState::Down => 'D',
-            }
-        }
-    }
-
-    fn observation(c: char) -> Observation {
-        match c {
-            '+' => Observation::Ok,
-            '-' => Observation::Fail,
-            _ => Observation::Nothing,
-        }
-    }
-
-    proptest! {
-        /// S9: only `fall` failures in a row take it down, only `rise` successes in a row bring it up. The reference
-        /// looks at the last observations as text.
-        #[test]
-        fn only_so_many_in_a_row_move_it(fall in 1_u32..6, rise in 1_u32..6, story in "[+-]{0,60}") {
-            let mut watched = Watched::up(fall, rise);
-            let (falling, rising) = ("-".repeat(fall as usize), "+".repeat(rise as usize));
-            let mut down = false;
-            for end in 1..=story.len() {
-                let seen = &story[..end];
-                if seen.ends_with(&falling) {
-                    down = true;
-                } else if seen.ends_with(&rising) {
-                    down = false;
-                }
-                let state = watched.sees_one(observation(seen.chars().last().unwrap()));
-                prop_assert_eq!(state == 'D', down, "after {}", seen);
-            }
-        }
-
-        #[test]
-        fn it_is_never_down_before_so_many_failures(fall in 1_u32..9, story in "[+.-]{0,40}") {
-            let mut watched = Watched::unknown(fall, 2);
-            let mut fails = 0;
-            for c in story.chars() {
-                fails += u32::from(c == '-');
-                let state = watched.sees_one(observation(c));
-                // Beyond `blind_for` of silence even no information counts.
-                prop_assert!(state != 'D' || fails >= fall || story.contains(".........."));
-            }
-        }
-
-        #[test]
-        fn no_information_changes_nothing(fall in 1_u32..6, rise in 1_u32..6, story in "[+-]{1,40}", at in 0_usize..40, gap in 1_usize..9) {
-            let at = at.min(story.len());
-            let (before, after) = story.split_at(at);
-            let mut plain = Watched::unknown(fall, rise);
-            let mut gapped = Watched::unknown(fall, rise);
-            prop_assert_eq!(plain.sees(before), gapped.sees(before));
-            let state = gapped.gate.state();
-            gapped.sees(&".".repeat(gap));
-            prop_assert_eq!(gapped.gate.state(), state);
-            prop_assert_eq!(plain.sees(after), gapped.sees(after));
-        }
-    }
-
-    #[test]
-    fn two_hiccups_are_tolerated_and_it_recovers_by_itself() {
-        let mut web = Watched::up(3, 2);
-        assert_eq!(web.sees("--+--+---"), "FFUFFUFFD");
-        assert_eq!(web.sees("--+-++"), "DDDDDU");
-    }
-
-    #[test]
-    fn the_first_success_opens_it_and_failures_from_the_start_close_it() {
-        assert_eq!(Watched::unknown(3, 2).sees("+"), "U");
-        assert_eq!(Watched::unknown(3, 2).sees("--+"), "??U");
-        assert_eq!(Watched::unknown(3, 2).sees("---++"), "??DDU");
-    }
-
-    #[test]
-    fn one_that_appears_later_is_up_until_the_opposite_is_shown() {
-        let mut watched = Watched::unknown(3, 2);
-        watched.gate = Gate::unproven(watched.now);
-        assert_eq!(watched.gate.state(), GateState::Up);
-        assert_eq!(watched.sees("---"), "FFD");
-    }
-
-    #[test]
-    fn being_blind_for_long_counts_as_failure() {
-        let mut watched = Watched::up(3, 2);
-        assert_eq!(watched.sees(".........."), "UUUUUUUUUU", "blind since the first: 9 s");
-        assert_eq!(watched.sees("..."), "FFD");
-        assert_eq!(watched.sees("+.+"), "DDU", "and one look ends it");
-    }
-
-    #[test]
-    fn an_unreached_gate_stays_as_it_is_and_its_blindness_counts_later() {
-        let mut watched = Watched::up(1, 1);
-        for _ in 0..30 {
-            watched.now = watched.now + SECOND;
-            watched.gate.not_reached(watched.now);
-        }
-        assert_eq!(watched.gate.state(), GateState::Up);
-        assert_eq!(watched.sees("."), "D");
-    }
-
-    #[test]
-    fn stricter_options_do_not_move_it_without_another_failure() {
-        let mut watched = Watched::up(5, 2);
-        assert_eq!(watched.sees("----"), "FFFF");
-        watched.hysteresis.fall = 3;
-        assert_eq!(watched.sees("."), "F");
-        assert_eq!(watched.gate.fails(), 2);
-        assert_eq!(watched.sees("-"), "D");
-    }
-
-    #[test]
-    fn since_is_when_the_state_changed() {
-        let mut watched = Watched::up(2, 2);
-        let up = watched.now;
-        watched.sees("++");
-        assert_eq!(watched.gate.since(), up);
-        watched.sees("-");
-        assert_eq!(watched.gate.since(), watched.now);
-    }
-
-    #[test]
-    fn unasked_it_goes_stale() {
-        let watched = Watched::up(2, 2);
-        assert!(!watched.gate.is_stale(watched.now + 59 * SECOND, 60 * SECOND));
-        assert!(watched.gate.is_stale(watched.now + 60 * SECOND, 60 * SECOND));
-    }
-
-    #[test]
-    fn it_is_in_transition_while_something_is_being_counted() {
-        let mut watched = Watched::unknown(2, 2);
-        assert!(watched.gate.in_transition());
-        let transitions: Vec<bool> = "+--++"
-            .chars()
-            .map(|c| {
-                watched.sees_one(observation(c));
-                watched.gate.in_transition()
-            })
-            .collect();
-        assert_eq!(transitions, [false, true, false, true, false]);
-    }
-}
+mod tests;

@@ -11,13 +11,13 @@ use rhai::{Dynamic, NativeCallContext};
 use super::{
     Clock, Context, RuleReport, context,
     job::Job,
-    judge::Memory,
+    memory::Memory,
     probe::{ProbeRequest, Prober},
     rehearsal::Rehearsal,
     rule::Rule,
     script::Policy,
 };
-use crate::{health::Gate, words::Instant};
+use crate::words::Instant;
 
 /// Probes one evaluation may start.
 const MOST_PROBES: usize = 64;
@@ -130,6 +130,10 @@ impl Evaluation {
         }
     }
 
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     pub(super) const fn deadline_at(&self) -> Instant {
         self.deadline_at
     }
@@ -191,15 +195,15 @@ impl Evaluation {
         let sight = rule.look(&*self.clock);
         let mut ledger = self.ledger();
         let now = self.started_at;
-        let before = ledger.memory.gates.remove(&rule.name);
-        let gate = match (&before, ledger.memory.started) {
-            (Some(before), _) => before.gate.clone(),
-            (None, true) => Gate::unproven(now),
-            (None, false) => Gate::unknown(now),
-        };
+        let memory = &mut ledger.memory;
+        let before = memory.gates.remove(&rule.name);
+        let gate = before.as_ref().map_or_else(|| memory.new_gate(&rule.name, now), |before| before.gate);
         let after = rule.settle(gate, before.as_ref(), now, &sight);
+        if after.gate.is_down() != gate.is_down() {
+            memory.revise();
+        }
         let report = after.last.clone();
-        ledger.memory.gates.insert(rule.name, after);
+        memory.gates.insert(rule.name, after);
         if let Some((_, settled)) = ledger.rules.get_mut(number) {
             *settled = Some(report.clone());
         }

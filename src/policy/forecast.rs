@@ -6,16 +6,15 @@ use std::time::Duration;
 use super::{
     Report, RuleReport, RuleState, Verdict,
     functions::Explicit,
-    rule::state,
     verdict::{Evidence, decide, reasons},
 };
 use crate::{
-    health::{Gate, GateState, Hysteresis, Observation},
+    health::{Gate, Observation},
     words::Instant,
 };
 
-/// No rule needs more evaluations to settle: the highest `fall`.
-const MOST_STEPS: usize = 1000;
+/// Nothing further ahead is foretold: a day of evaluations each second.
+const MOST_STEPS: u32 = 86_400;
 
 /// What follows if every observation is repeated.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,35 +51,35 @@ pub struct WorstCase {
 /// What a script makes of its gates cannot be foretold: an explicit verdict stays until rules overrule it.
 #[must_use]
 pub fn forecast(report: &Report, interval: Duration, fast: Option<Duration>) -> Forecast {
-    let mut rules: Vec<Course> = report.rules.iter().map(Course::new).collect();
+    let mut rules = report.rules.clone();
     let explicit = explicit(report);
     let mut forecast =
         Forecast { verdict: report.verdict.clone(), within: Duration::ZERO, falls: Vec::new(), rises: Vec::new() };
     let mut after = Duration::ZERO;
     for _ in 0..MOST_STEPS {
-        let pace = fast.filter(|_| rules.iter().any(|rule| rule.gate.in_transition())).unwrap_or(interval);
-        after += pace.max(report.elapsed);
-        let before: Vec<RuleState> = rules.iter().map(|rule| rule.report.state).collect();
-        let mut moved = false;
-        for rule in &mut rules {
-            moved |= rule.step();
+        if rules.iter().all(rests) {
+            break;
         }
-        for (rule, before) in rules.iter().zip(before) {
-            let change = || Change { rule: rule.report.name.clone(), after };
-            match (before, rule.report.state) {
+        let in_transition = rules.iter().any(|rule| rule.gate.in_transition(&rule.hysteresis));
+        after += fast.filter(|_| in_transition).unwrap_or(interval).max(report.elapsed);
+        let mut changed = false;
+        for rule in &mut rules {
+            let (before, now) = step(rule, report.started_at + after);
+            changed |= before != now;
+            let change = || Change { rule: rule.name.clone(), after };
+            match (before, now) {
                 (RuleState::Down, RuleState::Down) => {}
                 (_, RuleState::Down) => forecast.falls.push(change()),
                 (RuleState::Down, _) => forecast.rises.push(change()),
                 _ => {}
             }
         }
-        let verdict = verdict(report, &rules, explicit.clone());
-        if !same(&verdict, &forecast.verdict) {
-            forecast.within = after;
-        }
-        forecast.verdict = verdict;
-        if !moved {
-            break;
+        if changed {
+            let verdict = verdict(report, &rules, explicit.clone());
+            if !same(&verdict, &forecast.verdict) {
+                forecast.within = after;
+            }
+            forecast.verdict = verdict;
         }
     }
     forecast
@@ -91,46 +90,37 @@ pub fn forecast(report: &Report, interval: Duration, fast: Option<Duration>) -> 
 pub fn worst_case(rule: &RuleReport, interval: Duration, fast: Option<Duration>) -> WorstCase {
     let again = fast.unwrap_or(interval);
     let answer = rule.elapsed.filter(|_| rule.ok == Some(true)).unwrap_or_default();
+    let hang = again.max(rule.timeout);
     WorstCase {
-        hang: interval + again.max(rule.timeout) * rule.fall,
-        error: interval + again * rule.fall.saturating_sub(1) + answer,
+        hang: interval + hang * failures_to_fall(rule, hang),
+        error: interval + again * failures_to_fall(rule, again).saturating_sub(1) + answer,
     }
 }
 
-/// A rule on its way.
-struct Course {
-    report: RuleReport,
-    gate: Gate,
-    hysteresis: Hysteresis,
+/// How many failures, one such step apart, take down a rule that has been up for long.
+fn failures_to_fall(rule: &RuleReport, step: Duration) -> u32 {
+    let begun = Instant::from_epoch(rule.hysteresis.min_up);
+    let mut gate = Gate::unproven(Instant::ZERO);
+    (1..=MOST_STEPS)
+        .find(|count| {
+            gate.observe(begun + step * (count - 1), Observation::Fail, &rule.hysteresis);
+            gate.is_down()
+        })
+        .unwrap_or(MOST_STEPS)
 }
 
-impl Course {
-    fn new(report: &RuleReport) -> Self {
-        let state = match report.state {
-            RuleState::Unknown => GateState::Unknown,
-            RuleState::Up => GateState::Up,
-            RuleState::Failing => GateState::Failing,
-            RuleState::Down => GateState::Down,
-        };
-        Self {
-            report: report.clone(),
-            gate: Gate::resumed(Instant::ZERO, state, report.fails, report.oks),
-            hysteresis: Hysteresis { fall: report.fall, rise: report.rise, ..Hysteresis::default() },
-        }
+/// The rule sees the same again; what it said before and what it says now.
+fn step(rule: &mut RuleReport, now: Instant) -> (RuleState, RuleState) {
+    let before = rule.state();
+    if let Some(observation) = rule.observation() {
+        rule.gate.observe(now, observation, &rule.hysteresis);
     }
+    (before, rule.state())
+}
 
-    /// Sees the same again; whether it is still on its way.
-    fn step(&mut self) -> bool {
-        let observation = match self.report.ok {
-            Some(true) => Observation::Ok,
-            Some(false) => Observation::Fail,
-            None => Observation::Nothing,
-        };
-        let before = state(&self.gate);
-        self.gate.observe(Instant::ZERO, observation, &self.hysteresis);
-        self.report.state = state(&self.gate);
-        self.report.state != before || self.gate.in_transition() && observation != Observation::Nothing
-    }
+/// The rule says for ever what it says now, whether because it sees the same again or because nobody looks.
+fn rests(rule: &RuleReport) -> bool {
+    rule.observation().is_none_or(|observation| rule.gate.rests(observation))
 }
 
 /// What the script must have returned, as far as the report tells.
@@ -156,13 +146,12 @@ const fn weight(rule: &RuleReport) -> i32 {
     }
 }
 
-fn verdict(report: &Report, rules: &[Course], explicit: Option<Explicit>) -> Verdict {
-    let rules: Vec<RuleReport> = rules.iter().map(|rule| rule.report.clone()).collect();
+fn verdict(report: &Report, rules: &[RuleReport], explicit: Option<Explicit>) -> Verdict {
     decide(&Evidence {
         explicit,
         error: report.error.as_deref(),
         starting: report.verdict == Verdict::Starting && rules.iter().any(RuleReport::decides_unknown),
-        evaluated: &rules,
+        evaluated: rules,
         unobserved: &[],
     })
 }
@@ -189,9 +178,13 @@ fn same(a: &Verdict, b: &Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{FaultCause, RuleEffect};
+    use crate::{
+        health::{Backoff, Falls, Hysteresis, Known},
+        policy::{FaultCause, RuleEffect},
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn rule(name: &str, state: RuleState, ok: bool, fails: u32) -> RuleReport {
         RuleReport {
@@ -199,25 +192,28 @@ mod tests {
             effect: RuleEffect::Require,
             line: 1,
             ok: Some(ok),
-            state,
-            fails,
-            oks: u32::from(ok),
-            fall: 3,
-            rise: 2,
+            gate: gate(state, fails, u32::from(ok)),
+            hysteresis: Hysteresis::default(),
             external: false,
+            alert: false,
+            tags: Vec::new(),
             why: "why".to_owned(),
             probes: vec!["ping 192.168.0.1".to_owned()],
             elapsed: Some(SECOND / 1000),
             timeout: 2 * SECOND,
-            since: Instant::ZERO,
         }
+    }
+
+    fn gate(state: RuleState, fails: u32, oks: u32) -> Gate {
+        let (streak, age) = (SECOND * fails.saturating_sub(1), HOUR);
+        Gate::resumed(Instant::ZERO + HOUR, &Known { state, fails, oks, streak, age, falls: Falls::default() })
     }
 
     fn report(verdict: Verdict, rules: Vec<RuleReport>) -> Report {
         Report {
             policy: "check_local".to_owned(),
             generation: 1,
-            started_at: Instant::ZERO,
+            started_at: Instant::ZERO + HOUR,
             elapsed: SECOND / 100,
             verdict,
             rules,
@@ -313,9 +309,48 @@ mod tests {
 
     #[test]
     fn without_an_observation_nothing_changes() {
-        let blind = RuleReport { ok: None, ..rule("web", RuleState::Failing, false, 2) };
-        let now = report(healthy(), vec![blind]);
+        let unobserved = RuleReport { ok: None, elapsed: None, ..rule("web", RuleState::Failing, false, 2) };
+        let now = report(healthy(), vec![unobserved]);
         assert_eq!(forecast(&now, SECOND, None).verdict, healthy());
+    }
+
+    #[test]
+    fn staying_blind_is_a_failure_in_the_end() {
+        let blind = RuleReport { ok: None, ..rule("web", RuleState::Up, false, 0) };
+        let forecast = forecast(&report(healthy(), vec![blind]), SECOND, None);
+        assert_eq!(forecast.verdict, fault("web: why"));
+        assert_eq!(forecast.within, 13 * SECOND, "ten seconds from the first blind one, then three failures");
+    }
+
+    #[test]
+    fn times_and_holds_count() {
+        let slow = |state, ok, hysteresis| RuleReport { hysteresis, ..rule("web", state, ok, u32::from(!ok)) };
+        let hysteresis = Hysteresis { fall_for: 30 * SECOND, rise_for: 7 * SECOND, ..Hysteresis::default() };
+        let falling = report(healthy(), vec![slow(RuleState::Failing, false, hysteresis)]);
+        assert_eq!(forecast(&falling, SECOND, None).falls, [change("web", 30)]);
+        let rising = report(fault("web: why"), vec![slow(RuleState::Down, true, hysteresis)]);
+        assert_eq!(forecast(&rising, SECOND, None).rises, [change("web", 7)]);
+
+        let patient = Hysteresis { min_down: HOUR + 20 * SECOND, ..Hysteresis::default() };
+        let rising = report(fault("web: why"), vec![slow(RuleState::Down, true, patient)]);
+        assert_eq!(forecast(&rising, SECOND, None).rises, [change("web", 20)]);
+    }
+
+    #[test]
+    fn a_rule_that_is_held_comes_back_when_it_may_and_a_latched_one_does_not() {
+        let now = Instant::ZERO + HOUR;
+        let held = |falls, hysteresis| RuleReport {
+            gate: Gate::after_restart(now, &falls),
+            hysteresis,
+            ..rule("web", RuleState::Down, true, 0)
+        };
+        let backoff = Hysteresis { backoff: Some(Backoff::default()), ..Hysteresis::default() };
+        let falls = Falls { count: 3, held: 15 * SECOND, ..Falls::default() };
+        let forecast_of = |rule| forecast(&report(fault("web: why"), vec![rule]), SECOND, None);
+        assert_eq!(forecast_of(held(falls, backoff)).rises, [change("web", 15)]);
+        let latch = Hysteresis { latch: true, ..Hysteresis::default() };
+        let latched = forecast_of(held(Falls { latched: true, ..Falls::default() }, latch));
+        assert_eq!((latched.verdict, latched.rises.len()), (fault("web: why"), 0));
     }
 
     #[test]
@@ -342,5 +377,9 @@ mod tests {
         // Every 10 s, but every second once it failed.
         let slow = worst_case(&gateway, 10 * SECOND, Some(SECOND));
         assert_eq!(slow, WorstCase { hang: 13 * SECOND, error: 12 * SECOND });
+        // Not before it has failed for ten seconds: the eleventh failure each second.
+        let hysteresis = Hysteresis { fall_for: 10 * SECOND, min_up: HOUR, ..Hysteresis::default() };
+        let patient = worst_case(&RuleReport { hysteresis, ..gateway }, SECOND, None);
+        assert_eq!(patient, WorstCase { hang: 12 * SECOND, error: 11 * SECOND });
     }
 }

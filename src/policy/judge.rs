@@ -1,7 +1,7 @@
 //! The memory of one policy in one instance, and its evaluation.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -9,10 +9,11 @@ use std::{
 use rhai::Dynamic;
 
 use super::{
-    Clock, Context, Engine, LogLine, Policy, Report, RuleReport, Verdict,
+    Clock, Context, Engine, Kept, LogLine, Policy, Report, RuleReport, Verdict,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
     kind,
+    memory::Memory,
     probe::Prober,
     rule::Remembered,
     verdict::{Evidence, decide},
@@ -26,16 +27,6 @@ pub struct Judge {
     reloaded: bool,
     in_transition: bool,
     log: Vec<LogLine>,
-}
-
-/// What evaluations leave for the next one.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// There has been an evaluation in which every `require` and `gate` was known.
-    pub(super) started: bool,
-    pub(super) gates: BTreeMap<String, Remembered>,
-    /// `put` and `get`.
-    pub(super) notes: BTreeMap<String, Dynamic>,
 }
 
 impl Judge {
@@ -57,7 +48,8 @@ impl Judge {
         clock: &Arc<dyn Clock>,
     ) -> Report {
         self.forget_removed(policy);
-        let memory = std::mem::take(&mut self.memory);
+        let mut memory = std::mem::take(&mut self.memory);
+        memory.begin_evaluation();
         let evaluation = Arc::new(Evaluation::new(policy, context, prober, clock, memory));
         let checked = call(engine, policy, &evaluation, "check", Vec::new()).and_then(explicit);
         let evaluated = settle(&evaluation);
@@ -88,7 +80,7 @@ impl Judge {
         self.memory = std::mem::take(&mut ledger.memory);
         self.log = std::mem::take(&mut ledger.log);
         drop(ledger);
-        self.in_transition = self.memory.gates.values().any(|remembered| remembered.gate.in_transition());
+        self.in_transition = self.memory.gates.values().any(Remembered::in_transition);
         let observed_ok = error.is_none() && hook_error.is_none() && evaluated.iter().all(RuleReport::is_not_amiss);
         let mut rules = evaluated;
         rules.extend(unobserved);
@@ -104,6 +96,30 @@ impl Judge {
             may_take_over,
             error: error.or(hook_error),
         }
+    }
+
+    /// Goes on from what another process kept, as it is at `now`.
+    #[must_use]
+    pub fn resumed(now: Instant, kept: Kept) -> Self {
+        // The policy may have changed meanwhile.
+        Self { memory: Memory::resumed(now, kept), reloaded: true, ..Self::default() }
+    }
+
+    /// What is to outlive this process, as it is at `now`.
+    #[must_use]
+    pub fn kept(&self, now: Instant) -> Kept {
+        self.memory.kept(now)
+    }
+
+    /// Counts changes of what [`kept`](Self::kept) says, but for its ages.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.memory.revision()
+    }
+
+    /// Ends what holds a rule down besides its observations: a latch, its back-off. False if nothing is known of it.
+    pub fn clear(&mut self, rule: &str) -> bool {
+        self.memory.clear(rule)
     }
 
     /// The next evaluation uses another version. What is remembered stays, by the names of the rules; rules that the new
@@ -126,7 +142,7 @@ impl Judge {
     fn forget_removed(&mut self, policy: &Policy) {
         if std::mem::take(&mut self.reloaded) && !policy.names_rules_while_running() {
             let named: BTreeSet<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
-            self.memory.gates.retain(|name, _| named.contains(name.as_str()));
+            self.memory.keep_rules(|name| named.contains(name));
         }
     }
 }
@@ -136,7 +152,7 @@ impl RuleReport {
     pub(super) fn decides_unknown(&self) -> bool {
         use super::{RuleEffect, RuleState};
         match self.effect {
-            RuleEffect::Require | RuleEffect::Gate => self.state == RuleState::Unknown,
+            RuleEffect::Require | RuleEffect::Gate => self.state() == RuleState::Unknown,
             RuleEffect::Prefer(_) | RuleEffect::Watch => false,
         }
     }
@@ -192,9 +208,7 @@ fn rest(memory: &mut Memory, evaluated: &[RuleReport], now: Instant, broke_off: 
             remembered.gate.not_reached(now);
         }
     } else {
-        memory.gates.retain(|name, remembered| {
-            seen.contains(name.as_str()) || !remembered.gate.is_stale(now, remembered.linger)
-        });
+        memory.forget_stale(now, |name| seen.contains(name));
     }
     let unseen = memory.gates.iter().filter(|(name, _)| !seen.contains(name.as_str()));
     unseen

@@ -59,6 +59,8 @@ pub struct Choice {
     pub default: &'static str,
     /// One sentence.
     pub summary: &'static str,
+    /// What may stand in the map that it takes, if it takes one.
+    pub within: &'static [Self],
 }
 
 /// A field that can be read.
@@ -79,7 +81,17 @@ pub(super) const fn choice(
     default: &'static str,
     summary: &'static str,
 ) -> Choice {
-    Choice { name, kind, default, summary }
+    Choice { name, kind, default, summary, within: &[] }
+}
+
+/// An option that takes a map of options itself.
+pub(super) const fn choices_within(
+    name: &'static str,
+    default: &'static str,
+    summary: &'static str,
+    within: &'static [Choice],
+) -> Choice {
+    Choice { name, kind: "map", default, summary, within }
 }
 
 /// A field, for the lists of the files that define functions.
@@ -148,6 +160,7 @@ mod tests {
             for option in function.choices() {
                 assert!(options.insert(option.name), "{}: {} is listed twice", function.name, option.name);
                 assert!(option.summary.ends_with('.'), "{}: {}", function.name, option.name);
+                assert!(option.within.iter().all(|inner| inner.summary.ends_with('.')), "{}", option.name);
             }
             assert!(function.fields.iter().all(|field| field.summary.ends_with('.')), "{}", function.name);
         }

@@ -1,8 +1,8 @@
 //! The options a policy gives in a map: each function knows its own, an unknown one is an error.
 
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 
 use super::{
     duration, kind,
@@ -16,20 +16,35 @@ pub(super) fn of(function: &str) -> impl Iterator<Item = &'static str> {
     language::function(function).into_iter().flat_map(language::Function::choices).map(|Choice { name, .. }| *name)
 }
 
-/// That `option` is none of the options of `function`, with the one that was meant.
-pub(super) fn unknown(function: &str, option: &str) -> (String, String) {
-    let known: Vec<&str> = of(function).collect();
-    let hint = match suggest::closest(option, known.iter().copied()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("{function} has {}", known.join(", ")),
-    };
-    (format!("unknown option `{option}` of {function}"), hint)
+/// The options that the map of this option has in turn; none if it takes no map.
+pub(super) fn within(function: &str, option: &str) -> &'static [Choice] {
+    let choice =
+        language::function(function).and_then(|function| function.choices().find(|known| known.name == option));
+    choice.map_or(&[], |choice| choice.within)
 }
 
-/// The options of one call.
+/// That `option` is none of the options of `function`, with the one that was meant.
+pub(super) fn unknown(function: &str, option: &str) -> (String, String) {
+    unknown_of(function, option, &of(function).collect::<Vec<_>>())
+}
+
+/// The same, of the map that an option takes.
+pub(super) fn unknown_within(outer: &str, option: &str, choices: &[Choice]) -> (String, String) {
+    unknown_of(outer, option, &choices.iter().map(|choice| choice.name).collect::<Vec<_>>())
+}
+
+fn unknown_of(what: &str, option: &str, known: &[&'static str]) -> (String, String) {
+    let hint = match suggest::closest(option, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("{what} has {}", known.join(", ")),
+    };
+    (format!("unknown option `{option}` of {what}"), hint)
+}
+
+/// The options of one call, or those in the map of one option.
 pub(super) struct Options<'a> {
     function: &'a str,
-    map: &'a Map,
+    map: Cow<'a, Map>,
 }
 
 impl<'a> Options<'a> {
@@ -43,16 +58,29 @@ impl<'a> Options<'a> {
             return Err(format!("the options of {function} are longer than {} KiB", text::LONGEST / 1024));
         }
         match map.keys().find(|key| !of(function).any(|known| known == key.as_str())) {
-            None => Ok(Self { function, map }),
-            Some(stranger) => {
-                let (message, hint) = unknown(function, stranger);
-                Err(format!("{message}: {hint}"))
-            }
+            None => Ok(Self { function, map: Cow::Borrowed(map) }),
+            Some(stranger) => Err(said(unknown(function, stranger))),
+        }
+    }
+
+    /// The options in the map of this option.
+    ///
+    /// # Errors
+    ///
+    /// It is no map, or has an option that nobody knows.
+    pub(super) fn map<'b>(&self, option: &'b str) -> Result<Option<Options<'b>>, String> {
+        let Some(value) = self.get(option) else { return Ok(None) };
+        let wrong = || format!("{option} of {} takes a map, not {}", self.function, kind::of(value));
+        let map = value.clone().try_cast::<Map>().ok_or_else(wrong)?;
+        let known = within(self.function, option);
+        match map.keys().find(|key| !known.iter().any(|known| known.name == key.as_str())) {
+            None => Ok(Some(Options { function: option, map: Cow::Owned(map) })),
+            Some(stranger) => Err(said(unknown_within(option, stranger, known))),
         }
     }
 
     /// The option as it was given; `()` counts as not given.
-    pub(super) fn get(&self, option: &str) -> Option<&'a Dynamic> {
+    pub(super) fn get(&self, option: &str) -> Option<&Dynamic> {
         self.map.get(option).filter(|value| !value.is_unit())
     }
 
@@ -81,6 +109,17 @@ impl<'a> Options<'a> {
             .map_err(|_| format!("{option} of {} takes true or false, not {}", self.function, kind::of(value)))
     }
 
+    /// A list of texts, so many at most, of so many characters each.
+    pub(super) fn texts(&self, option: &str, most: usize, longest: usize) -> Result<Vec<String>, String> {
+        let Some(value) = self.get(option) else { return Ok(Vec::new()) };
+        let wrong =
+            || format!("{option} of {} takes a list of texts, up to {most} of {longest} letters", self.function);
+        let list = value.clone().try_cast::<Array>().filter(|list| list.len() <= most).ok_or_else(wrong)?;
+        let text =
+            |item: Dynamic| item.into_string().ok().filter(|text| text.chars().count() <= longest).ok_or_else(wrong);
+        list.into_iter().map(text).collect()
+    }
+
     pub(super) fn text(&self, option: &str) -> Result<Option<String>, String> {
         let Some(value) = self.get(option) else { return Ok(None) };
         match value.clone().into_string() {
@@ -106,6 +145,10 @@ impl<'a> Options<'a> {
             format!("{option} of {} takes a text or secret(\"NAME\"), not {}", self.function, kind::of(value))
         })
     }
+}
+
+fn said((message, hint): (String, String)) -> String {
+    format!("{message}: {hint}")
 }
 
 /// An IP address.

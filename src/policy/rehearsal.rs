@@ -262,20 +262,34 @@ impl Rehearsal {
         let Some(rule) = report.rules.iter().find(|rule| rule.name == name) else {
             return Err(format!("no rule \"{name}\" in the last evaluation"));
         };
-        let state = match rule.state {
+        let state = match rule.state() {
             RuleState::Unknown => "unknown",
             RuleState::Up => "up",
             RuleState::Failing => "failing",
             RuleState::Down => "down",
         };
+        let now = self.clock.now();
+        let falls = rule.gate.falls(now);
         Ok(Map::from([
             ("state".into(), state.into()),
             ("up".into(), (!rule.is_down()).into()),
             ("ok".into(), rule.ok.map_or(Dynamic::UNIT, Into::into)),
-            ("fails".into(), i64::from(rule.fails).into()),
-            ("oks".into(), i64::from(rule.oks).into()),
+            ("fails".into(), i64::from(rule.gate.fails()).into()),
+            ("oks".into(), i64::from(rule.gate.oks()).into()),
+            ("since".into(), now.saturating_since(rule.gate.since()).as_secs_f64().into()),
+            ("flaps".into(), i64::from(falls.count).into()),
+            ("held".into(), falls.held.as_secs_f64().into()),
+            ("latched".into(), falls.latched.into()),
+            ("alert".into(), rule.alert.into()),
+            ("tags".into(), rule.tags.iter().map(|tag| tag.clone().into()).collect::<Array>().into()),
             ("why".into(), rule.why.clone().into()),
         ]))
+    }
+
+    /// What `ha clear` does.
+    pub(super) fn clear_rule(&self, name: &str) -> Result<(), String> {
+        let known = self.stage().judge.clear(name);
+        if known { Ok(()) } else { Err(format!("nothing is known of a rule \"{name}\"")) }
     }
 
     /// The keys that the last evaluation probed.

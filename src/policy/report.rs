@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::words::Instant;
+use crate::{
+    health::{Gate, Hysteresis, Observation},
+    words::Instant,
+};
+
+/// What the gate of a rule says.
+pub type RuleState = crate::health::GateState;
 
 /// The outcome of one evaluation of one policy for one instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,18 +81,16 @@ pub struct RuleReport {
     pub line: u32,
     /// This evaluation's observation; `None` if there was no information.
     pub ok: Option<bool>,
-    /// What the gate says after it.
-    pub state: RuleState,
-    /// Failures in a row, and successes in a row.
-    pub fails: u32,
-    /// See `fails`.
-    pub oks: u32,
-    /// Failures in a row that take it down.
-    pub fall: u32,
-    /// Successes in a row that bring it up.
-    pub rise: u32,
+    /// Its gate as this evaluation left it.
+    pub gate: Gate,
+    /// What it takes to move the gate.
+    pub hysteresis: Hysteresis,
     /// It judges an external reference.
     pub external: bool,
+    /// Somebody is to be told when it falls and when it is up again.
+    pub alert: bool,
+    /// The operator's words for it.
+    pub tags: Vec<String>,
     /// Why, for an operator.
     pub why: String,
     /// The probes behind it, as `kind target`, in order.
@@ -95,8 +99,36 @@ pub struct RuleReport {
     pub elapsed: Option<Duration>,
     /// The longest a probe behind it may take.
     pub timeout: Duration,
-    /// Since when it is in this state.
-    pub since: Instant,
+}
+
+impl RuleReport {
+    /// What its gate says.
+    #[must_use]
+    pub const fn state(&self) -> RuleState {
+        self.gate.state()
+    }
+
+    /// It is down.
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        self.gate.is_down()
+    }
+
+    /// What this evaluation saw; `None` if it did not come to the rule.
+    #[must_use]
+    pub fn observation(&self) -> Option<Observation> {
+        match self.ok {
+            Some(true) => Some(Observation::Ok),
+            Some(false) => Some(Observation::Fail),
+            // Only a probe can be blind.
+            None => self.elapsed.map(|_| Observation::Nothing),
+        }
+    }
+
+    /// `web: status 500`
+    pub(super) fn reason(&self) -> String {
+        format!("{}: {}", self.name, self.why)
+    }
 }
 
 /// What a rule does while it is down.
@@ -110,17 +142,4 @@ pub enum RuleEffect {
     Watch,
     /// `gate`: whatever the script does with it.
     Gate,
-}
-
-/// What a gate says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleState {
-    /// No observation yet.
-    Unknown,
-    /// Up.
-    Up,
-    /// Up, with failures counted.
-    Failing,
-    /// Down.
-    Down,
 }

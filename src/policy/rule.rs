@@ -1,21 +1,22 @@
 //! A rule in one evaluation: a condition, what it takes to move its gate, and what it does while down.
 
-use std::time::Duration;
-
 use super::{
-    Clock, RuleEffect, RuleReport, RuleState,
+    Clock, RuleEffect, RuleReport,
     condition::{Condition, Sight},
     options::Options,
 };
 use crate::{
-    health::{Gate, GateState, Hysteresis, Observation},
-    words::Instant,
+    health::{Backoff, Detention, Gate, Hysteresis, Observation},
+    words::{Instant, readable},
 };
 
 /// No count of a rule is higher.
 const MOST: u32 = 1000;
 /// How long a rule's name may be, in bytes: it stands in tables, in the mail and in every report.
 const LONGEST_NAME: usize = 100;
+/// Tags of one rule, and how long one may be, in characters.
+const MOST_TAGS: usize = 8;
+const LONGEST_TAG: usize = 32;
 
 /// A rule as the script gave it.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(super) struct Rule {
     pub(super) line: u32,
     pub(super) hysteresis: Hysteresis,
     pub(super) external: bool,
+    pub(super) alert: bool,
+    pub(super) tags: Vec<String>,
     pub(super) condition: Condition,
 }
 
@@ -32,8 +35,6 @@ pub(super) struct Rule {
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     pub(super) gate: Gate,
-    /// How long it lingers when it is not evaluated.
-    pub(super) linger: Duration,
     /// As it was last evaluated.
     pub(super) last: RuleReport,
     /// Why it failed the last time it did: what it is down for, also while it is coming back.
@@ -62,15 +63,16 @@ impl Rule {
             "watch" => RuleEffect::Watch,
             _ => RuleEffect::Gate,
         };
-        let default = Hysteresis::default();
-        let hysteresis = Hysteresis {
-            fall: options.number("fall", default.fall, 1, MOST)?,
-            rise: options.number("rise", default.rise, 1, MOST)?,
-            blind_for: options.duration("blind_for", default.blind_for)?,
-            linger: options.duration("linger", default.linger)?,
-        };
-        let external = options.truth("external")?;
-        Ok(Self { name: name.to_owned(), effect, line: 0, hysteresis, external, condition })
+        Ok(Self {
+            name: name.to_owned(),
+            effect,
+            line: 0,
+            hysteresis: hysteresis(&options)?,
+            external: options.truth("external")?,
+            alert: options.truth("alert")?,
+            tags: options.texts("tags", MOST_TAGS, LONGEST_TAG)?,
+            condition,
+        })
     }
 
     /// Moves the gate by what was seen. `before`: what is remembered of the rule.
@@ -86,11 +88,11 @@ impl Rule {
         gate.observe(now, observation, &self.hysteresis);
         let failed = observation == Observation::Fail || gate.fails() > fails;
         let failure = before.filter(|_| !failed).map_or_else(|| sight.why.clone(), |before| before.failure.clone());
-        let last = self.report(&gate, observation, sight, &failure);
-        Remembered { gate, linger: self.hysteresis.linger, last, failure }
+        let last = self.report(now, gate, observation, sight, &failure);
+        Remembered { gate, last, failure }
     }
 
-    fn report(&self, gate: &Gate, observation: Observation, sight: &Sight, failure: &str) -> RuleReport {
+    fn report(&self, now: Instant, gate: Gate, observation: Observation, sight: &Sight, failure: &str) -> RuleReport {
         let jobs = self.condition.jobs();
         RuleReport {
             name: self.name.clone(),
@@ -101,23 +103,33 @@ impl Rule {
                 Observation::Fail => Some(false),
                 Observation::Nothing => None,
             },
-            state: state(gate),
-            fails: gate.fails(),
-            oks: gate.oks(),
-            fall: self.hysteresis.fall,
-            rise: self.hysteresis.rise,
+            gate,
+            hysteresis: self.hysteresis,
             external: self.external,
+            alert: self.alert,
+            tags: self.tags.clone(),
             why: match (gate.is_down(), observation) {
-                (true, Observation::Ok) => {
-                    format!("{failure}; now {}, {} of {}", sight.why, gate.oks(), self.hysteresis.rise)
-                }
+                (true, Observation::Ok) => format!("{failure}; now {}, {}", sight.why, self.recovery(now, &gate)),
                 (true, Observation::Nothing) if failure != sight.why => format!("{failure}; now {}", sight.why),
                 (_, Observation::Ok | Observation::Nothing | Observation::Fail) => sight.why.clone(),
             },
             probes: jobs.iter().map(|job| job.request().label()).collect(),
             elapsed: sight.elapsed,
             timeout: jobs.iter().map(|job| job.request().timeout).max().unwrap_or_default(),
-            since: gate.since(),
+        }
+    }
+
+    /// How far a rule has come that is down and ok.
+    fn recovery(&self, now: Instant, gate: &Gate) -> String {
+        let left = |until: Instant| readable(until.saturating_since(now));
+        match gate.detained(now, &self.hysteresis) {
+            None => format!("{} of {}", gate.oks(), self.hysteresis.rise),
+            Some(Detention::Latch) => "latched: it stays down until it is cleared".to_owned(),
+            Some(Detention::Backoff { until }) => {
+                let falls = gate.falls(now).count;
+                format!("held down for {} more because it falls again and again ({falls})", left(until))
+            }
+            Some(Detention::Time { until }) => format!("down for at least {} more", left(until)),
         }
     }
 
@@ -127,19 +139,45 @@ impl Rule {
 }
 
 impl Remembered {
+    /// Further observations are worth having soon.
+    pub(super) fn in_transition(&self) -> bool {
+        self.gate.in_transition(&self.last.hysteresis)
+    }
+
     /// The rule where it was not evaluated: as it was, without an observation.
     pub(super) fn unobserved(&self) -> RuleReport {
         let last = &self.last;
-        RuleReport {
-            ok: None,
-            state: state(&self.gate),
-            fails: self.gate.fails(),
-            oks: self.gate.oks(),
-            elapsed: None,
-            since: self.gate.since(),
-            ..last.clone()
-        }
+        RuleReport { ok: None, gate: self.gate, elapsed: None, ..last.clone() }
     }
+}
+
+fn hysteresis(options: &Options<'_>) -> Result<Hysteresis, String> {
+    let default = Hysteresis::default();
+    Ok(Hysteresis {
+        fall: options.number("fall", default.fall, 1, MOST)?,
+        rise: options.number("rise", default.rise, 1, MOST)?,
+        fall_for: options.duration("fall_for", default.fall_for)?,
+        rise_for: options.duration("rise_for", default.rise_for)?,
+        min_up: options.duration("min_up", default.min_up)?,
+        min_down: options.duration("min_down", default.min_down)?,
+        backoff: options.map("backoff")?.map(|options| backoff(&options)).transpose()?,
+        latch: options.truth("latch")?,
+        blind_for: options.duration("blind_for", default.blind_for)?,
+        linger: options.duration("linger", default.linger)?,
+    })
+}
+
+fn backoff(options: &Options<'_>) -> Result<Backoff, String> {
+    let default = Backoff::default();
+    let backoff = Backoff {
+        base: options.duration("base", default.base)?,
+        max: options.duration("max", default.max)?,
+        reset: options.duration("reset", default.reset)?,
+    };
+    if backoff.base.is_zero() || backoff.max < backoff.base {
+        return Err("backoff: base is the first hold and max the longest: 0 < base <= max".to_owned());
+    }
+    Ok(backoff)
 }
 
 fn weight(options: &Options<'_>) -> Result<i32, String> {
@@ -149,13 +187,4 @@ fn weight(options: &Options<'_>) -> Result<i32, String> {
         );
     }
     options.number("weight", 0, 1, 253)
-}
-
-pub(super) const fn state(gate: &Gate) -> RuleState {
-    match gate.state() {
-        GateState::Unknown => RuleState::Unknown,
-        GateState::Up => RuleState::Up,
-        GateState::Failing => RuleState::Failing,
-        GateState::Down => RuleState::Down,
-    }
 }

@@ -336,7 +336,7 @@ fn named_rules(outline: &Outline) -> (Vec<NamedRule>, bool) {
     (rules, others)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing into a String cannot fail.

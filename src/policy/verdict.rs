@@ -1,6 +1,6 @@
 //! From rules to a verdict: the worst wins, the weights add.
 
-use super::{FaultCause, RuleEffect, RuleReport, RuleState, Verdict, functions::Explicit};
+use super::{FaultCause, RuleEffect, RuleReport, Verdict, functions::Explicit};
 
 /// What a verdict rests on.
 #[derive(Debug)]
@@ -62,15 +62,4 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
 pub(super) fn reasons<'a>(rules: impl IntoIterator<Item = &'a RuleReport>) -> String {
     let down = rules.into_iter().filter(|rule| rule.is_down() && rule.effect == RuleEffect::Require);
     down.map(RuleReport::reason).collect::<Vec<_>>().join("; ")
-}
-
-impl RuleReport {
-    pub(super) fn is_down(&self) -> bool {
-        self.state == RuleState::Down
-    }
-
-    /// `web: status 500`
-    pub(super) fn reason(&self) -> String {
-        format!("{}: {}", self.name, self.why)
-    }
 }

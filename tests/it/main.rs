@@ -14,6 +14,7 @@ mod mail;
 mod pair;
 mod policy;
 mod policy_codes;
+mod policy_gates;
 mod policy_hostile;
 mod policy_lint;
 mod policy_rehearsal;

@@ -178,8 +178,8 @@ fn s9_failures_are_counted_in_a_row_and_for_each_rule_by_itself() {
     node.fails(ARBITER, "0/3 replies");
     let report = node.ticks(2);
     assert_eq!(report.verdict, healthy());
-    assert_eq!((rule(&report, "web").fails, rule(&report, "arbiter").fails), (0, 2));
-    assert_eq!(rule(&report, "arbiter").state, RuleState::Failing);
+    assert_eq!((rule(&report, "web").gate.fails(), rule(&report, "arbiter").gate.fails()), (0, 2));
+    assert_eq!(rule(&report, "arbiter").state(), RuleState::Failing);
     assert!(node.judge.in_transition());
 }
 
@@ -242,7 +242,7 @@ fn r21_rules_that_were_not_reached_neither_fall_nor_are_forgotten() {
     let report = node.ticks(300);
     assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
     let web = rule(&report, "web");
-    assert_eq!((web.state, web.ok), (RuleState::Up, None));
+    assert_eq!((web.state(), web.ok), (RuleState::Up, None));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn r22_starting_lasts_until_everything_that_decides_is_known() {
     node.fails(WEB, "status 500");
     let report = node.tick();
     assert_eq!(report.verdict, Verdict::Starting);
-    assert_eq!((rule(&report, "web").state, rule(&report, "arbiter").state), (RuleState::Unknown, RuleState::Up));
+    assert_eq!((rule(&report, "web").state(), rule(&report, "arbiter").state()), (RuleState::Unknown, RuleState::Up));
     node.answers(WEB);
     assert_eq!(node.tick().verdict, healthy());
 }
@@ -291,7 +291,11 @@ fn r22_a_rule_that_appears_later_is_up_until_proven_otherwise() {
     node.fails("service:new", "failed");
     node.reload(r#"fn check() { require("web", service("web")); require("new", service("new")); }"#);
     let report = node.tick();
-    assert_eq!((&report.verdict, rule(&report, "new").state), (&healthy(), RuleState::Failing), "never starting again");
+    assert_eq!(
+        (&report.verdict, rule(&report, "new").state()),
+        (&healthy(), RuleState::Failing),
+        "never starting again"
+    );
     assert_eq!(node.tick().verdict, healthy());
     assert_eq!(node.tick().verdict, fault("new: failed", false));
 }
@@ -322,7 +326,7 @@ fn r22_a_reload_keeps_the_counts_and_drops_what_is_gone() {
     node.reload(r#"fn check() { require("web", service("web"), #{ fall: 4 }); }"#);
     let report = node.tick();
     assert_eq!(report.verdict, healthy(), "the effect of a removed rule ends at once");
-    assert_eq!(rule(&report, "web").fails, 3);
+    assert_eq!(rule(&report, "web").gate.fails(), 3);
     assert_eq!(node.tick().verdict, fault("web: failed", false));
 }
 

@@ -175,7 +175,7 @@ fn one_step_that_makes_much_out_of_little() {
             "the options of http are longer than 128 KiB",
         ),
         ("require(s, true)", "the name of a rule has at most 100 bytes"),
-        ("put(s, 1)", "put takes keys up to 100 bytes"),
+        ("put(s, 1)", "put takes names up to 100 bytes"),
         ("put(\"k\", s)", "put keeps texts up to 1024 bytes"),
     ] {
         let error = error_of(&format!("{text} {body}"));
@@ -287,7 +287,7 @@ fn too_many_probes_and_rules() {
     let error = error_of("for i in 0..1000 { watch(`rule ${i}`, true); }");
     assert!(error.contains("more than 128 rules"), "{error}");
     let error = error_of("for i in 0..1000 { put(`key ${i}`, i); }");
-    assert!(error.contains("64 notes"), "{error}");
+    assert!(error.contains("put keeps up to 64 names"), "{error}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn e104_unknown_options() {
         [
             "E104 2:45+6 unknown option `timout` of http (did you mean `timeout`?)",
             "E104 2:64+3 unknown option `fal` of require (did you mean `fall`?)",
-            "E104 2:72+6 unknown option `weight` of require (require has fall, rise, linger, blind_for, external)",
+            "E104 2:72+6 unknown option `weight` of require (require has fall, rise, fall_for, rise_for, min_up, min_down, backoff, latch, linger, blind_for, alert, tags, external)",
         ]
     );
 }

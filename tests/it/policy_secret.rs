@@ -95,7 +95,7 @@ fn it_is_compared_with_nothing_and_put_into_no_text() {
 #[test]
 fn it_is_no_condition_no_note_and_no_text() {
     assert!(error("require(\"x\", S);").contains("not a secret"), "{}", error("require(\"x\", S);"));
-    assert!(error("put(\"x\", S);").contains("put keeps a truth, a number or a text"));
+    assert!(error("put(\"x\", S);").contains("put takes a truth, a number or a text, not a secret"));
     assert!(error("require(S, true);").contains("secret"), "{}", error("require(S, true);"));
     assert!(error("file(S);").contains("secret"), "{}", error("file(S);"));
 }

@@ -4,6 +4,7 @@ use crate::{
     config::Instance,
     control::protocol::{self, Rule, State},
     policy::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict},
+    words::Instant,
 };
 
 /// What the node would do.
@@ -80,7 +81,7 @@ pub(super) fn continued(fresh: Report, before: &[Rule]) -> Report {
     let mut rules = fresh.rules;
     for rule in &mut rules {
         if let Some(before) = before.iter().find(|before| before.name == rule.name) {
-            go_on(rule, before);
+            go_on(rule, fresh.started_at, before);
         }
     }
     let verdict = match fresh.verdict {
@@ -92,31 +93,10 @@ pub(super) fn continued(fresh: Report, before: &[Rule]) -> Report {
 }
 
 /// Counts this observation on top of what was counted before.
-fn go_on(rule: &mut RuleReport, before: &Rule) {
-    let was_down = before.state == "down";
-    match rule.ok {
-        Some(true) => {
-            (rule.fails, rule.oks) = (0, before.oks.saturating_add(1));
-            let stays_down = was_down && rule.oks < rule.rise;
-            rule.state = if stays_down { RuleState::Down } else { RuleState::Up };
-        }
-        Some(false) => {
-            (rule.fails, rule.oks) = (before.fails.saturating_add(1), 0);
-            rule.state = match (was_down || rule.fails >= rule.fall, before.state.as_str()) {
-                (true, _) => RuleState::Down,
-                (false, "unknown") => RuleState::Unknown,
-                (false, _) => RuleState::Failing,
-            };
-        }
-        None => {
-            (rule.fails, rule.oks) = (before.fails, before.oks);
-            rule.state = match before.state.as_str() {
-                "up" => RuleState::Up,
-                "failing" => RuleState::Failing,
-                "down" => RuleState::Down,
-                _ => RuleState::Unknown,
-            };
-        }
+fn go_on(rule: &mut RuleReport, now: Instant, before: &Rule) {
+    rule.gate = before.gate(now);
+    if let Some(observation) = rule.observation() {
+        rule.gate.observe(now, observation, &rule.hysteresis);
     }
 }
 
@@ -129,7 +109,7 @@ fn decide(rules: &[RuleReport], delta: i32) -> Verdict {
         let cause = if external { FaultCause::External } else { FaultCause::Rules };
         return Verdict::Fault { why: reasons.join("; "), cause };
     }
-    let unknown = |rule: &RuleReport| rule.effect == RuleEffect::Require && rule.state == RuleState::Unknown;
+    let unknown = |rule: &RuleReport| rule.effect == RuleEffect::Require && rule.state() == RuleState::Unknown;
     if rules.iter().any(unknown) {
         return Verdict::Starting;
     }
@@ -137,12 +117,12 @@ fn decide(rules: &[RuleReport], delta: i32) -> Verdict {
 }
 
 fn down(rules: &[RuleReport]) -> impl Iterator<Item = &RuleReport> {
-    rules.iter().filter(|rule| rule.effect == RuleEffect::Require && rule.state == RuleState::Down)
+    rules.iter().filter(|rule| rule.effect == RuleEffect::Require && rule.is_down())
 }
 
 fn weights_down(rules: &[RuleReport]) -> i32 {
     let weight = |rule: &RuleReport| match rule.effect {
-        RuleEffect::Prefer(weight) if rule.state == RuleState::Down => weight,
+        RuleEffect::Prefer(weight) if rule.is_down() => weight,
         RuleEffect::Prefer(_) | RuleEffect::Require | RuleEffect::Watch | RuleEffect::Gate => 0,
     };
     rules.iter().map(weight).fold(0, i32::saturating_add)
@@ -160,25 +140,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{config::fixture, words::Instant};
+    use crate::{
+        config::fixture,
+        health::{Gate, Hysteresis, Observation},
+    };
 
     fn rule(effect: RuleEffect, ok: Option<bool>) -> RuleReport {
+        let mut gate = Gate::unknown(Instant::ZERO);
+        if let Some(ok) = ok {
+            let observation = if ok { Observation::Ok } else { Observation::Fail };
+            gate.observe(Instant::ZERO, observation, &Hysteresis::default());
+        }
         RuleReport {
             name: "web".into(),
             effect,
             line: 1,
             ok,
-            state: if ok == Some(true) { RuleState::Up } else { RuleState::Unknown },
-            fails: u32::from(ok == Some(false)),
-            oks: u32::from(ok == Some(true)),
-            fall: 3,
-            rise: 2,
+            gate,
+            hysteresis: Hysteresis::default(),
+            alert: false,
+            tags: vec![],
             external: false,
             why: "status 500".into(),
             probes: vec![],
             elapsed: None,
             timeout: Duration::ZERO,
-            since: Instant::ZERO,
         }
     }
 
@@ -210,23 +196,29 @@ mod tests {
     fn this_observation_is_counted_on_top_of_the_daemons() {
         let failed = || fresh(Verdict::Starting, rule(RuleEffect::Require, Some(false)));
         let report = continued(failed(), &before("failing", 1, 0));
-        assert_eq!((report.rules[0].fails, report.rules[0].state, report.verdict), (2, RuleState::Failing, healthy(0)));
+        assert_eq!(
+            (report.rules[0].gate.fails(), report.rules[0].state(), report.verdict),
+            (2, RuleState::Failing, healthy(0))
+        );
         let report = continued(failed(), &before("failing", 2, 0));
         let fault = Verdict::Fault { why: "web: status 500".into(), cause: FaultCause::Rules };
-        assert_eq!((report.rules[0].state, report.verdict), (RuleState::Down, fault));
+        assert_eq!((report.rules[0].state(), report.verdict), (RuleState::Down, fault));
     }
 
     #[test]
     fn a_rule_that_is_down_needs_all_its_successes() {
         let passed = || fresh(healthy(0), rule(RuleEffect::Require, Some(true)));
-        assert_eq!(continued(passed(), &before("down", 0, 0)).rules[0].state, RuleState::Down);
+        assert_eq!(continued(passed(), &before("down", 0, 0)).rules[0].state(), RuleState::Down);
         assert_eq!(continued(passed(), &before("down", 0, 1)).verdict, healthy(0));
     }
 
     #[test]
     fn no_information_changes_nothing() {
         let report = continued(fresh(Verdict::Starting, rule(RuleEffect::Require, None)), &before("up", 0, 9));
-        assert_eq!((report.rules[0].state, report.rules[0].oks, report.verdict), (RuleState::Up, 9, healthy(0)));
+        assert_eq!(
+            (report.rules[0].state(), report.rules[0].gate.oks(), report.verdict),
+            (RuleState::Up, 9, healthy(0))
+        );
     }
 
     #[test]

@@ -153,8 +153,8 @@ fn rules(rehearsal: &Rehearsal, paint: Paint) -> String {
             rule.probes.join(", "),
             rule.why.clone(),
             rule.elapsed_ms.map(judged::took).unwrap_or_default(),
-            judged::count(rule.fall.into(), "fail"),
-            judged::count(rule.rise.into(), "ok"),
+            judged::down_after(rule),
+            judged::up_after(rule),
             judged::when_down(rule),
         ]);
     }
@@ -169,7 +169,8 @@ fn rules(rehearsal: &Rehearsal, paint: Paint) -> String {
 
 fn now(rehearsal: &Rehearsal, paint: Paint) -> String {
     let counting = |rule: &crate::policy::RuleReport| {
-        (rule.ok == Some(false)).then(|| format!("{} failed {}/{}", rule.name, rule.fails.min(rule.fall), rule.fall))
+        let fall = rule.hysteresis.fall;
+        (rule.ok == Some(false)).then(|| format!("{} failed {}/{fall}", rule.name, rule.gate.fails().min(fall)))
     };
     let counting: Vec<String> = rehearsal.report.rules.iter().filter_map(counting).collect();
     let (word, why) = verdict(&rehearsal.report.verdict, paint);

@@ -1,7 +1,10 @@
 //! The functions of the policy language, one file per kind.
 
 mod conditions;
+mod gates;
 mod guards;
+mod measures;
+mod notes;
 mod probes;
 mod rehearsing;
 mod rules;
@@ -25,6 +28,9 @@ use super::{
 pub(super) const LANGUAGE: &[&[Function]] = &[
     conditions::LANGUAGE,
     rules::LANGUAGE,
+    gates::LANGUAGE,
+    measures::LANGUAGE,
+    notes::LANGUAGE,
     verdicts::LANGUAGE,
     times::LANGUAGE,
     secrets::LANGUAGE,
@@ -39,6 +45,9 @@ pub(super) fn register(engine: &mut Engine) {
     probes::register(engine);
     conditions::register(engine);
     rules::register(engine);
+    gates::register(engine);
+    measures::register(engine);
+    notes::register(engine);
     verdicts::register(engine);
     times::register(engine);
     secrets::register(engine);

@@ -99,12 +99,24 @@ assert_eq(verdict().delta, 0);",
         group: Group::Test,
         forms: &["name: text"],
         returns: "map",
-        summary: "A rule of the last evaluation: state, up, ok, fails, oks, why.",
+        summary: "A rule of the last evaluation: state, up, ok, fails, oks, since, flaps, held (seconds), latched, alert, tags, why.",
         options: &[],
         fields: &[],
         privilege: "",
         example: "tick();
 assert(rule(\"web\").up, \"web is up\");",
+    },
+    Function {
+        name: "clear_rule",
+        group: Group::Test,
+        forms: &["name: text"],
+        returns: "nothing",
+        summary: "What `ha clear` does: ends a latch and the hold of a back-off.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "tick();
+clear_rule(\"web\");",
     },
     Function {
         name: "probed",
@@ -202,6 +214,7 @@ fn looking(engine: &mut Engine) {
     engine
         .register_fn("verdict", |call: NativeCallContext<'_>| act(&call, |test| test.verdict()))
         .register_fn("rule", |call: NativeCallContext<'_>, name: &str| act(&call, |test| test.rule(name)))
+        .register_fn("clear_rule", |call: NativeCallContext<'_>, name: &str| act(&call, |test| test.clear_rule(name)))
         .register_fn("probed", |call: NativeCallContext<'_>| act(&call, |test| Ok::<Array, String>(test.probed())))
         .register_fn("may_take_over_now", |call: NativeCallContext<'_>| act(&call, |test| test.may_take_over()));
 }

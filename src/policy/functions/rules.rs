@@ -5,7 +5,7 @@ use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 use super::{Outcome, evaluation, failed};
 use crate::policy::{
     RuleReport,
-    language::{Choice, Fact, Function, Group, choice, fact},
+    language::{Choice, Fact, Function, Group, choice, choices_within, fact},
     rule::Rule,
 };
 
@@ -13,31 +13,41 @@ use crate::policy::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle(usize);
 
-const REQUIRE: &[Choice] = &[
-    FALL,
-    RISE,
-    LINGER,
-    BLIND_FOR,
-    choice(
-        "external",
-        "truth",
-        "false",
-        "It is about something both nodes look at: offer the address, do not drop it.",
-    ),
-];
-const PREFER: &[Choice] = &[
-    choice("weight", "number", "", "By how much the priority drops, 1 to 253; must be given."),
-    FALL,
-    RISE,
-    LINGER,
-    BLIND_FOR,
-];
-const GATE: &[Choice] = &[FALL, RISE, LINGER, BLIND_FOR];
+const REQUIRE: &[Choice] =
+    &[FALL, RISE, FALL_FOR, RISE_FOR, MIN_UP, MIN_DOWN, BACKOFF, LATCH, LINGER, BLIND_FOR, ALERT, TAGS, EXTERNAL];
+const PREFER: &[Choice] =
+    &[WEIGHT, FALL, RISE, FALL_FOR, RISE_FOR, MIN_UP, MIN_DOWN, BACKOFF, LATCH, LINGER, BLIND_FOR, ALERT, TAGS];
+const GATE: &[Choice] =
+    &[FALL, RISE, FALL_FOR, RISE_FOR, MIN_UP, MIN_DOWN, BACKOFF, LATCH, LINGER, BLIND_FOR, ALERT, TAGS];
+const WEIGHT: Choice = choice("weight", "number", "", "By how much the priority drops, 1 to 253; must be given.");
 const FALL: Choice = choice("fall", "number", "3", "Failures in a row that take it down.");
 const RISE: Choice = choice("rise", "number", "2", "Successes in a row that bring it up again.");
+const FALL_FOR: Choice = choice("fall_for", "duration", "", "How long the failures must last besides.");
+const RISE_FOR: Choice = choice("rise_for", "duration", "", "How long the successes must last besides.");
+const MIN_UP: Choice = choice("min_up", "duration", "", "How long it stays up at least.");
+const MIN_DOWN: Choice = choice("min_down", "duration", "", "How long it stays down at least.");
+const BACKOFF: Choice = choices_within(
+    "backoff",
+    "",
+    "How long it stays down at least if it falls again and again: twice as long each time.",
+    &[
+        choice("base", "duration", "\"5s\"", "After the first fall."),
+        choice("max", "duration", "\"5m\"", "At most."),
+        choice("reset", "duration", "\"10m\"", "Up for so long, the next fall is a first one again."),
+    ],
+);
+const LATCH: Choice = choice("latch", "truth", "false", "Once down it stays down until `ha clear` ends it.");
 const LINGER: Choice = choice("linger", "duration", "\"60s\"", "How long it stays down where it is not evaluated.");
 const BLIND_FOR: Choice =
     choice("blind_for", "duration", "\"10s\"", "How long no information may last before it counts as failure.");
+const ALERT: Choice = choice("alert", "truth", "false", "Say so, in the journal and by mail, when it falls and rises.");
+const TAGS: Choice = choice("tags", "list", "", "Words for whoever reads the status.");
+const EXTERNAL: Choice = choice(
+    "external",
+    "truth",
+    "false",
+    "It is about something both nodes look at: offer the address, do not drop it.",
+);
 const HANDLE: &[Fact] = &[
     fact("up", "truth", "It is not down."),
     fact("ok", "truth", "This evaluation's observation was ok."),

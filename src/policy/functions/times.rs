@@ -1,10 +1,10 @@
-//! Durations, the time of day, notes, the log; and the functions of the script language that a policy must not have.
+//! Durations, the time of day, the log; and the functions of the script language that a policy must not have.
 
 use std::time::Duration;
 
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
-use super::{Outcome, evaluation, failed, frame};
+use super::{Outcome, failed, frame};
 use crate::policy::{
     LogLevel, WallTime, duration,
     evaluation::Frame,
@@ -12,12 +12,7 @@ use crate::policy::{
     text,
 };
 
-/// Notes a policy may keep, and how long a text in one may be.
-const MOST_NOTES: usize = 64;
-const LONGEST_NOTE: usize = 1024;
-const LONGEST_KEY: usize = 100;
-
-/// Times, notes and the log in the language.
+/// Times and the log in the language.
 pub(super) const LANGUAGE: &[Function] = &[
     Function {
         name: "wall",
@@ -29,28 +24,6 @@ pub(super) const LANGUAGE: &[Function] = &[
         fields: &[],
         privilege: "",
         example: "let night = wall().hour < 6;",
-    },
-    Function {
-        name: "get",
-        group: Group::Helper,
-        forms: &["key: text, default: value"],
-        returns: "value",
-        summary: "What `put` kept under this key, else the default. Kept over reloads and restarts.",
-        options: &[],
-        fields: &[],
-        privilege: "",
-        example: "let runs = get(\"runs\", 0);",
-    },
-    Function {
-        name: "put",
-        group: Group::Helper,
-        forms: &["key: text, value: value"],
-        returns: "nothing",
-        summary: "Keeps a truth, a number or a text (up to 1 KiB) under a key; up to 64 keys.",
-        options: &[],
-        fields: &[],
-        privilege: "",
-        example: "put(\"runs\", get(\"runs\", 0) + 1);",
     },
     Function {
         name: "log_info",
@@ -89,7 +62,6 @@ pub(super) const LANGUAGE: &[Function] = &[
 
 pub(super) fn register(engine: &mut Engine) {
     durations(engine);
-    notes(engine);
     logging(engine);
     engine.register_fn("wall", |call: NativeCallContext<'_>| -> Outcome<Map> {
         Ok(time_of_day(frame(&call)?.clock().wall()))
@@ -138,36 +110,6 @@ fn durations(engine: &mut Engine) {
 
 fn of_seconds(call: &NativeCallContext<'_>, seconds: f64) -> Outcome<Duration> {
     duration::from_seconds(seconds).ok_or_else(|| failed(call, format!("{seconds} s is no duration up to a day")))
-}
-
-fn notes(engine: &mut Engine) {
-    engine
-        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: Dynamic| note(&call, key, default))
-        // Else `get("runs", 0)` is the first letter of the text, as the script language has it.
-        .register_fn("get", |call: NativeCallContext<'_>, key: &str, default: i64| note(&call, key, default.into()))
-        .register_fn("put", |call: NativeCallContext<'_>, key: &str, value: Dynamic| -> Outcome<()> {
-            if !(value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()) {
-                return Err(failed(&call, "put keeps a truth, a number or a text"));
-            }
-            if key.len() > LONGEST_KEY {
-                return Err(failed(&call, format!("put takes keys up to {LONGEST_KEY} bytes")));
-            }
-            if value.is_string() && value.to_string().len() > LONGEST_NOTE {
-                return Err(failed(&call, format!("put keeps texts up to {LONGEST_NOTE} bytes")));
-            }
-            let evaluation = evaluation(&call)?;
-            let mut ledger = evaluation.ledger();
-            let notes = &mut ledger.memory.notes;
-            if notes.len() == MOST_NOTES && !notes.contains_key(key) {
-                return Err(failed(&call, format!("put keeps up to {MOST_NOTES} notes")));
-            }
-            notes.insert(key.to_owned(), value);
-            Ok(())
-        });
-}
-
-fn note(call: &NativeCallContext<'_>, key: &str, default: Dynamic) -> Outcome<Dynamic> {
-    Ok(evaluation(call)?.ledger().memory.notes.get(key).cloned().unwrap_or(default))
 }
 
 fn logging(engine: &mut Engine) {

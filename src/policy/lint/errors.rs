@@ -255,13 +255,22 @@ impl Linter<'_> {
             return Vec::new();
         }
         let Some(Literal::Map(entries, _)) = call.arguments.last() else { return Vec::new() };
-        let strangers = entries.iter().filter(|(key, _, _)| !options::of(&call.name).any(|known| known == key));
-        strangers
-            .map(|(key, place, _)| {
+        let mut problems = Vec::new();
+        for (key, place, value) in entries {
+            if !options::of(&call.name).any(|known| known == key) {
                 let (message, hint) = options::unknown(&call.name, key);
-                self.error("E104", *place, message, Some(hint))
-            })
-            .collect()
+                problems.push(self.error("E104", *place, message, Some(hint)));
+            }
+            let within = options::within(&call.name, key);
+            if let (Literal::Map(inner, _), false) = (value, within.is_empty()) {
+                let strangers = inner.iter().filter(|(key, ..)| !within.iter().any(|known| known.name == key));
+                problems.extend(strangers.map(|(stranger, place, _)| {
+                    let (message, hint) = options::unknown_within(key, stranger, within);
+                    self.error("E104", *place, message, Some(hint))
+                }));
+            }
+        }
+        problems
     }
 
     /// Passwords and tokens in the text: whoever reads the policy, a copy or its history has them.
