@@ -148,7 +148,7 @@ enum Severity {
 
 fn severity(condition: &Condition) -> Severity {
     match condition.name {
-        "starting" | "elected" | "resigning" | "maintenance" => Severity::Passing,
+        "starting" | "elected" | "releasing" | "resigning" | "maintenance" => Severity::Passing,
         "hold" | "policy_missing" | "policy_stale" => Severity::Broken,
         _ => Severity::Alarm,
     }

@@ -22,7 +22,7 @@ use super::{keeper::Keeper, sockets::Sockets};
 use crate::{
     config::Config,
     linux::{Alarm, BootClock, Holder, MonitorEvent, Waker, snapshot},
-    node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace},
+    node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
     policy::Report,
     words::Instant,
 };
@@ -53,6 +53,8 @@ pub enum Message {
     NeverLoaded { instance: String, policy: String, why: String },
     /// A new configuration.
     Reload(Arc<Config>),
+    /// What there is to do before a planned release, or that it is done.
+    Hooks { instance: String, release: ReleaseHook },
     /// For the journal, in the order of the node's own lines.
     Journal(Journal),
     /// Stop in order; a second one at once.
@@ -66,6 +68,8 @@ pub enum Message {
 pub enum Told {
     /// For the journal.
     Journal(Journal),
+    /// For the hooks: an address is about to be handed over.
+    BeforeRelease { instance: String, why: String },
     /// For the workers.
     Pace { instance: String, pace: Pace },
 }
@@ -260,6 +264,7 @@ impl Turns {
                 notes.into_iter().for_each(|note| self.tell_note(note));
                 Input::Reload(config)
             }
+            Message::Hooks { instance, release } => Input::Hooks { instance, release },
             Message::Stop => Input::Command(Command::Stop),
             Message::Journal(entry) => return self.tell(Told::Journal(entry)),
             Message::Status(reply) => {
@@ -301,6 +306,7 @@ impl Turns {
             }
             Output::Announce { interface, addresses, .. } => self.sockets.announce(&interface, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),
+            Output::BeforeRelease { instance, why } => self.tell(Told::BeforeRelease { instance, why }),
             Output::Judge { instance, pace } => self.tell(Told::Pace { instance, pace }),
             Output::Report(journal) => {
                 self.published_at = Instant::ZERO;

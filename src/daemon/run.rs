@@ -199,6 +199,7 @@ impl Daemon {
                 _ = interrupt.recv() => self.stop(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(Told::Journal(entry)) => self.record(&entry),
+                    Some(Told::BeforeRelease { .. }) => {}
                     Some(Told::Pace { instance, pace }) => self.policies.pace(&instance, pace),
                     None => break,
                 },

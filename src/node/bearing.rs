@@ -64,6 +64,11 @@ impl Instance {
         if self.stopping {
             return Bearing::StandDown { name: None, why: "stopped by its operator".to_owned() };
         }
+        self.bearing_unless_stopped(now)
+    }
+
+    /// The same, whatever an operator wants.
+    pub(super) fn bearing_unless_stopped(&self, now: Instant) -> Bearing {
         if self.link.is_some() && self.addresses.is_none() {
             return Bearing::Fault { name: None, why: "the addresses of the interface are not known yet".to_owned() };
         }
@@ -123,10 +128,17 @@ impl Instance {
         let bearing = self.bearing(now);
         let serves = self.router.serves();
         self.name_conditions(now, &bearing, out);
+        if !matches!(bearing, Bearing::StandDown { .. }) {
+            self.forget_farewell();
+        }
         match bearing {
             Bearing::Fault { .. } => {
                 self.offer = Offer::None;
                 self.stand(now, Standing::Fault, out);
+            }
+            Bearing::StandDown { why, .. } if self.says_farewell(now, &why, out) => {
+                self.condition(now, "releasing", self.releasing(), out);
+                return;
             }
             Bearing::StandDown { .. } => match self.router.state() {
                 // It takes no new priority while it goes.
@@ -148,6 +160,7 @@ impl Instance {
                 self.stand(now, Standing::Fit(priority), out);
             }
         }
+        self.condition(now, "releasing", None, out);
     }
 
     fn bear_reluctantly(&mut self, now: Instant, why: &str, over: Reluctance, out: &mut Outbox) {

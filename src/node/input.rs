@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+use super::ReleaseHook;
 use crate::{
     config::Config,
     policy::Report,
@@ -33,6 +34,8 @@ pub enum Input<'a> {
     Judged { instance: String, report: Report },
     /// A policy of an instance could not be loaded and none is running: never eligible.
     NeverLoaded { instance: String, policy: String, why: String },
+    /// What there is to do before a planned release of an instance, or that it is done.
+    Hooks { instance: String, release: ReleaseHook },
     /// An operator or the operating system wants something.
     Command(Command),
     /// A new configuration, already valid.

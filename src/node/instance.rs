@@ -16,6 +16,7 @@ use super::{
     AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role, Transmit,
     bearing::{Bearing, Offer},
     claim::Claim,
+    farewell::Farewell,
     judgement::Judgement,
     peers::Peers,
     rivals::Rivals,
@@ -56,6 +57,8 @@ pub(super) struct Instance {
     pub(super) rivals: Rivals,
     pub(super) announcer: Announcer,
     pub(super) offer: Offer,
+    /// What is to be done before a planned release.
+    pub(super) farewell: Farewell,
     pub(super) stopping: bool,
     /// Something was heard that may decide a takeover.
     pub(super) unsettled: bool,
@@ -116,6 +119,7 @@ impl Instance {
             rivals: Rivals::new(interval),
             announcer: Announcer::new(config.announce_refresh),
             offer: Offer::default(),
+            farewell: Farewell::default(),
             stopping: false,
             unsettled: false,
             behind_since: None,

@@ -6,6 +6,7 @@
 mod bearing;
 mod claim;
 mod describe;
+mod farewell;
 mod hearing;
 mod input;
 mod instance;
@@ -27,6 +28,7 @@ use std::{
     sync::Arc,
 };
 
+pub use farewell::ReleaseHook;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
@@ -52,6 +54,8 @@ pub enum Wake {
     Peers,
     /// The policies are wanted, or an offer is repeated.
     Policies,
+    /// What is done before a release has had its time.
+    Release,
     /// An announcement is repeated.
     Announce,
     /// A pause after trouble ends.
@@ -146,6 +150,9 @@ impl Node {
                     instance.judgement.never_loaded(&policy, why);
                     instance.reassess(now, out);
                 });
+            }
+            Input::Hooks { instance, release } => {
+                self.with(&instance, |now, instance, out| instance.release_hook(now, release, out));
             }
             Input::Command(Command::Stop) => self.stop(),
             Input::Reload(config) => self.reload(&config),

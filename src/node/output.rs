@@ -20,6 +20,9 @@ pub enum Output {
     Ask(Ask),
     /// Evaluate the policies of an instance.
     Judge { instance: String, pace: Pace },
+    /// An address is about to be handed over in order, because of this: run what is to be run before, then hand in
+    /// [`ReleaseHook::Finished`](super::ReleaseHook). It is handed over after a second in any case.
+    BeforeRelease { instance: String, why: String },
     /// Something an operator should be able to read.
     Report(Journal),
 }

@@ -85,6 +85,7 @@ impl Instance {
             (self.peers_due(), Wake::Peers),
             (self.missed_at().filter(|at| now < *at && !self.judgement.is_empty()), Wake::Policies),
             (self.next_offer(), Wake::Policies),
+            (self.next_farewell(), Wake::Release),
             (self.judgement.next_change(now, self.config.on_error), Wake::Policies),
             (self.rivals.next_ask(), Wake::Claim),
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),

@@ -25,7 +25,7 @@ use ha::{
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
-        Pace, Role, Transmit,
+        Pace, ReleaseHook, Role, Transmit,
     },
     policy::{FaultCause, Report, Verdict},
     wire::{AdverInterval, NeighborKind, Priority, Vrid, group},
@@ -41,6 +41,8 @@ pub(crate) enum Line {
     Announce,
     Sent(u8),
     Paced(Pace),
+    /// Its hooks are asked for before a planned release.
+    BeforeRelease,
     /// It asked who has this address, as nobody: all, or one of them.
     Probed(IpAddr, Option<MacAddr>),
     /// What the test did.

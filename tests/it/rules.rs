@@ -4,6 +4,7 @@
 
 mod claim;
 mod families;
+mod farewell;
 mod hearing;
 mod last_resort;
 mod lease;

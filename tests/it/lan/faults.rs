@@ -108,6 +108,11 @@ impl Lan {
         self.hand_in(index, Input::Command(Command::Stop));
     }
 
+    /// What is known of its hooks before a release.
+    pub(crate) fn hook(&mut self, index: usize, release: ReleaseHook) {
+        self.hand_in(index, Input::Hooks { instance: "VI_1".to_owned(), release });
+    }
+
     pub(crate) fn reload(&mut self, index: usize, instance: Instance) {
         self.stations[index].configured = instance.clone();
         self.hand_in(index, Input::Reload(Arc::new(config(instance))));

@@ -48,6 +48,7 @@ impl Lan {
                         self.stations[index].judged_at = Instant::ZERO;
                     }
                 }
+                Output::BeforeRelease { .. } => self.note(index, Line::BeforeRelease),
                 Output::Report(journal) => self.note(index, Line::Event(journal.event)),
             }
         }
