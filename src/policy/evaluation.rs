@@ -10,6 +10,8 @@ use rhai::{Dynamic, NativeCallContext};
 
 use super::{
     Clock, Context, RuleReport, context,
+    heal::{Heal, MOST_HEALS},
+    hook::HookRun,
     job::Job,
     memory::Memory,
     probe::{ProbeRequest, Prober},
@@ -33,6 +35,8 @@ const MOST_LINES: usize = 64;
 pub(super) enum Frame {
     /// A policy, for real.
     Check(Arc<Evaluation>),
+    /// A hook, or what `heal` was given.
+    Hook(Arc<HookRun>),
     /// A policy's test.
     Test(Arc<Rehearsal>),
 }
@@ -73,6 +77,7 @@ pub(super) struct Evaluation {
 pub(super) struct Ledger {
     pub(super) memory: Memory,
     pub(super) rules: Vec<(Rule, Option<RuleReport>)>,
+    pub(super) heals: Vec<Heal>,
     pub(super) log: Vec<LogLine>,
     probes: usize,
     /// The rules have been settled: what comes now are questions besides.
@@ -98,6 +103,7 @@ impl Frame {
     pub(super) fn variable(&self, name: &str) -> Option<Dynamic> {
         match self {
             Self::Check(evaluation) => evaluation.facts.get(name).or_else(|| evaluation.policy.constant(name)).cloned(),
+            Self::Hook(run) => run.variable(name),
             Self::Test(rehearsal) => rehearsal.variable(name),
         }
     }
@@ -105,6 +111,7 @@ impl Frame {
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         match self {
             Self::Check(evaluation) => Arc::clone(&evaluation.clock),
+            Self::Hook(run) => run.clock(),
             Self::Test(rehearsal) => rehearsal.clock(),
         }
     }
@@ -184,6 +191,23 @@ impl Evaluation {
         }
         ledger.rules.push((rule, None));
         Ok(ledger.rules.len() - 1)
+    }
+
+    /// Takes a repair.
+    ///
+    /// # Errors
+    ///
+    /// The rule has one, or there are too many.
+    pub(super) fn heal(&self, heal: Heal) -> Result<(), String> {
+        let mut ledger = self.ledger();
+        if ledger.heals.iter().any(|other| other.rule == heal.rule) {
+            return Err(format!("a second heal for \"{}\" in one evaluation", heal.rule));
+        }
+        if ledger.heals.len() == MOST_HEALS {
+            return Err(format!("more than {MOST_HEALS} repairs in one evaluation"));
+        }
+        ledger.heals.push(heal);
+        Ok(())
     }
 
     /// Waits for what the rule depends on and moves its gate, once.

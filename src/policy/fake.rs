@@ -9,14 +9,19 @@ use std::{
 use rhai::{Array, Dynamic, Map};
 
 use super::{
+    action::{Action, Performed, Performer},
     condition::further_fields,
     duration, kind as kinds,
+    language::{self, Group},
     probe::{self, ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
     suggest, text,
 };
 
 /// What a fake may say of any probe.
 const COMMON: [&str; 5] = ["ok", "why", "error", "blind", "elapsed"];
+
+/// What a fake may say of any action.
+const ACTIONS: [&str; 2] = ["ok", "why"];
 
 /// Answers what it was told to.
 #[derive(Default)]
@@ -35,8 +40,10 @@ impl FakeProber {
     /// From now on, probes with this key (or matching it, where it has `*`) answer this, one after the other.
     pub(super) fn fake(&self, key: &str, answers: &[Dynamic]) -> Result<(), String> {
         let kind = key.split_once(':').map_or(key, |(kind, _)| kind);
-        if kind != "*" && probe::kind(kind).is_none() {
-            return Err(format!("\"{key}\" names no probe; write \"http:URL\", \"ping:HOST\", \"service:UNIT\", …"));
+        if kind != "*" && probe::kind(kind).is_none() && !is_action(kind) {
+            return Err(format!(
+                "\"{key}\" names no probe and no action; write \"http:URL\", \"ping:HOST\", \"service:UNIT\", …"
+            ));
         }
         let mut maps = Vec::new();
         for answer in answers {
@@ -92,19 +99,36 @@ impl Prober for FakeProber {
     }
 }
 
+/// An action is written down by whoever runs it; here it only comes to what it was told to.
+impl Performer for FakeProber {
+    fn perform(&self, action: &Action, _: Duration) -> Performed {
+        let told = self.answers().told(&action.key()).unwrap_or_default();
+        let ok = told.get("ok").and_then(|value| value.as_bool().ok()).unwrap_or(true);
+        let why = told.get("why").map(ToString::to_string);
+        Performed { ok, why: why.unwrap_or_else(|| if ok { "done" } else { "failed" }.to_owned()) }
+    }
+}
+
+fn is_action(function: &str) -> bool {
+    language::function(function).is_some_and(|function| function.group == Group::Action)
+}
+
 impl Answers {
+    /// What this key was told to answer next.
+    fn told(&mut self, key: &str) -> Option<Map> {
+        let exact = self.fakes.iter().position(|(pattern, _)| pattern == key);
+        let found = exact.or_else(|| self.fakes.iter().rposition(|(pattern, _)| matches(pattern, key)));
+        let (_, maps) = found.and_then(|index| self.fakes.get_mut(index))?;
+        if maps.len() > 1 { maps.pop() } else { maps.last().cloned() }
+    }
+
     fn answer(&mut self, request: &ProbeRequest) -> ProbeOutcome {
         let key = request.key();
         self.probed.push(key.clone());
         self.ever_probed.insert(key.clone());
-        let exact = self.fakes.iter().position(|(pattern, _)| *pattern == key);
-        let found = exact.or_else(|| self.fakes.iter().rposition(|(pattern, _)| matches(pattern, &key)));
-        let Some((_, maps)) = found.and_then(|index| self.fakes.get_mut(index)) else {
-            return outcome(request, &Map::new());
-        };
+        let Some(map) = self.told(&key) else { return outcome(request, &Map::new()) };
         self.ever_faked.insert(key);
-        let map = if maps.len() > 1 { maps.pop() } else { maps.last().cloned() };
-        outcome(request, &map.unwrap_or_default())
+        outcome(request, &map)
     }
 }
 
@@ -123,7 +147,8 @@ fn check_fields(kind: &str, map: &Map) -> Result<(), String> {
     if kind == "*" {
         return Ok(());
     }
-    let known = || COMMON.iter().copied().chain(further_fields(kind));
+    let common: &[&str] = if is_action(kind) { &ACTIONS } else { &COMMON };
+    let known = || common.iter().copied().chain(further_fields(kind));
     match map.keys().find(|key| !known().any(|field| field == key.as_str())) {
         None => Ok(()),
         Some(stranger) => Err(match suggest::closest(stranger, known()) {

@@ -12,6 +12,7 @@ use super::{
     Clock, Context, Engine, Kept, LogLine, Policy, Report, RuleReport, Verdict,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
+    heal::Healing,
     kind,
     memory::Memory,
     probe::Prober,
@@ -27,6 +28,7 @@ pub struct Judge {
     reloaded: bool,
     in_transition: bool,
     log: Vec<LogLine>,
+    heals: Vec<Healing>,
 }
 
 impl Judge {
@@ -48,15 +50,20 @@ impl Judge {
         clock: &Arc<dyn Clock>,
     ) -> Report {
         self.forget_removed(policy);
+        self.heals.clear();
         let mut memory = std::mem::take(&mut self.memory);
         memory.begin_evaluation();
         let evaluation = Arc::new(Evaluation::new(policy, context, prober, clock, memory));
-        let checked = call(engine, policy, &evaluation, "check", Vec::new()).and_then(explicit);
+        let checked = check(engine, policy, &evaluation);
         let evaluated = settle(&evaluation);
         let (checked, evaluated) = match evaluated {
             Ok(evaluated) => (checked, evaluated),
             Err(error) => (checked.and(Err(error)), Vec::new()),
         };
+        let checked = checked.and_then(|explicit| {
+            self.heals = heal(&evaluation, &evaluated)?;
+            Ok(explicit)
+        });
 
         let error = checked.as_ref().err().cloned();
         let (unobserved, starting) = {
@@ -139,6 +146,11 @@ impl Judge {
         std::mem::take(&mut self.log)
     }
 
+    /// The repairs that are due after the last evaluation.
+    pub fn take_heals(&mut self) -> Vec<Healing> {
+        std::mem::take(&mut self.heals)
+    }
+
     fn forget_removed(&mut self, policy: &Policy) {
         if std::mem::take(&mut self.reloaded) && !policy.names_rules_while_running() {
             let named: BTreeSet<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
@@ -161,6 +173,25 @@ impl RuleReport {
     fn is_not_amiss(&self) -> bool {
         self.effect != super::RuleEffect::Require || self.ok == Some(true)
     }
+}
+
+/// What `check()` says. A policy of hooks alone has none, and nothing against anything.
+fn check(engine: &Engine, policy: &Policy, evaluation: &Arc<Evaluation>) -> Result<Option<Explicit>, String> {
+    if policy.has_check() { call(engine, policy, evaluation, "check", Vec::new()).and_then(explicit) } else { Ok(None) }
+}
+
+/// The repairs that are due by what was seen.
+fn heal(evaluation: &Evaluation, evaluated: &[RuleReport]) -> Result<Vec<Healing>, String> {
+    let mut ledger = evaluation.ledger();
+    let heals = std::mem::take(&mut ledger.heals);
+    let mut due = Vec::new();
+    for heal in heals {
+        let Some(seen) = evaluated.iter().find(|rule| rule.name == heal.rule) else {
+            return Err(format!("heal(\"{}\", …): this evaluation has no rule of that name", heal.rule));
+        };
+        due.extend(heal.due(seen, &mut ledger.memory, evaluation.started_at)?);
+    }
+    Ok(due)
 }
 
 /// Calls a function of the policy, bounded.

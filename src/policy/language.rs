@@ -4,6 +4,8 @@
 //! ("did you mean"), the reference for operators and the definitions for editors. A test holds it against what is
 //! registered with the engine, so neither can go its own way.
 
+use super::Hook;
+
 /// A function of the policy language.
 #[derive(Debug)]
 pub struct Function {
@@ -111,6 +113,51 @@ impl Function {
     }
 }
 
+/// A function that a policy may have and that runs when something happened. Its one argument is the event, [`EVENT`].
+#[derive(Debug)]
+pub struct HookFunction {
+    /// When.
+    pub hook: Hook,
+    /// One or two sentences.
+    pub summary: &'static str,
+}
+
+/// Every hook.
+pub const HOOKS: [HookFunction; 8] = [
+    HookFunction { hook: Hook::Master, summary: "The instance became master and holds the address." },
+    HookFunction { hook: Hook::Backup, summary: "It became backup; what it held it holds no more." },
+    HookFunction { hook: Hook::Fault, summary: "It became fault; what it held it holds no more." },
+    HookFunction {
+        hook: Hook::Release,
+        summary: "It is about to hand over in order (stop, maintenance) and still serves. It waits a second at most; after a \
+                  fault, a conflict or a preemption this does not run.",
+    },
+    HookFunction { hook: Hook::Stop, summary: "The daemon stops; the address has gone." },
+    HookFunction { hook: Hook::Rule, summary: "A rule of this policy went down or came up." },
+    HookFunction { hook: Hook::Maintenance, summary: "Maintenance began or ended." },
+    HookFunction {
+        hook: Hook::Reload,
+        summary: "Another version of this policy runs from now on; this is its first hook.",
+    },
+];
+
+/// What the event of a hook has.
+pub const EVENT: &[Fact] = &[
+    fact("from", "text", "The role before: master, backup or fault."),
+    fact("to", "text", "The role now."),
+    fact("reason", "text", "Why."),
+    fact("rules_down", "list", "The names of the rules that are down."),
+    fact("at", "number", "When, in seconds on the clock of `now`."),
+    fact("seq", "number", "Counts up from event to event of an instance."),
+    fact("instance", "text", "The instance."),
+    fact("vip", "text", "The first virtual address, without prefix."),
+    fact("priority", "number", "The priority the node bids."),
+    fact("peer", "text", "The address of the first peer; empty if there is none."),
+    fact("rule", "text", "In `on_rule`: which one."),
+    fact("up", "truth", "In `on_rule`: it came up."),
+    fact("why", "text", "In `on_rule`: why."),
+];
+
 /// Every function, by kind, in the order in which they are explained.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     super::probe::KINDS.iter().map(|kind| &kind.function).chain(super::functions::LANGUAGE.iter().copied().flatten())
@@ -147,6 +194,13 @@ mod tests {
         let listed: BTreeMap<String, BTreeSet<usize>> =
             functions().map(|function| (function.name.to_owned(), function.arities().collect())).collect();
         assert_eq!(listed, registered);
+    }
+
+    #[test]
+    fn every_hook_is_explained_once() {
+        assert_eq!(HOOKS.map(|function| function.hook), Hook::ALL);
+        assert!(HOOKS.iter().all(|function| function.summary.ends_with('.')));
+        assert!(EVENT.iter().all(|fact| fact.summary.ends_with('.')));
     }
 
     #[test]

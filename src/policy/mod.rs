@@ -6,6 +6,7 @@
 //! [`Engine`] → [`Policy::load`] → [`Judge::evaluate`] → [`Report`]; [`forecast`](forecast::forecast) says what a report
 //! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
+pub mod action;
 mod bounds;
 mod condition;
 mod context;
@@ -15,6 +16,8 @@ mod evaluation;
 mod fake;
 pub mod forecast;
 mod functions;
+mod heal;
+mod hook;
 mod job;
 mod judge;
 mod kept;
@@ -39,6 +42,8 @@ pub use bounds::{STACK, grown, shrunk};
 pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
 pub use evaluation::{LogLevel, LogLine};
+pub use heal::Healing;
+pub use hook::{Hook, HookEvent, Ran, RuleEvent, Work, run_hook};
 pub use judge::Judge;
 pub use kept::{Kept, KeptAverage, KeptRate, KeptRule};
 pub use lint::{CODES, Code, Surroundings};

@@ -9,19 +9,23 @@ use std::{
 use rhai::{Array, Dynamic, Map};
 
 use super::{
-    Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report, RuleState, Verdict, WallTime,
+    Clock, Context, Engine, Hook, HookEvent, Judge, NodeFacts, PeerFacts, Policy, Report, RuleEvent, RuleState,
+    Verdict, WallTime, Work,
+    action::Performer,
     bounds::{Excess, Watch},
     context,
     evaluation::Frame,
     fake::FakeProber,
-    lint,
+    hook, language, lint,
     probe::Prober,
-    script,
+    script, suggest,
 };
 use crate::words::Instant;
 
 /// Evaluations one test may ask for: some hours at one per second.
 const MOST_EVALUATIONS: usize = 10_000;
+/// What a hook may take on the clock of a test, which stands still.
+const HOOK_TIME: Duration = Duration::from_secs(30);
 /// When every test begins, on its virtual clock.
 const BEGINNING: Duration = Duration::from_secs(3600);
 /// The time of day then: Monday, 2026-01-05, 12:00 UTC.
@@ -107,6 +111,9 @@ struct Stage {
     last_at: Option<Instant>,
     probed: Vec<String>,
     evaluations: usize,
+    /// What hooks and repairs did so far.
+    actions: Vec<String>,
+    events: u64,
     rules: BTreeSet<String>,
     down: BTreeSet<String>,
 }
@@ -152,6 +159,8 @@ impl Rehearsal {
             last_at: None,
             probed: Vec::new(),
             evaluations: 0,
+            actions: Vec::new(),
+            events: 0,
             rules: BTreeSet::new(),
             down: BTreeSet::new(),
         };
@@ -311,6 +320,64 @@ impl Rehearsal {
         }
     }
 
+    /// Runs a hook of the policy with this event.
+    pub(super) fn fire(&self, name: &str, event: &Map) -> Result<(), String> {
+        let hook = Hook::named(name).ok_or_else(|| {
+            let names = || Hook::ALL.into_iter().map(Hook::name);
+            match suggest::closest(name, names()) {
+                Some(meant) => format!("there is no hook {name}: did you mean \"{meant}\"?"),
+                None => format!("there is no hook {name}; there are {}", names().collect::<Vec<_>>().join(", ")),
+            }
+        })?;
+        if self.policy.hook_takes(hook).is_none() {
+            return Err(format!("the policy has no fn {name}"));
+        }
+        let event = self.event(event)?;
+        self.run_hook(Work::Hook(hook, event))
+    }
+
+    /// What was done so far, like `service_restart haproxy`.
+    pub(super) fn actions(&self) -> Array {
+        self.stage().actions.iter().map(|action| action.clone().into()).collect()
+    }
+
+    fn run_hook(&self, work: Work) -> Result<(), String> {
+        let context = self.stage().context.clone();
+        let performer: Arc<dyn Performer> = Arc::clone(&self.prober) as Arc<dyn Performer>;
+        let ran = hook::run_hook(&self.engine, &self.policy, &work, &context, &performer, &self.clock(), HOOK_TIME);
+        self.stage().actions.extend(ran.performed.iter().map(|(action, _)| action.to_string()));
+        ran.error.map_or(Ok(()), Err)
+    }
+
+    /// The event as a test has it; what it does not say is as a quiet backup has it.
+    fn event(&self, told: &Map) -> Result<HookEvent, String> {
+        let known = || language::EVENT.iter().map(|fact| fact.name);
+        if let Some(stranger) = told.keys().find(|key| !known().any(|name| name == key.as_str())) {
+            return Err(match suggest::closest(stranger, known()) {
+                Some(meant) => format!("ev has no `{stranger}`: did you mean `{meant}`?"),
+                None => format!("ev has no `{stranger}`; it has {}", known().collect::<Vec<_>>().join(", ")),
+            });
+        }
+        let text = |name: &str, usual: &str| told.get(name).map_or_else(|| usual.to_owned(), ToString::to_string);
+        let list = told.get("rules_down").and_then(|list| list.clone().try_cast::<Array>()).unwrap_or_default();
+        let rule = told.get("rule").map(|rule| RuleEvent {
+            name: rule.to_string(),
+            up: told.get("up").and_then(|up| up.as_bool().ok()).unwrap_or_default(),
+            why: text("why", ""),
+        });
+        let mut stage = self.stage();
+        stage.events += 1;
+        Ok(HookEvent {
+            from: text("from", "backup"),
+            to: text("to", &stage.context.node.state),
+            reason: text("reason", "a test"),
+            rules_down: list.iter().map(ToString::to_string).collect(),
+            at: self.clock.now(),
+            seq: stage.events,
+            rule,
+        })
+    }
+
     fn report(&self) -> Result<Report, String> {
         self.stage().last.clone().ok_or_else(|| "nothing has been evaluated yet; write tick() first".to_owned())
     }
@@ -333,6 +400,7 @@ impl Rehearsal {
         };
         let prober: Arc<dyn Prober> = Arc::clone(&self.prober) as Arc<dyn Prober>;
         let report = judge.evaluate(&self.engine, &self.policy, 1, &context, &prober, &self.clock());
+        let heals = judge.take_heals();
         let mut stage = self.stage();
         stage.judge = judge;
         stage.last_at = Some(report.started_at);
@@ -341,6 +409,7 @@ impl Rehearsal {
         stage.down.extend(report.rules.iter().filter(|rule| rule.is_down()).map(|rule| rule.name.clone()));
         stage.last = Some(report);
         drop(stage);
+        heals.into_iter().try_for_each(|healing| self.run_hook(Work::Heal(healing)))?;
         if Watch::is_over() { Err("the tests of the policy take too long together".to_owned()) } else { Ok(()) }
     }
 

@@ -11,10 +11,10 @@ use rhai::{AST, Dynamic, EvalAltResult, Position};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Engine, Problem,
+    Engine, Hook, Problem,
     bounds::{self, Excess},
     duration, engine,
-    kind::spoken,
+    kind::{self, spoken},
     lint::{self, Known, Literal, Outline, Place, Surroundings},
     text,
 };
@@ -49,6 +49,10 @@ struct Parts {
     /// Some rule's name is computed.
     names_while_running: bool,
     may_take_over_takes: Option<usize>,
+    /// Its hooks, and how many arguments each takes.
+    hooks: Vec<(Hook, usize)>,
+    has_check: bool,
+    ordered: bool,
 }
 
 /// A rule as the text of a policy names it, without evaluating anything.
@@ -87,6 +91,7 @@ impl Policy {
             Schedule::read(&constants, &outline).map_err(|(constant, why)| vec![linter.schedule(&constant, &why)])?;
         let Schedule { interval, deadline, .. } = schedule;
         let known = Known { outline: &outline, constants: &constants, interval, deadline, around: &[] };
+        let ordered = ordered(&constants).map_err(|why| vec![linter.schedule("ORDERED", &why)])?;
         let warnings = linter.warnings(&known);
         let (rules, names_while_running) = named_rules(&outline);
         Ok(Self(Arc::new(Parts {
@@ -104,6 +109,9 @@ impl Policy {
             rules,
             names_while_running,
             may_take_over_takes: takes(&outline, "may_take_over"),
+            hooks: Hook::ALL.into_iter().filter_map(|hook| Some((hook, takes(&outline, hook.name())?))).collect(),
+            has_check: takes(&outline, "check").is_some(),
+            ordered,
         })))
     }
 
@@ -175,6 +183,28 @@ impl Policy {
         &self.0.rules
     }
 
+    /// The hooks it has.
+    pub fn hooks(&self) -> impl Iterator<Item = Hook> {
+        self.0.hooks.iter().map(|(hook, _)| *hook)
+    }
+
+    /// `ORDERED`: its hooks run for every transition, in order; else a newer transition takes the place of one whose hook
+    /// still waits.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        self.0.ordered
+    }
+
+    /// How many arguments a hook takes, if the policy has it.
+    pub(super) fn hook_takes(&self, hook: Hook) -> Option<usize> {
+        self.0.hooks.iter().find(|(has, _)| *has == hook).map(|(_, takes)| *takes)
+    }
+
+    /// It judges; else it has hooks alone.
+    pub(super) fn has_check(&self) -> bool {
+        self.0.has_check
+    }
+
     pub(super) fn ast(&self) -> &AST {
         &self.0.ast
     }
@@ -199,7 +229,12 @@ impl Policy {
 
     /// What went wrong while it ran, with its place: `check_local.rhai:6:5: …`.
     pub(super) fn explain(&self, error: &EvalAltResult) -> String {
-        let (message, position) = explain(error, self.deadline());
+        self.explain_within(error, self.deadline())
+    }
+
+    /// The same of something that had another time.
+    pub(super) fn explain_within(&self, error: &EvalAltResult, deadline: Duration) -> String {
+        let (message, position) = explain(error, deadline);
         let place = lint::place(position);
         match (place.line, place.column) {
             (0, _) => format!("{}: {message}", self.0.file),
@@ -296,6 +331,11 @@ impl Schedule {
         let deadline = read("DEADLINE", SHORTEST_INTERVAL)?.unwrap_or_else(|| longest_timeout(outline).max(DEADLINE));
         Ok(Self { interval, fast, deadline })
     }
+}
+
+fn ordered(constants: &BTreeMap<String, Dynamic>) -> Result<bool, String> {
+    let Some(value) = constants.get("ORDERED") else { return Ok(false) };
+    value.as_bool().map_err(|_| format!("true or false, not {}", kind::of(value)))
 }
 
 fn longest_timeout(outline: &Outline) -> Duration {

@@ -15,6 +15,7 @@ mod pair;
 mod policy;
 mod policy_codes;
 mod policy_gates;
+mod policy_hooks;
 mod policy_hostile;
 mod policy_lint;
 mod policy_rehearsal;

@@ -37,7 +37,7 @@ fn e101_unknown_function() {
         ["E101 2:13+6 unknown function `lenght` (did you mean `length`?)"]
             .map(|line| line.replace(" (did you mean `length`?)", ""))
     );
-    assert_eq!(body("heal(\"x\", || 1);"), ["E101 2:1+4 unknown function `heal`"]);
+    assert_eq!(body("mount(\"x\", || 1);"), ["E101 2:1+5 unknown function `mount`"]);
     assert!(body("let f = |x| x + 1; f.call(1); let m = #{ run: || 1 }; m.run(); [1].map(|x| x).len();").is_empty());
 }
 

@@ -222,7 +222,7 @@ fn failures_have_a_line_and_say_what_is_so() {
     assert_eq!(failure("assert_verdict(\"well\");").0, 3);
     assert_eq!(failure("set_node(#{ is_mastre: true });").1, "there is no node.is_mastre: did you mean `is_master`?");
     assert_eq!(failure("set_peer(#{ alive: 1 });").1, "peer.alive cannot be a whole number");
-    assert_eq!(failure("fake(\"web\", #{});").1.split(';').next(), Some("\"web\" names no probe"));
+    assert_eq!(failure("fake(\"web\", #{});").1.split(';').next(), Some("\"web\" names no probe and no action"));
     assert_eq!(failure("fake(\"http:x\", #{ staus: 500 });").1, "no field `staus` of http: did you mean `status`?");
     assert_eq!(failure("unfake(\"ping:x\");").1, "\"ping:x\" is not faked");
     assert_eq!(

@@ -1,8 +1,10 @@
 //! The functions of the policy language, one file per kind.
 
+mod actions;
 mod conditions;
 mod gates;
 mod guards;
+mod healing;
 mod measures;
 mod notes;
 mod probes;
@@ -31,9 +33,11 @@ pub(super) const LANGUAGE: &[&[Function]] = &[
     gates::LANGUAGE,
     measures::LANGUAGE,
     notes::LANGUAGE,
+    healing::LANGUAGE,
     verdicts::LANGUAGE,
     times::LANGUAGE,
     secrets::LANGUAGE,
+    actions::LANGUAGE,
     rehearsing::LANGUAGE,
 ];
 
@@ -51,6 +55,8 @@ pub(super) fn register(engine: &mut Engine) {
     verdicts::register(engine);
     times::register(engine);
     secrets::register(engine);
+    healing::register(engine);
+    actions::register(engine);
     rehearsing::register(engine);
 }
 
@@ -70,6 +76,10 @@ fn evaluation(call: &NativeCallContext<'_>) -> Outcome<std::sync::Arc<Evaluation
         Frame::Test(_) => Err(failed(
             call,
             format!("{}() belongs into check(); a test looks at rule() and verdict()", call.fn_name()),
+        )),
+        Frame::Hook(_) => Err(failed(
+            call,
+            format!("{}() belongs into check(); a hook is told what the rules saw, in `ev`", call.fn_name()),
         )),
     }
 }

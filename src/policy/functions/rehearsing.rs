@@ -19,7 +19,7 @@ pub(super) const LANGUAGE: &[Function] = &[
         group: Group::Test,
         forms: &["key: text, answer: map", "key: text, answers: list"],
         returns: "nothing",
-        summary: "From now on this probe answers this, or these in turn (the last one repeats). The key is what reports say, with a colon: \"http:URL\", \"ping:HOST\", \"service:UNIT\"; * stands for anything. What is not faked is ok.",
+        summary: "From now on this probe answers this, or these in turn (the last one repeats). The key is what reports say, with a colon: \"http:URL\", \"ping:HOST\", \"service:UNIT\"; * stands for anything. Actions too: \"service_restart:haproxy\", \"http_send:URL\", with ok and why. What is not faked is ok.",
         options: &[],
         fields: &[],
         privilege: "",
@@ -37,6 +37,28 @@ fake(\"ping:*\", [#{ ok: false }, #{ ok: true }]);",
         privilege: "",
         example: "fake(\"ping:192.168.0.22\", #{ ok: false });
 unfake(\"ping:192.168.0.22\");",
+    },
+    Function {
+        name: "fire",
+        group: Group::Test,
+        forms: &["hook: text", "hook: text, event: map"],
+        returns: "nothing",
+        summary: "Runs a hook of the policy, like \"on_master\", with this event. An error in it fails the test.",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "fire(\"on_master\", #{ from: \"backup\", to: \"master\", reason: \"it leads\" });",
+    },
+    Function {
+        name: "actions",
+        group: Group::Test,
+        forms: &[""],
+        returns: "list",
+        summary: "What hooks and repairs did since the test began, in order, like \"service_restart haproxy\".",
+        options: &[],
+        fields: &[],
+        privilege: "",
+        example: "assert_eq(actions(), []);",
     },
     Function {
         name: "set_node",
@@ -215,6 +237,11 @@ fn looking(engine: &mut Engine) {
         .register_fn("verdict", |call: NativeCallContext<'_>| act(&call, |test| test.verdict()))
         .register_fn("rule", |call: NativeCallContext<'_>, name: &str| act(&call, |test| test.rule(name)))
         .register_fn("clear_rule", |call: NativeCallContext<'_>, name: &str| act(&call, |test| test.clear_rule(name)))
+        .register_fn("fire", |call: NativeCallContext<'_>, hook: &str| act(&call, |test| test.fire(hook, &Map::new())))
+        .register_fn("fire", |call: NativeCallContext<'_>, hook: &str, event: Map| {
+            act(&call, |test| test.fire(hook, &event))
+        })
+        .register_fn("actions", |call: NativeCallContext<'_>| act(&call, |test| Ok::<Array, String>(test.actions())))
         .register_fn("probed", |call: NativeCallContext<'_>| act(&call, |test| Ok::<Array, String>(test.probed())))
         .register_fn("may_take_over_now", |call: NativeCallContext<'_>| act(&call, |test| test.may_take_over()));
 }
@@ -240,6 +267,8 @@ fn asserting(engine: &mut Engine) {
 fn act<T>(call: &NativeCallContext<'_>, action: impl FnOnce(&Arc<Rehearsal>) -> Result<T, String>) -> Outcome<T> {
     match frame(call)? {
         Frame::Test(rehearsal) => action(&rehearsal).map_err(|why| failed(call, why)),
-        Frame::Check(_) => Err(failed(call, format!("{}() works in tests only (fn test_…)", call.fn_name()))),
+        Frame::Check(_) | Frame::Hook(_) => {
+            Err(failed(call, format!("{}() works in tests only (fn test_…)", call.fn_name())))
+        }
     }
 }

@@ -128,6 +128,7 @@ fn log(call: &NativeCallContext<'_>, level: LogLevel, text: &Dynamic) -> Outcome
     let text = text::cut(&shown.map_or_else(|_| text::show(text), |shown| shown.to_string()));
     match frame(call)? {
         Frame::Check(evaluation) => evaluation.log(level, &text),
+        Frame::Hook(run) => run.log(level, &text),
         Frame::Test(_) => {}
     }
     Ok(text)

@@ -118,7 +118,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "E113",
-        "INTERVAL, FAST or DEADLINE makes no sense",
+        "INTERVAL, FAST, DEADLINE or ORDERED makes no sense",
         "They say when the policy is evaluated; 50 ms is the least, and FAST is faster than INTERVAL.",
         "Write a duration such as \"1s\".",
     ),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType};
 
 use super::{Linter, Literal, Outline, Place, place, rule_function};
-use crate::policy::{Problem, context, functions, language, options, script, suggest};
+use crate::policy::{Hook, Problem, context, functions, language, options, script, suggest};
 
 /// No policy is longer.
 const LONGEST: usize = 256 * 1024;
@@ -88,6 +88,7 @@ impl Linter<'_> {
             problems.extend(self.secrets(outline, call));
         }
         problems.extend(self.names_used_twice(outline));
+        problems.extend(self.acting(outline));
         problems
     }
 
@@ -178,6 +179,8 @@ impl Linter<'_> {
         };
         match parameters("check").as_slice() {
             [0] => {}
+            // A file of hooks alone judges nothing.
+            [] if outline.functions.iter().any(|function| Hook::named(&function.name).is_some()) => {}
             [] => {
                 let hint = "it is what judges the node: fn check() { require(\"web\", http(`http://${node.addr}/`)); }";
                 let message = "there is no `fn check()`".to_owned();

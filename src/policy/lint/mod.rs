@@ -1,5 +1,6 @@
 //! What is wrong, or not wise, in the text of a policy: found without running it.
 
+mod actions;
 mod codes;
 mod errors;
 mod outline;

@@ -31,6 +31,8 @@ pub(in crate::policy) struct Outline {
     pub(in crate::policy) imports: Vec<Place>,
     /// Every variable and parameter that is defined somewhere.
     pub(in crate::policy) variables: BTreeSet<String>,
+    /// The calls that stand in closures: they happen when somebody calls those.
+    in_closures: BTreeSet<Place>,
     /// Every key of a literal map: a method may be a closure in a map.
     pub(in crate::policy) keys: BTreeSet<String>,
     /// Variables that are made of the virtual address.
@@ -58,6 +60,8 @@ pub(in crate::policy) struct Call {
     /// The function it stands in; `None` at top level.
     pub(in crate::policy) function: Option<String>,
     pub(in crate::policy) is_method: bool,
+    /// It stands in a closure.
+    pub(in crate::policy) in_closure: bool,
     pub(in crate::policy) arguments: Vec<Literal>,
     /// The places of the calls around it, the outermost first.
     pub(in crate::policy) around: Vec<Place>,
@@ -98,7 +102,7 @@ impl Outline {
         functions.sort_by_key(|function| place(function.body.start_position()));
         for function in functions {
             outline.variables.extend(function.params.iter().map(ToString::to_string));
-            if !function.name.starts_with("anon$") {
+            if !is_closure(&function.name) {
                 outline.functions.push(Function {
                     name: function.name.to_string(),
                     parameters: function.params.len(),
@@ -107,6 +111,9 @@ impl Outline {
                 });
             }
         }
+        let mut closures = ast.clone_functions_only();
+        closures.retain_functions(|_, _, name, _| is_closure(name));
+        outline.in_closures = calls(&closures);
         ast.walk(&mut |path: &[ASTNode<'_>]| {
             outline.visit(path);
             true
@@ -176,6 +183,7 @@ impl Outline {
             place: place(position),
             function: self.function_at(place(position)).map(|function| function.name.clone()),
             is_method,
+            in_closure: self.in_closures.contains(&place(position)),
             arguments: call.args.iter().map(literal).collect(),
             around: above
                 .iter()
@@ -274,6 +282,21 @@ fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position, bool)> {
         ASTNode::Expr(Expr::MethodCall(call, position)) => Some((call, *position, true)),
         _ => None,
     }
+}
+
+/// What the script engine calls a function that has no name.
+fn is_closure(name: &str) -> bool {
+    name.starts_with("anon$")
+}
+
+/// Where calls stand.
+fn calls(ast: &AST) -> BTreeSet<Place> {
+    let mut places = BTreeSet::new();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
+        places.extend(path.last().and_then(call).map(|(_, position, _)| place(position)));
+        true
+    });
+    places
 }
 
 fn branches(node: &ASTNode<'_>) -> bool {
