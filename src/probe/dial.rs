@@ -6,7 +6,7 @@
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,8 +23,8 @@ use ureq::{
     },
 };
 
-use super::{answer::Failure, deadline::Deadline, names::Names};
-use crate::{policy::probe::ErrorKind, words::Family};
+use super::{answer::Failure, deadline::Deadline, names::Names, unix_socket::of_unix_socket, way::Exit};
+use crate::words::Family;
 
 /// How far an exchange has come; shared with whoever reports that it went no further.
 #[derive(Clone, Debug)]
@@ -126,8 +126,7 @@ pub(super) fn port_of(uri: &Uri) -> Option<u16> {
 pub(super) struct Dial {
     pub(super) deadline: Deadline,
     pub(super) phase: Phase,
-    pub(super) bind: Option<IpAddr>,
-    pub(super) iface: Option<String>,
+    pub(super) exit: Exit,
     pub(super) unix: Option<PathBuf>,
 }
 
@@ -164,15 +163,8 @@ impl Dial {
     }
 
     fn connect_to(&self, address: SocketAddr, others: usize) -> Result<Socket, Failure> {
-        let of_socket = |error: io::Error| Failure::of_socket(&error);
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(of_socket)?;
-        if let Some(iface) = &self.iface {
-            socket.bind_device(Some(iface.as_bytes())).map_err(|error| of_socket(error).during(iface))?;
-        }
-        if let Some(source) = self.bind {
-            let bound = socket.bind(&SocketAddr::new(source, 0).into());
-            bound.map_err(|error| of_socket(error).during(source))?;
-        }
+        let socket = self.exit.socket(address, Type::STREAM)?;
+        let address = self.exit.zoned(address)?;
         let share = self.deadline.share(others);
         if share.is_zero() {
             return Err(self.deadline.passed());
@@ -180,20 +172,15 @@ impl Dial {
         match socket.connect_timeout(&address.into(), share) {
             Ok(()) => Ok(socket),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.deadline.passed()),
-            Err(error) => Err(of_socket(error)),
+            Err(error) => Err(Failure::of_socket(&error)),
         }
     }
 
     /// A Unix socket connects at once or waits for a place in the other side's queue, as long as a write may take.
     fn connect_unix(&self, path: &Path) -> Result<Socket, Failure> {
         let of_socket = |error: io::Error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                Failure::new(ErrorKind::Refused, "no such socket")
-            } else if error.kind() == io::ErrorKind::WouldBlock {
-                self.deadline.passed()
-            } else {
-                Failure::of_socket(&error)
-            }
+            let is_late = error.kind() == io::ErrorKind::WouldBlock;
+            if is_late { self.deadline.passed() } else { of_unix_socket(&error) }
         };
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(of_socket)?;
         let left = self.deadline.left();

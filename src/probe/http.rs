@@ -22,6 +22,7 @@ use super::{
     dial::{Arrived, Dial, Instead, Ours, Phase, Route, port_of},
     names::Names,
     tls::Trust,
+    way::Exit,
 };
 use crate::policy::probe::{ErrorKind, Field, HttpRequest, ProbeRequest};
 
@@ -119,13 +120,7 @@ impl Exchange {
     ) -> Result<Self, Failure> {
         let url = absolute(&http.url)?;
         let (uri, instead) = named(url, http.host.as_deref())?;
-        let dial = Dial {
-            deadline,
-            phase: phase.clone(),
-            bind: request.bind,
-            iface: request.iface.clone(),
-            unix: http.unix.clone(),
-        };
+        let dial = Dial { deadline, phase: phase.clone(), exit: Exit::of(request), unix: http.unix.clone() };
         let names: Names = shared.names.clone();
         let family = request.family();
         let route = Route { names, deadline, phase: phase.clone(), family, instead, unix: http.unix.is_some() };

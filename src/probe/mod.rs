@@ -15,9 +15,13 @@ mod names;
 mod ping;
 mod secrets;
 mod service;
+mod talk;
 mod tcp;
 mod tls;
 mod trust;
+mod udp;
+mod unix_socket;
+mod way;
 mod workers;
 
 use std::{
@@ -134,6 +138,8 @@ impl Shared {
             ProbeKind::Ping(ping) => self.pings.probe(&self.names, request, ping, deadline).await,
             ProbeKind::Arping(arping) => arping::probe(self, request, arping, deadline).await,
             ProbeKind::Tcp(tcp) => tcp::probe(&self.names, request, tcp, deadline).await,
+            ProbeKind::Udp(udp) => udp::probe(&self.names, request, udp, deadline).await,
+            ProbeKind::UnixSocket(socket) => unix_socket::probe(socket, deadline).await,
             ProbeKind::Service(service) => self.units.probe(&service.unit, deadline).await,
             ProbeKind::File(file) => file::probe(&self.files, &file.path, deadline).await,
         }

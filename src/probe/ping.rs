@@ -4,14 +4,14 @@
 //! ok once too many requests were refused, else at the deadline, which is one for all requests. So the fields describe
 //! the probe up to its decision; a policy that is after the loss asks for `min` equal to `count`.
 //!
-//! One socket for each family, source and interface, kept. Raw sockets where permitted, else the kernel's own ping
+//! One socket for each family, source, interface and lifetime of packets, kept. Raw sockets where permitted, else the kernel's own ping
 //! sockets. The round trip is measured here: the client's own stamps are late and may say zero.
 
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU16, Ordering},
@@ -29,6 +29,7 @@ use super::{
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
     names::{Names, interface_index},
+    way::Exit,
 };
 use crate::{
     policy::probe::{ErrorKind, Field, PingRequest, ProbeRequest},
@@ -55,8 +56,8 @@ pub(super) struct Pings {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Local {
     family: Family,
-    bind: Option<IpAddr>,
-    iface: Option<String>,
+    exit: Exit,
+    ttl: Option<u8>,
 }
 
 impl Pings {
@@ -99,10 +100,10 @@ impl Pings {
     ) -> Result<Echo, Failure> {
         let found = names.resolve(&ping.host, 0, request.family(), deadline).await?;
         let target = found.first().copied().ok_or_else(|| Failure::new(ErrorKind::Dns, "no address"))?;
-        let local = Local { family: Family::of(target.ip()), bind: request.bind, iface: request.iface.clone() };
+        let local = Local { family: Family::of(target.ip()), exit: Exit::of(request), ttl: ping.ttl };
         Ok(Echo {
             client: self.client(&local)?,
-            zone: zone(target, request.iface.as_deref())?,
+            zone: zone(local.exit.zoned(target)?),
             target: target.ip(),
             identifier: PingIdentifier(self.identifier),
             sequence: Arc::clone(&self.sequence),
@@ -137,29 +138,22 @@ impl Local {
             Family::V6 => ICMP::V6,
         };
         let mut config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW);
-        if let Some(iface) = &self.iface {
+        if let Some(iface) = &self.exit.iface {
             interface_index(iface)?;
             config = config.interface(iface);
         }
-        if let Some(source) = self.bind {
-            config = config.bind(self.source(source)?);
+        if let Some(source) = self.exit.bind {
+            config = config.bind(self.exit.source(source)?);
+        }
+        if let Some(ttl) = self.ttl {
+            config = config.ttl(ttl.into());
         }
         Client::new(&config.build()).map_err(|error| self.not_opened(&error))
     }
 
-    /// A link-local source belongs to an interface.
-    fn source(&self, source: IpAddr) -> Result<SocketAddr, Failure> {
-        Ok(match (source, &self.iface) {
-            (IpAddr::V6(v6), Some(iface)) if v6.is_unicast_link_local() => {
-                SocketAddrV6::new(v6, 0, 0, interface_index(iface)?).into()
-            }
-            (IpAddr::V4(_) | IpAddr::V6(_), Some(_) | None) => SocketAddr::new(source, 0),
-        })
-    }
-
     fn not_opened(&self, error: &io::Error) -> Failure {
         let failure = Failure::of_socket(error);
-        match (failure.error, self.bind) {
+        match (failure.error, self.exit.bind) {
             (ErrorKind::Denied, _) => Failure::new(
                 ErrorKind::Denied,
                 "this process may not ping: it needs CAP_NET_RAW, or its group in net.ipv4.ping_group_range",
@@ -170,17 +164,12 @@ impl Local {
     }
 }
 
-/// The interface number a link-local address needs; zero for any other.
-fn zone(target: SocketAddr, iface: Option<&str>) -> Result<u32, Failure> {
-    match (target, iface) {
-        (SocketAddr::V6(v6), Some(iface)) if v6.scope_id() == 0 && is_local(*v6.ip()) => interface_index(iface),
-        (SocketAddr::V6(v6), Some(_) | None) => Ok(v6.scope_id()),
-        (SocketAddr::V4(_), Some(_) | None) => Ok(0),
+/// The interface number of a link-local address; zero for any other.
+const fn zone(target: SocketAddr) -> u32 {
+    match target {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
     }
-}
-
-fn is_local(address: Ipv6Addr) -> bool {
-    address.is_unicast_link_local() || address.is_multicast()
 }
 
 /// What all requests of one probe share.
@@ -207,6 +196,7 @@ impl Echo {
             match meaning(&packet) {
                 Meaning::Reply => return Ok(sent_at.elapsed()),
                 Meaning::Unreachable => return Err(Failure::new(ErrorKind::Unreachable, "no route to host")),
+                Meaning::Expired => return Err(Failure::new(ErrorKind::Unreachable, "time to live exceeded")),
                 Meaning::Aside => {}
             }
         }
@@ -218,19 +208,22 @@ impl Echo {
 enum Meaning {
     Reply,
     Unreachable,
+    /// More routers on the way than its time to live allows.
+    Expired,
     /// Redirect, source quench and the like: the reply may still come, or not.
     Aside,
 }
 
 /// RFC 792: 0 echo reply, 3 unreachable, 11 time exceeded. RFC 4443: 129 echo reply, 1 unreachable, 3 time exceeded.
 fn meaning(packet: &IcmpPacket) -> Meaning {
-    let (reply, unreachable, code) = match packet {
-        IcmpPacket::V4(packet) => (0, [3, 11], packet.get_icmp_type().0),
-        IcmpPacket::V6(packet) => (129, [1, 3], packet.get_icmpv6_type().0),
+    let (reply, unreachable, expired, code) = match packet {
+        IcmpPacket::V4(packet) => (0, 3, 11, packet.get_icmp_type().0),
+        IcmpPacket::V6(packet) => (129, 1, 3, packet.get_icmpv6_type().0),
     };
     match code {
         code if code == reply => Meaning::Reply,
-        code if unreachable.contains(&code) => Meaning::Unreachable,
+        code if code == unreachable => Meaning::Unreachable,
+        code if code == expired => Meaning::Expired,
         _ => Meaning::Aside,
     }
 }

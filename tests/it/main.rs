@@ -18,6 +18,7 @@ mod policy_gates;
 mod policy_hooks;
 mod policy_hostile;
 mod policy_lint;
+mod policy_network;
 mod policy_rehearsal;
 mod policy_secret;
 mod probes;

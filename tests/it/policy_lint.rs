@@ -189,6 +189,8 @@ fn w205_names() {
     assert!(
         lines("const HOST = \"gw\"; fn check() { watch(\"x\", ping(HOST)); } fn test_x() {}").concat().contains("W205")
     );
+    assert!(body("watch(\"x\", udp(\"radius:1812\", #{ send: \"?\" }));").concat().contains("W205 2:16+13 `radius`"));
+    assert!(body("watch(\"x\", unix_socket(\"/run/x.sock\"));").is_empty());
 }
 
 #[test]
@@ -210,6 +212,8 @@ fn w207_a_common_cause() {
     assert!(with(", #{ external: true }").is_empty());
     assert!(with(", #{ external: false }").concat().contains("W207"));
     assert!(body("require(\"web\", http(\"http://127.0.0.1/\"));").is_empty());
+    assert!(body("require(\"radius\", udp(\"192.168.0.22:1812\", #{ send: \"?\" }));").concat().contains("W207"));
+    assert!(body("require(\"web\", unix_socket(\"/run/x.sock\"));").is_empty());
     assert!(body("prefer(\"gw\", ping(\"192.168.0.1\"), #{ weight: 30 });").is_empty());
 }
 

@@ -1,6 +1,12 @@
 //! The real probes against real counterparts on loopback.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 mod concurrency;
 mod file;
@@ -11,6 +17,8 @@ mod link;
 mod ping;
 mod service;
 mod tcp;
+mod udp;
+mod unix_socket;
 
 use std::{
     io::{BufRead, BufReader},
@@ -65,7 +73,7 @@ fn get(url: impl Into<String>) -> HttpRequest {
 }
 
 fn ping(host: &str) -> PingRequest {
-    PingRequest { host: host.to_owned(), count: 1, gap: Duration::from_millis(200), min: 1, size: 16 }
+    PingRequest { host: host.to_owned(), count: 1, gap: Duration::from_millis(200), min: 1, size: 16, ttl: None }
 }
 
 /// Asserts what an outcome says, in one line.

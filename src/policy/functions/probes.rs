@@ -1,5 +1,7 @@
 //! Every kind of probe as a function: it starts the probe and returns it at once.
 
+use std::net::IpAddr;
+
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::{Outcome, evaluation, failed};
@@ -62,14 +64,26 @@ fn request(kind: &Kind, target: &Dynamic, options: &Map) -> Result<ProbeRequest,
     if timeout.is_zero() {
         return Err("timeout: a probe needs more than no time".to_owned());
     }
+    let (bind, family) = near_end(&options)?;
     Ok(ProbeRequest {
         kind: (kind.read)(target, &options)?,
         timeout,
-        bind: options.text("bind")?.map(|text| address("bind", &text)).transpose()?,
+        bind,
         iface: options.text("iface")?,
-        family: family(&options)?,
+        family,
         name: options.text("name")?,
     })
+}
+
+/// A source address has a family already; another one beside it would not be kept.
+fn near_end(options: &Options<'_>) -> Result<(Option<IpAddr>, Option<Family>), String> {
+    let bind = options.text("bind")?.map(|text| address("bind", &text)).transpose()?;
+    match (bind, family(options)?) {
+        (Some(bind), Some(family)) if Family::of(bind) != family => {
+            Err(format!("family: bind is {bind}, which is of the other family"))
+        }
+        (bind, family) => Ok((bind, family)),
+    }
 }
 
 fn family(options: &Options<'_>) -> Result<Option<Family>, String> {

@@ -49,7 +49,11 @@ pub(super) const KIND: Kind = Kind {
 fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind, String> {
     let count = options.number("count", 1_u16, 1, 100)?;
     let min = options.number("min", 1, 1, count)?;
-    Ok(ProbeKind::Arping(ArpingRequest { target: address("arping", &text(target))?, count, min }))
+    let target = address("arping", &text(target))?;
+    match options.get("family").and_then(|family| family.as_int().ok()) {
+        Some(family) if (family == 4) != target.is_ipv4() => Err(format!("family: {target} is of the other family")),
+        Some(_) | None => Ok(ProbeKind::Arping(ArpingRequest { target, count, min })),
+    }
 }
 
 impl Asked for ArpingRequest {

@@ -2,7 +2,7 @@
 
 use rhai::Dynamic;
 
-use super::{ProbeKind, arping, file, http, ping, service, target::Target, tcp};
+use super::{ProbeKind, arping, file, http, ping, service, target::Target, tcp, udp, unix_socket};
 use crate::policy::{
     language::{Choice, Function, choice},
     options::Options,
@@ -28,8 +28,8 @@ pub(in crate::policy) enum Reach {
 }
 
 /// Every kind, in the order in which they are explained.
-pub(in crate::policy) static KINDS: [Kind; 6] =
-    [http::KIND, ping::KIND, arping::KIND, tcp::KIND, service::KIND, file::KIND];
+pub(in crate::policy) static KINDS: [Kind; 8] =
+    [http::KIND, ping::KIND, arping::KIND, tcp::KIND, udp::KIND, unix_socket::KIND, service::KIND, file::KIND];
 
 const MACHINE_OPTIONS: [Choice; 2] = [
     choice("timeout", "duration", "\"2s\"", "How long the answer may take."),

@@ -7,16 +7,20 @@ mod arping;
 mod file;
 mod http;
 mod kind;
+mod pattern;
 mod ping;
 mod service;
+mod talk;
 mod target;
 mod tcp;
+mod udp;
+mod unix_socket;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 pub use self::{
-    arping::ArpingRequest, file::FileRequest, http::HttpRequest, ping::PingRequest, service::ServiceRequest,
-    tcp::TcpRequest,
+    arping::ArpingRequest, file::FileRequest, http::HttpRequest, pattern::Pattern, ping::PingRequest,
+    service::ServiceRequest, talk::Talk, tcp::TcpRequest, udp::UdpRequest, unix_socket::UnixSocketRequest,
 };
 pub(super) use self::{
     kind::{KINDS, Kind, Reach, common_options, kind},
@@ -52,6 +56,10 @@ pub enum ProbeKind {
     Arping(ArpingRequest),
     /// A TCP connection. `ok`: connected, and the expectation held.
     Tcp(TcpRequest),
+    /// A datagram. `ok`: answered, and the expectation held.
+    Udp(UdpRequest),
+    /// A connection to a socket of this machine. `ok`: connected, and the expectation held.
+    UnixSocket(UnixSocketRequest),
     /// A systemd unit. `ok`: active.
     Service(ServiceRequest),
     /// A file. `ok`: exists.
@@ -118,6 +126,8 @@ impl ProbeKind {
             Self::Ping(_) => "ping",
             Self::Arping(_) => "arping",
             Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+            Self::UnixSocket(_) => "unix_socket",
             Self::Service(_) => "service",
             Self::File(_) => "file",
         }
@@ -135,6 +145,8 @@ impl ProbeKind {
             Self::Ping(ping) => ping,
             Self::Arping(arping) => arping,
             Self::Tcp(tcp) => tcp,
+            Self::Udp(udp) => udp,
+            Self::UnixSocket(unix_socket) => unix_socket,
             Self::Service(service) => service,
             Self::File(file) => file,
         }

@@ -27,6 +27,8 @@ pub struct PingRequest {
     pub min: u16,
     /// Payload bytes.
     pub size: usize,
+    /// How many routers a request may pass; the system's default unless told.
+    pub ttl: Option<u8>,
 }
 
 pub(super) const KIND: Kind = Kind {
@@ -41,6 +43,7 @@ pub(super) const KIND: Kind = Kind {
             choice("gap", "duration", "\"200ms\"", "Time between two of them."),
             choice("min", "number", "1", "Replies that make it ok, up to `count`."),
             choice("size", "number", "16", "Payload bytes, 8 to 1400."),
+            choice("ttl", "number", "", "How many routers a request may pass, 1 to 255: 1 means a neighbour."),
         ],
         fields: &[
             fact("sent", "number", "Requests sent."),
@@ -65,6 +68,7 @@ fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind, String> {
         gap: options.duration("gap", Duration::from_millis(200))?,
         min: options.number("min", 1, 1, count)?,
         size: options.number("size", 16_usize, 8, 1400)?,
+        ttl: options.get("ttl").map(|_| options.number("ttl", 64_u8, 1, 255)).transpose()?,
     }))
 }
 

@@ -6,7 +6,8 @@ use rhai::Dynamic;
 
 use super::{
     Asked, Field, Fields, ProbeKind,
-    kind::{Kind, Reach, host_of_endpoint, text},
+    kind::{Kind, Reach, host_of_endpoint},
+    talk::{self, Talk},
     target::Target,
 };
 use crate::policy::{
@@ -20,10 +21,10 @@ use crate::policy::{
 pub struct TcpRequest {
     /// `host:port`.
     pub target: String,
-    /// Bytes to send after connecting.
-    pub send: Option<String>,
-    /// Text the answer must contain.
-    pub expect: Option<String>,
+    /// What is said after connecting, and what is expected.
+    pub talk: Talk,
+    /// Say first where the connection comes from: a PROXY header of version 1.
+    pub proxy_protocol: bool,
 }
 
 pub(super) const KIND: Kind = Kind {
@@ -35,7 +36,14 @@ pub(super) const KIND: Kind = Kind {
         summary: "A TCP connection to `HOST:PORT`. Ok: connected, and the expected text came.",
         options: &[
             choice("send", "text", "", "Text to send after connecting."),
-            choice("expect", "text", "", "Text that the answer must contain."),
+            talk::EXPECT,
+            talk::EXPECT_RE,
+            choice(
+                "proxy_protocol",
+                "truth",
+                "false",
+                "Begin with a PROXY header, version 1, as servers behind a proxy want it.",
+            ),
         ],
         fields: &[
             fact("data", "text", "What was received, up to 64 KiB; only if something is expected."),
@@ -50,16 +58,18 @@ pub(super) const KIND: Kind = Kind {
 };
 
 fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind, String> {
-    let target = endpoint(&text(target))?;
-    let (send, expect) = (options.text("send")?, options.text("expect")?);
-    Ok(ProbeKind::Tcp(TcpRequest { target, send, expect }))
+    Ok(ProbeKind::Tcp(TcpRequest {
+        target: talk::endpoint(target)?,
+        talk: Talk::text(options)?,
+        proxy_protocol: options.truth("proxy_protocol")?,
+    }))
 }
 
-/// `HOST:PORT`, as it was written.
-pub(super) fn endpoint(target: &str) -> Result<String, String> {
-    match target.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()) {
-        Some(_) => Ok(target.to_owned()),
-        None => Err(format!("\"{target}\" has no port; write \"192.168.0.22:25\" or \"[fd00::1]:25\"")),
+impl TcpRequest {
+    /// A connection to `HOST:PORT`, and not a word.
+    #[must_use]
+    pub fn to(target: impl Into<String>) -> Self {
+        Self { target: target.into(), talk: Talk::default(), proxy_protocol: false }
     }
 }
 
@@ -69,10 +79,7 @@ impl Asked for TcpRequest {
     }
 
     fn usual(&self) -> Fields {
-        Fields::from([
-            ("data", Field::text(self.expect.as_deref().unwrap_or_default())),
-            ("connect", Field::Float(0.001)),
-        ])
+        self.talk.usual().into_iter().chain([("connect", Field::Float(0.001))]).collect()
     }
 
     fn silence(&self) -> Fields {
@@ -80,12 +87,7 @@ impl Asked for TcpRequest {
     }
 
     fn judge(&self, fields: &Fields) -> (bool, String) {
-        match &self.expect {
-            Some(wanted) if !Field::text_in(fields, "data").contains(wanted) => {
-                (false, "the answer lacks the wanted text".to_owned())
-            }
-            Some(_) | None => (true, "connected".to_owned()),
-        }
+        self.talk.judge_fields(fields, if self.talk.expects() { "answered" } else { "connected" })
     }
 
     fn not_ok(&self, timeout: Duration) -> String {

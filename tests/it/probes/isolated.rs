@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ha::policy::probe::{ArpingRequest, ErrorKind, ProbeKind, TcpRequest};
+use ha::policy::probe::{ArpingRequest, ErrorKind, ProbeKind, Talk, TcpRequest, UdpRequest};
 
 use super::{World, assert_outcome, get, in_namespaces, ping, request};
 
@@ -45,7 +45,10 @@ fn no_network() {
     assert!(outcome.elapsed < Duration::from_secs(1), "does not wait for the deadline");
     let outcome = world.probe(&request(ProbeKind::Http(get("http://192.168.0.20/"))));
     assert_outcome(&outcome, false, ErrorKind::Unreachable, "network is unreachable");
-    let tcp = TcpRequest { target: "192.168.0.20:22".to_owned(), send: None, expect: None };
-    let outcome = world.probe(&request(ProbeKind::Tcp(tcp)));
+    let outcome = world.probe(&request(ProbeKind::Tcp(TcpRequest::to("192.168.0.20:22"))));
+    assert_outcome(&outcome, false, ErrorKind::Unreachable, "network is unreachable");
+    let talk = Talk { send: b"?".to_vec(), ..Talk::default() };
+    let udp = UdpRequest { target: "192.168.0.20:1812".to_owned(), talk };
+    let outcome = world.probe(&request(ProbeKind::Udp(udp)));
     assert_outcome(&outcome, false, ErrorKind::Unreachable, "network is unreachable");
 }

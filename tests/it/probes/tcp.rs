@@ -7,16 +7,20 @@ use std::{
     time::Duration,
 };
 
-use ha::policy::probe::{ErrorKind, Field, ProbeKind, ProbeRequest, TcpRequest};
+use ha::{
+    policy::probe::{ErrorKind, Field, Pattern, ProbeKind, ProbeRequest, Talk, TcpRequest},
+    words::Family,
+};
 
-use super::{World, assert_outcome, assert_took, closed_port, float, request, serve, text};
+use super::{World, assert_outcome, assert_took, closed_port, float, request, request_lines, serve, text};
 
 fn to(address: SocketAddr) -> TcpRequest {
-    TcpRequest { target: address.to_string(), send: None, expect: None }
+    TcpRequest::to(address.to_string())
 }
 
 fn expecting(address: SocketAddr, send: Option<&str>, expect: &str) -> TcpRequest {
-    TcpRequest { send: send.map(str::to_owned), expect: Some(expect.to_owned()), ..to(address) }
+    let send = send.unwrap_or_default().as_bytes().to_vec();
+    TcpRequest { talk: Talk { send, expect: Some(expect.to_owned()), ..Talk::default() }, ..to(address) }
 }
 
 fn short(tcp: TcpRequest) -> ProbeRequest {
@@ -92,6 +96,53 @@ fn the_wrong_source_or_interface_is_no_way_there() {
 
 #[test]
 fn what_is_no_address_says_nothing_about_the_service() {
-    let request = short(TcpRequest { target: "localhost".to_owned(), send: None, expect: None });
+    let request = short(TcpRequest::to("localhost"));
     assert_outcome(&World::new().probe(&request), false, ErrorKind::Internal, "localhost is not HOST:PORT");
+}
+
+#[test]
+fn an_expression_is_looked_for_as_the_answer_grows() {
+    let greeting = serve(|mut connection| {
+        connection.write_all(b"220 mail.example.org ").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        connection.write_all(b"ESMTP\r\n").unwrap();
+        thread::sleep(Duration::from_secs(10));
+    });
+    let like = |pattern: &str| TcpRequest {
+        talk: Talk { expect_re: Some(Pattern::new(pattern).unwrap()), ..Talk::default() },
+        ..to(greeting)
+    };
+    assert_outcome(&World::new().probe(&short(like("^220 .*ESMTP"))), true, ErrorKind::None, "answered");
+    let why = "nothing like \"^250 \" in the answer";
+    assert_outcome(&World::new().probe(&short(like("^250 "))), false, ErrorKind::Mismatch, why);
+}
+
+#[test]
+fn a_server_behind_a_proxy_is_told_who_connects() {
+    let server = serve(|mut connection| {
+        let introduction = request_lines(&connection).concat();
+        let from = connection.peer_addr().unwrap();
+        let to = connection.local_addr().unwrap();
+        let right = format!("PROXY TCP4 127.0.0.8 127.0.0.1 {} {}EHLO", from.port(), to.port());
+        let answer = if introduction == right { "welcome" } else { "go away" };
+        let _ = connection.write_all(answer.as_bytes());
+    });
+    let introduced = TcpRequest { proxy_protocol: true, ..expecting(server, Some("EHLO\r\n\r\n"), "welcome") };
+    let from = Some("127.0.0.8".parse().unwrap());
+    let outcome = World::new().probe(&ProbeRequest { bind: from, ..short(introduced) });
+    assert_outcome(&outcome, true, ErrorKind::None, "answered");
+    let outcome =
+        World::new().probe(&ProbeRequest { bind: from, ..short(expecting(server, Some("EHLO\r\n\r\n"), "welcome")) });
+    assert_outcome(&outcome, false, ErrorKind::Mismatch, "no \"welcome\" in the answer");
+}
+
+#[test]
+fn a_name_of_both_families_is_asked_in_the_wanted_one() {
+    let server = serve(|_| {});
+    let named =
+        |family| ProbeRequest { family: Some(family), ..short(TcpRequest::to(format!("localhost:{}", server.port()))) };
+    assert_outcome(&World::new().probe(&named(Family::V4)), true, ErrorKind::None, "connected");
+    let outcome = World::new().probe(&named(Family::V6));
+    // Where localhost has no IPv6 address at all, that is what is said.
+    assert!(!outcome.ok && [ErrorKind::Refused, ErrorKind::Dns].contains(&outcome.error), "{outcome:?}");
 }
