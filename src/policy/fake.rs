@@ -13,7 +13,7 @@ use super::{
     condition::further_fields,
     duration, kind as kinds,
     language::{self, Group},
-    probe::{self, ErrorKind, Field, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
+    probe::{self, ErrorKind, Field, Fields, Pending, ProbeOutcome, ProbeRequest, Prober},
     suggest, text,
 };
 
@@ -171,10 +171,8 @@ fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
 
     let asked = kind.asked();
     let mut fields = if told_bad { asked.silence() } else { asked.usual() };
-    fields.extend(own);
-    if let (ProbeKind::Service(_), Some(state), None) = (kind, told.get("state"), told.get("active")) {
-        fields.insert("active", Field::Bool(state.to_string() == "active"));
-    }
+    fields.extend(own.clone());
+    asked.follow(&own, &mut fields);
     let (fits, judged) = asked.judge(&fields);
     let ok = truth("ok").unwrap_or(fits && !told_bad);
     let why = told.get("why").map(ToString::to_string).or_else(|| error.clone());
@@ -190,7 +188,7 @@ fn outcome(request: &ProbeRequest, told: &Map) -> ProbeOutcome {
     ProbeOutcome { ok, why, error, blind, elapsed: elapsed.unwrap_or(Duration::from_millis(1)), fields }
 }
 
-fn told_fields(kind: &'static str, told: &Map) -> Vec<(&'static str, Field)> {
+fn told_fields(kind: &'static str, told: &Map) -> Fields {
     further_fields(kind).filter_map(|name| told.get(name).map(|value| (name, field(value)))).collect()
 }
 

@@ -129,13 +129,11 @@ impl<'a> Options<'a> {
     }
 
     /// A text, or a secret.
-    #[allow(dead_code, reason = "options that take one follow")]
     pub(super) fn secret_or_text(&self, option: &str) -> Result<Option<SecretOrText>, String> {
         self.get(option).map(|value| self.is_secret_or_text(option, value)).transpose()
     }
 
     /// The same of a value inside an option: an entry of a map.
-    #[allow(dead_code, reason = "options that take one follow")]
     pub(super) fn is_secret_or_text(&self, option: &str, value: &Dynamic) -> Result<SecretOrText, String> {
         if let Some(secret) = value.clone().try_cast::<Secret>() {
             return Ok(SecretOrText::Secret(secret));

@@ -23,31 +23,60 @@ use ureq::{
     },
 };
 
-use super::{answer::Failure, deadline::Deadline, names::Names, unix_socket::of_unix_socket, way::Exit};
+use super::{
+    answer::Failure, certificate::Certificate, deadline::Deadline, names::Names, unix_socket::of_unix_socket, way::Exit,
+};
 use crate::words::Family;
 
-/// How far an exchange has come; shared with whoever reports that it went no further.
-#[derive(Clone, Debug)]
-pub(super) struct Phase(Arc<Mutex<&'static str>>);
+/// How far an exchange has come and whom it met; shared with whoever reports that it went no further.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<Mutex<Met>>);
+
+/// What is known of the other side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Met {
+    pub(super) phase: Phase,
+    /// Who was connected to, last.
+    pub(super) remote: Option<SocketAddr>,
+    /// Its certificate, the last to show one.
+    pub(super) certificate: Option<Certificate>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Resolve,
+    Connect,
+    Tls,
+    Answer,
+    Body,
+    Done,
+}
 
 impl Phase {
-    pub(super) const RESOLVE: &'static str = "resolve";
-    pub(super) const CONNECT: &'static str = "connect";
-    pub(super) const TLS: &'static str = "tls";
-    pub(super) const ANSWER: &'static str = "answer";
-    pub(super) const BODY: &'static str = "body";
-    pub(super) const DONE: &'static str = "done";
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Answer => "answer",
+            Self::Body => "body",
+            Self::Done => "done",
+        }
+    }
+}
 
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Self::RESOLVE)))
+impl Progress {
+    pub(super) fn reach(&self, phase: Phase) {
+        self.note(|met| met.phase = phase);
     }
 
-    pub(super) fn set(&self, phase: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    pub(super) fn note(&self, what: impl FnOnce(&mut Met)) {
+        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(super) fn get(&self) -> &'static str {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn so_far(&self) -> Met {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -63,7 +92,7 @@ impl fmt::Display for Ours {
 
 impl std::error::Error for Ours {}
 
-fn ours(failure: Failure) -> Error {
+pub(super) fn ours(failure: Failure) -> Error {
     Error::Other(Box::new(Ours(failure)))
 }
 
@@ -81,7 +110,7 @@ pub(super) struct Instead {
 pub(super) struct Route {
     pub(super) names: Names,
     pub(super) deadline: Deadline,
-    pub(super) phase: Phase,
+    pub(super) progress: Progress,
     pub(super) family: Option<Family>,
     pub(super) instead: Option<Instead>,
     /// The way is a Unix socket: no address is needed, but the client insists on one.
@@ -101,7 +130,7 @@ impl Route {
 
 impl Resolver for Route {
     fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        self.phase.set(Phase::RESOLVE);
+        self.progress.reach(Phase::Resolve);
         let mut addresses = self.empty();
         if self.unix {
             addresses.push(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -125,7 +154,7 @@ pub(super) fn port_of(uri: &Uri) -> Option<u16> {
 #[derive(Debug)]
 pub(super) struct Dial {
     pub(super) deadline: Deadline,
-    pub(super) phase: Phase,
+    pub(super) progress: Progress,
     pub(super) exit: Exit,
     pub(super) unix: Option<PathBuf>,
 }
@@ -137,15 +166,13 @@ impl<In: Transport> Connector<In> for Dial {
         if chained.is_some() {
             return Ok(chained.map(Either::A));
         }
-        self.phase.set(Phase::CONNECT);
+        self.progress.reach(Phase::Connect);
         let socket = match &self.unix {
             Some(path) => self.connect_unix(path).map_err(|failure| ours(failure.during(path.display()))),
             None => self.connect_any(&details.addrs),
         }?;
         let (input, output) = (details.config.input_buffer_size(), details.config.output_buffer_size());
-        if details.needs_tls() {
-            self.phase.set(Phase::TLS);
-        }
+        self.progress.note(|met| met.remote = socket.peer_addr().ok().and_then(|remote| remote.as_socket()));
         Ok(Some(Either::B(Stream { socket, deadline: self.deadline, buffers: LazyBuffers::new(input, output) })))
     }
 }
@@ -246,13 +273,13 @@ fn late(error: io::Error) -> Error {
 
 /// Last in the chain: whatever there was to agree on is agreed on.
 #[derive(Debug)]
-pub(super) struct Arrived(pub(super) Phase);
+pub(super) struct Arrived(pub(super) Progress);
 
 impl<In: Transport> Connector<In> for Arrived {
     type Out = In;
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, Error> {
-        self.0.set(Phase::ANSWER);
+        self.0.reach(Phase::Answer);
         Ok(chained)
     }
 }

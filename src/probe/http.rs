@@ -3,46 +3,50 @@
 //! No proxy from the environment, no pooled connection, no redirect unless asked for; a status is an answer, not an
 //! error. HTTP/1.1 (RFC 9112), TLS 1.2 and 1.3.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Read},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
 use ureq::{
-    Agent, Body, Error,
-    http::{HeaderMap, Request, Response, Uri, uri::Scheme},
-    unversioned::transport::Connector,
+    Agent, Body, Error, Proxy,
+    http::{HeaderMap, Request, Response, Uri, Version, uri::Scheme},
+    unversioned::transport::{ConnectProxyConnector, Connector},
 };
 
 use super::{
     Shared,
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
-    dial::{Arrived, Dial, Instead, Ours, Phase, Route, port_of},
-    names::Names,
-    tls::Trust,
+    dial::{Arrived, Dial, Instead, Met, Ours, Phase, Progress, Route, port_of},
+    encrypt::Encrypt,
+    secrets::Secrets,
+    tls::{self, Roots},
     way::Exit,
 };
-use crate::policy::probe::{ErrorKind, Field, HttpRequest, ProbeRequest};
+use crate::policy::{
+    SecretOrText,
+    probe::{Authorization, ErrorKind, Field, HttpRequest, HttpVersion, ProbeRequest},
+};
 
 /// The client ends by the deadline itself; beyond this it has broken its word and is left behind.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// `ok`: answered in time with a wanted status, and the body holds the wanted text. Fields: `status` (a number),
-/// `headers` (names in lower case, repeated ones joined by `, `), `body` (text, at most `max_body` bytes), `phase` (how
-/// far it came: `resolve`, `connect`, `tls`, `answer`, `body`, `done`).
+/// `ok`: what [`HttpRequest::verdict`] says of the answer. Fields: `status` (a number), `headers` (names in lower case,
+/// repeated ones joined by `, `), `body` (text, at most `max_body` bytes), `json` (the body as a document), `cert_days`,
+/// `remote`, `phase` (how far it came).
 pub(super) async fn probe(shared: &Shared, request: &ProbeRequest, http: &HttpRequest, deadline: Deadline) -> Answer {
-    let phase = Phase::new();
-    let exchange = match Exchange::new(shared, request, http, deadline, phase.clone()) {
+    let progress = Progress::default();
+    let exchange = match Exchange::new(shared, request, http, deadline, progress.clone()) {
         Ok(exchange) => exchange,
-        Err(failure) => return Seen::default().into_answer(Err(failure), &phase),
+        Err(failure) => return Seen::default().into_answer(Err(failure), &progress),
     };
     let work = move || exchange.perform();
     match shared.exchanges.run(deadline.later(GRACE), work).await {
         Ok(answer) => answer,
-        Err(Failure { error: ErrorKind::Timeout, .. }) => Seen::default().into_answer(Err(deadline.passed()), &phase),
-        Err(failure) => Seen::default().into_answer(Err(failure), &phase),
+        Err(Failure { error: ErrorKind::Timeout, .. }) => {
+            Seen::default().into_answer(Err(deadline.passed()), &progress)
+        }
+        Err(failure) => Seen::default().into_answer(Err(failure), &progress),
     }
 }
 
@@ -52,9 +56,10 @@ struct Exchange {
     uri: Uri,
     dial: Dial,
     route: Route,
-    trust: Trust,
+    roots: Roots,
+    secrets: Secrets,
     deadline: Deadline,
-    phase: Phase,
+    progress: Progress,
 }
 
 /// What is known of the answer so far.
@@ -68,45 +73,42 @@ struct Seen {
 impl Seen {
     /// Headers always, the body as far as it comes. Of an answer with the wrong status the body is a courtesy: what
     /// stops it is not an error.
-    fn read(&mut self, response: Response<Body>, http: &HttpRequest, phase: &Phase) -> Result<(), Box<Error>> {
-        phase.set(Phase::BODY);
+    fn read(&mut self, response: Response<Body>, http: &HttpRequest, progress: &Progress) -> Result<(), Box<Error>> {
+        progress.reach(Phase::Body);
         let status = response.status().as_u16();
         self.status = Some(status);
         self.headers = texts(response.headers());
         let limit = u64::try_from(http.max_body).unwrap_or(u64::MAX);
         let end = response.into_body().into_reader().take(limit).read_to_end(&mut self.body);
         match end {
-            Err(error) if is_wanted(http, status) => Err(Box::new(error.into())),
+            Err(error) if http.wants(status.into()) => Err(Box::new(error.into())),
             Err(_) => Ok(()),
             Ok(_) => {
-                phase.set(Phase::DONE);
+                progress.reach(Phase::Done);
                 Ok(())
             }
         }
     }
 
-    fn judge(&self, http: &HttpRequest) -> Result<String, Failure> {
-        let status = self.status.unwrap_or_default();
-        let body = String::from_utf8_lossy(&self.body);
-        if !is_wanted(http, status) {
-            return Err(Failure::new(ErrorKind::Mismatch, format!("status {status}")));
-        }
-        match &http.body {
-            Some(text) if !body.contains(text) => {
-                Err(Failure::new(ErrorKind::Mismatch, format!("{status}, no {text:?} in the body")))
-            }
-            Some(_) | None => Ok(status.to_string()),
-        }
-    }
-
-    fn into_answer(self, verdict: Result<String, Failure>, phase: &Phase) -> Answer {
-        let fields = Fields::from([
+    fn fields(self, met: &Met) -> Fields {
+        let body = String::from_utf8_lossy(&self.body).into_owned();
+        let certificate = met.certificate.as_ref();
+        Fields::from([
             ("status", self.status.map_or(Field::Unit, |status| Field::Int(status.into()))),
             ("headers", Field::Texts(self.headers)),
-            ("body", Field::Text(String::from_utf8_lossy(&self.body).into_owned())),
-            ("phase", Field::Text(phase.get().to_owned())),
-        ]);
-        Answer { verdict, fields }
+            ("json", HttpRequest::document(&body)),
+            ("body", Field::Text(body)),
+            ("cert_days", certificate.map_or(Field::Unit, |shown| Field::Int(shown.days(Timestamp::now())))),
+            ("remote", met.remote.map_or(Field::Unit, |remote| Field::Text(remote.to_string()))),
+            ("phase", Field::text(met.phase.as_str())),
+        ])
+    }
+
+    /// An answer that came is judged by what it says.
+    fn into_answer(self, came: Result<&HttpRequest, Failure>, progress: &Progress) -> Answer {
+        let fields = self.fields(&progress.so_far());
+        let mismatch = |why| Failure::new(ErrorKind::Mismatch, why);
+        Answer { verdict: came.and_then(|http| http.verdict(&fields).map_err(mismatch)), fields }
     }
 }
 
@@ -116,33 +118,36 @@ impl Exchange {
         request: &ProbeRequest,
         http: &HttpRequest,
         deadline: Deadline,
-        phase: Phase,
+        progress: Progress,
     ) -> Result<Self, Failure> {
         let url = absolute(&http.url)?;
         let (uri, instead) = named(url, http.host.as_deref())?;
-        let dial = Dial { deadline, phase: phase.clone(), exit: Exit::of(request), unix: http.unix.clone() };
-        let names: Names = shared.names.clone();
-        let family = request.family();
-        let route = Route { names, deadline, phase: phase.clone(), family, instead, unix: http.unix.is_some() };
-        Ok(Self { trust: shared.roots.trust(http)?, http: http.clone(), uri, dial, route, deadline, phase })
+        let (names, family) = (shared.names.clone(), request.family());
+        let exit = Exit::of(request);
+        let dial = Dial { deadline, progress: progress.clone(), exit, unix: http.unix.clone() };
+        let unix = http.unix.is_some();
+        let route = Route { names, deadline, progress: progress.clone(), family, instead, unix };
+        let (roots, secrets) = (shared.roots.clone(), shared.secrets());
+        Ok(Self { roots, secrets, http: http.clone(), uri, dial, route, deadline, progress })
     }
 
     fn perform(self) -> Answer {
         let mut seen = Seen::default();
-        let (http, phase, deadline) = (self.http.clone(), self.phase.clone(), self.deadline);
-        let verdict = self.send().map_err(Box::new).and_then(|response| seen.read(response, &http, &phase));
-        let verdict = verdict.map_err(|error| failure(*error, deadline)).and_then(|()| seen.judge(&http));
-        seen.into_answer(verdict, &phase)
+        let (http, progress, deadline) = (self.http.clone(), self.progress.clone(), self.deadline);
+        let request = request(&http, self.uri.clone(), &self.secrets);
+        let came = request.and_then(|request| {
+            let exchanged = send(&self.client()?, request).map_err(Box::new);
+            let read = exchanged.and_then(|response| seen.read(response, &http, &progress));
+            read.map_err(|error| failure(*error, deadline))
+        });
+        seen.into_answer(came.map(|()| &http), &progress)
     }
 
-    fn send(self) -> Result<Response<Body>, Error> {
-        let mut request = Request::builder().method(self.http.method.as_str()).uri(self.uri);
-        for (name, value) in &self.http.headers {
-            request = request.header(name, value);
-        }
-        let request = request.header("connection", "close").body(())?;
+    /// The client, which knows the way.
+    fn client(self) -> Result<Agent, Failure> {
+        let proxy = self.http.proxy.as_deref().map(Proxy::new).transpose();
         let config = Agent::config_builder()
-            .proxy(None)
+            .proxy(proxy.map_err(|error| Failure::internal(format!("proxy: {error}")))?)
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(self.http.follow)
@@ -150,15 +155,53 @@ impl Exchange {
             .max_idle_connections(0)
             .timeout_global(Some(self.deadline.left().max(Duration::from_millis(1))))
             .user_agent(concat!("ha/", env!("CARGO_PKG_VERSION")))
-            .tls_config(self.trust.config)
             .build();
-        let connector = ().chain(self.dial).chain(self.trust.connector).chain(Arrived(self.phase));
-        Agent::with_parts(config, connector, self.route).run(request)
+        let way = ().chain(ConnectProxyConnector::default()).chain(self.dial);
+        // A plain request must not pay for what https needs.
+        let is_plain = !self.http.is_https() && self.http.follow == 0;
+        let tls = if is_plain { None } else { Some(self.roots.config(&self.http.tls)?) };
+        let encrypt = Encrypt { config: tls, sni: self.http.tls.sni.clone(), progress: self.progress.clone() };
+        Ok(Agent::with_parts(config, way.chain(encrypt).chain(Arrived(self.progress)), self.route))
     }
 }
 
-fn is_wanted(http: &HttpRequest, status: u16) -> bool {
-    http.status.iter().any(|&(from, to)| (from..=to).contains(&status))
+/// The client would announce an empty body as well.
+fn send(agent: &Agent, request: Request<Option<Vec<u8>>>) -> Result<Response<Body>, Error> {
+    let (parts, body) = request.into_parts();
+    match body {
+        Some(body) => agent.run(Request::from_parts(parts, body)),
+        None => agent.run(Request::from_parts(parts, ())),
+    }
+}
+
+/// What is sent.
+fn request(http: &HttpRequest, uri: Uri, secrets: &Secrets) -> Result<Request<Option<Vec<u8>>>, Failure> {
+    let reveal = |text: &SecretOrText| secrets.reveal(text).map_err(|error| Failure::internal(error.to_string()));
+    let version = match http.version {
+        HttpVersion::Http10 => Version::HTTP_10,
+        HttpVersion::Http11 => Version::HTTP_11,
+    };
+    let mut request = Request::builder().method(http.method.as_str()).uri(uri).version(version);
+    for (name, value) in &http.headers {
+        request = request.header(name, reveal(value)?.as_str());
+    }
+    // RFC 7617, RFC 6750.
+    let authorization = match &http.authorization {
+        Some(Authorization::Basic(basic)) => Some(format!("Basic {}", BASE64_STANDARD.encode(reveal(basic)?.as_str()))),
+        Some(Authorization::Bearer(bearer)) => Some(format!("Bearer {}", reveal(bearer)?.as_str())),
+        None => None,
+    };
+    if let Some(authorization) = authorization {
+        request = request.header("authorization", authorization);
+    }
+    let is_typed = http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = http.data.as_ref().and_then(|data| data.content_type).filter(|_| !is_typed);
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    let data = http.data.as_ref().map(|data| reveal(&data.text)).transpose()?;
+    let body = data.map(|data| data.as_str().as_bytes().to_vec());
+    request.header("connection", "close").body(body).map_err(|error| Failure::internal(error.to_string()))
 }
 
 /// The URL, if it is one that can be probed. A policy's check before it runs finds most of these.
@@ -204,12 +247,7 @@ fn failure(error: Error, deadline: Deadline) -> Failure {
             Ok(ours) => ours.0,
             Err(error) => Failure::internal(error.to_string()),
         },
-        // This is how the TLS layer reports a bad certificate or a bad record.
-        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Failure::new(ErrorKind::Tls, error.to_string())
-        }
-        Error::Io(error) => Failure::of_socket(&error),
-        Error::Tls(_) | Error::Pem(_) | Error::Rustls(_) => Failure::new(ErrorKind::Tls, text),
+        Error::Io(error) => tls::failure(&error),
         Error::HostNotFound => Failure::new(ErrorKind::Dns, text),
         Error::Http(_) => Failure::internal(text),
         _ => Failure::new(ErrorKind::Protocol, text),

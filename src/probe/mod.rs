@@ -6,8 +6,12 @@
 
 mod answer;
 mod arping;
+mod cert;
+mod certificate;
 mod deadline;
 mod dial;
+mod dns;
+mod encrypt;
 mod file;
 mod http;
 mod links;
@@ -88,7 +92,7 @@ impl RealProber {
             units: Units::new(bus),
             roots: Roots::new(),
             exchanges: Workers::new(handle.clone(), "http and arping probes", 256),
-            files: Workers::new(handle.clone(), "file probes", 16),
+            files: Workers::new(handle.clone(), "file, cert and tls probes", 16),
             secrets: RwLock::new(Secrets::of(Permits::default().secrets_dir)),
             handle,
         };
@@ -103,7 +107,7 @@ impl RealProber {
     /// Where probes find secrets now; for the actions, which need them too.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
-        self.shared.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.secrets()
     }
 }
 
@@ -127,6 +131,10 @@ impl Prober for RealProber {
 }
 
 impl Shared {
+    fn secrets(&self) -> Secrets {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn perform(&self, request: &ProbeRequest) -> ProbeOutcome {
         let deadline = Deadline::after(request.timeout);
         self.answer(request, deadline).await.into_outcome(deadline.elapsed())
@@ -137,9 +145,11 @@ impl Shared {
             ProbeKind::Http(http) => http::probe(self, request, http, deadline).await,
             ProbeKind::Ping(ping) => self.pings.probe(&self.names, request, ping, deadline).await,
             ProbeKind::Arping(arping) => arping::probe(self, request, arping, deadline).await,
-            ProbeKind::Tcp(tcp) => tcp::probe(&self.names, request, tcp, deadline).await,
+            ProbeKind::Tcp(tcp) => tcp::probe(self, request, tcp, deadline).await,
             ProbeKind::Udp(udp) => udp::probe(&self.names, request, udp, deadline).await,
             ProbeKind::UnixSocket(socket) => unix_socket::probe(socket, deadline).await,
+            ProbeKind::Dns(dns) => dns::probe(self, request, dns, deadline).await,
+            ProbeKind::Cert(cert) => cert::probe(&self.files, cert, deadline).await,
             ProbeKind::Service(service) => self.units.probe(&service.unit, deadline).await,
             ProbeKind::File(file) => file::probe(&self.files, &file.path, deadline).await,
         }

@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
+    tls,
 };
 use crate::policy::probe::{ErrorKind, Field, Talk};
 
@@ -28,8 +29,8 @@ pub(super) async fn hold(
     data: &mut Vec<u8>,
 ) -> Result<String, Failure> {
     if !talk.send.is_empty() {
-        stream.write_all(&talk.send).await.map_err(|error| Failure::of_socket(&error))?;
-        stream.flush().await.map_err(|error| Failure::of_socket(&error))?;
+        stream.write_all(&talk.send).await.map_err(|error| tls::failure(&error))?;
+        stream.flush().await.map_err(|error| tls::failure(&error))?;
     }
     if talk.expects() {
         return await_expected(stream, talk, data).await;
@@ -62,7 +63,7 @@ async fn await_expected(
 
 async fn read(stream: &mut (impl AsyncRead + Unpin), data: &mut Vec<u8>) -> Result<usize, Failure> {
     let mut chunk = [0; 4096];
-    let count = stream.read(&mut chunk).await.map_err(|error| Failure::of_socket(&error))?;
+    let count = stream.read(&mut chunk).await.map_err(|error| tls::failure(&error))?;
     data.extend(chunk.iter().take(count));
     Ok(count)
 }

@@ -1,23 +1,25 @@
-//! The TCP probe: connect, say something, look for something in the answer.
+//! The TCP probe: connect, perhaps agree on TLS, say something, look for something in the answer.
 
 use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
+    Shared,
     answer::{Answer, Failure},
     deadline::Deadline,
-    names::Names,
     talk::{self, Unexpected},
+    tls,
     way::{self, Exit},
 };
-use crate::policy::probe::{Field, ProbeRequest, TcpRequest};
+use crate::policy::probe::{Field, ProbeRequest, TcpRequest, TlsRequest};
 
 /// `ok`: connected, sent, and the expected answer came. Fields: `connect` (seconds until connected), `data` (what was
 /// received; read only if something is expected, at most 64 KiB).
-pub(super) async fn probe(names: &Names, request: &ProbeRequest, tcp: &TcpRequest, deadline: Deadline) -> Answer {
+pub(super) async fn probe(shared: &Shared, request: &ProbeRequest, tcp: &TcpRequest, deadline: Deadline) -> Answer {
     let mut seen = Seen::default();
-    let verdict = match deadline.within(converse(names, request, tcp, deadline, &mut seen)).await {
+    let verdict = match deadline.within(converse(shared, request, tcp, deadline, &mut seen)).await {
         Ok(verdict) => verdict,
         Err(_) => talk::cut_off(&tcp.talk, &seen.data, deadline),
     };
@@ -35,13 +37,13 @@ struct Seen {
 }
 
 async fn converse(
-    names: &Names,
+    shared: &Shared,
     request: &ProbeRequest,
     tcp: &TcpRequest,
     deadline: Deadline,
     seen: &mut Seen,
 ) -> Result<String, Failure> {
-    let addresses = way::addresses(names, &tcp.target, request, deadline).await?;
+    let addresses = way::addresses(&shared.names, &tcp.target, request, deadline).await?;
     let began_at = Instant::now();
     let mut stream = way::connect(&addresses, &Exit::of(request), deadline).await?;
     seen.connect = Some(began_at.elapsed());
@@ -49,7 +51,26 @@ async fn converse(
         let header = introduction(&stream).map_err(|error| Failure::of_socket(&error))?;
         stream.write_all(header.as_bytes()).await.map_err(|error| Failure::of_socket(&error))?;
     }
+    let Some(tls) = &tcp.tls else {
+        return talk::hold(&mut stream, &tcp.talk, Unexpected::Unread, &mut seen.data).await;
+    };
+    let mut stream = encrypt(shared, tls, &tcp.target, stream, deadline).await?;
     talk::hold(&mut stream, &tcp.talk, Unexpected::Unread, &mut seen.data).await
+}
+
+/// The name to ask for is the host's, unless told.
+async fn encrypt(
+    shared: &Shared,
+    request: &TlsRequest,
+    target: &str,
+    stream: TcpStream,
+    deadline: Deadline,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+    let name = tls::server_name(request.sni.as_deref().unwrap_or(host))?;
+    let (roots, request) = (shared.roots.clone(), request.clone());
+    let config = shared.files.run(deadline, move || roots.config(&request)).await??;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls::failure(&error))
 }
 
 /// The header of the PROXY protocol, version 1, of a connection that is made for ourselves.

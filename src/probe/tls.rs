@@ -1,19 +1,25 @@
-//! Whom an https probe trusts: the system's authorities, those of a PEM file, or anybody.
+//! Whom a probe trusts: the system's authorities, those of a PEM file, or anybody; and who it is. For http and tcp alike.
+//!
+//! No session is ever resumed: whoever resumes one sees no certificate, and so would not notice a new or an expired one.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     sync::{Arc, OnceLock},
 };
 
-use ureq::{
-    Error,
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
-    unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, Transport},
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem, pem::PemObject},
 };
 
 use super::answer::Failure;
-use crate::policy::probe::{ErrorKind, HttpRequest};
+use crate::policy::probe::{ErrorKind, Identity, TlsRequest};
 
 /// Where distributions keep the system's authorities, as one file.
 const BUNDLES: [&str; 4] = [
@@ -23,79 +29,148 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The system's authorities, read once, when the first https probe needs them.
-#[derive(Debug)]
+/// What most probes with TLS need, made when the first of them does. A clone is the same.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Roots {
-    system: OnceLock<RootCerts>,
-    connector: Arc<RustlsConnector>,
-}
-
-/// What a client needs to speak TLS.
-pub(super) struct Trust {
-    pub(super) config: TlsConfig,
-    pub(super) connector: SharedTls,
+    usual: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
 impl Roots {
     pub(super) fn new() -> Self {
-        Self { system: OnceLock::new(), connector: Arc::default() }
+        Self::default()
     }
 
-    /// Reads the authority file anew each time: it is small, and it may have been renewed.
-    pub(super) fn trust(&self, http: &HttpRequest) -> Result<Trust, Failure> {
-        let builder = TlsConfig::builder();
-        if http.insecure {
-            return Ok(Trust { config: builder.disable_verification(true).build(), connector: SharedTls::default() });
+    /// How to speak TLS. Reads files, so not on a thread that others wait for: those that are named are read anew each
+    /// time, because they are small and may have been renewed.
+    pub(super) fn config(&self, tls: &TlsRequest) -> Result<Arc<ClientConfig>, Failure> {
+        if tls.ca.is_some() || tls.insecure || tls.identity.is_some() {
+            return configure(tls).map(Arc::new);
         }
-        if let Some(path) = &http.ca {
-            let config = builder.root_certs(RootCerts::from(authorities(path)?)).build();
-            return Ok(Trust { config, connector: SharedTls::default() });
+        if let Some(usual) = self.usual.get() {
+            return Ok(Arc::clone(usual));
         }
-        // A plain request must not pay for them.
-        if !http.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) && http.follow == 0 {
-            return Ok(Trust { config: builder.build(), connector: SharedTls::default() });
-        }
-        let system = self.system.get_or_init(system).clone();
-        // The connector keeps what it made of the certificates, so one serves all.
-        let connector = SharedTls(Arc::clone(&self.connector));
-        Ok(Trust { config: builder.root_certs(system).build(), connector })
+        let usual = Arc::new(configure(tls)?);
+        Ok(Arc::clone(self.usual.get_or_init(|| usual)))
     }
 }
 
-/// Mozilla's authorities, which the client brings along, where the system has none.
-fn system() -> RootCerts {
+fn configure(tls: &TlsRequest) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| Failure::internal(error.to_string()))?;
+    let builder = match (&tls.ca, tls.insecure) {
+        (_, true) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        (Some(path), false) => builder.with_root_certificates(store(authorities(path)?)),
+        (None, false) => builder.with_root_certificates(system()),
+    };
+    let mut config = match &tls.identity {
+        Some(identity) => {
+            let (chain, key) = own(identity)?;
+            let wrong = |error: Error| Failure::internal(format!("{}: {error}", identity.cert.display()));
+            builder.with_client_auth_cert(chain, key).map_err(wrong)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Mozilla's authorities, which are built in, where the system has none.
+fn system() -> RootCertStore {
     let found = BUNDLES.iter().find_map(|path| authorities(Path::new(path)).ok());
-    found.map_or(RootCerts::WebPki, RootCerts::from)
+    found.map_or_else(|| RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, store)
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
-    let pem = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
+/// Those that make no sense are left out, as everybody does: a system's bundle has some.
+fn store(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(certificates);
+    store
+}
+
+/// The certificates of a PEM file.
+pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| unreadable(path, &error))?;
     if certificates.is_empty() {
         return Err(Failure::internal(format!("{}: no certificate in it", path.display())));
     }
     Ok(certificates)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    let kind = if denied { ErrorKind::Denied } else { ErrorKind::Internal };
-    Failure::new(kind, format!("{}: {error}", path.display()))
+fn own(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
+    let key = PrivateKeyDer::from_pem_file(&identity.key).map_err(|error| unreadable(&identity.key, &error))?;
+    Ok((authorities(&identity.cert)?, key))
 }
 
-/// The client's TLS layer, for several clients.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SharedTls(Arc<RustlsConnector>);
+#[expect(clippy::wildcard_enum_match_arm, reason = "the parser's errors are open-ended")]
+fn unreadable(path: &Path, error: &pem::Error) -> Failure {
+    let (kind, why) = match error {
+        pem::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Denied, error.to_string())
+        }
+        pem::Error::NoItemsFound => (ErrorKind::Internal, "no private key in it".to_owned()),
+        error => (ErrorKind::Internal, error.to_string()),
+    };
+    Failure::new(kind, format!("{}: {why}", path.display()))
+}
 
-impl<In: Transport> Connector<In> for SharedTls {
-    type Out = <RustlsConnector as Connector<In>>::Out;
+/// The server name to ask for.
+pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, Failure> {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).map_err(|_| Failure::internal(format!("{name} is no name of a server")))
+}
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        self.0.connect(details, chained)
+/// The TLS layer does not even begin.
+pub(super) fn refused(error: &Error) -> Failure {
+    Failure::new(ErrorKind::Tls, error.to_string())
+}
+
+/// What the TLS layer says, where it says it through an error of the socket; anything else is the socket's.
+pub(super) fn failure(error: &io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(inner) => refused(inner),
+        None if error.kind() == io::ErrorKind::InvalidData => Failure::new(ErrorKind::Tls, error.to_string()),
+        None => Failure::of_socket(error),
+    }
+}
+
+/// Takes any certificate, whatever it is and whoever shows it.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -14,7 +14,8 @@ use crate::policy::probe::{ProbeRequest, UdpRequest};
 /// `ok`: an answer came and is the expected one. Only the asked address can answer: the socket is connected, which is also
 /// how "nobody listens" is heard. Fields: `data`.
 pub(super) async fn probe(names: &Names, request: &ProbeRequest, udp: &UdpRequest, deadline: Deadline) -> Answer {
-    let mut data = Vec::new();
+    // As long as a datagram can be: what does not fit would be lost.
+    let mut data = Vec::with_capacity(talk::DATA_MAX);
     let asked = deadline.within(ask(names, request, udp, deadline, &mut data)).await;
     let verdict = asked.and_then(|asked| asked).and_then(|()| talk::judge(&udp.talk, &data));
     talk::answer(&udp.talk, verdict, &data)

@@ -50,12 +50,15 @@ impl Exit {
 
     /// An address with the interface number that a link-local one needs.
     pub(super) fn zoned(&self, address: SocketAddr) -> Result<SocketAddr, Failure> {
-        Ok(match (address, &self.iface) {
-            (SocketAddr::V6(v6), Some(iface)) if v6.scope_id() == 0 && is_local(*v6.ip()) => {
-                SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface_index(iface)?).into()
-            }
-            (SocketAddr::V4(_) | SocketAddr::V6(_), Some(_) | None) => address,
-        })
+        let SocketAddr::V6(v6) = address else { return Ok(address) };
+        if v6.scope_id() != 0 || !is_local(*v6.ip()) {
+            return Ok(address);
+        }
+        let Some(iface) = &self.iface else {
+            let why = format!("{} is on every link; say on which it is meant: iface: \"…\"", v6.ip());
+            return Err(Failure::internal(why));
+        };
+        Ok(SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface_index(iface)?).into())
     }
 }
 

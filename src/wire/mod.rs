@@ -1,4 +1,4 @@
-//! Bytes and what they mean: VRRP advertisements, ARP and neighbour discovery messages.
+//! Bytes and what they mean: VRRP advertisements, ARP, neighbour discovery and DNS messages.
 //!
 //! Nothing here performs I/O or knows a configuration. Nothing here fails on what it is told to send, or panics on what
 //! it receives.
@@ -8,6 +8,7 @@ pub mod arp;
 mod auth;
 mod checksum;
 mod decode;
+pub mod dns;
 mod encode;
 mod ip;
 pub mod ndisc;

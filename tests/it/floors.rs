@@ -63,7 +63,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("words", &[]),
     ("health", &[]),
     ("wire", &[]),
-    ("policy", &["annotate_snippets", "regex_lite", "rhai", "sha2"]),
+    ("policy", &["annotate_snippets", "regex_lite", "rhai", "serde_json", "sha2"]),
     ("vrrp", &[]),
     ("config", &["annotate_snippets", "humantime", "ipnet", "lettre", "sha2", "toml"]),
     ("node", &["ipnet"]),

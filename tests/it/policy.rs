@@ -10,11 +10,15 @@ use std::{
 use ha::{
     policy::{
         Clock, Context, Engine, FaultCause, Judge, LogLevel, NodeFacts, PeerFacts, Policy, Report, RuleReport,
-        RuleState, Verdict, WallTime,
-        probe::{ErrorKind, Field, Pending, ProbeOutcome, ProbeRequest, Prober},
+        RuleState, Secret, SecretOrText, Verdict, WallTime,
+        probe::{
+            Authorization, Data, ErrorKind, Field, HttpRequest, HttpVersion, Identity, JsonExpectation, Pattern,
+            Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober, Talk, TcpRequest, TlsRequest,
+        },
         run_tests,
     },
-    words::Instant,
+    wire::dns::RecordType,
+    words::{Family, Instant},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -462,13 +466,64 @@ fn options_reach_the_probe() {
     let [http, ping] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!((http.timeout, http.iface.as_deref()), (SECOND / 2, Some("eth1")));
     let text = format!("{http:?}");
-    for part in
-        ["(200, 200), (300, 399)", "\"www\"", "\"ok\"", "\"accept\", \"text/html\"", "follow: 2", "4096", "10.0.0.9"]
-    {
+    for part in ["(200, 200), (300, 399)", "\"www\"", "\"ok\"", "\"accept\", ***", "follow: 2", "4096", "10.0.0.9"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(ping.timeout, 3 * SECOND / 2);
     assert!(format!("{ping:?}").contains("count: 3, gap: 100ms, min: 2"), "{ping:?}");
+}
+
+#[test]
+fn every_option_of_a_request_reaches_the_probe() {
+    let mut node = Node::with(
+        r#"fn check() {
+            watch("http", http("https://10.0.0.1/x", #{ basic: secret("web"), data: #{ q: 1 }, http_version: "1.0",
+                header: #{ "X-Cache": "HIT" }, body_re: "^ok", json: "$.ready", ca: "/ca", cert: "/c", key: "/k", sni: "www",
+                insecure: true, min_cert_days: 14, headers: #{ "x-key": secret("key") } }));
+            watch("proxied", http("http://10.0.0.1/", #{ method: "PUT", data: secret("all"), proxy: "http://10.0.0.2:3128" }));
+            watch("tcp", tcp("10.0.0.1:993", #{ tls: true, ca: "/ca", sni: "imap", proxy_protocol: true, expect_re: "^. OK" }));
+            watch("ping", ping("10.0.0.1", #{ ttl: 1, family: 4 }));
+            watch("dns", dns("example.org", #{ server: "[fd00::53]:54", type: "mx", rcode: "refused", tcp: true, dnssec: true }));
+        }"#,
+    );
+    assert_eq!(node.tick().error, None);
+    let asked = node.world.asked.lock().unwrap();
+    let [http, proxied, tcp, ping, dns] = asked.as_slice() else { panic!("{asked:?}") };
+    let secret = |name: &str| SecretOrText::Secret(Secret::named(name).unwrap());
+    let identity = Some(Identity { cert: "/c".into(), key: "/k".into() });
+    let tls = TlsRequest { ca: Some("/ca".into()), insecure: true, sni: Some("www".to_owned()), identity };
+    let json = SecretOrText::Text(r#"{"q":1}"#.to_owned());
+    let wanted = HttpRequest {
+        method: "POST".to_owned(),
+        version: HttpVersion::Http10,
+        headers: vec![("x-key".to_owned(), secret("key"))],
+        authorization: Some(Authorization::Basic(secret("web"))),
+        data: Some(Data { text: json, content_type: Some("application/json") }),
+        header: vec![("x-cache".to_owned(), "HIT".to_owned())],
+        body_re: Some(Pattern::new("^ok").unwrap()),
+        json: Some(JsonExpectation::new("$.ready").unwrap()),
+        min_cert_days: Some(14),
+        tls,
+        ..HttpRequest::get("https://10.0.0.1/x")
+    };
+    assert_eq!(http.kind, ProbeKind::Http(wanted));
+    let wanted = HttpRequest {
+        method: "PUT".to_owned(),
+        data: Some(Data { text: secret("all"), content_type: None }),
+        proxy: Some("http://10.0.0.2:3128".to_owned()),
+        ..HttpRequest::get("http://10.0.0.1/")
+    };
+    assert_eq!(proxied.kind, ProbeKind::Http(wanted));
+    let tls = TlsRequest { ca: Some("/ca".into()), sni: Some("imap".to_owned()), ..TlsRequest::default() };
+    let talk = Talk { expect_re: Some(Pattern::new("^. OK").unwrap()), ..Talk::default() };
+    let wanted = TcpRequest { talk, tls: Some(tls), proxy_protocol: true, ..TcpRequest::to("10.0.0.1:993") };
+    assert_eq!(tcp.kind, ProbeKind::Tcp(wanted));
+    assert!(matches!(&ping.kind, ProbeKind::Ping(ping) if ping.ttl == Some(1)), "{ping:?}");
+    assert_eq!(ping.family, Some(Family::V4));
+    let ProbeKind::Dns(dns) = &dns.kind else { panic!("{dns:?}") };
+    assert_eq!(dns.server, Some(("[fd00::53]".to_owned(), 54)));
+    assert_eq!((dns.kind, dns.rcode.to_string().as_str(), dns.min), (RecordType::Mx, "REFUSED", 0));
+    assert!(dns.tcp && dns.dnssec);
 }
 
 #[test]

@@ -194,7 +194,19 @@ fn w205_names() {
 }
 
 #[test]
+fn w205_and_w207_look_at_the_server_of_a_question() {
+    let asking = |server: &str| body(&format!("require(\"dns\", dns(\"www.example.org\"{server}));"));
+    assert!(asking("").is_empty(), "the system's own server is not known here");
+    assert!(asking(", #{ server: \"127.0.0.1\" }").is_empty());
+    assert!(asking(", #{ server: \"192.168.0.53:5353\" }").concat().contains("W207"));
+    let named = asking(", #{ server: \"ns.example.org\" }").concat();
+    assert!(named.contains("`ns.example.org` is a name") && named.contains("W207"), "{named}");
+}
+
+#[test]
 fn w206_insecure() {
+    let warnings = body("watch(\"x\", tcp(\"127.0.0.1:993\", #{ tls: true, insecure: true }));");
+    assert!(warnings.concat().starts_with("W206"), "{warnings:?}");
     let warnings = body("watch(\"x\", http(\"https://127.0.0.1/\", #{ insecure: true }));");
     assert!(warnings.concat().starts_with("W206 2:52+4"), "{warnings:?}");
 }

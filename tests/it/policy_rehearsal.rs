@@ -154,7 +154,7 @@ fn test_fields() {
     fake("http:*", #{ body: "wait" });          fake("tcp:10.0.0.1:25", #{ data: "554 no" });
     fake("ping:10.0.0.*", #{ received: 1 });    fake("service:d", #{ error: "connection refused" });
     tick();
-    assert_eq(["a", "b", "c", "d"].map(|n| why(n)), ["the body lacks the wanted text", "no \"220\" in the answer", "1/3 replies", "connection refused"]);
+    assert_eq(["a", "b", "c", "d"].map(|n| why(n)), ["200, no \"ready\" in the body", "no \"220\" in the answer", "1/3 replies", "connection refused"]);
     fake("http:http://10.0.0.1/a", [#{ status: 204, body: "ready" }, #{ ok: false }, #{ blind: true }]);
     tick(); assert(rule("a").ok && rule("e").ok, "an exact key wins over a pattern");
     tick(); assert_eq(why("a"), "timeout after 2s");
@@ -164,7 +164,7 @@ fn test_fields() {
     fake("http:http://10.0.0.1/a", #{ status: 500 });
     tick(); assert_eq(why("e"), "status 500");
     unfake("http:http://10.0.0.1/a");
-    tick(); assert_eq(why("a"), "the body lacks the wanted text");
+    tick(); assert_eq(why("a"), "200, no \"ready\" in the body");
 }
 "#,
     );

@@ -8,15 +8,19 @@
     reason = "helpers of tests"
 )]
 
+mod cert;
 mod concurrency;
+mod dns;
 mod file;
 mod http;
 mod https;
 mod isolated;
 mod link;
+mod near_end;
 mod ping;
 mod service;
 mod tcp;
+mod tls;
 mod udp;
 mod unix_socket;
 

@@ -154,20 +154,26 @@ impl<'a> Known<'a> {
 
     /// The host a probe asks, if it is written there or in a constant.
     pub(super) fn host(&self, probe: &Call) -> Option<String> {
-        let target = match probe.arguments.first()? {
-            Literal::Text(text, _) => text.clone(),
-            Literal::Name(name, _) => self.constants.get(name)?.clone().into_string().ok()?,
+        match probe::kind(&probe.name)?.reach {
+            // Whoever asks a socket of this machine asks this machine.
+            Reach::Network(_) if Outline::option(probe, "unix").is_some() => None,
+            Reach::Network(host) => host(&self.text(probe.arguments.first()?)?),
+            Reach::Server(option, host) => host(&self.text(Outline::option(probe, option)?)?),
+            Reach::Machine => None,
+        }
+    }
+
+    /// A text, if it is written there or in a constant.
+    fn text(&self, value: &Literal) -> Option<String> {
+        match value {
+            Literal::Text(text, _) => Some(text.clone()),
+            Literal::Name(name, _) => self.constants.get(name)?.clone().into_string().ok(),
             Literal::Number(..)
             | Literal::Truth(..)
             | Literal::Time(..)
             | Literal::List(..)
             | Literal::Map(..)
-            | Literal::Computed(_) => return None,
-        };
-        match probe::kind(&probe.name)?.reach {
-            // Whoever asks a socket of this machine asks this machine.
-            Reach::Network(host) if Outline::option(probe, "unix").is_none() => host(&target),
-            Reach::Network(_) | Reach::Machine => None,
+            | Literal::Computed(_) => None,
         }
     }
 }

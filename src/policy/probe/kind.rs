@@ -2,7 +2,7 @@
 
 use rhai::Dynamic;
 
-use super::{ProbeKind, arping, file, http, ping, service, target::Target, tcp, udp, unix_socket};
+use super::{ProbeKind, arping, cert, dns, file, http, ping, service, target::Target, tcp, udp, unix_socket};
 use crate::policy::{
     language::{Choice, Function, choice},
     options::Options,
@@ -25,11 +25,23 @@ pub(in crate::policy) enum Reach {
     Machine,
     /// It asks the network: the host in its target, as far as the text tells.
     Network(fn(&str) -> Option<String>),
+    /// It asks the network: the host in this option, if it is given.
+    Server(&'static str, fn(&str) -> Option<String>),
 }
 
 /// Every kind, in the order in which they are explained.
-pub(in crate::policy) static KINDS: [Kind; 8] =
-    [http::KIND, ping::KIND, arping::KIND, tcp::KIND, udp::KIND, unix_socket::KIND, service::KIND, file::KIND];
+pub(in crate::policy) static KINDS: [Kind; 10] = [
+    http::KIND,
+    ping::KIND,
+    arping::KIND,
+    tcp::KIND,
+    udp::KIND,
+    unix_socket::KIND,
+    dns::KIND,
+    cert::KIND,
+    service::KIND,
+    file::KIND,
+];
 
 const MACHINE_OPTIONS: [Choice; 2] = [
     choice("timeout", "duration", "\"2s\"", "How long the answer may take."),
@@ -52,7 +64,7 @@ pub(in crate::policy) fn kind(name: &str) -> Option<&'static Kind> {
 /// The options that a probe of this name takes because it is one; none if it is none.
 pub(in crate::policy) fn common_options(name: &str) -> &'static [Choice] {
     match kind(name).map(|kind| kind.reach) {
-        Some(Reach::Network(_)) => &NETWORK_OPTIONS,
+        Some(Reach::Network(_) | Reach::Server(..)) => &NETWORK_OPTIONS,
         Some(Reach::Machine) => &MACHINE_OPTIONS,
         None => &[],
     }

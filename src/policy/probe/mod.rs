@@ -4,8 +4,11 @@
 //! says. None of them performs anything; that is `crate::probe`'s, which has a file for each of them too.
 
 mod arping;
+mod cert;
+mod dns;
 mod file;
 mod http;
+mod json;
 mod kind;
 mod pattern;
 mod ping;
@@ -13,14 +16,27 @@ mod service;
 mod talk;
 mod target;
 mod tcp;
+mod tls;
 mod udp;
 mod unix_socket;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 pub use self::{
-    arping::ArpingRequest, file::FileRequest, http::HttpRequest, pattern::Pattern, ping::PingRequest,
-    service::ServiceRequest, talk::Talk, tcp::TcpRequest, udp::UdpRequest, unix_socket::UnixSocketRequest,
+    arping::ArpingRequest,
+    cert::CertRequest,
+    dns::DnsRequest,
+    file::FileRequest,
+    http::{Authorization, Data, HttpRequest, HttpVersion},
+    json::JsonExpectation,
+    pattern::Pattern,
+    ping::PingRequest,
+    service::ServiceRequest,
+    talk::Talk,
+    tcp::TcpRequest,
+    tls::{Identity, TlsRequest},
+    udp::UdpRequest,
+    unix_socket::UnixSocketRequest,
 };
 pub(super) use self::{
     kind::{KINDS, Kind, Reach, common_options, kind},
@@ -47,6 +63,7 @@ pub struct ProbeRequest {
 
 /// The probes, each with its own options.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each probe under way, never many")]
 pub enum ProbeKind {
     /// One HTTP request. `ok`: answered in time with a wanted status and every expectation held.
     Http(HttpRequest),
@@ -60,6 +77,10 @@ pub enum ProbeKind {
     Udp(UdpRequest),
     /// A connection to a socket of this machine. `ok`: connected, and the expectation held.
     UnixSocket(UnixSocketRequest),
+    /// A question to a name server. `ok`: the wanted code, and enough records.
+    Dns(DnsRequest),
+    /// A certificate in a file. `ok`: valid, and for long enough.
+    Cert(CertRequest),
     /// A systemd unit. `ok`: active.
     Service(ServiceRequest),
     /// A file. `ok`: exists.
@@ -79,6 +100,9 @@ pub(super) trait Asked {
 
     /// The fields of a probe that nobody answered.
     fn silence(&self) -> Fields;
+
+    /// Adds to the fields of a fake what follows from those that a test has told.
+    fn follow(&self, _told: &Fields, _fields: &mut Fields) {}
 
     /// Whether these fields are what was wanted, and what the probe says of them.
     fn judge(&self, fields: &Fields) -> (bool, String);
@@ -128,6 +152,8 @@ impl ProbeKind {
             Self::Tcp(_) => "tcp",
             Self::Udp(_) => "udp",
             Self::UnixSocket(_) => "unix_socket",
+            Self::Dns(_) => "dns",
+            Self::Cert(_) => "cert",
             Self::Service(_) => "service",
             Self::File(_) => "file",
         }
@@ -147,6 +173,8 @@ impl ProbeKind {
             Self::Tcp(tcp) => tcp,
             Self::Udp(udp) => udp,
             Self::UnixSocket(unix_socket) => unix_socket,
+            Self::Dns(dns) => dns,
+            Self::Cert(cert) => cert,
             Self::Service(service) => service,
             Self::File(file) => file,
         }

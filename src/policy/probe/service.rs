@@ -62,6 +62,12 @@ impl Asked for ServiceRequest {
     }
 
     /// A test that tells only the state means that the unit is as active as that.
+    fn follow(&self, told: &Fields, fields: &mut Fields) {
+        if let (Some(Field::Text(state)), None) = (told.get("state"), told.get("active")) {
+            fields.insert("active", Field::Bool(state == "active"));
+        }
+    }
+
     fn judge(&self, fields: &Fields) -> (bool, String) {
         let state = Field::text_in(fields, "state");
         (state == "active" && Field::is_true_in(fields, "active"), state.to_owned())

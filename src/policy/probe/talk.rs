@@ -108,7 +108,8 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let (pairs, rest) = digits.as_chunks::<2>();
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    rest.is_empty().then(|| pairs.iter().map(byte).collect::<Option<Vec<_>>>())?
+    let is_whole = rest.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
+    is_whole.then(|| pairs.iter().map(byte).collect::<Option<Vec<_>>>())?
 }
 
 fn digits_of(bytes: &[u8]) -> String {

@@ -9,6 +9,7 @@ use super::{
     kind::{Kind, Reach, host_of_endpoint},
     talk::{self, Talk},
     target::Target,
+    tls::{self, TlsRequest},
 };
 use crate::policy::{
     duration,
@@ -23,6 +24,8 @@ pub struct TcpRequest {
     pub target: String,
     /// What is said after connecting, and what is expected.
     pub talk: Talk,
+    /// Speak TLS.
+    pub tls: Option<TlsRequest>,
     /// Say first where the connection comes from: a PROXY header of version 1.
     pub proxy_protocol: bool,
 }
@@ -38,6 +41,10 @@ pub(super) const KIND: Kind = Kind {
             choice("send", "text", "", "Text to send after connecting."),
             talk::EXPECT,
             talk::EXPECT_RE,
+            choice("tls", "truth", "false", "Speak TLS, and verify who answers."),
+            tls::CA,
+            tls::SNI,
+            tls::INSECURE,
             choice(
                 "proxy_protocol",
                 "truth",
@@ -61,15 +68,25 @@ fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind, String> {
     Ok(ProbeKind::Tcp(TcpRequest {
         target: talk::endpoint(target)?,
         talk: Talk::text(options)?,
+        tls: tls(options)?,
         proxy_protocol: options.truth("proxy_protocol")?,
     }))
+}
+
+fn tls(options: &Options<'_>) -> Result<Option<TlsRequest>, String> {
+    let tls = TlsRequest::read(options)?;
+    match options.truth("tls")? {
+        true => Ok(Some(tls)),
+        false if tls == TlsRequest::default() => Ok(None),
+        false => Err("ca, sni and insecure are about TLS; write tls: true too".to_owned()),
+    }
 }
 
 impl TcpRequest {
     /// A connection to `HOST:PORT`, and not a word.
     #[must_use]
     pub fn to(target: impl Into<String>) -> Self {
-        Self { target: target.into(), talk: Talk::default(), proxy_protocol: false }
+        Self { target: target.into(), talk: Talk::default(), tls: None, proxy_protocol: false }
     }
 }
 

@@ -1,15 +1,26 @@
 //! http: every way in which a web server can be good or bad.
 
 use std::{
-    io::Write,
+    fs::Permissions,
+    io::{Read, Write},
     net::{IpAddr, TcpStream},
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     sync::mpsc,
     thread,
     time::Duration,
 };
 
-use ha::policy::probe::{ErrorKind, Field, HttpRequest, ProbeKind, ProbeRequest};
+use ha::{
+    config::Permits,
+    policy::{
+        Secret, SecretOrText,
+        probe::{
+            Authorization, Data, ErrorKind, Field, HttpRequest, HttpVersion, JsonExpectation, Pattern, ProbeKind,
+            ProbeRequest,
+        },
+    },
+    words::Family,
+};
 use socket2::SockRef;
 
 use super::{World, assert_outcome, assert_took, closed_port, get, request, request_lines, serve, text};
@@ -176,7 +187,7 @@ fn the_request_is_as_told() {
     let http = HttpRequest {
         method: "PURGE".to_owned(),
         host: Some("www.example.org".to_owned()),
-        headers: vec![("X-Probe".to_owned(), "1".to_owned())],
+        headers: vec![("X-Probe".to_owned(), plain("1"))],
         ..get(format!("http://{address}/health?deep=1"))
     };
     assert_outcome(&World::new().http(http), true, ErrorKind::None, "200");
@@ -245,4 +256,181 @@ fn what_is_no_url_says_nothing_about_the_service() {
     let outcome = World::new().http(get("localhost/health"));
     let why = "localhost/health is not an absolute http or https URL";
     assert_outcome(&outcome, false, ErrorKind::Internal, why);
+}
+
+fn plain(text: &str) -> SecretOrText {
+    SecretOrText::Text(text.to_owned())
+}
+
+/// A server that answers 200 and tells what it was asked.
+fn listening() -> (String, mpsc::Receiver<String>) {
+    let (sender, seen) = mpsc::channel();
+    let address = serve(move |mut connection| {
+        let mut asked = [0; 4096];
+        let mut length = 0;
+        // The whole request, its body too, comes within a moment.
+        connection.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        while let Ok(count @ 1..) = connection.read(&mut asked[length..]) {
+            length += count;
+        }
+        sender.send(String::from_utf8_lossy(&asked[..length]).into_owned()).unwrap();
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    (format!("http://{address}/"), seen)
+}
+
+#[test]
+fn a_header_must_hold_the_wanted_text() {
+    let url = responding("HTTP/1.1 200 OK\r\nX-Cache: MISS from edge\r\nContent-Length: 0\r\n\r\n");
+    let wanting =
+        |name: &str, text: &str| HttpRequest { header: vec![(name.to_owned(), text.to_owned())], ..get(&url) };
+    assert_outcome(&World::new().http(wanting("x-cache", "MISS")), true, ErrorKind::None, "200");
+    assert_outcome(&World::new().http(wanting("x-cache", "")), true, ErrorKind::None, "200");
+    let why = "200, no \"HIT\" in the header x-cache";
+    assert_outcome(&World::new().http(wanting("x-cache", "HIT")), false, ErrorKind::Mismatch, why);
+    assert_outcome(&World::new().http(wanting("etag", "")), false, ErrorKind::Mismatch, "200, no header etag");
+}
+
+#[test]
+fn an_expression_must_be_found_in_the_body() {
+    let url = responding("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nlag: 12s");
+    let like = |pattern: &str| HttpRequest { body_re: Some(Pattern::new(pattern).unwrap()), ..get(&url) };
+    assert_outcome(&World::new().http(like("^lag: [0-9]+s$")), true, ErrorKind::None, "200");
+    let why = "200, nothing like \"^lag: [0-9]s$\" in the body";
+    assert_outcome(&World::new().http(like("^lag: [0-9]s$")), false, ErrorKind::Mismatch, why);
+}
+
+#[test]
+fn a_document_can_be_read_and_judged() {
+    let url = responding("HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{\"health\":\"true\",\"lag\":[1]}\n");
+    let expecting = |json: &str| HttpRequest { json: Some(JsonExpectation::new(json).unwrap()), ..get(&url) };
+    let outcome = World::new().http(expecting("$.health == 'true'"));
+    assert_outcome(&outcome, true, ErrorKind::None, "200");
+    let Field::Map(document) = &outcome.fields["json"] else { panic!("{outcome:?}") };
+    assert_eq!(document["lag"], Field::List(vec![Field::Int(1)]));
+    let why = "200, $.lag[0] is 1, wanted $.lag[0] < 1";
+    assert_outcome(&World::new().http(expecting("$.lag[0] < 1")), false, ErrorKind::Mismatch, why);
+
+    let broken = responding("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1,");
+    let outcome = World::new().http(HttpRequest { json: Some(JsonExpectation::new("$").unwrap()), ..get(broken) });
+    assert_outcome(&outcome, false, ErrorKind::Mismatch, "200, the body is no JSON document");
+}
+
+#[test]
+fn what_is_sent_is_sent_whole_and_said_to_be_what_it_is() {
+    let (url, seen) = listening();
+    let data = Data { text: plain("{\"query\":1}"), content_type: Some("application/json") };
+    let http = HttpRequest {
+        method: "POST".to_owned(),
+        authorization: Some(Authorization::Basic(plain("ha:s3cret"))),
+        data: Some(data),
+        ..get(&url)
+    };
+    assert_outcome(&World::new().http(http.clone()), true, ErrorKind::None, "200");
+    let asked = seen.recv().unwrap();
+    let lower = asked.to_lowercase();
+    assert!(asked.starts_with("POST / HTTP/1.1\r\n") && asked.ends_with("\r\n\r\n{\"query\":1}"), "{asked}");
+    for header in ["content-length: 11", "content-type: application/json", "authorization: basic age6cznjcmv0"] {
+        assert!(lower.contains(&format!("\r\n{header}\r\n")), "{header} in {asked}");
+    }
+
+    let typed = HttpRequest {
+        method: "GET".to_owned(),
+        headers: vec![("Content-Type".to_owned(), plain("text/x-query"))],
+        authorization: Some(Authorization::Bearer(plain("t0ken"))),
+        ..http
+    };
+    assert_outcome(&World::new().http(typed), true, ErrorKind::None, "200");
+    let asked = seen.recv().unwrap().to_lowercase();
+    assert!(asked.starts_with("get / ") && asked.ends_with("{\"query\":1}"), "{asked}");
+    assert_eq!(asked.matches("content-type: ").count(), 1, "{asked}");
+    assert!(
+        asked.contains("content-type: text/x-query\r\n") && asked.contains("authorization: bearer t0ken\r\n"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn an_old_server_is_asked_in_its_version() {
+    let (url, seen) = listening();
+    let old = HttpRequest { version: HttpVersion::Http10, ..get(&url) };
+    assert_outcome(&World::new().http(old.clone()), true, ErrorKind::None, "200");
+    assert!(seen.recv().unwrap().starts_with("GET / HTTP/1.0\r\n"));
+    let data = Some(Data { text: plain("hello"), content_type: None });
+    assert_outcome(
+        &World::new().http(HttpRequest { method: "POST".to_owned(), data, ..old }),
+        true,
+        ErrorKind::None,
+        "200",
+    );
+    let asked = seen.recv().unwrap();
+    assert!(asked.starts_with("POST / HTTP/1.0\r\n") && asked.ends_with("\r\n\r\nhello"), "{asked}");
+}
+
+#[test]
+fn a_proxy_is_asked_for_a_tunnel() {
+    let web = responding("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nweb");
+    let (sender, seen) = mpsc::channel();
+    let proxy = serve(move |mut connection| {
+        let line = request_lines(&connection).remove(0);
+        let to = line.split(' ').nth(1).unwrap().to_owned();
+        sender.send(line).unwrap();
+        let Ok(mut onward) = TcpStream::connect(to) else {
+            let _ = connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+            return;
+        };
+        connection.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+        let (mut back, mut answers) = (connection.try_clone().unwrap(), onward.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut connection, &mut onward));
+        let _ = std::io::copy(&mut answers, &mut back);
+    });
+    let through = |url: &str| HttpRequest { proxy: Some(format!("http://{proxy}")), ..get(url) };
+    let outcome = World::new().http(through(&web));
+    assert_outcome(&outcome, true, ErrorKind::None, "200");
+    assert_eq!((text(&outcome, "body").as_str(), text(&outcome, "remote")), ("web", proxy.to_string()));
+    let host = web.trim_start_matches("http://").trim_end_matches('/');
+    assert_eq!(seen.recv().unwrap(), format!("CONNECT {host} HTTP/1.1"));
+
+    let outcome = World::new().http(through(&format!("http://{}/", closed_port())));
+    assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Protocol, false), "{outcome:?}");
+    assert!(outcome.why.contains("502"), "{}", outcome.why);
+    let gone = HttpRequest { proxy: Some(format!("http://{}", closed_port())), ..get(&web) };
+    assert_outcome(&World::new().http(gone), false, ErrorKind::Refused, "connection refused");
+}
+
+#[test]
+fn who_answered_can_be_read_and_a_name_is_asked_in_the_wanted_family() {
+    let url = responding("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let named = url.replace("127.0.0.1", "localhost");
+    let v4 = ProbeRequest { family: Some(Family::V4), ..short(get(&named)) };
+    let outcome = World::new().probe(&v4);
+    assert_outcome(&outcome, true, ErrorKind::None, "200");
+    assert_eq!(format!("http://{}/", text(&outcome, "remote")), url);
+    let outcome = World::new().probe(&ProbeRequest { family: Some(Family::V6), ..short(get(&named)) });
+    // Where localhost has no IPv6 address at all, that is what is said.
+    assert!(!outcome.ok && [ErrorKind::Refused, ErrorKind::Dns].contains(&outcome.error), "{outcome:?}");
+}
+
+#[test]
+fn a_secret_is_read_when_it_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets_dir = directory.path().canonicalize().unwrap();
+    let world = World::new();
+    world.prober.permit(&Permits { secrets_dir: secrets_dir.clone() });
+    let (url, seen) = listening();
+    let secret = |name: &str| SecretOrText::Secret(Secret::named(name).unwrap());
+    let http = HttpRequest {
+        authorization: Some(Authorization::Bearer(secret("token"))),
+        headers: vec![("X-Api-Key".to_owned(), secret("token"))],
+        ..get(&url)
+    };
+    let outcome = world.http(http.clone());
+    assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Internal, true), "{outcome:?}");
+    assert!(outcome.why.starts_with("secret token cannot be read: "), "{}", outcome.why);
+
+    std::fs::write(secrets_dir.join("token"), "t0ken\n").unwrap();
+    std::fs::set_permissions(secrets_dir.join("token"), Permissions::from_mode(0o600)).unwrap();
+    assert_outcome(&world.http(http), true, ErrorKind::None, "200");
+    let asked = seen.recv().unwrap().to_lowercase();
+    assert!(asked.contains("authorization: bearer t0ken\r\n") && asked.contains("x-api-key: t0ken\r\n"), "{asked}");
 }

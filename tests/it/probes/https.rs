@@ -1,49 +1,29 @@
-//! https with a private authority. `authority/` holds one and a certificate of www.example.org, valid from 2020 to 2119.
+//! https with a private authority. `authority/` holds two of them, a certificate of www.example.org by the first, valid from
+//! 2020 to 2119, an expired one and a client's by the second.
 
-use std::{
-    io::{Read, Write},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+use std::time::Duration;
+
+use ha::policy::probe::{ErrorKind, Field, HttpRequest, Identity, ProbeKind, ProbeRequest, TlsRequest};
+
+use super::{
+    World, assert_outcome, assert_took, get, request, serve, text,
+    tls::{Clients, authority, expired, private, server},
 };
 
-use ha::policy::probe::{ErrorKind, HttpRequest, ProbeKind, ProbeRequest};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
-
-use super::{World, assert_outcome, assert_took, get, request, serve, text};
-
-fn authority(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/authority").join(file)
+fn asking(url: &str, tls: TlsRequest) -> HttpRequest {
+    HttpRequest { tls, ..get(url) }
 }
 
-/// A server for www.example.org that answers with the server name the client asked for.
-fn server() -> SocketAddr {
-    let certificate = CertificateDer::from_pem_file(authority("server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(authority("server-key.pem")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
-    serve(move |connection| {
-        let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), connection);
-        if tls.read(&mut [0; 4096]).is_err() {
-            return;
-        }
-        let name = tls.conn.server_name().unwrap_or("nobody").to_owned();
-        let _ = write!(tls, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
-        let _ = tls.flush();
-    })
+/// The first authority, and the name in the certificate.
+fn trusting() -> TlsRequest {
+    TlsRequest { sni: Some("www.example.org".to_owned()), ..private() }
 }
 
 #[test]
 fn the_named_host_is_verified_against_the_given_authority() {
     let http = HttpRequest {
-        ca: Some(authority("ca.pem")),
         host: Some("www.example.org".to_owned()),
-        ..get(format!("https://{}/", server()))
+        ..asking(&format!("https://{}/", server(Clients::Anybody)), private())
     };
     let outcome = World::new().http(http);
     assert_outcome(&outcome, true, ErrorKind::None, "200");
@@ -51,9 +31,21 @@ fn the_named_host_is_verified_against_the_given_authority() {
 }
 
 #[test]
+fn a_server_name_does_not_change_the_host() {
+    let url = format!("https://{}/", server(Clients::Anybody));
+    let outcome = World::new().http(asking(&url, trusting()));
+    assert_outcome(&outcome, true, ErrorKind::None, "200");
+    assert_eq!(text(&outcome, "body"), "www.example.org");
+    let wrong = TlsRequest { sni: Some("mail.example.org".to_owned()), ..private() };
+    let outcome = World::new().http(asking(&url, wrong));
+    assert_eq!((outcome.ok, outcome.error), (false, ErrorKind::Tls), "{outcome:?}");
+    assert!(outcome.why.contains("not valid for name"), "{}", outcome.why);
+}
+
+#[test]
 fn a_wrong_name_and_an_unknown_authority_are_tls_errors() {
-    let url = format!("https://{}/", server());
-    let wrong_name = HttpRequest { ca: Some(authority("ca.pem")), ..get(&url) };
+    let url = format!("https://{}/", server(Clients::Anybody));
+    let wrong_name = asking(&url, private());
     let unknown = HttpRequest { host: Some("www.example.org".to_owned()), ..get(&url) };
     for (http, word) in [(wrong_name, "not valid for name"), (unknown, "UnknownIssuer")] {
         let outcome = World::new().http(http);
@@ -65,15 +57,62 @@ fn a_wrong_name_and_an_unknown_authority_are_tls_errors() {
 
 #[test]
 fn insecure_takes_any_certificate() {
-    let http = HttpRequest { insecure: true, ..get(format!("https://{}/", server())) };
-    assert_outcome(&World::new().http(http), true, ErrorKind::None, "200");
+    let insecure = TlsRequest { insecure: true, ..TlsRequest::default() };
+    for server in [server(Clients::Anybody), expired()] {
+        let outcome = World::new().http(asking(&format!("https://{server}/"), insecure.clone()));
+        assert_outcome(&outcome, true, ErrorKind::None, "200");
+    }
+}
+
+#[test]
+fn an_expired_certificate_is_a_tls_error() {
+    let second = TlsRequest { ca: Some(authority("second-ca.pem")), ..trusting() };
+    let outcome = World::new().http(asking(&format!("https://{}/", expired()), second));
+    assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Tls, false), "{outcome:?}");
+    assert!(outcome.why.contains("certificate expired"), "{}", outcome.why);
+}
+
+#[test]
+fn how_long_the_certificate_is_valid_can_be_read_and_wanted() {
+    let url = format!("https://{}/", server(Clients::Anybody));
+    let wanting = |days| HttpRequest { min_cert_days: Some(days), ..asking(&url, trusting()) };
+    let outcome = World::new().http(wanting(14));
+    assert_outcome(&outcome, true, ErrorKind::None, "200");
+    let Field::Int(days) = outcome.fields["cert_days"] else { panic!("{outcome:?}") };
+    assert!((1..=36_525).contains(&days), "{days}");
+    let outcome = World::new().http(wanting(days + 2));
+    let why = format!("200, the certificate ends in {days} days");
+    assert_outcome(&outcome, false, ErrorKind::Mismatch, &why);
+
+    let insecure = TlsRequest { insecure: true, ..TlsRequest::default() };
+    let http = HttpRequest { min_cert_days: Some(0), ..asking(&format!("https://{}/", expired()), insecure) };
+    let outcome = World::new().http(http);
+    assert!(outcome.why.starts_with("200, the certificate ended ") && !outcome.ok, "{outcome:?}");
+}
+
+#[test]
+fn a_client_is_known_by_its_certificate() {
+    let url = format!("https://{}/", server(Clients::Known));
+    let me = Identity { cert: authority("client.pem"), key: authority("client.pem") };
+    let known = TlsRequest { identity: Some(me), ..trusting() };
+    assert_outcome(&World::new().http(asking(&url, known.clone())), true, ErrorKind::None, "200");
+
+    let outcome = World::new().http(asking(&url, trusting()));
+    assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Tls, false), "{outcome:?}");
+    assert!(outcome.why.contains("CertificateRequired"), "{}", outcome.why);
+
+    let keyless = Identity { cert: authority("client.pem"), key: authority("ca.pem") };
+    let outcome = World::new().http(asking(&url, TlsRequest { identity: Some(keyless), ..trusting() }));
+    let why = format!("{}: no private key in it", authority("ca.pem").display());
+    assert_outcome(&outcome, false, ErrorKind::Internal, &why);
 }
 
 #[test]
 fn an_authority_file_that_is_missing_or_empty_is_our_own_trouble() {
-    let url = format!("https://{}/", server());
+    let url = format!("https://{}/", server(Clients::Anybody));
     for file in ["nosuch.pem", "server-key.pem"] {
-        let outcome = World::new().http(HttpRequest { ca: Some(authority(file)), ..get(&url) });
+        let tls = TlsRequest { ca: Some(authority(file)), ..TlsRequest::default() };
+        let outcome = World::new().http(asking(&url, tls));
         assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Internal, true), "{outcome:?}");
         assert!(outcome.why.contains(file), "{}", outcome.why);
     }
@@ -82,7 +121,7 @@ fn an_authority_file_that_is_missing_or_empty_is_our_own_trouble() {
 #[test]
 fn a_port_that_speaks_no_tls_is_a_tls_error_and_a_mute_one_times_out() {
     let plain = serve(|mut connection| {
-        let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let _ = std::io::Write::write_all(&mut connection, b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     let outcome = World::new().http(get(format!("https://{plain}/")));
     assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Tls, false), "{outcome:?}");

@@ -41,6 +41,8 @@ fn any_answer_is_ok_where_nothing_is_expected() {
     let outcome = World::new().probe(&asking(echo, hello()));
     assert_outcome(&outcome, true, ErrorKind::None, "answered");
     assert_eq!(text(&outcome, "data"), "hello");
+    let long = Talk { send: vec![b'x'; 1400], ..Talk::default() };
+    assert_eq!(text(&World::new().probe(&asking(echo, long)), "data").len(), 1400);
 }
 
 #[test]
