@@ -137,6 +137,21 @@ fn a_body_that_a_test_tells_is_read_as_a_document() {
 }
 
 #[test]
+fn a_document_longer_than_a_script_can_hold_is_judged_all_the_same() {
+    passes(
+        r#"
+    watch("es", http("http://127.0.0.1:9200/", #{ json: "$[1199] == 1" }));
+"#,
+        r#"
+    let numbers = "1,";
+    while numbers.len() < 2400 { numbers += numbers; }
+    fake("http:*", #{ body: `[${numbers.sub_string(0, 2399)}]` });
+    assert_eq(why("es"), "200");
+"#,
+    );
+}
+
+#[test]
 fn dns_and_cert_are_judged_by_what_a_test_says_came() {
     passes(
         r#"
@@ -183,6 +198,10 @@ fn a_bad_option_of_a_request_is_named() {
         ("http(\"https://h/\", #{ key: \"/k\" })", "key: it belongs to a certificate"),
         ("http(\"http://h/\", #{ proxy: \"socks5://p\" })", "proxy: \"socks5://p\" is no proxy"),
         ("http(\"http://h/\", #{ proxy: \"http://p\", host: \"x\" })", "proxy: it goes where the address says"),
+        (
+            "http(\"http://h/\", #{ unix: \"/x\", iface: \"eth0\" })",
+            "iface: a Unix socket is reached without a network",
+        ),
         ("tcp(\"h:1\", #{ sni: \"x\" })", "ca, sni and insecure are about TLS; write tls: true too"),
         ("dns(\"a..b\")", "\"a..b\" is not a domain name"),
         ("dns(\"a\", #{ type: \"ANY\" })", "type: \"ANY\" is none of A, AAAA"),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::policy::probe::{ErrorKind, ProbeKind, ProbeOutcome, ProbeRequest, Talk, TcpRequest, UdpRequest};
+use ha::policy::probe::{ErrorKind, PingRequest, ProbeKind, ProbeOutcome, ProbeRequest, Talk, TcpRequest, UdpRequest};
 use nix::sched::{CloneFlags, setns};
 
 use super::{World, assert_outcome, get, in_namespaces, ping, request};
@@ -31,13 +31,19 @@ ip -6 addr add fd00::30/64 dev near nodad
 ip -6 addr add fe80::20/64 dev near nodad
 ip addr add 10.9.9.9/24 dev nowhere
 for link in lo near nowhere end; do ip link set $link up; done
+ip route add 10.5.5.0/24 via 192.168.0.22
 nsenter -t $neighbour -n sh -e -c '
     ip link set far addrgenmode none
     ip addr add 192.168.0.22/24 dev far
     ip -6 addr add fd00::22/64 dev far nodad
     ip -6 addr add fe80::22/64 dev far nodad
     ip link set lo up
-    ip link set far up'
+    ip link set far up
+    ip link add beyond type veth peer name end
+    ip addr add 10.5.5.1/24 dev beyond
+    ip link set beyond up
+    ip link set end up
+    sysctl -qw net.ipv4.ip_forward=1'
 until ip link show near | grep -q "state UP"; do sleep 0.01; done
 HA_NEIGHBOUR=$neighbour "$@"
 "#;
@@ -127,5 +133,14 @@ fn two_machines() {
         assert!(outcome.ok, "{on_a_link:?}: {outcome:?}");
         let why = "fe80::22 is on every link; say on which it is meant: iface: \"…\"";
         assert_outcome(&world.probe(&probe), false, ErrorKind::Internal, why);
+    }
+    // A neighbour is as far as one router's permission reaches.
+    for (host, ok, error, why) in [
+        ("192.168.0.22", true, ErrorKind::None, "1/1 replies"),
+        ("10.5.5.1", true, ErrorKind::None, "1/1 replies"),
+        ("10.5.5.5", false, ErrorKind::Unreachable, "time to live exceeded, 0/1 replies"),
+    ] {
+        let near = PingRequest { ttl: Some(1), ..ping(host) };
+        assert_outcome(&world.probe(&request(ProbeKind::Ping(near))), ok, error, why);
     }
 }

@@ -131,7 +131,7 @@ pub(super) const KIND: Kind = Kind {
             fact("status", "number", "Status code."),
             fact("body", "text", "The body, as far as it was read."),
             fact("headers", "map", "Response headers, names in lower case."),
-            fact("json", "map or list", "The body as a document, if it is one."),
+            fact("json", "map or list", "The body as a document, if it is one; up to 1000 values can be read."),
             fact("cert_days", "number", "Days until the server's certificate ends."),
             fact("remote", "text", "Address and port of who answered."),
             fact("phase", "text", "How far it came: resolve, connect, tls, answer, body, done."),

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::policy::{SecretOrText, options::Options};
 
+/// Where a request leaves this machine.
+const NEAR_END: [&str; 3] = ["bind", "iface", "family"];
+
 pub(super) fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind, String> {
     let url = text(target);
     if !(url.starts_with("http://") || url.starts_with("https://")) {
@@ -46,11 +49,14 @@ pub(super) fn read(target: &Dynamic, options: &Options<'_>) -> Result<ProbeKind,
         max_body: size(options)?,
         url,
     };
-    consistent(&request).map(|()| ProbeKind::Http(request))
+    consistent(&request, options).map(|()| ProbeKind::Http(request))
 }
 
 /// What cannot be kept together is not half kept.
-fn consistent(request: &HttpRequest) -> Result<(), String> {
+fn consistent(request: &HttpRequest, options: &Options<'_>) -> Result<(), String> {
+    if let (Some(_), Some(option)) = (&request.unix, NEAR_END.iter().find(|option| options.get(option).is_some())) {
+        return Err(format!("{option}: a Unix socket is reached without a network"));
+    }
     if request.min_cert_days.is_some() && !request.is_https() {
         return Err("min_cert_days: only an https address has a certificate".to_owned());
     }
