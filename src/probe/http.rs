@@ -186,14 +186,15 @@ fn request(http: &HttpRequest, uri: Uri, secrets: &Secrets) -> Result<Request<Op
         request = request.header(name, reveal(value)?.as_str());
     }
     // RFC 7617, RFC 6750.
-    let authorization = match &http.authorization {
-        Some(Authorization::Basic(basic)) => Some(format!("Basic {}", BASE64_STANDARD.encode(reveal(basic)?.as_str()))),
-        Some(Authorization::Bearer(bearer)) => Some(format!("Bearer {}", reveal(bearer)?.as_str())),
-        None => None,
+    request = match &http.authorization {
+        Some(Authorization::Basic(basic)) => {
+            request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(reveal(basic)?.as_str())))
+        }
+        Some(Authorization::Bearer(bearer)) => {
+            request.header("authorization", format!("Bearer {}", reveal(bearer)?.as_str()))
+        }
+        None => request,
     };
-    if let Some(authorization) = authorization {
-        request = request.header("authorization", authorization);
-    }
     let is_typed = http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let content_type = http.data.as_ref().and_then(|data| data.content_type).filter(|_| !is_typed);
     if let Some(content_type) = content_type {

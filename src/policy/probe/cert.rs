@@ -1,6 +1,6 @@
 //! `cert`: a certificate in a file of this machine.
 
-use std::{path::PathBuf, time::Duration};
+use std::{convert::identity, path::PathBuf, time::Duration};
 
 use rhai::Dynamic;
 
@@ -83,10 +83,8 @@ impl Asked for CertRequest {
     }
 
     fn judge(&self, fields: &Fields) -> (bool, String) {
-        match self.verdict(Field::number_in(fields, "days")) {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        }
+        let verdict = self.verdict(Field::number_in(fields, "days"));
+        (verdict.is_ok(), verdict.unwrap_or_else(identity))
     }
 
     fn not_ok(&self, _: Duration) -> String {

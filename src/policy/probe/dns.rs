@@ -1,6 +1,6 @@
 //! `dns`: a question to one name server, and what is expected of the answer.
 
-use std::time::Duration;
+use std::{convert::identity, net::IpAddr, time::Duration};
 
 use rhai::Dynamic;
 
@@ -160,9 +160,12 @@ impl DnsRequest {
     }
 }
 
-/// A substring would take 192.168.0.60 for 192.168.0.6.
+/// A substring would take 192.168.0.60 for 192.168.0.6. An address is the same however it is written.
 fn is(answer: &str, wanted: &str) -> bool {
-    answer.eq_ignore_ascii_case(wanted.strip_suffix('.').unwrap_or(wanted))
+    match (answer.parse::<IpAddr>(), wanted.parse::<IpAddr>()) {
+        (Ok(answer), Ok(wanted)) => answer == wanted,
+        (_, _) => answer.eq_ignore_ascii_case(wanted.strip_suffix('.').unwrap_or(wanted)),
+    }
 }
 
 /// `192.0.2.1 and 2 more`
@@ -200,10 +203,8 @@ impl Asked for DnsRequest {
     }
 
     fn judge(&self, fields: &Fields) -> (bool, String) {
-        match self.verdict(fields) {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        }
+        let verdict = self.verdict(fields);
+        (verdict.is_ok(), verdict.unwrap_or_else(identity))
     }
 
     /// A server that refuses has no records.
@@ -234,5 +235,11 @@ mod tests {
         for bad in ["", ":53", "ns:", "ns:0", "ns:x"] {
             assert!(server(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_record_is_compared_whole_and_by_what_it_means() {
+        assert!(is("2001:db8::1", "2001:DB8:0::1") && is("mail.example.org", "Mail.Example.Org."));
+        assert!(!is("192.168.0.60", "192.168.0.6") && !is("10 mail.example.org", "mail.example.org"));
     }
 }

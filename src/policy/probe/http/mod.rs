@@ -3,7 +3,7 @@
 mod judge;
 mod read;
 
-use std::{path::PathBuf, time::Duration};
+use std::{convert::identity, path::PathBuf, time::Duration};
 
 use super::{
     Asked, Field, Fields,
@@ -218,10 +218,8 @@ impl Asked for HttpRequest {
     }
 
     fn judge(&self, fields: &Fields) -> (bool, String) {
-        match self.verdict(fields) {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        }
+        let verdict = self.verdict(fields);
+        (verdict.is_ok(), verdict.unwrap_or_else(identity))
     }
 
     fn not_ok(&self, timeout: Duration) -> String {
