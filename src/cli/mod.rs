@@ -4,12 +4,16 @@
 //! has one, and those of `ha check`, `ha test` and `ha status --check`, which their files list.
 
 mod address;
+mod api;
 mod check;
 mod judged;
 mod lab;
+mod machine;
 mod output;
 mod paint;
 mod policy_file;
+mod privileges;
+mod probe;
 mod release;
 mod reload;
 mod run;
@@ -18,7 +22,7 @@ mod table;
 mod test;
 mod version;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode, thread};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -75,6 +79,10 @@ enum Command {
     Release(release::Arguments),
     /// Show a pair at work on this machine: throw-away namespaces, real packets
     Lab(lab::Arguments),
+    /// Make one probe and explain it, step by step
+    Probe(probe::Arguments),
+    /// Print the policy language: definitions for editors, or the reference
+    Api(api::Arguments),
     /// Print the version
     Version,
     /// What the daemon leaves behind for the moment after its death; nobody else calls it
@@ -113,17 +121,35 @@ impl Command {
     fn perform(self) -> ExitCode {
         match self {
             Self::Run(arguments) => run::perform(&arguments),
-            Self::Check(arguments) => check::perform(&arguments).into(),
-            Self::Test(arguments) => test::perform(&arguments).into(),
+            Self::Check(arguments) => deep(|| check::perform(&arguments)).into(),
+            Self::Test(arguments) => deep(|| test::perform(&arguments)).into(),
             Self::Status(arguments) => status::perform(&arguments).into(),
             Self::Reload(arguments) => reload::perform(&arguments).into(),
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),
+            Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
+            Self::Api(arguments) => api::perform(&arguments).into(),
             Self::Version => version::perform().into(),
             Self::Keeper => {
                 crate::daemon::keeper::keep();
                 ExitCode::SUCCESS
             }
+        }
+    }
+}
+
+/// On a thread with the stack that policies need.
+fn deep(work: impl FnOnce() -> Code + Send) -> Code {
+    let ended = thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(crate::policy::STACK).spawn_scoped(scope, work);
+        thread.map(thread::ScopedJoinHandle::join)
+    });
+    match ended {
+        Ok(Ok(code)) => code,
+        Ok(Err(panic)) => panic::resume_unwind(panic),
+        Err(error) => {
+            output::complain(&format!("a thread cannot be started: {error}"));
+            Code::SYSTEM
         }
     }
 }

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use crate::{
         DriverClock,
         source::{self, Source},
     },
-    policy::{Cap, Engine, Policy, Problem, STACK, Severity, Surroundings, TestFailure, TestReport, run_tests},
+    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
     probe::Trust,
 };
 
@@ -52,12 +51,7 @@ impl PolicyFile {
             policy: None,
             tests: None,
         };
-        // The main thread's stack is as long as somebody set it.
-        thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || file.compile(engine));
-            // Without a thread, or after a panic in it, there is no policy: the file is refused.
-            thread.is_ok_and(|thread| thread.join().is_ok())
-        });
+        file.compile(engine);
         file
     }
 

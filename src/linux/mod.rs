@@ -6,6 +6,7 @@
 mod address_request;
 mod addresses;
 mod allocator;
+mod capabilities;
 mod carrier;
 mod clock;
 mod frames;
@@ -21,6 +22,7 @@ mod vrrp_socket;
 pub use address_request::{MARK, kernel_keeps_marks};
 pub use addresses::{Holder, Which};
 pub use allocator::CountingAllocator;
+pub use capabilities::Capabilities;
 pub use carrier::carrier;
 pub use clock::{Alarm, BootClock, Waker};
 pub use lock::{LockError, VirtualRouterLock};

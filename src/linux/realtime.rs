@@ -8,6 +8,8 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
+use super::Capabilities;
+
 /// Gives the calling thread `SCHED_FIFO` with a priority of 1-99. Threads and processes it starts do not inherit it.
 ///
 /// # Errors
@@ -71,17 +73,9 @@ fn unlimited() -> bool {
 
 /// Whether this process has `CAP_IPC_LOCK` in the first user namespace, where the kernel asks for it.
 fn may_lock_any() -> bool {
-    const CAP_IPC_LOCK: u64 = 1 << 14;
     let whole = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    let capabilities = |status: String| {
-        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
     fs::read_to_string("/proc/self/uid_map").is_ok_and(whole)
-        && fs::read_to_string("/proc/self/status")
-            .ok()
-            .and_then(capabilities)
-            .is_some_and(|effective| effective & CAP_IPC_LOCK != 0)
+        && Capabilities::of_this_process().is_some_and(|capabilities| capabilities.have("CAP_IPC_LOCK"))
 }
 
 #[cfg(test)]

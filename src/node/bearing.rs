@@ -8,13 +8,12 @@
 use std::time::Duration;
 
 use super::{
+    course::{Course, reluctantly},
     instance::{Instance, Outbox},
     judgement::Opinion,
 };
 use crate::{
-    config::{LastResort, Preference},
-    policy::FaultCause,
-    vrrp::{Event, Standing, State, Then, standing},
+    vrrp::{Event, Standing, State, Then},
     wire::{Priority, Version},
     words::Instant,
 };
@@ -78,23 +77,7 @@ impl Instance {
         if let Some(trouble) = self.tenure.trouble(now) {
             return Bearing::Fault { name: Some(trouble.name), why: trouble.why.clone() };
         }
-        let priority = self.config.priority;
-        match self.opinion(now) {
-            Opinion::Healthy { delta } => Bearing::Fit(standing(priority, [delta])),
-            Opinion::Starting => {
-                Bearing::Barred { name: "starting", why: "the policies have not all been evaluated yet".to_owned() }
-            }
-            Opinion::NeverLoaded { why } => Bearing::Barred { name: "policy_missing", why },
-            Opinion::Hold { why, .. } => Bearing::Barred { name: "hold", why },
-            Opinion::Fault { why, cause } => match (cause, self.config.last_resort) {
-                (FaultCause::External, _) => Bearing::Reluctant { why, over: Reluctance::External },
-                (FaultCause::Rules, LastResort::Keep) => Bearing::Reluctant { why, over: Reluctance::LastResort },
-                (FaultCause::Rules, LastResort::Release) | (FaultCause::Script, _) => {
-                    Bearing::Fault { name: None, why }
-                }
-            },
-            Opinion::Maintenance { why } => Bearing::StandDown { name: Some("maintenance"), why },
-        }
+        Bearing::of(self.opinion(now), &self.config)
     }
 
     /// What its policies say, taken together.
@@ -164,26 +147,26 @@ impl Instance {
     }
 
     fn bear_reluctantly(&mut self, now: Instant, why: &str, over: Reluctance, out: &mut Outbox) {
-        match self.router.state() {
-            State::Initialize | State::Backup { .. } | State::Elected { .. } => {
-                let standing = match self.config.last_resort {
-                    LastResort::Release => Standing::Fault,
-                    LastResort::Keep => Standing::Barred(Priority::LOWEST),
-                };
-                self.stand(now, standing, out);
+        let serves = match self.router.state() {
+            State::Resigning { .. } => return,
+            State::Master { .. } => true,
+            State::Initialize | State::Backup { .. } | State::Elected { .. } => false,
+        };
+        let alone = self.is_alone(now);
+        let course = reluctantly(&self.config, serves, alone);
+        if serves && alone {
+            self.offer = Offer::None;
+            if over == Reluctance::External {
+                let keeps = course == Course::Keep;
+                let does = if keeps { "it keeps the address, as configured" } else { "it lets go of the address" };
+                self.condition(now, "isolated", Some(isolated(why, does)), out);
             }
-            State::Resigning { .. } => (),
-            State::Master { .. } if self.is_alone(now) => {
-                self.offer = Offer::None;
-                let keeps = (self.config.prefer, self.config.last_resort) != (Preference::Safety, LastResort::Release);
-                if over == Reluctance::External {
-                    let does = if keeps { "it keeps the address, as configured" } else { "it lets go of the address" };
-                    self.condition(now, "isolated", Some(isolated(why, does)), out);
-                }
-                let standing = if keeps { Standing::Fit(Priority::LOWEST) } else { Standing::Fault };
-                self.stand(now, standing, out);
-            }
-            State::Master { .. } => match self.offer {
+        }
+        match course {
+            Course::Out | Course::HandOver => self.stand(now, Standing::Fault, out),
+            Course::Stay => self.stand(now, Standing::Barred(Priority::LOWEST), out),
+            Course::Keep | Course::Bid(_) => self.stand(now, Standing::Fit(Priority::LOWEST), out),
+            Course::Offer => match self.offer {
                 Offer::Made(at) if now < at + OFFER_AGAIN => self.stand(now, Standing::Fit(Priority::LOWEST), out),
                 Offer::None | Offer::Made(_) => {
                     self.offer = Offer::Made(now);

@@ -5,6 +5,7 @@
 
 mod bearing;
 mod claim;
+mod course;
 mod describe;
 mod farewell;
 mod hearing;
@@ -28,6 +29,7 @@ use std::{
     sync::Arc,
 };
 
+pub use course::{Course, course};
 pub use farewell::ReleaseHook;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use rhai::{Dynamic, Map};
 
 use super::{
-    Clock,
+    Clock, Forced,
     job::Job,
     kind as kinds,
     probe::{ErrorKind, Field, kind},
@@ -40,6 +40,15 @@ pub(super) struct Sight {
 }
 
 impl Sight {
+    /// What a simulation makes a rule see.
+    pub(super) fn forced(forced: Forced) -> Self {
+        match forced {
+            Forced::Up => truth(true, "assumed up"),
+            Forced::Down => truth(false, "assumed down"),
+            Forced::Blind => Self { blind: true, elapsed: Some(Duration::ZERO), ..truth(false, "assumed blind") },
+        }
+    }
+
     /// What a gate counts.
     pub(super) const fn observation(&self) -> Observation {
         match (self.blind, self.ok) {

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use rhai::{Array, Dynamic, Map};
 
-use super::{duration, kind, suggest};
+use super::{
+    duration, kind,
+    language::{Fact, fact},
+    suggest,
+};
 use crate::words::Instant;
 
 /// Tells the time to an evaluation; this floor reads no clock itself.
@@ -34,6 +38,19 @@ pub struct Context {
     pub peers: Vec<PeerFacts>,
     /// The instance wants to take over: ask `may_take_over`, if the policy has it.
     pub ask_may_take_over: bool,
+    /// Rules that see this, whatever their probes say: in simulations only.
+    pub forced: BTreeMap<String, Forced>,
+}
+
+/// What a rule is made to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// A success.
+    Up,
+    /// A failure.
+    Down,
+    /// Nothing: this machine could not look.
+    Blind,
 }
 
 /// `node` in a policy.
@@ -124,6 +141,35 @@ impl Default for PeerFacts {
         }
     }
 }
+
+/// `node` in the language.
+pub(super) const NODE: &[Fact] = &[
+    fact("name", "text", "The node's name."),
+    fact("addr", "text", "Its own address on the interface; empty while it has none."),
+    fact("iface", "text", "The interface."),
+    fact("instance", "text", "The instance."),
+    fact("vrid", "number", "Virtual router identifier."),
+    fact("state", "text", "init, backup, master, fault or maintenance."),
+    fact("is_master", "truth", "It is master."),
+    fact("is_backup", "truth", "It is backup."),
+    fact("has_vip", "truth", "It holds the virtual addresses."),
+    fact("vip", "text", "The first virtual address, without prefix."),
+    fact("vips", "list", "All virtual addresses, without prefix."),
+    fact("priority", "number", "Configured priority."),
+    fact("effective", "number", "The priority it bids now."),
+    fact("since", "number", "How long it has been in this state, in seconds."),
+    fact("uptime", "number", "How long the daemon has been running, in seconds."),
+];
+
+/// `peer` in the language.
+pub(super) const PEER: &[Fact] = &[
+    fact("name", "text", "The peer's name, or its address."),
+    fact("addr", "text", "Its address."),
+    fact("alive", "truth", "Heard within one down interval, or reachable."),
+    fact("last_seen", "number", "Seconds since its last valid advertisement; () if there was none."),
+    fact("state", "text", "Its last known state; () if unknown."),
+    fact("priority", "number", "Its last known priority; () if unknown."),
+];
 
 /// The names a policy finds in every function, besides its own constants.
 pub(super) const NAMES: [&str; 4] = ["node", "peer", "peers", "now"];
@@ -283,4 +329,21 @@ fn set_optional<T: Default>(fact: &mut Option<T>, value: &Dynamic, set: fn(&mut 
         return true;
     }
     set(fact.get_or_insert_default(), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_is_what_a_policy_finds() {
+        let names = |map: Map| map.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let listed = |facts: &[Fact]| {
+            let mut names: Vec<String> = facts.iter().map(|fact| fact.name.to_owned()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(listed(NODE), names(NodeFacts::default().to_script()));
+        assert_eq!(listed(PEER), names(PeerFacts::default().to_script()));
+    }
 }

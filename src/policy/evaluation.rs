@@ -9,7 +9,9 @@ use std::{
 use rhai::{Dynamic, NativeCallContext};
 
 use super::{
-    Clock, Context, RuleReport, context,
+    Clock, Context, Forced, RuleReport,
+    condition::Sight,
+    context,
     heal::{Heal, MOST_HEALS},
     hook::HookRun,
     job::Job,
@@ -65,6 +67,7 @@ pub struct LogLine {
 pub(super) struct Evaluation {
     policy: Policy,
     facts: BTreeMap<&'static str, Dynamic>,
+    forced: BTreeMap<String, Forced>,
     pub(super) started_at: Instant,
     deadline_at: Instant,
     prober: Arc<dyn Prober>,
@@ -129,6 +132,7 @@ impl Evaluation {
         Self {
             policy: policy.clone(),
             facts: context::facts(context, started_at),
+            forced: context.forced.clone(),
             started_at,
             deadline_at: started_at + policy.deadline(),
             prober: Arc::clone(prober),
@@ -216,7 +220,8 @@ impl Evaluation {
         if settled.is_some() {
             return settled;
         }
-        let sight = rule.look(&*self.clock);
+        let forced = self.forced.get(&rule.name);
+        let sight = forced.map_or_else(|| rule.look(&*self.clock), |forced| Sight::forced(*forced));
         let mut ledger = self.ledger();
         let now = self.started_at;
         let memory = &mut ledger.memory;

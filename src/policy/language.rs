@@ -107,6 +107,12 @@ impl Function {
         self.forms.iter().map(|form| if form.is_empty() { 0 } else { form.split(", ").count() })
     }
 
+    /// The capabilities among what it needs: `CAP_NET_RAW`.
+    pub fn capabilities(&self) -> impl Iterator<Item = &'static str> {
+        let words = self.privilege.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.filter(|word| word.starts_with("CAP_"))
+    }
+
     /// Every option it takes, those that all of its kind take first.
     pub fn choices(&self) -> impl Iterator<Item = &'static Choice> {
         super::probe::common_options(self.name).iter().chain(self.options)
@@ -162,6 +168,11 @@ pub const EVENT: &[Fact] = &[
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     super::probe::KINDS.iter().map(|kind| &kind.function).chain(super::functions::LANGUAGE.iter().copied().flatten())
 }
+
+/// `node` in a policy.
+pub const NODE: &[Fact] = super::context::NODE;
+/// `peer`, and each of `peers`.
+pub const PEER: &[Fact] = super::context::PEER;
 
 /// The function of this name.
 #[must_use]

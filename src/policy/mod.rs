@@ -7,6 +7,7 @@
 //! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
 pub mod action;
+mod auto;
 mod bounds;
 mod condition;
 mod context;
@@ -34,22 +35,25 @@ mod report;
 mod rule;
 mod script;
 mod secret;
+mod simulation;
 mod suggest;
 mod text;
 mod verdict;
 
+pub use auto::{ForcedRule, force_every_rule};
 pub use bounds::{STACK, grown, shrunk};
-pub use context::{Clock, Context, NodeFacts, PeerFacts, WallTime};
+pub use context::{Clock, Context, Forced, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
 pub use evaluation::{LogLevel, LogLine};
 pub use heal::Healing;
 pub use hook::{Hook, HookEvent, Ran, RuleEvent, Work, run_hook};
 pub use judge::Judge;
 pub use kept::{Kept, KeptAverage, KeptRate, KeptRule};
-pub use lint::{CODES, Code, Surroundings};
+pub use lint::{CODES, Called, Code, Surroundings};
 pub use note::Note;
 pub use problem::{Problem, Severity};
 pub use rehearsal::{Cap, TestFailure, TestReport, run_tests};
 pub use report::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict};
 pub use script::{NamedRule, Policy};
 pub use secret::{Secret, SecretOrText};
+pub use simulation::Simulation;

@@ -9,7 +9,7 @@ use std::{
 use rhai::{Array, Dynamic, Map};
 
 use super::{
-    Clock, Context, Engine, Hook, HookEvent, Judge, NodeFacts, PeerFacts, Policy, Report, RuleEvent, RuleState,
+    Clock, Context, Engine, Hook, HookEvent, Judge, PeerFacts, Policy, Report, RuleEvent, RuleState,
     Verdict, WallTime, Work,
     action::Performer,
     bounds::{Excess, Watch},
@@ -127,7 +127,7 @@ struct Seen {
     faked: BTreeSet<String>,
 }
 
-struct VirtualClock(Mutex<Instant>);
+pub(super) struct VirtualClock(Mutex<Instant>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
@@ -141,7 +141,12 @@ impl Clock for VirtualClock {
 }
 
 impl VirtualClock {
-    fn set(&self, now: Instant) {
+    /// At the beginning.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Instant::from_epoch(BEGINNING)))
+    }
+
+    pub(super) fn set(&self, now: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
@@ -150,11 +155,7 @@ impl Rehearsal {
     fn new(engine: &Engine, policy: &Policy) -> Self {
         let stage = Stage {
             judge: Judge::new(),
-            context: Context {
-                node: NodeFacts::default(),
-                peers: vec![PeerFacts::default()],
-                ask_may_take_over: false,
-            },
+            context: Context { peers: vec![PeerFacts::default()], ..Context::default() },
             last: None,
             last_at: None,
             probed: Vec::new(),
@@ -168,7 +169,7 @@ impl Rehearsal {
             engine: engine.clone(),
             policy: policy.clone(),
             prober: Arc::new(FakeProber::default()),
-            clock: Arc::new(VirtualClock(Mutex::new(Instant::from_epoch(BEGINNING)))),
+            clock: Arc::new(VirtualClock::new()),
             stage: Mutex::new(stage),
         }
     }

@@ -15,7 +15,7 @@ use super::{
     bounds::{self, Excess},
     duration, engine,
     kind::{self, spoken},
-    lint::{self, Known, Literal, Outline, Place, Surroundings},
+    lint::{self, Called, Known, Literal, Outline, Place, Surroundings},
     text,
 };
 
@@ -165,6 +165,12 @@ impl Policy {
     #[must_use]
     pub fn required_hosts(&self, engine: &Engine, source: &str) -> BTreeSet<String> {
         engine.parse(source).map(|ast| self.known(&Outline::of(&ast), &[]).required_hosts()).unwrap_or_default()
+    }
+
+    /// Which functions of the language it calls, tests apart, in the order of the text.
+    #[must_use]
+    pub fn calls(engine: &Engine, source: &str) -> Vec<Called> {
+        lint::calls(engine, source)
     }
 
     fn known<'a>(&'a self, outline: &'a Outline, around: &'a [Surroundings]) -> Known<'a> {

@@ -174,6 +174,45 @@ fn the_tests_of_a_policy_are_told() {
     insta::assert_snapshot!(said.out);
 }
 
+const RULES: &str = r#"const FAST = "100ms";
+fn check() {
+    require("web", http("http://192.0.2.20/"), #{ fall: 3, rise: 2 });
+    require("arbiter", ping("192.0.2.22", #{ count: 3 }), #{ external: true });
+    prefer("disk", file("/srv"), #{ weight: 30 });
+    watch("mail", tcp("127.0.0.1:25"), #{ latch: true });
+    gate("slow", file("/run/x"), #{ backoff: #{ base: "20s" } });
+    if node.is_master { prefer("through", ping(node.vip), #{ weight: 5 }); }
+}
+fn test_x() { tick(); }
+"#;
+
+#[test]
+fn every_rule_is_forced_down_without_any_test() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", RULES);
+    let said = desk.ha(&["test", "policies/web.rhai", "--auto"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    insta::assert_snapshot!(said.out);
+}
+
+/// A rule that is forced down and does nothing fails, as does one that nobody evaluates; and that is what JUnit says.
+#[test]
+fn a_rule_that_does_nothing_is_found() {
+    let desk = Desk::new();
+    let policy = "fn check() {\n    require(\"web\", true);\n    if node.vrid == 1 { watch(\"never\", true); }\n    if now > 0.0 { return maintenance(\"<always>\"); }\n}\n";
+    desk.write("policies/web.rhai", policy);
+    let said = desk.ha(&["test", "policies", "--auto", "--json", "--junit", "junit.xml"]);
+    assert_eq!(said.code, 1);
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let forced = &document["files"][0]["forced"];
+    assert!(forced[0]["objection"].as_str().unwrap().contains("the policy says maintenance although all is well"));
+    assert!(forced[1]["objection"].as_str().unwrap().contains("neither by a backup nor by a master"));
+    let junit = fs::read_to_string(desk.path().join("junit.xml")).unwrap();
+    assert!(junit.contains("<testsuite name=\"web\" tests=\"2\" failures=\"2\">"), "{junit}");
+    assert!(junit.contains("<testcase classname=\"web\" name=\"rule web forced down\""), "{junit}");
+    assert_eq!(said.out, desk.ha(&["test", "policies", "--auto", "--json"]).out, "the same every time");
+}
+
 #[test]
 fn documents_name_their_schema() {
     let desk = Desk::new();
@@ -268,6 +307,57 @@ fn a_dry_run_probes_once_and_says_what_follows() {
     assert_eq!(policy["verdict"]["if_repeated"]["kind"], "fault");
     assert_eq!(policy["would"]["do"], "release");
     assert_eq!(policy["rules"][0]["rule"]["fails"], 1);
+}
+
+#[test]
+fn a_probe_is_explained_step_by_step() {
+    let desk = Desk::new();
+    let url = web_server("500 No");
+    let said = desk.ha(&["probe", &format!("http(\"{url}\", #{{ timeout: \"1s\" }})")]);
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    let text = said.out.replace(&url, "URL");
+    for part in [
+        "http URL\n",
+        "timeout 1s, method GET (default), status 200 (default)",
+        "answered  ✘ status 500",
+        "error     mismatch",
+        "phase \"done\"",
+        "in a test fake(\"http:URL\", #{ ok: false });",
+        "as a rule   require(\"NAME\", http(\"URL\", #{ timeout: \"1s\" }), #{ fall: 3, rise: 2 });",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let url = web_server("200 OK");
+    let said = desk.ha(&[
+        "probe",
+        &format!("any([http(\"{url}\"), file(\"/nowhere\")])"),
+        "--json",
+        "--count",
+        "2",
+        "--interval",
+        "10ms",
+    ]);
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, document["schema"].as_str()), (0, Some("ha.probe/1")));
+    assert_eq!(document["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(document["attempts"][1]["why"], "1 of 2 ok");
+    assert_eq!(document["attempts"][0]["probes"][0]["fields"]["status"], 200);
+    assert_eq!(document["attempts"][0]["probes"][1]["error"], "mismatch");
+}
+
+#[test]
+fn an_expression_that_is_wrong_says_where() {
+    let desk = Desk::new();
+    let said = desk.ha(&["probe", "htpp(\"http://127.0.0.1/\")"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("expression:1:1") && said.err.contains("did you mean `http`?"), "{}", said.err);
+    let said = desk.ha(&["probe", "tcp(\"127.0.0.1\")"]);
+    assert_eq!(said.code, 3);
+    assert!(said.out.contains("expression:1:1: \"127.0.0.1\" has no port"), "{}", said.out);
+    let said = desk.ha(&["probe", "tcp(\"127.0.0.1:1\""]);
+    assert_eq!((said.code, said.err.contains("expression:1:")), (1, true), "{}", said.err);
+    let said = desk.ha(&["probe", "ping(node.addr)"]);
+    assert_eq!((said.code, said.err.contains("needs a configuration")), (64, true), "{}", said.err);
 }
 
 #[test]

@@ -14,7 +14,8 @@ use ha::{
 
 use crate::sources;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/policy-reference.md"];
 
 /// A fenced block.
 struct Block {

@@ -10,6 +10,7 @@ mod control;
 mod documents;
 mod floors;
 mod lan;
+mod language;
 mod mail;
 mod pair;
 mod policy;

@@ -76,8 +76,7 @@ impl Node {
     fn with(source: &str) -> Self {
         let engine = Engine::new();
         let policy = load(&engine, source);
-        let context =
-            Context { node: NodeFacts::default(), peers: vec![PeerFacts::default()], ask_may_take_over: false };
+        let context = Context { node: NodeFacts::default(), peers: vec![PeerFacts::default()], ..Context::default() };
         let (judge, world, clock) = (Judge::new(), Arc::default(), Arc::default());
         Self { engine, policy, judge, world, clock, context }
     }

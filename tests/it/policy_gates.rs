@@ -432,8 +432,7 @@ impl Node {
 
     fn tick(&mut self) -> Report {
         *self.clock.0.lock().unwrap() += SECOND;
-        let context =
-            Context { node: NodeFacts::default(), peers: vec![PeerFacts::default()], ask_may_take_over: false };
+        let context = Context { node: NodeFacts::default(), peers: vec![PeerFacts::default()], ..Context::default() };
         let prober: Arc<dyn Prober> = self.world.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
         self.judge.evaluate(&self.engine, &self.policy, 1, &context, &prober, &clock)

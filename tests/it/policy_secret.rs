@@ -40,7 +40,7 @@ fn evaluated(body: &str) -> (Report, Vec<LogLine>) {
     let source = format!("const S = secret(\"db\"); fn check() {{ {body} }}");
     let policy =
         Policy::load(&engine, "check", "check.rhai", &source).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let context = Context { node: NodeFacts::default(), peers: Vec::new(), ask_may_take_over: false };
+    let context = Context { node: NodeFacts::default(), peers: Vec::new(), ..Context::default() };
     let (prober, clock): (Arc<dyn Prober>, Arc<dyn Clock>) = (Arc::new(Nothing), Arc::new(Still));
     let mut judge = Judge::new();
     (judge.evaluate(&engine, &policy, 1, &context, &prober, &clock), judge.take_log())

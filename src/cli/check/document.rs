@@ -32,6 +32,7 @@ impl Findings {
             "files": self.policies.iter().map(|file| policy(file, running)).collect::<Vec<_>>(),
             "policies": rehearsals.map(rehearsal).collect::<Vec<_>>(),
             "problems": self.policies.iter().flat_map(|file| &file.problems).map(problem).collect::<Vec<_>>(),
+            "privileges": self.privileges.document(),
             "exit": self.code().0,
         })
     }

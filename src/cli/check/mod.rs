@@ -6,8 +6,8 @@
 mod configuration;
 mod document;
 mod explain;
-mod machine;
 mod outlook;
+mod privileges;
 mod rehearsal;
 mod running;
 mod surroundings;
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use self::{configuration::ConfigurationFile, rehearsal::Rehearsal, running::Running};
-use super::{CONFIG, Code, output, paint::Paint, policy_file::PolicyFile};
+use self::{configuration::ConfigurationFile, privileges::Privileges, rehearsal::Rehearsal, running::Running};
+use super::{CONFIG, Code, machine, output, paint::Paint, policy_file::PolicyFile};
 use crate::{
     config,
     policy::{Engine, Severity},
@@ -51,6 +51,7 @@ struct Findings {
     policies: Vec<PolicyFile>,
     /// What is wrong between the two halves of a pair.
     disagreements: Vec<config::Problem>,
+    privileges: Privileges,
     /// Only in a dry run.
     dry_run: Option<DryRun>,
 }
@@ -111,7 +112,9 @@ impl Findings {
             _ => None,
         };
         surroundings::inform(&engine, &configurations, &mut policies, running.as_ref());
-        let mut findings = Self { strict: arguments.strict, configurations, policies, disagreements, dry_run: None };
+        let privileges = Privileges::of(&engine, &policies, arguments.dry_run);
+        let strict = arguments.strict;
+        let mut findings = Self { strict, configurations, policies, disagreements, privileges, dry_run: None };
         if arguments.dry_run {
             findings.dry_run = findings.rehearse(&engine, running)?;
         }

@@ -1,19 +1,17 @@
 //! One policy in one instance, evaluated once with the real probes.
 
-use std::{net::IpAddr, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use super::{
-    machine,
     outlook::{self, Outlook},
     running::Running,
 };
 use crate::{
-    cli::{Code, policy_file::PolicyFile},
+    cli::{Code, machine, policy_file::PolicyFile},
     config::{Config, Instance},
-    control::protocol::{self, State},
     daemon::policies::DriverClock,
     policy::{
-        Clock, Context, Engine, Judge, NodeFacts, PeerFacts, Policy, Report, STACK,
+        Clock, Engine, Judge, Policy, Report, STACK,
         forecast::{self, Forecast},
         probe::Prober,
     },
@@ -93,7 +91,7 @@ fn rehearse_one(
     prober: &Arc<dyn Prober>,
 ) -> Rehearsal {
     let beside = running.and_then(|running| running.instance(&instance.name));
-    let context = context(config, instance, beside);
+    let context = machine::context(config, instance, beside);
     let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
     let fresh = Judge::new().evaluate(engine, policy, 0, &context, prober, &clock);
     let report = match running.map(|running| running.rules(&instance.name, policy.name())) {
@@ -117,45 +115,5 @@ fn rehearse_one(
         forecast,
         outlook,
         remark,
-    }
-}
-
-/// As the running daemon has it; without one, a backup that has just started and knows no peer.
-fn context(config: &Config, instance: &Instance, beside: Option<&protocol::Instance>) -> Context {
-    let facts = machine::facts();
-    let source = beside.and_then(|beside| beside.source).or_else(|| machine::source(instance, &facts));
-    let state = beside.map_or(State::Backup, |beside| beside.state);
-    let vips: Vec<String> = instance.addresses.iter().map(|address| address.addr().to_string()).collect();
-    let priority = instance.priority.get();
-    let node = NodeFacts {
-        name: config.node.clone(),
-        addr: source.map(|source| source.to_string()).unwrap_or_default(),
-        iface: instance.interface.to_string(),
-        instance: instance.name.clone(),
-        vrid: instance.vrid.get(),
-        state: state.as_str().to_owned(),
-        is_master: state == State::Master,
-        is_backup: state == State::Backup,
-        has_vip: machine::has_all(instance),
-        vip: vips.first().cloned().unwrap_or_default(),
-        vips,
-        priority,
-        effective: beside.and_then(|beside| beside.effective_priority).unwrap_or(priority),
-        since_s: beside.map_or(0.0, |beside| Duration::from_millis(beside.since_ms).as_secs_f64()),
-        uptime_s: 0.0,
-    };
-    let peers = instance.peers.iter().map(|peer| peer_facts(*peer, beside)).collect();
-    Context { node, peers, ask_may_take_over: false }
-}
-
-fn peer_facts(address: IpAddr, beside: Option<&protocol::Instance>) -> PeerFacts {
-    let known = beside.and_then(|beside| beside.peers.iter().find(|peer| peer.address == address));
-    PeerFacts {
-        name: address.to_string(),
-        addr: address.to_string(),
-        alive: known.is_some_and(|peer| peer.alive),
-        last_seen_s: known.and_then(|peer| peer.last_heard_ms).map(|ms| Duration::from_millis(ms).as_secs_f64()),
-        state: None,
-        priority: known.and_then(|peer| peer.priority),
     }
 }

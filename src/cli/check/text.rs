@@ -29,6 +29,7 @@ impl Findings {
         for file in &self.policies {
             text += &policy_text(file, running, paint);
         }
+        text += &self.privileges.text(paint);
         if let Some(dry_run) = &self.dry_run {
             text += &dry_run_text(dry_run, paint);
         }

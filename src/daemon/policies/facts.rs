@@ -11,7 +11,12 @@ use crate::{
 pub fn context(status: &NodeStatus, instance: &str, now: Instant, started: Instant, fast: bool) -> Option<Context> {
     let of = status.instances.iter().find(|candidate| candidate.name == instance)?;
     let peers = of.peers.iter().filter(|peer| peer.configured).map(|peer| peer_facts(of, peer, now)).collect();
-    Some(Context { node: node_facts(&status.node, of, now, started), peers, ask_may_take_over: fast })
+    Some(Context {
+        node: node_facts(&status.node, of, now, started),
+        peers,
+        ask_may_take_over: fast,
+        ..Context::default()
+    })
 }
 
 fn node_facts(node: &str, of: &InstanceStatus, now: Instant, started: Instant) -> NodeFacts {

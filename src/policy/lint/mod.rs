@@ -1,6 +1,7 @@
 //! What is wrong, or not wise, in the text of a policy: found without running it.
 
 mod actions;
+mod calls;
 mod codes;
 mod errors;
 mod outline;
@@ -8,6 +9,8 @@ mod roles;
 mod surroundings;
 mod warnings;
 
+pub use calls::Called;
+pub(super) use calls::calls;
 pub use codes::{CODES, Code};
 pub use surroundings::Surroundings;
 

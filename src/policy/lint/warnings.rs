@@ -178,7 +178,7 @@ impl<'a> Known<'a> {
     }
 }
 
-fn is_of_test(call: &Call) -> bool {
+pub(super) fn is_of_test(call: &Call) -> bool {
     call.function.as_deref().is_some_and(|function| function.starts_with("test_"))
 }
 
