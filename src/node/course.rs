@@ -1,12 +1,13 @@
-//! What an instance does once its policies have spoken and nothing else is the matter. The machine itself decides by this,
-//! and so does whoever foretells it (`ha check`).
+//! What an instance does once its policies have spoken and nothing else is the matter, and where that leads. The machine
+//! itself decides by this, and so does whoever foretells it (`ha check`).
 
 use super::{
-    bearing::Bearing,
-    judgement::{Judgement, Opinion},
+    Role,
+    bearing::{Bearing, Reluctance},
+    judgement::{HoldCause, Judgement, Opinion},
 };
 use crate::{
-    config::{self, LastResort, Preference},
+    config::{self, LastResort, Preempt, Preference},
     policy::{FaultCause, Report},
     vrrp::standing,
     wire::Priority,
@@ -30,23 +31,70 @@ pub enum Course {
     Bid(Priority),
 }
 
-/// What the instance does if these are the last reports of its policies. `serves`: it is master. `alone`: no peer is
-/// heard, and none answers on the link.
+/// What an instance does, and what it is in the end if the others go on as they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    /// What it does.
+    pub course: Course,
+    /// Its role then.
+    pub role: Role,
+    /// What it bids then; `None`: nothing, or what it bid before.
+    pub priority: Option<Priority>,
+}
+
+/// What follows for the instance if these are the last reports of its policies. `serves`: it is master. `rival`: the
+/// highest priority that a living peer bids, fit to serve; `None`: no peer is heard, and none answers on the link.
 #[must_use]
-pub fn course(config: &config::Instance, reports: &[Report], serves: bool, alone: bool) -> Course {
+pub fn foresee(config: &config::Instance, reports: &[Report], serves: bool, rival: Option<u8>) -> Prospect {
     let names: Vec<String> = reports.iter().map(|report| report.policy.clone()).collect();
     let mut judgement = Judgement::new(&names);
     let now = reports.iter().map(|report| report.started_at).max().unwrap_or(Instant::ZERO);
     for report in reports {
         judgement.said(report.clone());
     }
-    match Bearing::of(judgement.opinion(now, config.on_error), config) {
+    let opinion = judgement.opinion(now, config.on_error);
+    // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25).
+    let takes = rival.is_none() && (judgement.fresh(Instant::ZERO) || takes_in_doubt(&opinion, config));
+    let bearing = Bearing::of(opinion, config);
+    let course = course(&bearing, config, serves, rival.is_none());
+    let master = |priority| Prospect { course, role: Role::Master, priority };
+    let backup = |priority| Prospect { course, role: Role::Backup, priority };
+    let out = Prospect { course, role: Role::Fault, priority: None };
+    match course {
+        Course::Out | Course::HandOver => out,
+        Course::Offer => match config.last_resort {
+            LastResort::Release => out,
+            LastResort::Keep => backup(Some(Priority::LOWEST)),
+        },
+        Course::Keep => master(Some(Priority::LOWEST)),
+        Course::Stay if serves => master(None),
+        Course::Stay if takes => master(Some(Priority::LOWEST)),
+        Course::Stay => backup(None),
+        Course::Bid(priority) => match rival {
+            None if serves || takes => master(Some(priority)),
+            None => backup(Some(priority)),
+            Some(rival) if serves && rival <= priority.get() => master(Some(priority)),
+            Some(rival) if !serves && rival < priority.get() && preempts(config) => master(Some(priority)),
+            Some(_) => backup(Some(priority)),
+        },
+    }
+}
+
+fn preempts(config: &config::Instance) -> bool {
+    match config.preempt {
+        Preempt::Never => false,
+        Preempt::AtOnce | Preempt::After(_) => true,
+    }
+}
+
+fn course(bearing: &Bearing, config: &config::Instance, serves: bool, alone: bool) -> Course {
+    match bearing {
         Bearing::Fault { .. } => Course::Out,
         Bearing::StandDown { .. } if serves => Course::HandOver,
         Bearing::StandDown { .. } => Course::Out,
         Bearing::Reluctant { .. } => reluctantly(config, serves, alone),
         Bearing::Barred { .. } => Course::Stay,
-        Bearing::Fit(priority) => Course::Bid(priority),
+        Bearing::Fit(priority) => Course::Bid(*priority),
     }
 }
 
@@ -64,10 +112,25 @@ pub(super) fn reluctantly(config: &config::Instance, serves: bool, alone: bool) 
     }
 }
 
+/// Whether it takes an address that nobody has although not everything is well: availability does (R25), and so does the
+/// last resort, whatever its rules say (R21, R24). A node that was set up wrongly does not, nor one whose script says no.
+pub(super) fn takes_in_doubt(opinion: &Opinion, config: &config::Instance) -> bool {
+    let available = config.prefer == Preference::Availability;
+    let last_resort = config.last_resort == LastResort::Keep;
+    match opinion {
+        Opinion::Healthy { .. } | Opinion::Starting => available,
+        Opinion::Hold { cause: HoldCause::Script, .. } => available,
+        Opinion::Hold { cause: HoldCause::Error, .. } => available || last_resort,
+        Opinion::Fault { cause: FaultCause::External | FaultCause::Rules, .. } => last_resort,
+        Opinion::Fault { cause: FaultCause::Script, .. }
+        | Opinion::NeverLoaded { .. }
+        | Opinion::Maintenance { .. } => false,
+    }
+}
+
 impl Bearing {
     /// What the policies' opinion comes to.
     pub(super) fn of(opinion: Opinion, config: &config::Instance) -> Self {
-        use super::bearing::Reluctance;
         match opinion {
             Opinion::Healthy { delta } => Self::Fit(standing(config.priority, [delta])),
             Opinion::Starting => {

@@ -5,13 +5,13 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     Pace,
     claim::{Look, spacing},
+    course::takes_in_doubt,
     instance::{Instance, Outbox},
-    judgement::{HoldCause, Opinion},
+    judgement::Opinion,
     watching::{CONFLICT_REMEMBERED, may_be_a_peer, stranger},
 };
 use crate::{
-    config::{Claim as ClaimMode, LastResort, OnConflict, Preference},
-    policy::FaultCause,
+    config::{Claim as ClaimMode, OnConflict},
     vrrp::{Event, Standing, State},
     wire::Priority,
     words::{Family, Instant, MacAddr},
@@ -155,23 +155,12 @@ impl Instance {
         Leave::Wait(self.judgement.objection(missed_at))
     }
 
-    /// One more down interval without anybody is waited for certainty; then availability takes (R25), and so does the last
-    /// resort, whatever its rules say (R21, R24). A node that was set up wrongly does not, nor one whose script says no.
+    /// One more down interval without anybody is waited for certainty; a node that was set up wrongly never takes.
     fn takes_in_doubt(&self, now: Instant, elected: Instant) -> bool {
         if now < elected + self.down_interval() || self.judgement.is_incomplete() {
             return false;
         }
-        let available = self.config.prefer == Preference::Availability;
-        let last_resort = self.config.last_resort == LastResort::Keep;
-        match self.opinion(now) {
-            Opinion::Healthy { .. } | Opinion::Starting => available,
-            Opinion::Hold { cause: HoldCause::Script, .. } => available,
-            Opinion::Hold { cause: HoldCause::Error, .. } => available || last_resort,
-            Opinion::Fault { cause: FaultCause::External | FaultCause::Rules, .. } => last_resort,
-            Opinion::Fault { cause: FaultCause::Script, .. }
-            | Opinion::NeverLoaded { .. }
-            | Opinion::Maintenance { .. } => false,
-        }
+        takes_in_doubt(&self.opinion(now), &self.config)
     }
 
     // ---- The questions ----

@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
 };
 
-pub use course::{Course, course};
+pub use course::{Course, Prospect, foresee};
 pub use farewell::ReleaseHook;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};

@@ -9,8 +9,8 @@ use std::{
 use rhai::{Array, Dynamic, Map};
 
 use super::{
-    Clock, Context, Engine, Hook, HookEvent, Judge, PeerFacts, Policy, Report, RuleEvent, RuleState,
-    Verdict, WallTime, Work,
+    Clock, Context, Engine, Hook, HookEvent, Judge, PeerFacts, Policy, Report, RuleEvent, RuleState, Verdict, WallTime,
+    Work,
     action::Performer,
     bounds::{Excess, Watch},
     context,

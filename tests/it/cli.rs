@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -343,6 +343,44 @@ fn a_probe_is_explained_step_by_step() {
     assert_eq!(document["attempts"][1]["why"], "1 of 2 ok");
     assert_eq!(document["attempts"][0]["probes"][0]["fields"]["status"], 200);
     assert_eq!(document["attempts"][0]["probes"][1]["error"], "mismatch");
+}
+
+#[test]
+fn what_would_follow_is_told_without_a_probe() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", &RULES.replace("const FAST = \"100ms\";\n", ""));
+    let said = desk.ha(&["check", "ha.toml", "--what-if", "web=down"]);
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    let told: Vec<&str> = said.out.lines().skip_while(|line| !line.starts_with("what if")).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    let said = desk.ha(&["check", "ha.toml", "--what-if", "web=down", "--ticks", "2", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, document["what_if"][0]["verdicts"]["web"]["kind"].as_str()), (0, Some("healthy")));
+    let said = desk.ha(&["check", "ha.toml", "--what-if", "webb=down"]);
+    assert_eq!(
+        (said.code, said.err.contains("there is no rule webb; there are web, arbiter")),
+        (64, true),
+        "{}",
+        said.err
+    );
+    assert_eq!(desk.ha(&["check", "ha.toml", "--what-if", "web"]).code, 64);
+}
+
+/// The counters go on from one look to the next.
+#[test]
+fn a_watched_dry_run_counts_on() {
+    let desk = desk_with_web("500 No");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ha"))
+        .args(["check", "ha.toml", "--dry-run", "--watch"])
+        .current_dir(desk.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let fallen = lines.find(|line| line.starts_with("verdict now") && line.contains("FAULT"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(fallen.is_some_and(|line| line.contains("web failed 3/3")));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod documents;
 mod floors;
+mod foretold;
 mod lan;
 mod language;
 mod mail;

@@ -7,6 +7,7 @@ use super::{
     configuration::ConfigurationFile,
     rehearsal::Rehearsal,
     running::{Change, Running},
+    what_if::WhatIf,
 };
 use crate::{
     cli::policy_file::PolicyFile,
@@ -18,13 +19,21 @@ use crate::{
 const SCHEMA: &str = "ha.check/1";
 
 impl Findings {
+    const fn mode(&self) -> &'static str {
+        match (&self.what_if, &self.dry_run) {
+            (Some(_), _) => "what-if",
+            (None, Some(_)) => "dry-run",
+            (None, None) => "static",
+        }
+    }
+
     /// Everything, with the exit code.
     pub(super) fn document(&self) -> Value {
         let running = self.dry_run.as_ref().and_then(|dry_run| dry_run.running.as_ref());
         let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
         json!({
             "schema": SCHEMA,
-            "mode": if self.dry_run.is_some() { "dry-run" } else { "static" },
+            "mode": self.mode(),
             "time": jiff::Timestamp::now().to_string(),
             "daemon": running.map(|running| json!({ "node": running.status.node, "pid": running.status.pid })),
             "configurations": self.configurations.iter().map(configuration).collect::<Vec<_>>(),
@@ -32,6 +41,7 @@ impl Findings {
             "files": self.policies.iter().map(|file| policy(file, running)).collect::<Vec<_>>(),
             "policies": rehearsals.map(rehearsal).collect::<Vec<_>>(),
             "problems": self.policies.iter().flat_map(|file| &file.problems).map(problem).collect::<Vec<_>>(),
+            "what_if": self.what_if.iter().flatten().map(WhatIf::document).collect::<Vec<_>>(),
             "privileges": self.privileges.document(),
             "exit": self.code().0,
         })
@@ -156,6 +166,6 @@ fn rehearsal(rehearsal: &Rehearsal) -> Value {
             "if_repeated": Verdict::from(&rehearsal.forecast.verdict),
             "in_ms": millis(rehearsal.forecast.within),
         },
-        "would": { "do": rehearsal.outlook.action, "text": rehearsal.outlook.sentences },
+        "would": rehearsal.would.document(),
     })
 }

@@ -12,17 +12,33 @@ mod rehearsal;
 mod running;
 mod surroundings;
 mod text;
+mod what_if;
+mod would;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use clap::Args;
 
-use self::{configuration::ConfigurationFile, privileges::Privileges, rehearsal::Rehearsal, running::Running};
+use self::{
+    configuration::ConfigurationFile,
+    privileges::Privileges,
+    rehearsal::Rehearsal,
+    running::Running,
+    what_if::{Assumption, WhatIf},
+};
 use super::{CONFIG, Code, machine, output, paint::Paint, policy_file::PolicyFile};
 use crate::{
     config,
     policy::{Engine, Severity},
 };
+
+/// How often nothing is looked at again.
+const IDLE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,6 +48,16 @@ pub(super) struct Arguments {
     /// Make every probe once, and say what follows; nothing is changed
     #[arg(long)]
     dry_run: bool,
+    /// The dry run again and again, each interval, counting on; ^C ends it
+    #[arg(long, requires = "dry_run")]
+    watch: bool,
+    /// Simulate, without a probe: RULE=down, RULE=up, RULE=blind, peer=dead, separated by commas. A second configuration
+    /// is the peer's
+    #[arg(long, value_name = "ASSUMPTIONS", conflicts_with = "dry_run")]
+    what_if: Option<Assumption>,
+    /// How many evaluations it is so; else until nothing changes any more
+    #[arg(long, value_name = "N", requires = "what_if")]
+    ticks: Option<usize>,
     /// JSON instead of text
     #[arg(long)]
     json: bool,
@@ -52,6 +78,8 @@ struct Findings {
     /// What is wrong between the two halves of a pair.
     disagreements: Vec<config::Problem>,
     privileges: Privileges,
+    /// Only if something was to be assumed.
+    what_if: Option<Vec<WhatIf>>,
     /// Only in a dry run.
     dry_run: Option<DryRun>,
 }
@@ -67,24 +95,45 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
     if let Some(code) = &arguments.explain {
         return explain::perform(code);
     }
-    let findings = match Findings::of(arguments) {
-        Ok(findings) => findings,
+    let mut findings = Findings::of(arguments, &[]);
+    while let Ok(found) = &findings {
+        found.say(arguments);
+        if !arguments.watch {
+            break;
+        }
+        thread::sleep(found.interval());
+        let earlier = found.dry_run.as_ref().map_or(&[][..], |dry_run| &dry_run.rehearsals);
+        findings = Findings::of(arguments, earlier);
+    }
+    match findings {
+        Ok(findings) => findings.code(),
         Err(usage) => {
             output::complain(&usage);
-            return Code::USAGE;
+            Code::USAGE
         }
-    };
-    if arguments.json {
-        output::print_json(&findings.document());
-    } else {
-        output::print(&findings.text(Paint::of_stdout()));
     }
-    findings.code()
 }
 
 impl Findings {
-    /// Looks, and probes if it is to; an error is one of usage.
-    fn of(arguments: &Arguments) -> Result<Self, String> {
+    /// In the form that is wanted; on a terminal that is watched, in the place of the one before.
+    fn say(&self, arguments: &Arguments) {
+        if arguments.json {
+            return output::print_json(&self.document());
+        }
+        if arguments.watch && io::stdout().is_terminal() {
+            output::print("\x1b[H\x1b[2J");
+        }
+        output::print(&self.text(Paint::of_stdout()));
+    }
+
+    /// How long until it is worth looking again.
+    fn interval(&self) -> Duration {
+        let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
+        rehearsals.map(|rehearsal| rehearsal.interval).min().unwrap_or(IDLE)
+    }
+
+    /// Looks, and probes if it is to; an error is one of usage. `earlier`: what the same command saw before.
+    fn of(arguments: &Arguments, earlier: &[Rehearsal]) -> Result<Self, String> {
         let (configurations, named) = sort(&arguments.files)?;
         let facts = machine::facts();
         let mut configurations: Vec<ConfigurationFile> =
@@ -104,30 +153,40 @@ impl Findings {
             _ => Vec::new(),
         };
         // A policy alone does not say which node it judges; the installed configuration does.
-        if arguments.dry_run && configurations.is_empty() {
+        if (arguments.dry_run || arguments.what_if.is_some()) && configurations.is_empty() {
             configurations.push(ConfigurationFile::examine(Path::new(CONFIG), &facts));
         }
+        let simulates = arguments.what_if.is_some();
         let running = match configurations.as_slice() {
-            [one] if arguments.dry_run => one.config().and_then(Running::ask),
+            [one] if arguments.dry_run || simulates => one.config().and_then(Running::ask),
             _ => None,
         };
         surroundings::inform(&engine, &configurations, &mut policies, running.as_ref());
         let privileges = Privileges::of(&engine, &policies, arguments.dry_run);
         let strict = arguments.strict;
-        let mut findings = Self { strict, configurations, policies, disagreements, privileges, dry_run: None };
+        let what_if = arguments.what_if.as_ref().map(|assumption| {
+            what_if::simulate(&engine, &configurations, &policies, running.as_ref(), assumption, arguments.ticks)
+        });
+        let what_if = what_if.transpose()?;
+        let mut findings = Self { strict, configurations, policies, disagreements, privileges, what_if, dry_run: None };
         if arguments.dry_run {
-            findings.dry_run = findings.rehearse(&engine, running)?;
+            findings.dry_run = findings.rehearse(&engine, running, earlier)?;
         }
         Ok(findings)
     }
 
     /// Makes the probes of everything that is valid. `None` if nothing is.
-    fn rehearse(&self, engine: &Engine, running: Option<Running>) -> Result<Option<DryRun>, String> {
+    fn rehearse(
+        &self,
+        engine: &Engine,
+        running: Option<Running>,
+        earlier: &[Rehearsal],
+    ) -> Result<Option<DryRun>, String> {
         let [configuration] = self.configurations.as_slice() else {
             return Err("a dry run is for one node: name one configuration".to_owned());
         };
         let Some(config) = configuration.config() else { return Ok(None) };
-        let rehearsals = rehearsal::rehearse(engine, config, &self.policies, running.as_ref())?;
+        let rehearsals = rehearsal::rehearse(engine, config, &self.policies, running.as_ref(), earlier)?;
         Ok(Some(DryRun { running, rehearsals }))
     }
 
@@ -156,7 +215,8 @@ impl Findings {
             return Code(1);
         }
         let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
-        let worst = rehearsals.map(Rehearsal::code).max_by_key(|code| code.0);
+        let simulated = self.what_if.iter().flatten().map(WhatIf::code);
+        let worst = rehearsals.map(Rehearsal::code).chain(simulated).max_by_key(|code| code.0);
         worst.unwrap_or(Code::OK)
     }
 }

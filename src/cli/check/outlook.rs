@@ -1,65 +1,10 @@
-//! What follows from a verdict, and what a report is worth beside a running daemon.
+//! What a verdict is worth, and what a report would be beside what was counted before.
 
 use crate::{
-    config::Instance,
-    control::protocol::{self, Rule, State},
+    control::protocol::Rule,
     policy::{FaultCause, Report, RuleEffect, RuleReport, RuleState, Verdict},
     words::Instant,
 };
-
-/// What the node would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outlook {
-    /// For scripts: `release`, `offer`, `stay_out`, `hold`, `hand_over`, `bid`, `serve`.
-    pub(super) action: &'static str,
-    /// For people, one line each.
-    pub(super) sentences: Vec<String>,
-}
-
-impl Outlook {
-    /// What follows for an instance if its policy's verdict is this one.
-    pub(super) fn of(instance: &Instance, beside: Option<&protocol::Instance>, verdict: &Verdict) -> Self {
-        let state = beside.map(|beside| beside.state);
-        let (action, first) = match verdict {
-            Verdict::Fault { cause: FaultCause::External, .. } => {
-                ("offer", while_master(state, "offer", instance, "; it keeps it if no peer takes it"))
-            }
-            Verdict::Fault { cause: FaultCause::Rules | FaultCause::Script, .. } => {
-                ("release", while_master(state, "release", instance, ""))
-            }
-            Verdict::Hold { .. } => ("hold", "keep its role: neither take the address nor give it up".to_owned()),
-            Verdict::Maintenance { .. } => ("hand_over", while_master(state, "hand over", instance, "")),
-            Verdict::Starting => ("stay_out", "not take the address before it knows more".to_owned()),
-            Verdict::Healthy { delta: 0, .. } => ("serve", format!("bid priority {}", instance.priority)),
-            Verdict::Healthy { delta, .. } => {
-                let bid = (i32::from(instance.priority.get()) + delta).clamp(1, 254);
-                ("bid", format!("bid priority {bid} instead of {}", instance.priority))
-            }
-        };
-        let mut sentences = vec![first];
-        if matches!(action, "release" | "offer" | "hand_over") && state == Some(State::Master) {
-            sentences.extend(beside.map(heir));
-        }
-        Self { action, sentences }
-    }
-}
-
-fn while_master(state: Option<State>, verb: &str, instance: &Instance, more: &str) -> String {
-    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
-    let addresses = addresses.join(", ");
-    match state {
-        Some(State::Master) => format!("{verb} {addresses}{more}"),
-        Some(State::Backup | State::Fault) => format!("not take {addresses}"),
-        None => format!("{verb} {addresses} if it is master, not take it otherwise{more}"),
-    }
-}
-
-fn heir(beside: &protocol::Instance) -> String {
-    match beside.peers.iter().find(|peer| peer.configured && peer.alive) {
-        Some(peer) => format!("peer {} takes over", peer.address),
-        None => "no peer is alive: nobody would have the address".to_owned(),
-    }
-}
 
 /// It may serve with its full priority.
 pub(super) fn is_healthy(verdict: &Verdict) -> bool {
@@ -140,10 +85,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        config::fixture,
-        health::{Gate, Hysteresis, Observation},
-    };
+    use crate::health::{Gate, Hysteresis, Observation};
 
     fn rule(effect: RuleEffect, ok: Option<bool>) -> RuleReport {
         let mut gate = Gate::unknown(Instant::ZERO);
@@ -235,15 +177,5 @@ mod tests {
     fn weights_of_rules_that_are_down_add_to_what_the_script_adjusts() {
         let report = continued(fresh(healthy(-1), rule(RuleEffect::Prefer(10), Some(false))), &before("failing", 2, 0));
         assert_eq!(report.verdict, healthy(-11));
-    }
-
-    #[test]
-    fn what_follows_depends_on_the_role() {
-        let instance = fixture::instance();
-        let fault = Verdict::Fault { why: String::new(), cause: FaultCause::Rules };
-        let alone = Outlook::of(&instance, None, &fault);
-        assert_eq!(alone.sentences, ["release 192.168.0.60/24 if it is master, not take it otherwise"]);
-        assert_eq!(Outlook::of(&instance, None, &healthy(-10)).sentences, ["bid priority 90 instead of 100"]);
-        assert_eq!(Outlook::of(&instance, None, &healthy(0)).action, "serve");
     }
 }

@@ -3,12 +3,14 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use super::{
-    outlook::{self, Outlook},
+    outlook,
     running::Running,
+    would::{Others, Would},
 };
 use crate::{
     cli::{Code, machine, policy_file::PolicyFile},
     config::{Config, Instance},
+    control::protocol::Rule,
     daemon::policies::DriverClock,
     policy::{
         Clock, Engine, Judge, Policy, Report, STACK,
@@ -16,6 +18,7 @@ use crate::{
         probe::Prober,
     },
     probe::RealProber,
+    words::Instant,
 };
 
 /// What an evaluation showed, and what follows.
@@ -28,7 +31,8 @@ pub(super) struct Rehearsal {
     /// With the counters of the running daemon, if there is one.
     pub(super) report: Report,
     pub(super) forecast: Forecast,
-    pub(super) outlook: Outlook,
+    /// What the node would do if it goes on, all policies of the instance taken together.
+    pub(super) would: Would,
     /// Why it may not mean much.
     pub(super) remark: Option<String>,
 }
@@ -53,6 +57,7 @@ pub(super) fn rehearse(
     config: &Config,
     files: &[PolicyFile],
     running: Option<&Running>,
+    earlier: &[Rehearsal],
 ) -> Result<Vec<Rehearsal>, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -72,14 +77,44 @@ pub(super) fn rehearse(
         let one = |(instance, policy)| {
             let prober = &prober;
             let thread = thread::Builder::new().stack_size(STACK);
-            thread.spawn_scoped(scope, move || rehearse_one(engine, config, instance, policy, running, prober))
+            thread.spawn_scoped(scope, move || rehearse_one(engine, config, instance, policy, running, earlier, prober))
         };
         let started: Vec<_> = pairs.map(one).collect();
-        started.into_iter().filter_map(|thread| thread.ok()?.join().ok()).collect()
+        started.into_iter().filter_map(|thread| thread.ok()?.join().ok()).collect::<Vec<_>>()
     });
     // A probe that hangs must not keep the answer back.
     runtime.shutdown_background();
-    Ok(rehearsals)
+    Ok(together(config, running, rehearsals))
+}
+
+/// The node follows all policies of an instance, not each for itself.
+fn together(config: &Config, running: Option<&Running>, mut rehearsals: Vec<Rehearsal>) -> Vec<Rehearsal> {
+    for instance in &config.instances {
+        let of_instance = |rehearsal: &&Rehearsal| rehearsal.instance == instance.name;
+        let reports: Vec<Report> = rehearsals
+            .iter()
+            .filter(of_instance)
+            .map(|rehearsal| Report { verdict: rehearsal.forecast.verdict.clone(), ..rehearsal.report.clone() })
+            .collect();
+        let would = would(instance, running, &reports);
+        for rehearsal in rehearsals.iter_mut().filter(|rehearsal| rehearsal.instance == instance.name) {
+            rehearsal.would = would.clone();
+        }
+    }
+    rehearsals
+}
+
+fn would(instance: &Instance, running: Option<&Running>, reports: &[Report]) -> Would {
+    let beside = running.and_then(|running| running.instance(&instance.name));
+    let others = beside.map_or_else(|| Others::configured(instance), Others::beside);
+    Would::of(instance, beside.map(|beside| beside.state), &others, reports)
+}
+
+/// The rules as the last evaluation of the same command left them.
+fn rules_of(earlier: &[Rehearsal], instance: &Instance, policy: &Policy) -> Vec<Rule> {
+    let same = earlier.iter().find(|earlier| earlier.instance == instance.name && earlier.policy == policy.name());
+    let rules = same.into_iter().flat_map(|earlier| &earlier.report.rules);
+    rules.map(|rule| Rule::at(same.map_or(Instant::ZERO, |earlier| earlier.report.started_at), rule)).collect()
 }
 
 fn rehearse_one(
@@ -88,18 +123,21 @@ fn rehearse_one(
     instance: &Instance,
     policy: &Policy,
     running: Option<&Running>,
+    earlier: &[Rehearsal],
     prober: &Arc<dyn Prober>,
 ) -> Rehearsal {
     let beside = running.and_then(|running| running.instance(&instance.name));
     let context = machine::context(config, instance, beside);
     let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
     let fresh = Judge::new().evaluate(engine, policy, 0, &context, prober, &clock);
-    let report = match running.map(|running| running.rules(&instance.name, policy.name())) {
-        None | Some([]) => fresh,
-        Some(rules) => outlook::continued(fresh, rules),
+    let before = match running.map(|running| running.rules(&instance.name, policy.name())) {
+        None | Some([]) => rules_of(earlier, instance, policy),
+        Some(rules) => rules.to_vec(),
     };
+    let report = if before.is_empty() { fresh } else { outlook::continued(fresh, &before) };
     let forecast = forecast::forecast(&report, policy.interval(), policy.fast());
-    let outlook = Outlook::of(instance, beside, &forecast.verdict);
+    let repeated = Report { verdict: forecast.verdict.clone(), ..report.clone() };
+    let would = would(instance, running, &[repeated]);
     let remark = context.node.addr.is_empty().then(|| {
         format!(
             "this machine has no address of its own on {}: is this the configuration of another node?",
@@ -113,7 +151,7 @@ fn rehearse_one(
         fast: policy.fast(),
         report,
         forecast,
-        outlook,
+        would,
         remark,
     }
 }

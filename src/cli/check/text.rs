@@ -33,16 +33,19 @@ impl Findings {
         if let Some(dry_run) = &self.dry_run {
             text += &dry_run_text(dry_run, paint);
         }
+        text += &self.what_if.iter().flatten().map(|what_if| what_if.text(paint)).collect::<String>();
         let code = self.code().0;
         text + format!("exit {code} ({})\n", self.meaning()).as_str()
     }
 
     fn meaning(&self) -> &'static str {
         match (self.code().0, &self.dry_run) {
+            (0, None) if self.what_if.is_some() => "valid, and this node would stay healthy",
             (0, None) => "valid",
             (0, Some(_)) => "valid, and this node is healthy",
             (1, _) if !self.has_errors() => "warnings count as errors here",
             (1, _) => "invalid; a running daemon keeps what it runs",
+            (2, None) => "valid, but this node would not stay healthy",
             (2, _) => "valid, but this node is not healthy now, or will not be if this goes on",
             (3, _) => "valid, but a probe could not be made",
             _ => "",
@@ -135,7 +138,7 @@ fn rehearsal_text(rehearsal: &Rehearsal, paint: Paint) -> String {
     }
     text += &format!("verdict now      {}\n", wrap(&now(rehearsal, paint), 17));
     text += &format!("if this goes on  {}\n", wrap(&later(rehearsal, paint), 17));
-    for sentence in &rehearsal.outlook.sentences {
+    for sentence in &rehearsal.would.sentences() {
         text += &format!("                 → {}\n", wrap(sentence, 19));
     }
     for rise in &rehearsal.forecast.rises {
@@ -190,7 +193,7 @@ fn later(rehearsal: &Rehearsal, paint: Paint) -> String {
     if why.is_empty() { format!("{word}{within}") } else { format!("{word}{within}: {why}") }
 }
 
-fn verdict(verdict: &Verdict, paint: Paint) -> (String, String) {
+pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> (String, String) {
     match verdict {
         Verdict::Starting => (paint.doubtful("starting"), "not every rule is known yet".to_owned()),
         Verdict::Healthy { note, .. } if outlook::is_healthy(verdict) => (paint.good("healthy"), note.clone()),

@@ -1,0 +1,192 @@
+//! What a node would do, for people and for scripts: what [`foresee`] says, in words.
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Instance,
+    control::protocol::{self, State},
+    node::{Course, Prospect, Role, foresee},
+    policy::Report,
+};
+
+/// Who else could serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Others {
+    /// What is known of the living peer that bids most: its name, and its priority if that is known.
+    pub(super) rival: Option<(String, Option<u8>)>,
+}
+
+/// What an instance would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Would {
+    /// Its present role, if a daemon says so.
+    role: Option<State>,
+    master: Prospect,
+    backup: Prospect,
+    addresses: String,
+    rival: Option<String>,
+    priority: u8,
+}
+
+impl Others {
+    /// As the running daemon knows them.
+    pub(super) fn beside(beside: &protocol::Instance) -> Self {
+        let living = beside.peers.iter().filter(|peer| peer.configured && peer.alive);
+        let rival = living.max_by_key(|peer| peer.priority);
+        Self { rival: rival.map(|peer| (peer.address.to_string(), peer.priority)) }
+    }
+
+    /// As they are configured: all alive.
+    pub(super) fn configured(instance: &Instance) -> Self {
+        Self { rival: instance.peers.first().map(|peer| (peer.to_string(), None)) }
+    }
+}
+
+impl Would {
+    /// What follows if these are the last reports of the policies of the instance.
+    pub(super) fn of(instance: &Instance, role: Option<State>, others: &Others, reports: &[Report]) -> Self {
+        // A peer of which no priority is known is thought of as the other half of a pair, beside the present role.
+        let known = |unknown: u8| others.rival.as_ref().map(|(_, priority)| priority.unwrap_or(unknown));
+        let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+        Self {
+            role,
+            master: foresee(instance, reports, true, known(1)),
+            backup: foresee(instance, reports, false, known(255)),
+            addresses: addresses.join(", "),
+            rival: others.rival.as_ref().map(|(name, _)| name.clone()),
+            priority: instance.priority.get(),
+        }
+    }
+
+    /// For scripts: what a master does.
+    pub(super) fn action(&self) -> &'static str {
+        match self.master.course {
+            Course::Out => "release",
+            Course::HandOver => "hand_over",
+            Course::Offer => "offer",
+            Course::Keep => "keep",
+            Course::Stay => "stay",
+            Course::Bid(priority) if priority.get() == self.priority => "serve",
+            Course::Bid(_) => "bid",
+        }
+    }
+
+    /// For people, one line each.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if let Course::Bid(priority) = self.master.course {
+            let bid = priority.get();
+            sentences.push(if bid == self.priority {
+                format!("bid priority {bid}")
+            } else {
+                format!("bid priority {bid} instead of {}", self.priority)
+            });
+        }
+        match self.role {
+            Some(State::Master) => sentences.extend(self.as_master()),
+            Some(State::Backup | State::Fault) => sentences.extend(self.as_backup()),
+            None => {
+                sentences.extend(self.as_master().map(|what| format!("as master: {what}")));
+                sentences.extend(self.as_backup().map(|what| format!("as backup: {what}")));
+            }
+        }
+        sentences
+    }
+
+    fn as_master(&self) -> Option<String> {
+        let addresses = &self.addresses;
+        let heir = match &self.rival {
+            Some(rival) => format!("peer {rival} takes over"),
+            None => "no peer is alive: nobody has the address then".to_owned(),
+        };
+        Some(match self.master.course {
+            Course::Out => format!("release {addresses} at once; {heir}"),
+            Course::HandOver => format!("hand {addresses} over; {heir}"),
+            Course::Offer => format!("offer {addresses}; {heir}, or else this node keeps it at priority 1"),
+            Course::Keep => format!("keep {addresses} at priority 1: no peer is alive"),
+            Course::Stay => "keep its role and the address".to_owned(),
+            Course::Bid(_) if self.master.role == Role::Backup => format!("{heir} with its higher priority"),
+            Course::Bid(_) => return None,
+        })
+    }
+
+    fn as_backup(&self) -> Option<String> {
+        let addresses = &self.addresses;
+        match (self.backup.course, self.backup.role) {
+            (Course::Bid(_), Role::Master) => Some(format!("take {addresses}")),
+            (Course::Stay, Role::Master) => {
+                Some(format!("take {addresses} at priority 1, after one more down interval without a master"))
+            }
+            (Course::Bid(_), Role::Backup) if self.rival.is_some() => None,
+            (Course::Bid(_), Role::Backup) => {
+                Some(format!("not take {addresses} before every `require` was seen to be well"))
+            }
+            (_, Role::Master | Role::Backup | Role::Fault) => Some(format!("not take {addresses}")),
+        }
+    }
+
+    pub(super) fn document(&self) -> Value {
+        json!({
+            "do": self.action(),
+            "text": self.sentences(),
+            "as_master": prospect(&self.master),
+            "as_backup": prospect(&self.backup),
+        })
+    }
+}
+
+fn prospect(prospect: &Prospect) -> Value {
+    json!({
+        "role": prospect.role.to_string(),
+        "holds": prospect.role == Role::Master,
+        "priority": prospect.priority.map(crate::wire::Priority::get),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::fixture,
+        policy::{FaultCause, Verdict},
+        words::Instant,
+    };
+
+    fn would(role: Option<State>, others: &Others, verdict: Verdict) -> Would {
+        let report = Report {
+            policy: "p".into(),
+            generation: 0,
+            started_at: Instant::ZERO,
+            elapsed: std::time::Duration::ZERO,
+            verdict,
+            rules: vec![],
+            observed_ok: true,
+            may_take_over: None,
+            error: None,
+        };
+        Would::of(&fixture::instance(), role, others, &[report])
+    }
+
+    #[test]
+    fn what_follows_is_said_for_each_role() {
+        let pair = Others { rival: Some(("K2".to_owned(), Some(99))) };
+        let healthy = |delta| Verdict::Healthy { delta, note: String::new() };
+        let fault = |cause| Verdict::Fault { why: String::new(), cause };
+        let mut text = String::new();
+        for (name, verdict) in [
+            ("healthy", healthy(0)),
+            ("priority -10", healthy(-10)),
+            ("fault", fault(FaultCause::Rules)),
+            ("external", fault(FaultCause::External)),
+            ("hold", Verdict::Hold { why: String::new() }),
+            ("maintenance", Verdict::Maintenance { why: String::new() }),
+        ] {
+            for (who, others) in [("beside K2", &pair), ("alone", &Others::default())] {
+                let would = would(None, others, verdict.clone());
+                text += &format!("{name}, {who}: {}\n    {}\n", would.action(), would.sentences().join("\n    "));
+            }
+        }
+        text += &would(Some(State::Master), &pair, fault(FaultCause::Rules)).sentences().join("\n");
+        insta::assert_snapshot!(text);
+    }
+}
