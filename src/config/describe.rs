@@ -18,6 +18,10 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     if let Some(priority) = config.realtime_priority {
         line(&mut text, "real time", &format!("SCHED_FIFO {priority} for the protocol thread"));
     }
+    if !config.permits.allow_exec.is_empty() {
+        let programs = config.permits.allow_exec.iter().map(|path| path.display());
+        line(&mut text, "exec", &format!("policies may run {}", list(&programs.collect::<Vec<_>>())));
+    }
     for instance in &config.instances {
         let same = |other: &&Instance| (other.vrid, other.family) == (instance.vrid, instance.family);
         let other = peer.and_then(|peer| peer.instances.iter().find(same));

@@ -23,7 +23,7 @@ mod table;
 mod takeover;
 mod value;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -67,11 +67,13 @@ pub struct Config {
 pub struct Permits {
     /// Where the files of `secret(NAME)` lie; absolute.
     pub secrets_dir: PathBuf,
+    /// The programs that `exec` may run; absolute paths.
+    pub allow_exec: BTreeSet<PathBuf>,
 }
 
 impl Default for Permits {
     fn default() -> Self {
-        Self { secrets_dir: PathBuf::from("/etc/ha/secrets") }
+        Self { secrets_dir: PathBuf::from("/etc/ha/secrets"), allow_exec: BTreeSet::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole file as meant: what concerns the node, and what concerns several instances.
 
 use std::{
+    collections::BTreeSet,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,7 +13,7 @@ use super::{
     Config, Control, Facts, Mail, Permits,
     error::{Findings, Span},
     instance::{self, Drawn},
-    raw::{RawConfig, RawMail},
+    raw::{RawConfig, RawMail, Texts},
     table::Written,
     value,
 };
@@ -30,7 +31,10 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         socket: socket(&raw.socket, base, out),
         state_dir: path("state_dir", &raw.state_dir, "/var/lib/ha", base, out),
     };
-    let permits = Permits { secrets_dir: path("secrets_dir", &raw.secrets_dir, "/etc/ha/secrets", base, out) };
+    let permits = Permits {
+        secrets_dir: path("secrets_dir", &raw.secrets_dir, "/etc/ha/secrets", base, out),
+        allow_exec: programs(&raw.allow_exec, out),
+    };
     let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
     if raw.instances.is_empty() {
         out.missing(
@@ -85,6 +89,20 @@ fn path(key: &str, written: &Written<String>, default: &str, base: &Path, out: &
         }
     };
     base.join(text)
+}
+
+/// Absolute, so that nobody chooses the program by where the daemon was started.
+fn programs(written: &Written<Texts>, out: &mut Findings) -> BTreeSet<PathBuf> {
+    let mut programs = BTreeSet::new();
+    for text in written.given().map(|(texts, _)| texts.as_slice()).unwrap_or_default() {
+        let path = text.get_ref();
+        if !path.starts_with('/') || path.contains('\0') {
+            let todo = "write allow_exec = [\"/usr/bin/program\"], without its arguments";
+            out.error(text.span(), format!("\"{path}\" is not the absolute path of a program"), todo);
+        }
+        programs.insert(PathBuf::from(path));
+    }
+    programs
 }
 
 fn socket(written: &Written<String>, base: &Path, out: &mut Findings) -> PathBuf {

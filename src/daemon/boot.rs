@@ -90,6 +90,11 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.permits.secrets_dir != new.permits.secrets_dir {
         changes.push(format!("secrets are read from {}", new.permits.secrets_dir.display()));
     }
+    if old.permits.allow_exec != new.permits.allow_exec {
+        let programs: Vec<String> = new.permits.allow_exec.iter().map(|path| path.display().to_string()).collect();
+        let may = if programs.is_empty() { "no program".to_owned() } else { programs.join(", ") };
+        changes.push(format!("policies may run {may}"));
+    }
     if old.control != new.control
         || old.realtime_priority != new.realtime_priority
         || old.lock_memory != new.lock_memory

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     config::{Config, Problems},
     control::{Reload, Request, Server, Status, protocol::Configuration},
-    linux::{BootClock, Monitor, lock_memory, realtime},
+    linux::{BootClock, Monitor, lock_memory, realtime, time_status},
     node::{Event, Journal as Entry, NodeStatus},
     policy::STACK,
     probe::RealProber,
@@ -148,6 +148,7 @@ impl Daemon {
         let protocol = start_protocol(&config, keeper)?;
         let prober = RealProber::new(Handle::current());
         prober.permit(&config.permits);
+        prober.read_time_by(time_status);
         let policies = start_policies(&config, &prober, &store, &protocol)?;
         let seen = protocol.mailbox.clone();
         let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))

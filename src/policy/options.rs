@@ -102,6 +102,16 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// A limit: a number from 0 to `most`, whole or not.
+    pub(super) fn limit(&self, option: &str, most: f64) -> Result<Option<f64>, String> {
+        let Some(value) = self.get(option) else { return Ok(None) };
+        let whole = value.as_int().ok().and_then(|number| i32::try_from(number).ok()).map(f64::from);
+        match whole.or_else(|| value.as_float().ok()).filter(|number| (0.0..=most).contains(number)) {
+            Some(limit) => Ok(Some(limit)),
+            None => Err(format!("{option}: {value} is not a number from 0 to {most}")),
+        }
+    }
+
     pub(super) fn truth(&self, option: &str) -> Result<bool, String> {
         let Some(value) = self.get(option) else { return Ok(false) };
         value

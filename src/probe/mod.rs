@@ -4,19 +4,28 @@
 //! no file descriptor, no resolver, no bus) is *blind*, anything the other side did or did not do is not. Nothing here
 //! knows a script, a rule or a role.
 
+mod addr;
 mod answer;
 mod arping;
 mod cert;
 mod certificate;
 mod deadline;
 mod dial;
+mod disk;
 mod dns;
 mod encrypt;
+mod exec;
 mod file;
 mod http;
+mod iface;
 mod links;
+mod listening;
 mod names;
+mod neigh;
+mod netlink;
 mod ping;
+mod process;
+mod route;
 mod secrets;
 mod service;
 mod talk;
@@ -25,33 +34,40 @@ mod tls;
 mod trust;
 mod udp;
 mod unix_socket;
+mod vitals;
 mod way;
 mod workers;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, mpsc},
+    sync::{Arc, OnceLock, PoisonError, RwLock, mpsc},
 };
 
 use tokio::runtime::Handle;
 
 use self::{
-    answer::Answer,
+    answer::{Answer, Fields},
     deadline::Deadline,
+    disk::Looks,
+    exec::Programs,
+    iface::Errors,
+    listening::Owners,
     names::Names,
     ping::Pings,
     service::{Bus, Units},
     tls::Roots,
+    vitals::Processors,
     workers::Workers,
 };
 use crate::{
     config::Permits,
-    policy::probe::{Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
+    policy::probe::{ExecRequest, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
 };
 
 pub use self::{
     secrets::{Revealed, Secrets, Unreadable},
     trust::{Trust, trail},
+    vitals::TimeStatus,
 };
 
 /// Performs probes on a runtime. A clone is another handle to the same sockets and connections.
@@ -69,7 +85,14 @@ struct Shared {
     roots: Roots,
     exchanges: Workers,
     files: Workers,
-    secrets: RwLock<Secrets>,
+    looks: Looks,
+    machine: Workers,
+    owners: Owners,
+    errors: Errors,
+    processors: Processors,
+    time_status: OnceLock<TimeStatus>,
+    runs: Workers,
+    programs: RwLock<Programs>,
 }
 
 impl RealProber {
@@ -92,8 +115,15 @@ impl RealProber {
             units: Units::new(bus),
             roots: Roots::new(),
             exchanges: Workers::new(handle.clone(), "http and arping probes", 256),
-            files: Workers::new(handle.clone(), "file, cert and tls probes", 16),
-            secrets: RwLock::new(Secrets::of(Permits::default().secrets_dir)),
+            files: Workers::new(handle.clone(), "file, disk, cert and tls probes", 16),
+            looks: Looks::default(),
+            machine: Workers::new(handle.clone(), "probes of this machine", 16),
+            owners: Owners::default(),
+            errors: Errors::default(),
+            processors: Processors::default(),
+            time_status: OnceLock::new(),
+            runs: Workers::new(handle.clone(), "programs", 32),
+            programs: RwLock::new(Programs::of(&Permits::default())),
             handle,
         };
         Self { shared: Arc::new(shared) }
@@ -101,7 +131,13 @@ impl RealProber {
 
     /// From now on probes may use this of the machine.
     pub fn permit(&self, permits: &Permits) {
-        *self.shared.secrets.write().unwrap_or_else(PoisonError::into_inner) = Secrets::of(permits.secrets_dir.clone());
+        *self.shared.programs.write().unwrap_or_else(PoisonError::into_inner) = Programs::of(permits);
+    }
+
+    /// Who asks the kernel for its clock; without, `time_sync` is blind.
+    pub fn read_time_by(&self, status: TimeStatus) {
+        // Whoever came first asks the same.
+        let _ = self.shared.time_status.set(status);
     }
 
     /// Where probes find secrets now; for the actions, which need them too.
@@ -132,15 +168,32 @@ impl Prober for RealProber {
 
 impl Shared {
     fn secrets(&self) -> Secrets {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.programs().secrets
     }
 
-    async fn perform(&self, request: &ProbeRequest) -> ProbeOutcome {
+    async fn perform(self: &Arc<Self>, request: &ProbeRequest) -> ProbeOutcome {
         let deadline = Deadline::after(request.timeout);
         self.answer(request, deadline).await.into_outcome(deadline.elapsed())
     }
 
-    async fn answer(&self, request: &ProbeRequest, deadline: Deadline) -> Answer {
+    /// Looks at something of this machine, on a thread that may block.
+    async fn look(self: &Arc<Self>, deadline: Deadline, work: impl FnOnce(&Self) -> Answer + Send + 'static) -> Answer {
+        let shared = Arc::clone(self);
+        let looked = self.machine.run(deadline, move || work(&shared)).await;
+        looked.unwrap_or_else(|failure| Answer { verdict: Err(failure), fields: Fields::new() })
+    }
+
+    fn programs(&self) -> Programs {
+        self.programs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn run(&self, wanted: &ExecRequest, deadline: Deadline) -> Answer {
+        let (programs, wanted) = (self.programs(), wanted.clone());
+        let run = self.runs.run(deadline.later(exec::GRACE), move || programs.run(&wanted, deadline)).await;
+        run.unwrap_or_else(|failure| Answer { verdict: Err(failure), fields: Fields::new() })
+    }
+
+    async fn answer(self: &Arc<Self>, request: &ProbeRequest, deadline: Deadline) -> Answer {
         match &request.kind {
             ProbeKind::Http(http) => http::probe(self, request, http, deadline).await,
             ProbeKind::Ping(ping) => self.pings.probe(&self.names, request, ping, deadline).await,
@@ -152,6 +205,33 @@ impl Shared {
             ProbeKind::Cert(cert) => cert::probe(&self.files, cert, deadline).await,
             ProbeKind::Service(service) => self.units.probe(&service.unit, deadline).await,
             ProbeKind::File(file) => file::probe(&self.files, &file.path, deadline).await,
+            &ProbeKind::Listening(wanted) => {
+                self.look(deadline, move |shared| listening::look(&shared.owners, &wanted)).await
+            }
+            ProbeKind::Process(wanted) => {
+                let wanted = wanted.clone();
+                self.look(deadline, move |_| process::look(&wanted)).await
+            }
+            ProbeKind::Disk(wanted) => self.looks.probe(&self.files, wanted, deadline).await,
+            &ProbeKind::Memory(wanted) => self.look(deadline, move |_| vitals::memory(&wanted)).await,
+            &ProbeKind::Load(wanted) => self.look(deadline, move |_| vitals::load(&wanted)).await,
+            ProbeKind::Cpu(_) => self.processors.probe(deadline.left()).await,
+            &ProbeKind::Pressure(wanted) => self.look(deadline, move |_| vitals::pressure(&wanted)).await,
+            ProbeKind::Iface(wanted) => {
+                let wanted = wanted.clone();
+                self.look(deadline, move |shared| iface::look(&shared.errors, &wanted)).await
+            }
+            ProbeKind::Route(wanted) => {
+                let wanted = wanted.clone();
+                self.look(deadline, move |_| route::look(&wanted)).await
+            }
+            ProbeKind::Addr(wanted) => {
+                let wanted = wanted.clone();
+                self.look(deadline, move |_| addr::look(&wanted)).await
+            }
+            &ProbeKind::Neigh(wanted) => self.look(deadline, move |_| neigh::look(&wanted)).await,
+            ProbeKind::Exec(wanted) => self.run(wanted, deadline).await,
+            ProbeKind::TimeSync(_) => vitals::time_sync(&self.time_status),
         }
     }
 }

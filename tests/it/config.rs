@@ -403,13 +403,14 @@ fn all_errors_at_once() {
 }
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 35] = [
+const KEYS: [(&str, &str, &str); 36] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
     ("", "lock_memory", "true"),
     ("", "boot_last_good", "false"),
     ("", "secrets_dir", "\"/run/secrets\""),
+    ("", "allow_exec", "[\"/usr/bin/true\"]"),
     ("control", "socket", "\"/tmp/ha.sock\""),
     ("control", "state_dir", "\"/tmp/ha\""),
     ("mail", "to", "[\"other@example.org\"]"),

@@ -20,6 +20,7 @@ mod policy_gates;
 mod policy_hooks;
 mod policy_hostile;
 mod policy_lint;
+mod policy_machine;
 mod policy_network;
 mod policy_rehearsal;
 mod policy_secret;

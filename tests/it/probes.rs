@@ -10,19 +10,25 @@
 
 mod cert;
 mod concurrency;
+mod disk;
 mod dns;
+mod exec;
 mod file;
 mod http;
 mod https;
 mod isolated;
 mod link;
+mod listening;
 mod near_end;
+mod network;
 mod ping;
+mod process;
 mod service;
 mod tcp;
 mod tls;
 mod udp;
 mod unix_socket;
+mod vitals;
 
 use std::{
     io::{BufRead, BufReader},

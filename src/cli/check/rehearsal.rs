@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Instance},
     control::protocol::Rule,
     daemon::policies::DriverClock,
+    linux::time_status,
     policy::{
         Clock, Engine, Judge, Policy, Report, STACK,
         forecast::{self, Forecast},
@@ -66,6 +67,7 @@ pub(super) fn rehearse(
         .map_err(|error| format!("the probes cannot be started: {error}"))?;
     let prober = RealProber::new(runtime.handle().clone());
     prober.permit(&config.permits);
+    prober.read_time_by(time_status);
     let prober: Arc<dyn Prober> = Arc::new(prober);
     let pairs = config.instances.iter().flat_map(|instance| {
         let policies = files.iter().filter_map(|file| file.policy.as_ref());

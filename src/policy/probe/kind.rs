@@ -2,7 +2,10 @@
 
 use rhai::Dynamic;
 
-use super::{ProbeKind, arping, cert, dns, file, http, ping, service, target::Target, tcp, udp, unix_socket};
+use super::{
+    ProbeKind, addr, arping, cert, cpu, disk, dns, exec, file, http, iface, listening, load, memory, neigh, ping,
+    pressure, process, route, service, target::Target, tcp, time_sync, udp, unix_socket,
+};
 use crate::policy::{
     language::{Choice, Function, choice},
     options::Options,
@@ -30,7 +33,7 @@ pub(in crate::policy) enum Reach {
 }
 
 /// Every kind, in the order in which they are explained.
-pub(in crate::policy) static KINDS: [Kind; 10] = [
+pub(in crate::policy) static KINDS: [Kind; 23] = [
     http::KIND,
     ping::KIND,
     arping::KIND,
@@ -41,6 +44,19 @@ pub(in crate::policy) static KINDS: [Kind; 10] = [
     cert::KIND,
     service::KIND,
     file::KIND,
+    listening::KIND,
+    process::KIND,
+    disk::KIND,
+    memory::KIND,
+    load::KIND,
+    cpu::KIND,
+    pressure::KIND,
+    time_sync::KIND,
+    iface::KIND,
+    route::KIND,
+    addr::KIND,
+    neigh::KIND,
+    exec::KIND,
 ];
 
 const MACHINE_OPTIONS: [Choice; 2] = [

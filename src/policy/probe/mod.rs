@@ -3,19 +3,32 @@
 //! One file for each kind of probe: what a policy may ask ([`Kind::read`]), what it may read, and what a test's fake of it
 //! says. None of them performs anything; that is `crate::probe`'s, which has a file for each of them too.
 
+mod addr;
 mod arping;
 mod cert;
+mod cpu;
+mod disk;
 mod dns;
+mod exec;
 mod file;
 mod http;
+mod iface;
 mod json;
 mod kind;
+mod listening;
+mod load;
+mod memory;
+mod neigh;
 mod pattern;
 mod ping;
+mod pressure;
+mod process;
+mod route;
 mod service;
 mod talk;
 mod target;
 mod tcp;
+mod time_sync;
 mod tls;
 mod udp;
 mod unix_socket;
@@ -23,17 +36,30 @@ mod unix_socket;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 pub use self::{
+    addr::AddrRequest,
     arping::ArpingRequest,
     cert::CertRequest,
+    cpu::CpuRequest,
+    disk::DiskRequest,
     dns::DnsRequest,
+    exec::ExecRequest,
     file::FileRequest,
     http::{Authorization, Data, HttpRequest, HttpVersion},
+    iface::IfaceRequest,
     json::JsonExpectation,
+    listening::{ListeningRequest, Transport},
+    load::LoadRequest,
+    memory::MemoryRequest,
+    neigh::NeighRequest,
     pattern::Pattern,
     ping::PingRequest,
+    pressure::{PressureRequest, Resource},
+    process::ProcessRequest,
+    route::{Destination, RouteRequest},
     service::ServiceRequest,
     talk::Talk,
     tcp::TcpRequest,
+    time_sync::TimeSyncRequest,
     tls::{Identity, TlsRequest},
     udp::UdpRequest,
     unix_socket::UnixSocketRequest,
@@ -85,6 +111,32 @@ pub enum ProbeKind {
     Service(ServiceRequest),
     /// A file. `ok`: exists.
     File(FileRequest),
+    /// A socket that listens on this machine. `ok`: one does.
+    Listening(ListeningRequest),
+    /// Processes of a name. `ok`: as many as there should be.
+    Process(ProcessRequest),
+    /// A mounted file system. `ok`: mounted, writable, with room.
+    Disk(DiskRequest),
+    /// Memory. `ok`: readable, within its limit.
+    Memory(MemoryRequest),
+    /// Load average. `ok`: readable, within its limit.
+    Load(LoadRequest),
+    /// Processors. `ok`: readable.
+    Cpu(CpuRequest),
+    /// Pressure stall information. `ok`: readable, within its limits.
+    Pressure(PressureRequest),
+    /// An interface. `ok`: up, with carrier.
+    Iface(IfaceRequest),
+    /// A route. `ok`: there is one, and it leads somewhere.
+    Route(RouteRequest),
+    /// An address of this machine. `ok`: there and usable.
+    Addr(AddrRequest),
+    /// A neighbour, as the kernel knows it. `ok`: its link-layer address is known.
+    Neigh(NeighRequest),
+    /// A program. `ok`: ended with the wanted code.
+    Exec(ExecRequest),
+    /// The kernel's clock. `ok`: synchronised.
+    TimeSync(TimeSyncRequest),
 }
 
 /// Further fields of an outcome, by name.
@@ -156,6 +208,19 @@ impl ProbeKind {
             Self::Cert(_) => "cert",
             Self::Service(_) => "service",
             Self::File(_) => "file",
+            Self::Listening(_) => "listening",
+            Self::Process(_) => "process",
+            Self::Disk(_) => "disk",
+            Self::Memory(_) => "memory",
+            Self::Load(_) => "load",
+            Self::Cpu(_) => "cpu",
+            Self::Pressure(_) => "pressure",
+            Self::TimeSync(_) => "time_sync",
+            Self::Iface(_) => "iface",
+            Self::Route(_) => "route",
+            Self::Addr(_) => "addr",
+            Self::Neigh(_) => "neigh",
+            Self::Exec(_) => "exec",
         }
     }
 
@@ -177,6 +242,19 @@ impl ProbeKind {
             Self::Cert(cert) => cert,
             Self::Service(service) => service,
             Self::File(file) => file,
+            Self::Listening(listening) => listening,
+            Self::Process(process) => process,
+            Self::Disk(disk) => disk,
+            Self::Memory(memory) => memory,
+            Self::Load(load) => load,
+            Self::Cpu(cpu) => cpu,
+            Self::Pressure(pressure) => pressure,
+            Self::TimeSync(time_sync) => time_sync,
+            Self::Iface(iface) => iface,
+            Self::Route(route) => route,
+            Self::Addr(addr) => addr,
+            Self::Neigh(neigh) => neigh,
+            Self::Exec(exec) => exec,
         }
     }
 }
@@ -240,6 +318,16 @@ impl Field {
                 | Self::Map(_),
             )
             | None => 0,
+        }
+    }
+
+    /// The number, whole or not, if it is one.
+    pub(super) fn measure_in(fields: &Fields, name: &str) -> Option<f64> {
+        match fields.get(name)? {
+            Self::Float(number) => Some(*number),
+            // A measure of ours is far from where a double would lose a digit.
+            Self::Int(number) => i32::try_from(*number).ok().map(f64::from),
+            Self::Unit | Self::Bool(_) | Self::Text(_) | Self::Texts(_) | Self::List(_) | Self::Map(_) => None,
         }
     }
 

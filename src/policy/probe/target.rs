@@ -6,7 +6,6 @@ use crate::policy::kind;
 
 /// What a probe takes as its first argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "kinds of probe that take the others follow")]
 pub(in crate::policy) enum Target {
     /// A text that is not empty.
     Text,
@@ -19,7 +18,6 @@ pub(in crate::policy) enum Target {
 }
 
 /// The texts of a list.
-#[allow(dead_code, reason = "kinds of probe that take one follow")]
 pub(super) fn texts(what: &str, value: &Dynamic) -> Result<Vec<String>, String> {
     let one = |item: Dynamic| match item.is_string() {
         true => Ok(item.to_string()),

@@ -416,7 +416,7 @@ fn a_secret_is_read_when_it_is_used() {
     let directory = tempfile::tempdir().unwrap();
     let secrets_dir = directory.path().canonicalize().unwrap();
     let world = World::new();
-    world.prober.permit(&Permits { secrets_dir: secrets_dir.clone() });
+    world.prober.permit(&Permits { secrets_dir: secrets_dir.clone(), ..Permits::default() });
     let (url, seen) = listening();
     let secret = |name: &str| SecretOrText::Secret(Secret::named(name).unwrap());
     let http = HttpRequest {
