@@ -2,9 +2,11 @@
 //!
 //! `cargo bench --bench cost -- [--seconds N]`. First the founding pair with what judges it each second: `ha` with its
 //! policy, keepalived with the same as a shell script of curl and ping; the same web server on each node, the same arbiter.
-//! Then the pair without checks. Processor time is user and system time of every process of the node, children that ended
-//! included. Memory is PSS and RSS, summed over the node's processes; each node runs its own copy of the program, so that
-//! nothing of it counts as shared with the other node. Libraries are shared with everybody, which PSS takes into account.
+//! Then the pair without checks. Processor time is user and system time of every process of the node: by the kernel's
+//! clock of the process, which counts nanoseconds, and for children that ended in its ticks (10 ms, one sum of them all).
+//! Memory is PSS and RSS, summed over the node's processes: RSS counts for each what they share. Each node runs its own
+//! copy of the program, so that nothing of it counts as shared with the other node. Libraries are shared with everybody,
+//! which PSS takes into account.
 
 #![allow(
     clippy::unwrap_used,
