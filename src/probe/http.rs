@@ -28,6 +28,11 @@ use crate::policy::{
     probe::{Authorization, ErrorKind, Field, HttpRequest, HttpVersion, ProbeRequest},
 };
 
+/// As much as the client takes for the head of an answer. Twice 128 KiB, as it has them by itself, would be cleared for
+/// each probe, and the heap grown and trimmed again.
+const INPUT: usize = 64 * 1024;
+/// No server takes longer heads of requests.
+const OUTPUT: usize = 16 * 1024;
 /// The client ends by the deadline itself; beyond this it has broken its word and is left behind.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -153,6 +158,8 @@ impl Exchange {
             .max_redirects(self.http.follow)
             .max_redirects_will_error(false)
             .max_idle_connections(0)
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
             .timeout_global(Some(self.deadline.left().max(Duration::from_millis(1))))
             .user_agent(concat!("ha/", env!("CARGO_PKG_VERSION")))
             .build();

@@ -256,6 +256,13 @@ impl Tally {
         let mut waiting = JoinSet::new();
         let mut next_at = Instant::now();
         loop {
+            // Not by the timer, which has whole milliseconds.
+            if self.sent < ping.count && next_at <= Instant::now() {
+                // The deadline is kept here, for all of them.
+                waiting.spawn(echo.clone().request(deadline.left() + Duration::from_secs(1)));
+                self.sent += 1;
+                next_at += ping.gap;
+            }
             tokio::select! {
                 biased;
                 Some(result) = waiting.join_next() => {
@@ -265,12 +272,7 @@ impl Tally {
                     }
                 }
                 () = sleep_until(deadline.at()) => return self.too_late(),
-                () = sleep_until(next_at), if self.sent < ping.count => {
-                    // The deadline is kept here, for all of them.
-                    waiting.spawn(echo.clone().request(deadline.left() + Duration::from_secs(1)));
-                    self.sent += 1;
-                    next_at += ping.gap;
-                }
+                () = sleep_until(next_at), if self.sent < ping.count => {}
             }
         }
     }
