@@ -21,14 +21,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{keeper::Keeper, sockets::Sockets};
 use crate::{
     config::Config,
-    linux::{Alarm, BootClock, Holder, MonitorEvent, Waker, snapshot},
+    linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot},
     node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
     policy::Report,
     words::Instant,
 };
 
-/// Messages that wait at most; whoever finds the box full waits.
-const MAILBOX: usize = 1024;
+/// Messages that wait at most, for which there is room from the start; whoever finds the box full waits.
+const MAILBOX: usize = 256;
 /// Things told that wait at most; what does not fit is dropped and counted.
 pub const TOLD_MAX: usize = 4096;
 /// Packets of one turn (R29).
@@ -125,6 +125,7 @@ impl Protocol {
             clock,
             sockets: Sockets::new(config),
             holder: Holder::open()?,
+            drivers: Drivers::open()?,
             alarm: Alarm::new()?,
             waker: waker.clone(),
             messages,
@@ -163,6 +164,7 @@ struct Turns {
     node: Node,
     sockets: Sockets,
     holder: Holder,
+    drivers: Drivers,
     alarm: Alarm,
     waker: Waker,
     messages: Receiver<Message>,
@@ -293,7 +295,7 @@ impl Turns {
         match output {
             Output::Transmit(transmit) => {
                 let result = self.sockets.send(&transmit);
-                let carrier = crate::linux::carrier(&transmit.interface).ok();
+                let carrier = self.drivers.carrier(&transmit.interface).ok();
                 let input = Input::Transmitted { instance: transmit.instance, result, carrier };
                 self.node.handle_input(self.now, input);
             }

@@ -10,7 +10,6 @@ use std::{
 };
 
 use ipnet::IpNet;
-use nix::net::if_::if_nametoindex;
 
 use super::{
     address_request::{Placed, Route, kernel_keeps_marks, promote_secondaries, put, shares_route, take_away},
@@ -101,7 +100,7 @@ impl Holder {
         which: Which,
     ) -> Result<Vec<IpNet>, String> {
         // Gone with all its addresses.
-        let Ok(index) = if_nametoindex(interface.as_str()) else { return Ok(Vec::new()) };
+        let Ok(index) = self.netlink.index_of(interface) else { return Ok(Vec::new()) };
         let mark_matters = which == Which::Marked && kernel_keeps_marks();
         let present = self.netlink.addresses().map_err(|error| unreadable(interface, &error))?;
         let found: Vec<IpNet> = present
@@ -123,7 +122,7 @@ impl Holder {
 
     fn add(&mut self, hold: &Hold) -> Result<(), Refused> {
         let interface = &hold.interface;
-        let index = if_nametoindex(interface.as_str()).map_err(|error| {
+        let index = self.netlink.index_of(interface).map_err(|error| {
             let all = sentence_list(&hold.addresses);
             Refused::ByKernel(format!("{all} cannot be held on {interface}: there is no such interface ({error})"))
         })?;
@@ -579,7 +578,7 @@ mod tests {
             assert!(ip_shows("route show dev va").contains("10.0.0.0/24"));
             // The other way to set the switch.
             fs::write(switch, "0").unwrap();
-            let index = if_nametoindex("va").unwrap();
+            let index = holder.netlink.index_of(&name("va")).unwrap();
             let results = holder.netlink.change(vec![promote_secondaries(index)], None).unwrap();
             results.into_iter().collect::<io::Result<()>>().unwrap();
             assert_eq!(fs::read_to_string(switch).unwrap().trim(), "1");

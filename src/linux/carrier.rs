@@ -3,7 +3,10 @@
 //! Link events are rate-limited by the kernel (up to a second late); the driver itself answers at once, and in the
 //! network namespace of the caller, which `/sys` need not show.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -19,16 +22,29 @@ struct EthtoolValue {
     data: u32,
 }
 
-/// Whether the interface is up and has a carrier.
-///
-/// # Errors
-/// There is no such interface, or it cannot be asked.
-pub fn carrier(interface: &InterfaceName) -> io::Result<bool> {
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    match driver_link(&socket, interface) {
-        // Some virtual interfaces have no such operation.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => running(&socket, interface),
-        link => link,
+/// Asks the drivers of the network namespace it was made in.
+#[derive(Debug)]
+pub struct Drivers(OwnedFd);
+
+impl Drivers {
+    /// A socket to ask by.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?))
+    }
+
+    /// Whether the interface is up and has a carrier.
+    ///
+    /// # Errors
+    /// There is no such interface, or it cannot be asked.
+    pub fn carrier(&self, interface: &InterfaceName) -> io::Result<bool> {
+        match driver_link(&self.0, interface) {
+            // Some virtual interfaces have no such operation.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => running(&self.0, interface),
+            link => link,
+        }
     }
 }
 
@@ -80,6 +96,8 @@ mod tests {
         alone(|| {
             let far = Far::connect();
             let va = name("va");
+            let drivers = Drivers::open().unwrap();
+            let carrier = |interface: &InterfaceName| drivers.carrier(interface);
             assert!(carrier(&va).unwrap());
             // Faster than the kernel sends events.
             for _ in 0..5 {
@@ -99,7 +117,7 @@ mod tests {
     fn an_interface_that_cannot_be_asked_runs_or_does_not() {
         alone(|| {
             let _far = Far::connect();
-            let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).unwrap();
+            let Drivers(socket) = Drivers::open().unwrap();
             assert!(running(&socket, &name("va")).unwrap());
             ip("link set va down");
             assert!(!running(&socket, &name("va")).unwrap());

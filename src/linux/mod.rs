@@ -24,7 +24,7 @@ pub use address_request::{MARK, kernel_keeps_marks};
 pub use addresses::{Holder, Which};
 pub use allocator::CountingAllocator;
 pub use capabilities::Capabilities;
-pub use carrier::carrier;
+pub use carrier::Drivers;
 pub use clock::{Alarm, BootClock, Waker};
 pub use discipline::time_status;
 pub use lock::{LockError, VirtualRouterLock};

@@ -25,7 +25,8 @@ use rtnetlink::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send, socket_with,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netdevice, netlink, recv, send,
+        socket_with,
         sockopt::{Timeout, set_socket_timeout},
     },
 };
@@ -140,6 +141,11 @@ impl Rtnl {
             results.extend(self.acknowledgements(first, count).map_err(Failure::Io)?);
         }
         Ok(results)
+    }
+
+    /// The number of an interface.
+    pub(super) fn index_of(&self, interface: &InterfaceName) -> io::Result<u32> {
+        Ok(netdevice::name_to_index(&self.socket, interface.as_str())?)
     }
 
     /// Every address of every interface.

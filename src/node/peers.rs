@@ -10,6 +10,8 @@ use crate::{
 
 /// How often each configured peer is asked whether it is there (R1).
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// It is asked that much earlier where something else happens.
+pub(super) const ASK_EARLY: Duration = Duration::from_millis(100);
 /// A peer that answered one of its last two questions is reachable.
 const REACHABLE_FOR: Duration = Duration::from_millis(2500);
 

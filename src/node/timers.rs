@@ -29,7 +29,8 @@ impl Instance {
             self.ask_if_due(now, out);
             self.step(now, Event::Timeout, out);
         }
-        if self.peers_due().is_some_and(|at| at <= now) {
+        // A turn that is made anyway saves one of its own.
+        if self.peers_due().is_some_and(|at| at <= now + peers::ASK_EARLY) {
             self.ask_peers(now, out);
         }
         if let Some(mac) = self.rivals.ask_due(now) {

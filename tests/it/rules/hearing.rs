@@ -4,12 +4,13 @@ use std::{net::IpAddr, time::Duration};
 
 use ha::{
     config::{Auth, Instance, Protocol, Transport},
-    node::{PeerStatus, Role},
+    node::{AddressSeen, Ears, Input, LinkSeen, Node, Output, PeerStatus, Role},
     wire::AdverInterval,
+    words::{Instant, MacAddr},
 };
 
 use crate::{
-    lan::{Lan, Line, addresses},
+    lan::{Lan, Line, addresses, config, eth0, instance},
     pair::{HANDOVER, SECOND, millis, running, settled, with_policies},
 };
 
@@ -28,6 +29,23 @@ fn r1_a_silent_backup_is_alive_because_it_answers() {
     lan.power_off(1);
     lan.run_for(SECOND * 4);
     assert!(!peer(&lan, 0).alive);
+}
+
+/// At one second each, the question goes along with the advertisement instead of waking the node once more.
+#[test]
+fn r1_a_question_that_is_almost_due_is_asked_in_a_turn_that_is_made_anyway() {
+    let begun = Instant::from_epoch(SECOND);
+    let mut node = Node::new(begun, &config(instance(100, &addresses(2)[1..])));
+    let mac = Some(MacAddr([2; 6]));
+    node.handle_input(begun, Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
+    let address = "192.168.0.20/24".parse().unwrap();
+    let own = AddressSeen { address, marked: false, usable: true, remaining: None };
+    node.handle_input(begun, Input::Addresses { interface: eth0(), addresses: vec![own] });
+    let mut asks_after = |time| {
+        node.handle_timeout(begun + time, Ears::Drained);
+        std::iter::from_fn(|| node.poll_output()).filter(|output| matches!(output, Output::Ask(_))).count()
+    };
+    assert_eq!([0, 899, 900, 1799, 1800].map(|time| asks_after(millis(time))), [1, 0, 1, 0, 1]);
 }
 
 /// Each of these makes the other half unintelligible; whoever holds the address goes on alone, and says what is wrong.
