@@ -26,6 +26,8 @@ use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode, thread};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::daemon::keeper;
+
 /// The configuration, unless another is named.
 const CONFIG: &str = "/etc/ha/ha.toml";
 
@@ -85,9 +87,6 @@ enum Command {
     Api(api::Arguments),
     /// Print the version
     Version,
-    /// What the daemon leaves behind for the moment after its death; nobody else calls it
-    #[command(hide = true)]
-    Keeper,
 }
 
 /// Which daemon a command speaks to.
@@ -103,6 +102,12 @@ struct Daemon {
 
 /// Runs the command that the arguments name; the first is the program's own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Not a command of the table: it touches as little of the program as it can, because it stays for as long as the daemon.
+    if arguments.get(1..).is_some_and(|rest| rest == [keeper::COMMAND]) {
+        keeper::keep();
+        return ExitCode::SUCCESS;
+    }
     match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command.perform(),
         Err(error) => explain(&error).into(),
@@ -130,10 +135,6 @@ impl Command {
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
             Self::Api(arguments) => api::perform(&arguments).into(),
             Self::Version => version::perform().into(),
-            Self::Keeper => {
-                crate::daemon::keeper::keep();
-                ExitCode::SUCCESS
-            }
         }
     }
 }

@@ -11,8 +11,9 @@ use std::{
 
 use tracing::{Event as TraceEvent, Level, Subscriber, field::Visit};
 use tracing_subscriber::{
-    EnvFilter,
+    filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
 };
 
@@ -158,13 +159,15 @@ fn is_alarm(condition: &Condition) -> bool {
     severity(condition) != Severity::Passing
 }
 
-/// Sends the process's lines to standard error; `HA_LOG` chooses what (`info` unless told, the syntax of `RUST_LOG`).
-/// Under systemd a line has its priority in front and no time, which the journal knows better. A second call does nothing.
+/// Sends the process's lines to standard error; `HA_LOG` chooses what, as in `warn,ha=debug` (`info` unless told or not
+/// understood). Under systemd a line has its priority in front and no time, which the journal knows better. A second call does nothing.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("HA_LOG").unwrap_or_else(|_| EnvFilter::new("warn,ha=info"));
+    let told = std::env::var("HA_LOG").ok().and_then(|told| told.parse().ok());
+    let filter: Targets =
+        told.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("ha", Level::INFO));
     let format = Format { journald: std::env::var_os("JOURNAL_STREAM").is_some() };
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).event_format(format).finish();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(format);
+    let subscriber = tracing_subscriber::registry().with(lines).with(filter);
     // An error means that somebody else listens already.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -19,6 +19,9 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+/// The argument that makes this program the keeper; only the daemon gives it.
+pub const COMMAND: &str = "keeper";
+
 /// What is to be done for one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Duty {
@@ -117,7 +120,7 @@ fn without(error: &io::Error) -> String {
 fn spawn() -> io::Result<(Child, ChildStdin)> {
     use std::os::unix::process::CommandExt;
     let mut child = Command::new(std::env::current_exe()?)
-        .arg("keeper")
+        .arg(COMMAND)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -129,7 +132,7 @@ fn spawn() -> io::Result<(Child, ChildStdin)> {
     }
 }
 
-/// The keeper's end: `ha keeper`, which only the daemon calls. Returns when the daemon has died or dismissed it.
+/// The keeper's end. Returns when the daemon has died or dismissed it.
 pub fn keep() {
     let mut duties: Vec<Duty> = Vec::new();
     let mut hands: Vec<(Duty, Option<VrrpSocket>)> = Vec::new();
