@@ -15,6 +15,10 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     if let Some(mail) = &config.mail {
         line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
     }
+    if !config.webhooks.is_empty() {
+        let names: Vec<&str> = config.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        line(&mut text, "webhooks", &names.join(", "));
+    }
     if let Some(priority) = config.realtime_priority {
         line(&mut text, "real time", &format!("SCHED_FIFO {priority} for the protocol thread"));
     }

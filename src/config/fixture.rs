@@ -50,6 +50,7 @@ pub(crate) fn pair() -> (Config, Config) {
         permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
         mail: None,
+        webhooks: vec![],
         instances: vec![instance],
     };
     let two =

@@ -172,7 +172,7 @@ fn policies(raw: &RawInstance, out: &mut Findings) -> Vec<String> {
 }
 
 /// Names become parts of file names, of mail subjects and of commands.
-fn check_name(kind: &str, name: &str, span: Span, out: &mut Findings) {
+pub(super) fn check_name(kind: &str, name: &str, span: Span, out: &mut Findings) {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
         let todo = format!("a name has 1 to {NAME_MAX} letters, digits, - and _");

@@ -22,6 +22,7 @@ mod syntax;
 mod table;
 mod takeover;
 mod value;
+mod webhook;
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -38,6 +39,7 @@ pub use error::{Problem, Problems, Severity};
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use raw::keys;
+pub use webhook::{Webhook, WebhookUrl};
 
 /// Everything one daemon runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub control: Control,
     /// Mail on transitions, if wanted.
     pub mail: Option<Mail>,
+    /// Addresses that policies send data to, by name.
+    pub webhooks: Vec<Webhook>,
     /// The virtual routers, by name.
     pub instances: Vec<Instance>,
 }

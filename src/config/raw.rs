@@ -8,6 +8,7 @@ use super::{
     error::{Findings, Span},
     kind::TimeOr,
     table::{Table, Written},
+    webhook::RawWebhook,
 };
 
 /// A list of texts with the place of each.
@@ -26,6 +27,7 @@ pub(super) struct RawConfig {
     pub(super) socket: Written<String>,
     pub(super) state_dir: Written<String>,
     pub(super) mail: Option<RawMail>,
+    pub(super) webhooks: Vec<RawWebhook>,
     pub(super) instances: Vec<RawInstance>,
 }
 
@@ -87,6 +89,9 @@ pub fn keys() -> Vec<String> {
     let mut out = Findings::nowhere();
     let (_, mut tables) = read_tables(&empty, &mut out);
     tables.extend(read_instance(Spanned::new(0..0, "NAME".to_owned()), Table::absent("instance.NAME"), &mut out).1);
+    let mut webhook = Table::absent("webhook.NAME");
+    RawWebhook::read(Spanned::new(0..0, "NAME".to_owned()), &mut webhook, &mut out);
+    tables.push(webhook);
     let asked: Vec<String> = tables.iter().flat_map(Table::keys).collect();
     let is_table =
         |key: &str| asked.iter().any(|other| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
@@ -105,6 +110,11 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         timeout: mail.time("timeout", out),
     };
     let mut tables = Vec::new();
+    let mut webhooks = Vec::new();
+    for (name, mut table) in root.named_tables("webhook", out) {
+        webhooks.push(RawWebhook::read(name, &mut table, out));
+        tables.push(table);
+    }
     let mut instances = Vec::new();
     for (name, table) in root.named_tables("instance", out) {
         let (raw, read) = read_instance(name, table, out);
@@ -122,6 +132,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         socket: control.text("socket", out),
         state_dir: control.text("state_dir", out),
         mail: mail.is_present().then_some(raw_mail),
+        webhooks,
         instances,
     };
     tables.extend([root, control, mail]);

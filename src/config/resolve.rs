@@ -15,7 +15,7 @@ use super::{
     instance::{self, Drawn},
     raw::{RawConfig, RawMail, Texts},
     table::Written,
-    value,
+    value, webhook,
 };
 
 /// `sun_path` holds 108 bytes, one of them the terminating zero.
@@ -36,6 +36,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         allow_exec: programs(&raw.allow_exec, out),
     };
     let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
+    let webhooks: Vec<_> = raw.webhooks.iter().map(|raw| webhook::resolve(raw, out)).collect();
     if raw.instances.is_empty() {
         out.missing(
             0..0,
@@ -56,6 +57,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         permits,
         control,
         mail,
+        webhooks: webhooks.into_iter().collect::<Option<_>>()?,
         instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,
     })
 }

@@ -87,6 +87,10 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.policy_dir != new.policy_dir {
         changes.push(format!("policies are read from {}", new.policy_dir.display()));
     }
+    if old.webhooks != new.webhooks {
+        let names: Vec<&str> = new.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        changes.push(format!("webhooks: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
+    }
     if old.permits.secrets_dir != new.permits.secrets_dir {
         changes.push(format!("secrets are read from {}", new.permits.secrets_dir.display()));
     }

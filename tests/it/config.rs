@@ -403,7 +403,7 @@ fn all_errors_at_once() {
 }
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 36] = [
+const KEYS: [(&str, &str, &str); 39] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -417,6 +417,9 @@ const KEYS: [(&str, &str, &str); 36] = [
     ("mail", "from", "\"other@example.org\""),
     ("mail", "smtp", "\"mail:587\""),
     ("mail", "timeout", "\"5s\""),
+    ("webhook.VI_1", "url", "\"https://other.example.org/\""),
+    ("webhook.VI_1", "secret", "\"chat_url\""),
+    ("webhook.VI_1", "alert", "true"),
     ("instance.VI_1", "interface", "\"eth1\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
@@ -454,6 +457,9 @@ fn every_key_changes_something() {
         if key == "auth.password" {
             before.set("instance.VI_1", "version", "2");
         }
+        if table == "webhook.VI_1" && key != "secret" {
+            before.set("webhook.VI_1", "url", "\"https://chat.example.org/\"");
+        }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");
         }
@@ -488,7 +494,10 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
     let keys = config::keys();
     let mut known: Vec<&str> = keys
         .iter()
-        .map(|key| key.strip_prefix("instance.NAME.").or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key))
+        .map(|key| {
+            let named = key.strip_prefix("instance.NAME.").or(key.strip_prefix("webhook.NAME."));
+            named.or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key)
+        })
         .collect();
     written.sort_unstable();
     known.sort_unstable();
@@ -499,8 +508,9 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let setting = bare == "[mail]" || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "error_for"].iter().any(|key| bare.starts_with(key));
+        let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
+            || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let needs_another = ["auth.", "error_for", "secret = "].iter().any(|key| bare.starts_with(key));
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();
@@ -532,6 +542,26 @@ fn an_error_becomes_a_fault_after_a_minute_or_as_long_as_written() {
     assert_eq!(on_error(&patient), config::OnError::FaultAfter(std::time::Duration::from_secs(300)));
     let problems = parse(&Draft::small().with("error_for", "\"5m\"").text()).unwrap_err();
     assert!(problems.to_string().contains("error_for without on_error = \"fault\""), "{problems}");
+}
+
+#[test]
+fn a_webhook_has_one_address_that_can_be_sent_to() {
+    let refused = |settings: &[(&'static str, &str)]| {
+        let mut draft = Draft::small();
+        settings.iter().for_each(|(key, value)| draft.set("webhook.chat", key, value));
+        parse(&draft.text()).unwrap_err().to_string()
+    };
+    let url = ("url", "\"https://chat.example.org/\"");
+    for (settings, expected) in [
+        (vec![("alert", "true")], "[webhook.chat] has no address"),
+        (vec![url, ("secret", "\"chat_url\"")], "has two addresses"),
+        (vec![("url", "\"chat.example.org\"")], "is no address that can be sent to"),
+        (vec![("secret", "\"../chat\"")], "cannot be the name of a secret"),
+        (vec![url, ("alarm", "true")], "unknown"),
+    ] {
+        let problems = refused(&settings);
+        assert!(problems.contains(expected), "{settings:?}: {problems}");
+    }
 }
 
 #[test]

@@ -182,6 +182,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         mail: None,
+        webhooks: vec![],
         instances: vec![instance],
     }
 }
