@@ -1,6 +1,7 @@
 //! The daemon: the protocol thread, the workers that evaluate policies, the watch on files, mail and journal.
 
 mod boot;
+pub mod hooks;
 pub mod journal;
 pub mod keeper;
 mod locks;

@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     boot::{self, Booted},
+    hooks::{self, Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
     keeper::Keeper,
     locks::Locks,
-    mail::{Mailer, Transition},
-    policies::{DriverClock, Policies, Said, Surroundings},
+    mail::{Letter, Mailer, Transition},
+    policies::{DriverClock, Library, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
 };
@@ -30,6 +31,10 @@ use crate::{
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
     node::{Event, Journal as Entry, NodeStatus},
     policy::STACK,
+    policy::{
+        Clock, Engine,
+        action::{AlertLevel, Performer},
+    },
     probe::RealProber,
     words::Instant,
 };
@@ -40,6 +45,10 @@ const REQUESTS: usize = 16;
 const REMIND: Duration = Duration::from_secs(30);
 /// How long a stopping daemon waits for its last mails.
 const MAIL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stopping daemon waits for its last hooks.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// Alerts of policies that wait at most.
+const ALARMS: usize = 64;
 /// How long the protocol thread may take to say how it is.
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
@@ -115,6 +124,9 @@ struct Daemon {
     journal: Journal,
     mailer: Option<Mailer>,
     prober: RealProber,
+    performer: Arc<RealPerformer>,
+    hooks: Hooks,
+    alarms: mpsc::Receiver<Alarm>,
     policies: Policies,
     protocol: Protocol,
     _monitor: Monitor,
@@ -149,7 +161,13 @@ impl Daemon {
         let prober = RealProber::new(Handle::current());
         prober.permit(&config.permits);
         prober.read_time_by(time_status);
-        let policies = start_policies(&config, &prober, &store, &protocol)?;
+        let (alarm, alarms) = mpsc::channel(ALARMS);
+        let performer = Arc::new(RealPerformer::new(prober.clone(), &config, move |told| alarm.try_send(told).is_ok()));
+        let library: Arc<OnceLock<Arc<Library>>> = Arc::default();
+        let hooks = start_hooks(&config, &performer, &library, &protocol);
+        let policies = start_policies(&config, &prober, &store, &protocol, &hooks)?;
+        // Whoever starts them is the first to need it.
+        let _ = library.set(policies.library());
         let seen = protocol.mailbox.clone();
         let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))
             .map_err(|error| Refusal::machine("the network of this machine cannot be watched", &error))?;
@@ -178,6 +196,9 @@ impl Daemon {
             journal: Journal::default(),
             mailer,
             prober,
+            performer,
+            hooks,
+            alarms,
             policies,
             protocol,
             _monitor: monitor,
@@ -200,16 +221,21 @@ impl Daemon {
                 _ = interrupt.recv() => self.stop(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(Told::Journal(entry)) => self.record(&entry),
-                    Some(Told::BeforeRelease { .. }) => {}
+                    Some(Told::BeforeRelease { instance, why }) => self.hooks.before_release(&instance, &why),
                     Some(Told::Pace { instance, pace }) => self.policies.pace(&instance, pace),
                     None => break,
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
+                Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
                 _ = hangup.recv() => self.reload(|reload| tell(&reload)),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
         let in_order = self.protocol.join();
+        self.hooks.stop(HOOK_PATIENCE).await;
+        while let Ok(alarm) = self.alarms.try_recv() {
+            raise(&self.config.node, self.mailer.as_ref(), &alarm);
+        }
         if in_order && let Err(error) = self.store.record_held(&[]) {
             tracing::warn!("{}", unrecorded(&error));
         }
@@ -225,11 +251,13 @@ impl Daemon {
         tracing::info!("stopping {how}");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         *stopping = true;
+        self.hooks.leave();
         self.protocol.mailbox.post(Message::Stop);
     }
 
     fn record(&mut self, entry: &Entry) {
         self.journal.record(entry);
+        self.hooks.happened(entry);
         if let (Event::Transition { from, to, reason }, Some(mailer)) = (&entry.event, &self.mailer) {
             let instance = self.config.instances.iter().find(|instance| instance.name == entry.instance);
             let transition = Transition {
@@ -313,6 +341,8 @@ impl Daemon {
         let changes = boot::changes(&self.config, &new);
         self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
         self.prober.permit(&new.permits);
+        self.performer.reconfigure(&new);
+        self.hooks.reconfigure(&new);
         self.policies.reconfigure(&new);
         if self.config.mail != new.mail {
             self.mailer = mailer(&new);
@@ -325,6 +355,19 @@ impl Daemon {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
         Ok(changes)
+    }
+}
+
+/// What a policy wants people to know.
+fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
+    let text = format!("alert ({}): {}", alarm.level, alarm.text);
+    match alarm.level {
+        AlertLevel::Info => tracing::info!("{text}"),
+        AlertLevel::Warning => tracing::warn!("{text}"),
+        AlertLevel::Critical => tracing::error!("{text}"),
+    }
+    if let Some(mailer) = mailer {
+        mailer.send(Letter::alert(node, &alarm.text, jiff::Timestamp::now()));
     }
 }
 
@@ -359,15 +402,44 @@ fn mailer(config: &Config) -> Option<Mailer> {
     }
 }
 
+fn start_hooks(
+    config: &Config,
+    performer: &Arc<RealPerformer>,
+    library: &Arc<OnceLock<Arc<Library>>>,
+    protocol: &Protocol,
+) -> Hooks {
+    let (mailbox, library) = (protocol.mailbox.clone(), Arc::clone(library));
+    let clock = DriverClock::default();
+    let bench = hooks::Bench {
+        engine: Engine::new(),
+        performer: Arc::clone(performer) as Arc<dyn Performer>,
+        started: clock.now(),
+        clock: Arc::new(clock),
+        status: protocol.status.clone(),
+        find: Arc::new(move |name| library.get()?.running(name)),
+        say: Arc::new(move |said| match said {
+            hooks::Said::Journal(entry) => mailbox.post(Message::Journal(entry)),
+            hooks::Said::Release { instance, release } => mailbox.post(Message::Hooks { instance, release }),
+        }),
+    };
+    Hooks::start(bench, config)
+}
+
 fn start_policies(
     config: &Config,
     prober: &RealProber,
     store: &Store,
     protocol: &Protocol,
+    hooks: &Hooks,
 ) -> Result<Policies, Refusal> {
+    let hooks = hooks.clone();
     let mailbox: Mailbox = protocol.mailbox.clone();
     let say = move |said| match said {
-        Said::Judged { instance, report } => mailbox.post(Message::Judged { instance, report }),
+        Said::Judged { instance, report } => {
+            hooks.judged(&instance, &report);
+            mailbox.post(Message::Judged { instance, report });
+        }
+        Said::Heal { instance, policy, healing } => hooks.heal(&instance, &policy, healing),
         Said::NeverLoaded { instance, policy, why } => mailbox.post(Message::NeverLoaded { instance, policy, why }),
         Said::Journal(entry) => mailbox.post(Message::Journal(entry)),
     };

@@ -72,7 +72,7 @@ pub(super) fn take_away(index: u32, address: IpNet) -> Request {
     Request { message: RouteNetlinkMessage::DelAddress(bare(index, address)), flags: 0 }
 }
 
-fn bare(index: u32, address: IpNet) -> AddressMessage {
+pub(super) fn bare(index: u32, address: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     message.header.prefix_len = address.prefix_len();
@@ -86,7 +86,7 @@ fn bare(index: u32, address: IpNet) -> AddressMessage {
 }
 
 /// The kernel finds the scope of an IPv6 address itself.
-const fn scope(address: IpAddr) -> AddressScope {
+pub(super) const fn scope(address: IpAddr) -> AddressScope {
     match address {
         IpAddr::V4(v4) if v4.is_loopback() => AddressScope::Host,
         IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,

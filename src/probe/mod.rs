@@ -41,6 +41,7 @@ mod workers;
 use std::{
     fmt,
     sync::{Arc, OnceLock, PoisonError, RwLock, mpsc},
+    time::Duration,
 };
 
 use tokio::runtime::Handle;
@@ -61,6 +62,7 @@ use self::{
 };
 use crate::{
     config::Permits,
+    policy::action::{Performed, ServiceVerb},
     policy::probe::{ExecRequest, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
 };
 
@@ -138,6 +140,21 @@ impl RealProber {
     pub fn read_time_by(&self, status: TimeStatus) {
         // Whoever came first asks the same.
         let _ = self.shared.time_status.set(status);
+    }
+
+    /// Has systemd do something with a unit; blocks until that is done, at most for so long. Not to be called on the
+    /// runtime's own thread.
+    #[must_use]
+    pub fn act_on_unit(&self, verb: ServiceVerb, unit: &str, within: Duration) -> Performed {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let (shared, unit) = (Arc::clone(&self.shared), unit.to_owned());
+        self.shared.handle.spawn(async move {
+            let performed = shared.units.act(verb, &unit, Deadline::after(within)).await;
+            // Nobody waits any more if it took too long.
+            let _ = sender.try_send(performed);
+        });
+        let late = || Performed::failed("systemd does not answer");
+        receiver.recv_timeout(within + Duration::from_millis(250)).unwrap_or_else(|_| late())
     }
 
     /// Where probes find secrets now; for the actions, which need them too.

@@ -16,6 +16,7 @@ use super::{
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
 };
+use crate::policy::action::{Performed, ServiceVerb};
 use crate::policy::probe::{ErrorKind, Field};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -23,6 +24,9 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const JOB: &str = "org.freedesktop.systemd1.Job";
+/// How often it is looked whether a job is done.
+const JOB_POLL: Duration = Duration::from_millis(50);
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// The suffixes of unit names, see systemd.unit(5); a name without one means a service.
@@ -115,6 +119,53 @@ impl Units {
     fn forget(&self) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+impl Units {
+    /// Has systemd do something with a unit, and waits until its job is done.
+    pub(super) async fn act(&self, verb: ServiceVerb, unit: &str, deadline: Deadline) -> Performed {
+        let name = with_suffix(unit);
+        match deadline.within(self.carry_out(verb, &name)).await {
+            Ok(Ok(state)) => done(verb, &state),
+            Ok(Err(failure)) => Performed::failed(failure.why),
+            Err(late) => {
+                self.forget();
+                Performed::failed(format!("{name} is not done yet: {}", late.why))
+            }
+        }
+    }
+
+    async fn carry_out(&self, verb: ServiceVerb, unit: &str) -> Result<State, Failure> {
+        let refused = |error: zbus::Error| refusal(unit, &error);
+        // A connection that broke since it was last used is noticed here, before anything is asked for.
+        let before = self.state(unit).await?;
+        if before.loaded == "not-found" {
+            return Err(not_loaded(unit));
+        }
+        let connection = self.current().ok_or_else(|| Failure::internal("no way to systemd"))?;
+        let method = match verb {
+            ServiceVerb::Start => "StartUnit",
+            ServiceVerb::Stop => "StopUnit",
+            ServiceVerb::Restart => "RestartUnit",
+            ServiceVerb::Reload => "ReloadUnit",
+        };
+        let reply = call(&connection, MANAGER_PATH, MANAGER, method, &(unit, "replace")).await.map_err(refused)?;
+        let job: OwnedObjectPath = reply.body().deserialize().map_err(refused)?;
+        // A job that is done is not there any more.
+        while get(&connection, &job, JOB, "State").await.is_ok() {
+            tokio::time::sleep(JOB_POLL).await;
+        }
+        ask(&connection, unit).await.map_err(refused)
+    }
+}
+
+/// What a unit should be after that.
+fn done(verb: ServiceVerb, state: &State) -> Performed {
+    let ok = match verb {
+        ServiceVerb::Start | ServiceVerb::Restart | ServiceVerb::Reload => state.is_active(),
+        ServiceVerb::Stop => !state.is_active(),
+    };
+    Performed { ok, why: format!("{} ({})", state.active, state.sub) }
 }
 
 /// Loads the unit if need be (systemd forgets units that nobody uses) and reads its state.

@@ -17,6 +17,7 @@
 
 mod crash;
 mod founding;
+mod hooks;
 mod mixed;
 mod reload;
 mod runner;
@@ -47,6 +48,7 @@ fn stories() -> Vec<Story> {
     all.extend(founding::STORIES);
     all.extend(mixed::STORIES);
     all.extend(crash::STORIES);
+    all.extend(hooks::STORIES);
     all.extend(reload::STORIES);
     all.extend(tour::STORIES);
     all

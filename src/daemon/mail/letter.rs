@@ -27,6 +27,13 @@ impl Letter {
         Self { subject, body: body.into() }
     }
 
+    /// What a policy wants people to know: `[K1] the floating address was not moved`.
+    #[must_use]
+    pub fn alert(node: &str, text: &str, at: Timestamp) -> Self {
+        let body = format!("{text}\n\nnode (router_id): {node}\ntime:             {}\n", whole_seconds(at));
+        Self::new(&format!("[{node}] {text}"), body)
+    }
+
     /// One line.
     #[must_use]
     pub fn subject(&self) -> &str {

@@ -223,6 +223,7 @@ impl Pair {
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
         let whose = format!("{}: policy {}", self.instance, self.policy);
+        let (say, instance) = (Arc::clone(&self.bench.say), self.instance.clone());
         spawn_blocking(move || {
             // After a panic the counters are still the best that is known.
             let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,8 +233,12 @@ impl Pair {
             let report = evaluate(&mut judge, &generation.policy, generation.number, &context);
             let in_transition = judge.in_transition();
             let log = judge.take_log();
+            let heals = judge.take_heals();
             drop(judge);
             log.iter().for_each(|line| say_line(&whose, line));
+            for healing in heals {
+                say(Said::Heal { instance: instance.clone(), policy: generation.policy.clone(), healing });
+            }
             (report, in_transition)
         })
     }
@@ -292,7 +297,7 @@ async fn wait(
 }
 
 /// What the script itself had to say.
-fn say_line(whose: &str, line: &LogLine) {
+pub(in crate::daemon) fn say_line(whose: &str, line: &LogLine) {
     match line.level {
         LogLevel::Info => tracing::info!("{whose}: {}", line.text),
         LogLevel::Warn => tracing::warn!("{whose}: {}", line.text),
@@ -419,7 +424,7 @@ mod tests {
         fn next(&self, within: Duration) -> Report {
             match self.said.recv_timeout(within).expect("nothing was said in time") {
                 Said::Judged { report, .. } => report,
-                other @ (Said::NeverLoaded { .. } | Said::Journal(_)) => panic!("{other:?}"),
+                other @ (Said::NeverLoaded { .. } | Said::Heal { .. } | Said::Journal(_)) => panic!("{other:?}"),
             }
         }
 
@@ -523,7 +528,7 @@ mod tests {
             Said::NeverLoaded { instance, policy, why } => {
                 assert_eq!((instance.as_str(), policy.as_str(), why.as_str()), ("VI_1", "p", "p.rhai does not exist"));
             }
-            other @ (Said::Judged { .. } | Said::Journal(_)) => panic!("{other:?}"),
+            other @ (Said::Judged { .. } | Said::Heal { .. } | Said::Journal(_)) => panic!("{other:?}"),
         }
         rig.shelf.send_replace(running(1, QUICK));
         assert_eq!(rig.next(SOON).generation, 1);

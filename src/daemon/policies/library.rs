@@ -146,6 +146,13 @@ impl Library {
         self.lock().entries.get(name).map(|entry| entry.shelf.subscribe())
     }
 
+    /// The version of a policy that runs now.
+    #[must_use]
+    pub fn running(&self, name: &str) -> Option<Policy> {
+        let running = self.lock().entries.get(name)?.running()?;
+        Some(running.policy.clone())
+    }
+
     /// Reads every file and loads what is new and good. `again`: also try a text that was refused before. Blocks for as
     /// long as compiling and the policies' own tests take.
     pub fn look(&self, again: bool) -> Found {

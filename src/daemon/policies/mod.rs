@@ -27,7 +27,7 @@ use crate::{
     config::Config,
     control::protocol,
     node::{Journal, NodeStatus, Pace},
-    policy::{Clock, Engine, Report, probe::Prober},
+    policy::{Clock, Engine, Healing, Policy, Report, probe::Prober},
     words::Instant,
 };
 
@@ -38,6 +38,8 @@ pub enum Said {
     Judged { instance: String, report: Report },
     /// No version of a policy could be loaded.
     NeverLoaded { instance: String, policy: String, why: String },
+    /// A repair that a policy has ready for one of its rules is due.
+    Heal { instance: String, policy: Policy, healing: Healing },
     /// A version was loaded, a file was refused, or fits again.
     Journal(Journal),
 }
@@ -186,7 +188,7 @@ mod tests {
         loop {
             match said.recv_timeout(Duration::from_secs(5)).expect("nothing was said") {
                 Said::Judged { report, .. } => return (report.policy, report.generation, report.verdict),
-                Said::NeverLoaded { .. } | Said::Journal(_) => {}
+                Said::NeverLoaded { .. } | Said::Heal { .. } | Said::Journal(_) => {}
             }
         }
     }

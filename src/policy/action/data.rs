@@ -29,7 +29,7 @@ pub(in crate::policy) fn json(value: &Dynamic) -> Result<String, String> {
     Err(format!("{} cannot be sent: write a text, a number, a truth, a list or a map", crate::policy::kind::of(value)))
 }
 
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for letter in text.chars() {

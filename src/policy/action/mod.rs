@@ -11,7 +11,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 pub(super) use data::json;
 pub(super) use read::{Giver, read};
 
-use super::SecretOrText;
+use super::probe::Authorization;
 
 /// Does what a policy wants done.
 pub trait Performer: Send + Sync {
@@ -89,15 +89,6 @@ pub struct HttpSend {
     pub backoff: Duration,
 }
 
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorization {
-    /// `user:password`.
-    Basic(SecretOrText),
-    /// A token.
-    Bearer(SecretOrText),
-}
-
 /// How grave an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertLevel {
@@ -166,6 +157,12 @@ pub enum Signal {
     Term,
 }
 
+/// An alert as data for a webhook: `{"text": "…", "level": "critical"}`.
+#[must_use]
+pub fn alert_data(text: &str, level: AlertLevel) -> String {
+    format!("{{\"text\":{},\"level\":\"{level}\"}}", data::text(text))
+}
+
 impl Performed {
     /// Done.
     #[must_use]
@@ -231,6 +228,16 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.function(), self.target())
+    }
+}
+
+impl fmt::Display for AlertLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
     }
 }
 

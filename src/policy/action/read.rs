@@ -4,12 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use rhai::{Array, Dynamic, Map};
 
-use super::{
-    Action, AddressChange, AlertLevel, Authorization, HttpSend, Network, Route, RouteChange, ServiceVerb, Signal, json,
-};
+use super::{Action, AddressChange, AlertLevel, HttpSend, Network, Route, RouteChange, ServiceVerb, Signal, json};
 use crate::policy::{
     kind,
     options::{Options, address},
+    probe::Authorization,
 };
 
 /// An action's own time, unless told.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ha::policy::action::{Performed, ServiceVerb};
 use ha::policy::probe::{ErrorKind, Field, ProbeKind, ProbeOutcome, ProbeRequest, ServiceRequest};
 use tokio::runtime::Runtime;
 use zbus::{Connection, Guid, OwnedObjectPath, connection::Builder, fdo, interface};
@@ -23,7 +24,31 @@ impl FakeBus {
     }
 }
 
-struct FakeManager;
+/// Its jobs take three looks to be done, except that of a stop.
+struct FakeManager {
+    nginx: FakeUnit,
+    looks: Arc<Mutex<u32>>,
+}
+
+impl FakeManager {
+    fn job(&self, state: [&'static str; 3], looks: u32) -> OwnedObjectPath {
+        *self.nginx.0.lock().unwrap() = state;
+        *self.looks.lock().unwrap() = looks;
+        OwnedObjectPath::try_from("/job").unwrap()
+    }
+}
+
+struct FakeJob(Arc<Mutex<u32>>);
+
+#[interface(name = "org.freedesktop.systemd1.Job")]
+impl FakeJob {
+    #[zbus(property)]
+    fn state(&self) -> fdo::Result<String> {
+        let mut left = self.0.lock().unwrap();
+        *left = left.checked_sub(1).ok_or_else(|| fdo::Error::UnknownObject("no such job".to_owned()))?;
+        Ok("running".to_owned())
+    }
+}
 
 #[interface(name = "org.freedesktop.systemd1.Manager")]
 impl FakeManager {
@@ -38,6 +63,23 @@ impl FakeManager {
             _ => "/unit/gone",
         };
         Ok(OwnedObjectPath::try_from(path).unwrap())
+    }
+
+    fn start_unit(&self, _name: &str, _mode: &str) -> OwnedObjectPath {
+        self.job(["failed", "failed", "loaded"], 3)
+    }
+
+    fn stop_unit(&self, _name: &str, _mode: &str) -> OwnedObjectPath {
+        self.job(["inactive", "dead", "loaded"], 0)
+    }
+
+    fn restart_unit(&self, _name: &str, mode: &str) -> OwnedObjectPath {
+        assert_eq!(mode, "replace");
+        self.job(["active", "running", "loaded"], 3)
+    }
+
+    fn reload_unit(&self, _name: &str, _mode: &str) -> fdo::Result<OwnedObjectPath> {
+        Err(fdo::Error::AccessDenied("not for you".to_owned()))
     }
 }
 
@@ -116,11 +158,13 @@ impl Systemd {
 }
 
 async fn serve(stream: std::os::unix::net::UnixStream, nginx: FakeUnit) -> zbus::Result<Connection> {
+    let looks: Arc<Mutex<u32>> = Arc::default();
     Builder::unix_stream(stream)
         .server(Guid::generate())
         .p2p()
         .serve_at("/org/freedesktop/DBus", FakeBus)
-        .serve_at("/org/freedesktop/systemd1", FakeManager)
+        .serve_at("/org/freedesktop/systemd1", FakeManager { nginx: nginx.clone(), looks: Arc::clone(&looks) })
+        .serve_at("/job", FakeJob(looks))
         .serve_at("/unit/nginx", nginx)
         .serve_at("/unit/nginx", FakeService)
         .serve_at("/unit/gone", FakeUnit::new(["inactive", "dead", "not-found"]))
@@ -223,4 +267,28 @@ fn without_a_bus_the_probe_is_blind_and_says_why() {
     }
     let outcome = probe(&bus_at(&path), "nginx");
     assert_eq!((outcome.ok, outcome.error, outcome.blind), (false, ErrorKind::Denied, true), "{outcome:?}");
+}
+
+#[test]
+fn a_unit_is_acted_on_and_the_end_of_the_job_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus");
+    let systemd = Systemd::at(&path);
+    let world = bus_at(&path);
+    let act = |verb, unit: &str| world.prober.act_on_unit(verb, unit, Duration::from_secs(2));
+    *systemd.nginx.0.lock().unwrap() = ["failed", "failed", "loaded"];
+    for (verb, expected) in [
+        (ServiceVerb::Restart, Performed::done("active (running)")),
+        (ServiceVerb::Stop, Performed::done("inactive (dead)")),
+        (ServiceVerb::Start, Performed::failed("failed (failed)")),
+        (ServiceVerb::Reload, Performed::failed("systemd refuses: not for you")),
+    ] {
+        assert_eq!(act(verb, "nginx"), expected, "{verb:?}");
+    }
+    assert_eq!(act(ServiceVerb::Restart, "ngnix"), Performed::failed("unit ngnix.service is not loaded"));
+    let late = world.prober.act_on_unit(ServiceVerb::Restart, "hang", Duration::from_millis(200));
+    assert!(!late.ok && late.why.starts_with("hang.service is not done yet"), "{late:?}");
+    let nowhere =
+        bus_at(&dir.path().join("none")).prober.act_on_unit(ServiceVerb::Stop, "nginx", Duration::from_secs(1));
+    assert!(nowhere.why.starts_with("no way to systemd on unix:path="), "{nowhere:?}");
 }

@@ -1,0 +1,259 @@
+//! One queue at work: takes a job, has it run on a thread that may block, says what came of it, takes the next.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinHandle, spawn_blocking},
+    time::{Instant as Tick, timeout, timeout_at},
+};
+
+use super::{
+    Bench, Said,
+    queue::{Job, Order, Task, Waiting},
+};
+use crate::{
+    daemon::policies::{evaluator::say_line, facts},
+    node::{Condition, Event, Journal, ReleaseHook},
+    policy::{Context, Hook, HookEvent, Policy, Ran, Work, run_hook},
+};
+
+/// How long a hook may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the node waits for one before a release (R18).
+const RELEASE_DEADLINE: Duration = Duration::from_secs(1);
+/// How much later than its deadline one that keeps its word comes back.
+const GRACE: Duration = Duration::from_secs(1);
+/// Runs that were left behind and still occupy a thread.
+const LEFT_BEHIND_MAX: usize = 4;
+/// How long a hook waits until the status of the node shows what it is told.
+const STATUS_TIME: Duration = Duration::from_millis(200);
+
+/// A queue and who works at it. A clone is the same; the last one ends the work, but not a run it may be at.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    desk: Arc<Desk>,
+    _worker: Arc<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker(AbortHandle);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    state: Mutex<State>,
+    more: Notify,
+    idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Waiting,
+    busy: bool,
+}
+
+impl Line {
+    pub(super) fn start(bench: &Bench, instance: &str) -> Self {
+        let desk = Arc::new(Desk::default());
+        let clerk = Clerk {
+            bench: bench.clone(),
+            instance: instance.to_owned(),
+            desk: Arc::clone(&desk),
+            failed: BTreeMap::new(),
+            left_behind: Vec::new(),
+        };
+        let worker = tokio::spawn(clerk.work()).abort_handle();
+        Self { desk, _worker: Arc::new(Worker(worker)) }
+    }
+
+    pub(super) fn push(&self, job: Job, order: Order) {
+        for dropped in self.desk.state().waiting.push(job, order) {
+            tracing::info!("{} of policy {} is not run: something newer happened", dropped.task.name(), dropped.policy);
+        }
+        self.desk.more.notify_one();
+    }
+
+    /// These before everything that waits, in this order.
+    pub(super) fn release(&self, jobs: Vec<Job>) {
+        let mut state = self.desk.state();
+        jobs.into_iter().rev().for_each(|job| state.waiting.push_first(job));
+        drop(state);
+        self.desk.more.notify_one();
+    }
+
+    /// Until nothing waits or runs.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.desk.idle.notified();
+            {
+                let state = self.desk.state();
+                if !state.busy && state.waiting.is_empty() {
+                    return;
+                }
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn next(&self) -> Job {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(job) = state.waiting.pop() {
+                    state.busy = true;
+                    return job;
+                }
+            }
+            self.more.notified().await;
+        }
+    }
+
+    fn done(&self) {
+        self.state().busy = false;
+        self.idle.notify_waiters();
+    }
+}
+
+impl Task {
+    fn name(&self) -> String {
+        match self {
+            Self::Hook(hook, _) => hook.to_string(),
+            Self::Heal(_, Work::Heal(healing)) => format!("heal(\"{}\")", healing.rule),
+            Self::Heal(_, Work::Hook(hook, _)) => hook.to_string(),
+        }
+    }
+}
+
+/// Who works at a queue.
+struct Clerk {
+    bench: Bench,
+    instance: String,
+    desk: Arc<Desk>,
+    /// What failed the last time it ran, by policy and name.
+    failed: BTreeMap<(String, String), Condition>,
+    left_behind: Vec<JoinHandle<Ran>>,
+}
+
+impl Clerk {
+    async fn work(mut self) {
+        loop {
+            let job = self.desk.next().await;
+            let releases = matches!(job.task, Task::Hook(Hook::Release, _));
+            self.run(job).await;
+            if releases && !self.desk.state().waiting.has(Hook::Release) {
+                let (instance, release) = (self.instance.clone(), ReleaseHook::Finished);
+                (self.bench.say)(Said::Release { instance, release });
+            }
+            self.desk.done();
+        }
+    }
+
+    async fn run(&mut self, job: Job) {
+        let name = job.task.name();
+        let (policy, work, limit, event) = match job.task {
+            Task::Hook(hook, event) => {
+                // The version that runs by now may not have it any more.
+                let Some(policy) =
+                    (self.bench.find)(&job.policy).filter(|policy| policy.hooks().any(|has| has == hook))
+                else {
+                    return;
+                };
+                let limit = if hook == Hook::Release { RELEASE_DEADLINE } else { DEADLINE };
+                (policy, Work::Hook(hook, event.clone()), limit, Some(event))
+            }
+            Task::Heal(policy, work) => (policy, work, DEADLINE, None),
+        };
+        let outcome = self.perform(policy, work, limit, event.as_ref()).await;
+        self.tell(job.policy, name, outcome);
+    }
+
+    /// What came of it, or why nothing did.
+    async fn perform(
+        &mut self,
+        policy: Policy,
+        work: Work,
+        limit: Duration,
+        event: Option<&HookEvent>,
+    ) -> Result<Ran, String> {
+        self.left_behind.retain(|run| !run.is_finished());
+        if self.left_behind.len() >= LEFT_BEHIND_MAX {
+            return Err(format!("{LEFT_BEHIND_MAX} runs before it have not come back; it was not run"));
+        }
+        let context = self.context(event).await;
+        let (engine, performer, clock) =
+            (self.bench.engine.clone(), Arc::clone(&self.bench.performer), Arc::clone(&self.bench.clock));
+        let mut run = spawn_blocking(move || run_hook(&engine, &policy, &work, &context, &performer, &clock, limit));
+        match timeout(limit + GRACE, &mut run).await {
+            Ok(Ok(ran)) => Ok(ran),
+            Ok(Err(error)) => Err(format!("it ended early: {error}")),
+            Err(_) => {
+                self.left_behind.push(run);
+                Err(format!("it did not come back within {limit:?}; it is left behind"))
+            }
+        }
+    }
+
+    /// The node as it is, with the role that the hook is told.
+    async fn context(&self, event: Option<&HookEvent>) -> Context {
+        let mut status = self.bench.status.clone();
+        let until = Tick::now() + STATUS_TIME;
+        loop {
+            let seen = Arc::clone(&status.borrow_and_update());
+            let now = self.bench.clock.now();
+            let context = facts::context(&seen, &self.instance, now, self.bench.started, false).unwrap_or_default();
+            let agrees = event.is_none_or(|event| event.to == event.from || context.node.state == event.to);
+            if agrees || !matches!(timeout_at(until, status.changed()).await, Ok(Ok(()))) {
+                return context;
+            }
+        }
+    }
+
+    fn tell(&mut self, policy: String, name: String, outcome: Result<Ran, String>) {
+        let whose = format!("{}: policy {policy}", self.instance);
+        let ran = outcome.unwrap_or_else(|error| Ran { error: Some(error), ..Ran::default() });
+        ran.log.iter().for_each(|line| say_line(&whose, line));
+        for (action, performed) in &ran.performed {
+            let how = if performed.ok { "" } else { "not done: " };
+            self.say(Event::Note(format!("{name} of policy {policy}: {action}: {how}{}", performed.why)));
+        }
+        let failure = ran.error.map(|error| Condition {
+            name: "hook_failed",
+            text: format!("{name} of policy {policy} failed: {error}. The address is not affected; look at the policy"),
+        });
+        let key = (policy, name);
+        let before = self.failed.remove(&key);
+        match (before, failure) {
+            (Some(before), None) => self.say(Event::Cleared(before)),
+            (Some(before), Some(now)) if before == now => {
+                self.failed.insert(key, now);
+            }
+            (before, Some(now)) => {
+                before.into_iter().for_each(|before| self.say(Event::Cleared(before)));
+                self.say(Event::Raised(now.clone()));
+                self.failed.insert(key, now);
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn say(&self, event: Event) {
+        let entry = Journal { at: self.bench.clock.now(), instance: self.instance.clone(), event };
+        (self.bench.say)(Said::Journal(entry));
+    }
+}

@@ -1,0 +1,220 @@
+//! The hooks of policies: told what happened, run one at a time and in order for each instance, never where the protocol
+//! runs. What policies give to `heal` has a queue of its own, so that neither waits for the other.
+//!
+//! A hook that fails, or does not come back, is an alarm and no verdict: the address stays where it is.
+
+mod line;
+mod performer;
+mod queue;
+mod story;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use self::{
+    line::Line,
+    queue::{Job, Order, Task},
+    story::{Due, Story},
+};
+use crate::{
+    config::Config,
+    node::{Journal, NodeStatus, ReleaseHook},
+    policy::{Clock, Engine, Healing, Hook, Policy, Report, Work, action::Performer},
+    words::Instant,
+};
+
+pub use self::performer::{Alarm, RealPerformer};
+
+/// What the hooks have for the rest of the daemon.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// For the journal.
+    Journal(Journal),
+    /// For the node.
+    Release { instance: String, release: ReleaseHook },
+}
+
+/// Finds the version of a policy that runs now.
+pub type Find = Arc<dyn Fn(&str) -> Option<Policy> + Send + Sync>;
+
+/// Takes what hooks say, from any thread, without waiting.
+pub type Say = Arc<dyn Fn(Said) + Send + Sync>;
+
+/// What hooks need.
+#[derive(Clone)]
+pub struct Bench {
+    /// The script engine.
+    pub engine: Engine,
+    /// Does what they want done.
+    pub performer: Arc<dyn Performer>,
+    /// The driver's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The node, as it last said it is.
+    pub status: watch::Receiver<Arc<NodeStatus>>,
+    /// When the daemon started.
+    pub started: Instant,
+    /// The version of a policy that runs now.
+    pub find: Find,
+    /// Takes what they say, without waiting.
+    pub say: Say,
+}
+
+impl fmt::Debug for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bench").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// The hooks of every instance. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    bench: Bench,
+    instances: Arc<Mutex<BTreeMap<String, Instance>>>,
+}
+
+#[derive(Debug)]
+struct Instance {
+    policies: Vec<String>,
+    story: Story,
+    release: ReleaseHook,
+    hooks: Line,
+    heals: Line,
+}
+
+impl Hooks {
+    /// Those of this configuration. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(bench: Bench, config: &Config) -> Self {
+        let hooks = Self { bench, instances: Arc::default() };
+        hooks.reconfigure(config);
+        hooks
+    }
+
+    /// From now on those of this one. What an instance that goes still has to run is not run.
+    pub fn reconfigure(&self, config: &Config) {
+        let mut instances = self.lock();
+        let wanted: BTreeSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
+        instances.retain(|name, _| wanted.contains(name.as_str()));
+        for instance in &config.instances {
+            let known = instances.entry(instance.name.clone()).or_insert_with(|| Instance {
+                policies: Vec::new(),
+                story: Story::default(),
+                release: ReleaseHook::Absent,
+                hooks: Line::start(&self.bench, &instance.name),
+                heals: Line::start(&self.bench, &instance.name),
+            });
+            known.policies.clone_from(&instance.policies);
+        }
+    }
+
+    /// A line of the node's journal.
+    pub fn happened(&self, entry: &Journal) {
+        self.with(&entry.instance, |instance| {
+            let due = instance.story.happened(entry.at, &entry.event);
+            let policies = instance.policies.clone();
+            due.into_iter().for_each(|due| self.enqueue(instance, &policies, due));
+        });
+    }
+
+    /// A report of a policy.
+    pub fn judged(&self, name: &str, report: &Report) {
+        self.with(name, |instance| {
+            for due in instance.story.judged(report) {
+                self.enqueue(instance, std::slice::from_ref(&report.policy), due);
+            }
+            let release = self.release_of(&instance.policies);
+            if std::mem::replace(&mut instance.release, release) != release {
+                (self.bench.say)(Said::Release { instance: name.to_owned(), release });
+            }
+        });
+    }
+
+    /// A repair that is due, of the version that asked for it.
+    pub fn heal(&self, name: &str, policy: &Policy, healing: Healing) {
+        self.with(name, |instance| {
+            let task = Task::Heal(policy.clone(), Work::Heal(healing));
+            instance.heals.push(Job { policy: policy.name().to_owned(), task }, Order::All);
+        });
+    }
+
+    /// An instance is about to hand over: `on_release` comes before everything that waits.
+    pub fn before_release(&self, name: &str, why: &str) {
+        let now = self.bench.clock.now();
+        let known = self.with(name, |instance| {
+            let Due { hook, event } = instance.story.leaving(Hook::Release, why, now);
+            let jobs = self
+                .having(&instance.policies, hook)
+                .into_iter()
+                .map(|policy| Job { policy, task: Task::Hook(hook, event.clone()) });
+            let jobs: Vec<Job> = jobs.collect();
+            let some = !jobs.is_empty();
+            instance.hooks.release(jobs);
+            some
+        });
+        if known != Some(true) {
+            (self.bench.say)(Said::Release { instance: name.to_owned(), release: ReleaseHook::Finished });
+        }
+    }
+
+    /// The daemon is asked to stop: what becomes fault from now on is no fault.
+    pub fn leave(&self) {
+        self.lock().values_mut().for_each(|instance| instance.story.leave());
+    }
+
+    /// Every address has gone: runs `on_stop` and what waits before it, for at most this long.
+    pub async fn stop(&self, patience: Duration) {
+        let now = self.bench.clock.now();
+        let lines: Vec<Line> = {
+            let mut instances = self.lock();
+            for instance in instances.values_mut() {
+                let due = instance.story.leaving(Hook::Stop, "the daemon stops", now);
+                let policies = instance.policies.clone();
+                self.enqueue(instance, &policies, due);
+            }
+            instances.values().map(|instance| instance.hooks.clone()).collect()
+        };
+        let all = async {
+            for line in lines {
+                line.idle().await;
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("hooks still run after {patience:?}; leaving without them");
+        }
+    }
+
+    fn enqueue(&self, instance: &Instance, policies: &[String], due: Due) {
+        for name in self.having(policies, due.hook) {
+            let ordered = (self.bench.find)(&name).is_some_and(|policy| policy.is_ordered());
+            let order = if ordered { Order::All } else { Order::Latest };
+            instance.hooks.push(Job { policy: name, task: Task::Hook(due.hook, due.event.clone()) }, order);
+        }
+    }
+
+    /// Those of the policies that have the hook now.
+    fn having(&self, policies: &[String], hook: Hook) -> Vec<String> {
+        let has = |name: &&String| (self.bench.find)(name).is_some_and(|policy| policy.hooks().any(|has| has == hook));
+        policies.iter().filter(has).cloned().collect()
+    }
+
+    fn release_of(&self, policies: &[String]) -> ReleaseHook {
+        if self.having(policies, Hook::Release).is_empty() { ReleaseHook::Absent } else { ReleaseHook::Present }
+    }
+
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Instance) -> T) -> Option<T> {
+        self.lock().get_mut(name).map(act)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
