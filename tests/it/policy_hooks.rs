@@ -179,6 +179,8 @@ fn what_an_action_cannot_take_is_an_error_before_anything_is_done() {
         ("http_send(\"ftp://x/\")", "not an address that can be sent to"),
         ("http_send(\"http://x/\", #{ json: 1, body: \"x\" })", "a request has one body"),
         ("run([])", "at least one text"),
+        ("run([\"true\"])", "the whole path of a program"),
+        ("conntrackd([\"comit\"])", "is none of commit, flush"),
         ("alert(\"x\", #{ level: \"loud\" })", "none of info, warning, critical"),
     ] {
         let source = format!("fn on_stop(ev) {{ let options = 1; {call}; }}\nfn test_x() {{ fire(\"on_stop\"); }}");

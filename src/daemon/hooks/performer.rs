@@ -3,19 +3,19 @@
 use std::{
     fmt, fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, mpsc::RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    config::{Config, Webhook, WebhookUrl},
+    config::{Config, Permits, Webhook, WebhookUrl},
     linux::{announce_address, change_address, change_route, signal_processes},
     policy::{
         Secret, SecretOrText,
-        action::{Action, AlertLevel, HttpSend, Performed, Performer},
-        probe::{Data, HttpRequest, ProbeKind, ProbeRequest, Prober},
+        action::{Action, AlertLevel, ConntrackdCommand, HttpSend, Performed, Performer},
+        probe::{Data, ExecRequest, HttpRequest, ProbeKind, ProbeRequest, Prober},
     },
     probe::RealProber,
 };
@@ -26,6 +26,11 @@ const DIRECTORY: &str = "/run/ha";
 const WEBHOOK_TIME: Duration = Duration::from_secs(5);
 const WEBHOOK_ATTEMPTS: u32 = 3;
 const WEBHOOK_BACKOFF: Duration = Duration::from_secs(1);
+/// How much of a program's output is looked at.
+const RUN_OUTPUT: usize = 4096;
+/// Where conntrackd finds its settings, and how long one command may take.
+const CONNTRACKD_CONF: &str = "/etc/conntrackd/conntrackd.conf";
+const CONNTRACKD_TIME: Duration = Duration::from_secs(10);
 /// How much later than promised an answer of the prober may come.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -38,10 +43,17 @@ pub struct Alarm {
     pub text: String,
 }
 
+/// What of the configuration counts.
+#[derive(Debug, Default)]
+struct Settings {
+    webhooks: Vec<Webhook>,
+    permits: Permits,
+}
+
 /// The real one.
 pub struct RealPerformer {
     prober: RealProber,
-    webhooks: RwLock<Arc<[Webhook]>>,
+    settings: RwLock<Arc<Settings>>,
     /// Takes an alarm for the journal and the mail, without waiting; false if it cannot.
     alarm: Box<dyn Fn(Alarm) -> bool + Send + Sync>,
 }
@@ -49,23 +61,24 @@ pub struct RealPerformer {
 impl RealPerformer {
     /// Sends through the prober's sockets, finds secrets where that does.
     pub fn new(prober: RealProber, config: &Config, alarm: impl Fn(Alarm) -> bool + Send + Sync + 'static) -> Self {
-        let performer = Self { prober, webhooks: RwLock::new(Arc::from([])), alarm: Box::new(alarm) };
+        let performer = Self { prober, settings: RwLock::default(), alarm: Box::new(alarm) };
         performer.reconfigure(config);
         performer
     }
 
-    /// From now on the webhooks of this configuration.
+    /// From now on what this configuration has.
     pub fn reconfigure(&self, config: &Config) {
-        *self.webhooks.write().unwrap_or_else(PoisonError::into_inner) = config.webhooks.clone().into();
+        let settings = Settings { webhooks: config.webhooks.clone(), permits: config.permits.clone() };
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    fn webhooks(&self) -> Arc<[Webhook]> {
-        Arc::clone(&self.webhooks.read().unwrap_or_else(PoisonError::into_inner))
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn webhook(&self, name: &str, data: &str, within: Duration) -> Performed {
-        let webhooks = self.webhooks();
-        match webhooks.iter().find(|webhook| webhook.name == name) {
+        let settings = self.settings();
+        match settings.webhooks.iter().find(|webhook| webhook.name == name) {
             Some(webhook) => self.post(webhook, data, within),
             None => Performed::failed(format!("there is no [webhook.{name}] in the configuration")),
         }
@@ -105,13 +118,60 @@ impl RealPerformer {
         let told = (self.alarm)(Alarm { level, text: text.to_owned() });
         let data = crate::policy::action::alert_data(text, level);
         let mut failures: Vec<String> = if told { Vec::new() } else { vec!["too many alarms wait already".to_owned()] };
-        for webhook in self.webhooks().iter().filter(|webhook| webhook.alert) {
+        for webhook in self.settings().webhooks.iter().filter(|webhook| webhook.alert) {
             let sent = self.post(webhook, &data, until.saturating_duration_since(Instant::now()));
             if !sent.ok {
                 failures.push(format!("webhook {}: {}", webhook.name, sent.why));
             }
         }
         if failures.is_empty() { Performed::done("told") } else { Performed::failed(failures.join("; ")) }
+    }
+
+    /// A program, by the prober's own hand: what `allow_exec` does not list is not started.
+    fn run(&self, argv: Vec<String>, timeout: Duration, within: Duration) -> Performed {
+        let exec = ExecRequest {
+            argv,
+            user: None,
+            environment: Vec::new(),
+            cwd: None,
+            input: None,
+            code: 0,
+            expect: None,
+            max_output: RUN_OUTPUT,
+        };
+        self.ask(ProbeKind::Exec(exec), timeout.min(within))
+    }
+
+    /// One command after the other, until one fails.
+    fn conntrackd(&self, commands: &[ConntrackdCommand], within: Duration) -> Performed {
+        let until = Instant::now() + within;
+        let is_it = |program: &&PathBuf| program.file_name().is_some_and(|name| name == "conntrackd");
+        let Some(program) = self.settings().permits.allow_exec.iter().find(is_it).cloned() else {
+            return Performed::failed("allow_exec in ha.toml does not list conntrackd");
+        };
+        for command in commands {
+            let argv =
+                [program.display().to_string(), "-C".to_owned(), CONNTRACKD_CONF.to_owned(), command.flag().to_owned()];
+            let left = until.saturating_duration_since(Instant::now());
+            let ran = self.run(argv.into(), CONNTRACKD_TIME, left);
+            if !ran.ok {
+                return Performed::failed(format!("{}: {}", command.word(), ran.why));
+            }
+        }
+        Performed::done("done")
+    }
+
+    /// Has the prober do something and waits for what comes of it.
+    fn ask(&self, kind: ProbeKind, timeout: Duration) -> Performed {
+        if timeout.is_zero() {
+            return Performed::failed("no time is left for it");
+        }
+        let request = ProbeRequest::new(kind, timeout);
+        match self.prober.start(&request).recv_timeout(timeout + GRACE) {
+            Ok(outcome) => Performed { ok: outcome.ok, why: outcome.why },
+            Err(RecvTimeoutError::Timeout) => Performed::failed("no answer in time"),
+            Err(RecvTimeoutError::Disconnected) => Performed::failed("it was not tried"),
+        }
     }
 
     /// Until it succeeds, it has been tried often enough, or time is up.
@@ -133,10 +193,6 @@ impl RealPerformer {
     }
 
     fn send_once(&self, send: &HttpSend, left: Duration) -> Performed {
-        let timeout = send.timeout.min(left);
-        if timeout.is_zero() {
-            return Performed::failed("no time is left for it");
-        }
         let headers = send.headers.iter().map(|(name, value)| (name.clone(), SecretOrText::Text(value.clone())));
         let http = HttpRequest {
             method: send.method.clone(),
@@ -149,13 +205,7 @@ impl RealPerformer {
                 .map(|(text, kind)| Data { text: SecretOrText::Text(text.clone()), content_type: Some(kind) }),
             ..HttpRequest::get(send.url.clone())
         };
-        let request =
-            ProbeRequest { kind: ProbeKind::Http(http), timeout, bind: None, iface: None, family: None, name: None };
-        match self.prober.start(&request).recv_timeout(timeout + GRACE) {
-            Ok(outcome) => Performed { ok: outcome.ok, why: outcome.why },
-            Err(RecvTimeoutError::Timeout) => Performed::failed("no answer in time"),
-            Err(RecvTimeoutError::Disconnected) => Performed::failed("the request was not made"),
-        }
+        self.ask(ProbeKind::Http(http), send.timeout.min(left))
     }
 }
 
@@ -172,10 +222,8 @@ impl Performer for RealPerformer {
             Action::HttpSend(send) => self.send(send, within),
             Action::Webhook { name, data } => self.webhook(name, data, within),
             Action::Alert { text, level } => self.alert(text, *level, within),
-            Action::Run { argv, .. } => Performed::failed(format!(
-                "{} is not run: no program is allowed on this node",
-                argv.first().map(String::as_str).unwrap_or_default()
-            )),
+            Action::Run { argv, timeout } => self.run(argv.clone(), *timeout, within),
+            Action::Conntrackd(commands) => self.conntrackd(commands, within),
             Action::Route { change, route } => came(change_route(*change, route)),
             Action::Address { change, network, dev } => came(change_address(*change, *network, dev)),
             Action::Announce { address, dev } => came(announce_address(*address, dev)),
@@ -276,6 +324,7 @@ mod tests {
         let config = config::parse(&text, Path::new("/etc/ha/ha.toml"), &config::Facts::default()).unwrap().config;
         let (sender, alarms) = mpsc::channel();
         let prober = RealProber::new(runtime.handle().clone());
+        prober.permit(&config.permits);
         let performer = RealPerformer::new(prober, &config, move |alarm| sender.send(alarm).is_ok());
         let performed = performer.perform(&action, Duration::from_secs(10));
         drop(performer);
@@ -313,6 +362,20 @@ mod tests {
         assert_eq!(performed("", send(&url, 2)).0, Performed::failed("status 500 (2 attempts)"));
         let (url, _received) = server(&[404]);
         assert_eq!(performed("", send(&url, 1)).0, Performed::failed("status 404"));
+    }
+
+    #[test]
+    fn only_a_program_that_is_listed_is_run() {
+        let run = |program: &str| {
+            let argv = [program, "-c", "exit 3"].map(ToOwned::to_owned).into();
+            Action::Run { argv, timeout: Duration::from_secs(5) }
+        };
+        let listed = performed("allow_exec = [\"/bin/sh\"]", run("/bin/sh")).0;
+        assert!(!listed.ok && listed.why.contains('3'), "{listed:?}");
+        let unlisted = performed("", run("/bin/sh")).0;
+        assert_eq!(unlisted, Performed::failed("not started: allow_exec in ha.toml does not list /bin/sh"));
+        let conntrackd = performed("", Action::Conntrackd(vec![ConntrackdCommand::Commit])).0;
+        assert_eq!(conntrackd, Performed::failed("allow_exec in ha.toml does not list conntrackd"));
     }
 
     #[test]

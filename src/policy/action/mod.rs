@@ -39,8 +39,10 @@ pub enum Action {
     Webhook { name: String, data: String },
     /// `alert`.
     Alert { text: String, level: AlertLevel },
-    /// `run`, `conntrackd`: a program that the configuration allows.
-    Run { function: &'static str, argv: Vec<String>, timeout: Duration },
+    /// `run`: a program that the configuration allows.
+    Run { argv: Vec<String>, timeout: Duration },
+    /// `conntrackd`: one command after the other.
+    Conntrackd(Vec<ConntrackdCommand>),
     /// `route_replace`, `route_del`.
     Route { change: RouteChange, route: Route },
     /// `addr_add`, `addr_del`.
@@ -98,6 +100,55 @@ pub enum AlertLevel {
     Warning,
     /// Somebody must look now.
     Critical,
+}
+
+/// What conntrackd is told (conntrackd(8)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConntrackdCommand {
+    /// Put what was replicated into the kernel.
+    Commit,
+    /// Forget what was replicated.
+    Flush,
+    /// Read the kernel's table anew.
+    Resync,
+    /// Send everything to the others.
+    BulkSend,
+    /// Let what is in the kernel run out soon.
+    ShortenTimers,
+    /// Ask the others for everything.
+    RequestResync,
+}
+
+impl ConntrackdCommand {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::Commit, Self::Flush, Self::Resync, Self::BulkSend, Self::ShortenTimers, Self::RequestResync];
+
+    /// What a policy calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Flush => "flush",
+            Self::Resync => "resync",
+            Self::BulkSend => "bulk-send",
+            Self::ShortenTimers => "shorten-timers",
+            Self::RequestResync => "request-resync",
+        }
+    }
+
+    /// What conntrackd calls it.
+    #[must_use]
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Commit => "-c",
+            Self::Flush => "-f",
+            Self::Resync => "-R",
+            Self::BulkSend => "-B",
+            Self::ShortenTimers => "-t",
+            Self::RequestResync => "-n",
+        }
+    }
 }
 
 /// What becomes of a route.
@@ -186,7 +237,8 @@ impl Action {
             Self::HttpSend(_) => "http_send",
             Self::Webhook { .. } => "webhook",
             Self::Alert { .. } => "alert",
-            Self::Run { function, .. } => function,
+            Self::Run { .. } => "run",
+            Self::Conntrackd(_) => "conntrackd",
             Self::Route { change: RouteChange::Replace, .. } => "route_replace",
             Self::Route { change: RouteChange::Del, .. } => "route_del",
             Self::Address { change: AddressChange::Add, .. } => "addr_add",
@@ -206,7 +258,7 @@ impl Action {
             Self::HttpSend(send) => send.url.clone(),
             Self::Webhook { name, .. } => name.clone(),
             Self::Alert { text, .. } => text.clone(),
-            Self::Run { function: "conntrackd", argv, .. } => argv.get(1..).unwrap_or_default().join(" "),
+            Self::Conntrackd(commands) => commands.iter().map(|command| command.word()).collect::<Vec<_>>().join(" "),
             Self::Run { argv, .. } => argv.join(" "),
             Self::Route { route, .. } => route.to.map_or_else(|| "default".to_owned(), |to| to.to_string()),
             Self::Address { network, .. } => network.to_string(),

@@ -4,7 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use rhai::{Array, Dynamic, Map};
 
-use super::{Action, AddressChange, AlertLevel, HttpSend, Network, Route, RouteChange, ServiceVerb, Signal, json};
+use super::{
+    Action, AddressChange, AlertLevel, ConntrackdCommand, HttpSend, Network, Route, RouteChange, ServiceVerb, Signal,
+    json,
+};
 use crate::policy::{
     kind,
     options::{Options, address},
@@ -40,10 +43,9 @@ pub(in crate::policy) fn read(given: &Giver<'_>) -> Result<Action, String> {
         "http_send" => http_send(given, &options),
         "webhook" => Ok(Action::Webhook { name: given.text()?, data: json(given.second()?)? }),
         "alert" => Ok(Action::Alert { text: given.text()?, level: level(&options)? }),
-        "run" => run("run", words(given)?, &options),
+        "run" => run(words(given)?, &options),
         "conntrackd" => {
-            let arguments = words(given)?;
-            run("conntrackd", ["conntrackd".to_owned()].into_iter().chain(arguments).collect(), &options)
+            Ok(Action::Conntrackd(words(given)?.iter().map(|word| conntrackd(word)).collect::<Result<_, _>>()?))
         }
         "route_replace" => route(RouteChange::Replace, given, &options),
         "route_del" => route(RouteChange::Del, given, &options),
@@ -140,8 +142,19 @@ fn level(options: &Options<'_>) -> Result<AlertLevel, String> {
     }
 }
 
-fn run(function: &'static str, argv: Vec<String>, options: &Options<'_>) -> Result<Action, String> {
-    Ok(Action::Run { function, argv, timeout: options.duration("timeout", TIMEOUT)? })
+fn run(argv: Vec<String>, options: &Options<'_>) -> Result<Action, String> {
+    if let Some(relative) = argv.first().filter(|program| !program.starts_with('/')) {
+        return Err(format!("run takes the whole path of a program, as allow_exec has it, not \"{relative}\""));
+    }
+    Ok(Action::Run { argv, timeout: options.duration("timeout", TIMEOUT)? })
+}
+
+fn conntrackd(word: &str) -> Result<ConntrackdCommand, String> {
+    let known = ConntrackdCommand::ALL;
+    known.into_iter().find(|command| command.word() == word).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|command| command.word()).collect();
+        format!("conntrackd: \"{word}\" is none of {}", words.join(", "))
+    })
 }
 
 fn words(given: &Giver<'_>) -> Result<Vec<String>, String> {
