@@ -26,6 +26,7 @@ use super::{CONFIG, Code, machine, output, paint::Paint};
 use crate::{
     config::{self, Config, Permits},
     daemon::policies::DriverClock,
+    linux::time_status,
     policy::{Clock, Context, Engine, Judge, NodeFacts, probe::Prober},
     probe::RealProber,
 };
@@ -73,7 +74,7 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
 /// What the expression may know and use: what is configured, or nothing but the name of the machine.
 fn known(arguments: &Arguments) -> Result<(Context, Permits), String> {
     let wants = arguments.instance.is_some()
-        || ["node.", "peer", "secret("].iter().any(|word| arguments.expression.contains(word))
+        || ["node.", "peer", "secret(", "exec("].iter().any(|word| arguments.expression.contains(word))
         || arguments.config != Path::new(CONFIG);
     match config::load(&arguments.config) {
         Ok(loaded) => {
@@ -123,6 +124,7 @@ fn attempt(
     let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
     let real = RealProber::new(runtime.handle().clone());
     real.permit(permits);
+    real.read_time_by(time_status);
     let mut attempts = Vec::new();
     for number in 0..arguments.count {
         if number > 0 {
