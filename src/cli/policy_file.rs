@@ -13,7 +13,7 @@ use crate::{
         DriverClock,
         source::{self, Source},
     },
-    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
+    policy::{Cap, Engine, Policy, Problem, Severity, Sources, Surroundings, TestFailure, TestReport, run_tests},
     probe::Trust,
 };
 
@@ -78,13 +78,19 @@ impl PolicyFile {
     pub(super) fn inform(&mut self, engine: &Engine, around: &[Surroundings]) {
         let (Ok(source), Some(policy)) = (&self.source, &self.policy) else { return };
         self.problems.retain(|problem| !policy.warnings().contains(problem));
-        self.problems.extend(policy.warnings_around(engine, &source.text, around));
+        self.problems.extend(policy.warnings_around(
+            engine,
+            &Sources::alone(engine, &self.path.display().to_string(), &source.text),
+            around,
+        ));
     }
 
     /// The hosts that its rules require, if it can be evaluated.
     pub(super) fn required_hosts(&self, engine: &Engine) -> BTreeSet<String> {
         match (&self.source, &self.policy) {
-            (Ok(source), Some(policy)) => policy.required_hosts(engine, &source.text),
+            (Ok(source), Some(policy)) => {
+                policy.required_hosts(engine, &Sources::alone(engine, &self.path.display().to_string(), &source.text))
+            }
             (Ok(_), None) | (Err(_), _) => BTreeSet::new(),
         }
     }

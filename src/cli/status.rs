@@ -320,6 +320,7 @@ mod tests {
             name: name.into(),
             effect: "require".into(),
             weight: None,
+            file: None,
             line: 7,
             ok: Some(fails == 0),
             state: state.into(),

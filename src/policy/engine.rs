@@ -1,7 +1,7 @@
 //! The bounded script engine, one per process.
 //!
 //! A policy may compute, and nothing else: every limit is set (the defaults differ between debug and release builds), time
-//! is watched, nothing sleeps, nothing is compiled at run time, nothing is imported.
+//! is watched, nothing sleeps, nothing is compiled at run time, and the only modules are those that were linked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,15 +10,18 @@ use std::{
 };
 
 use rhai::{
-    AST, CallFnOptions, Dynamic, EvalAltResult, EvalContext, OptimizationLevel, Position, Scope,
+    AST, CallFnOptions, Dynamic, EvalAltResult, EvalContext, Module, OptimizationLevel, Position, Scope, Shared,
     packages::{Package, StandardPackage},
 };
 
 use super::{
     Clock, Policy,
     bounds::{self, Watch},
+    context,
     evaluation::Frame,
-    functions, text,
+    functions,
+    modules::{Linked, MOST_IMPORTS, Modules, Reach},
+    text,
 };
 use crate::words::Instant;
 
@@ -59,6 +62,7 @@ impl Engine {
         functions::guard(&mut strict);
         strict.set_strict_variables(true);
         resolve_variables(&mut strict);
+        strict.set_module_resolver(Linked);
         Self(Arc::new(Parts { strict, lenient: bounded(), known: Known { own, standard } }))
     }
 
@@ -78,11 +82,19 @@ impl Engine {
     }
 
     /// The values of the top-level constants, in the order of the text.
-    pub(super) fn constants(&self, ast: &AST) -> Result<Vec<(String, Dynamic)>, Box<EvalAltResult>> {
+    pub(super) fn constants(&self, ast: &AST, modules: &Modules) -> Result<Vec<(String, Dynamic)>, Box<EvalAltResult>> {
         let _watched = Watch::begin(None, bounds::MOST_STEPS_OF_CONSTANTS);
+        let _linked = Reach::begin(modules);
         let mut scope = Scope::new();
         self.0.strict.run_ast_with_scope(&mut scope, &ast.clone_statements_only())?;
         Ok(scope.into_iter().map(|(name, value, _)| (name.to_string(), value)).collect())
+    }
+
+    /// Makes a compiled file a module that others may call. `modules`: those that it may import.
+    pub(super) fn module(&self, ast: &AST, modules: &Modules) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let _watched = Watch::begin(None, bounds::MOST_STEPS_OF_CONSTANTS);
+        let _linked = Reach::begin(modules);
+        Module::eval_ast_as_new(Scope::new(), ast, &self.0.strict).map(Into::into)
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -100,8 +112,10 @@ impl Engine {
         arguments: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let _watched = Watch::begin(Some((Arc::clone(clock), deadline_at)), bounds::MOST_STEPS);
-        // The constants are known already; running the top level again would only cost time.
-        let options = CallFnOptions::new().eval_ast(false).with_tag(Dynamic::from(frame));
+        let modules = policy.modules();
+        let _linked = Reach::begin(modules);
+        // The constants are known already; running the top level again costs time, and is what imports.
+        let options = CallFnOptions::new().eval_ast(!modules.is_empty()).with_tag(Dynamic::from(frame));
         let result = self.0.strict.call_fn_with_options(options, &mut Scope::new(), policy.ast(), function, arguments);
         result.map_err(|mut error| {
             // The script engine forgets where a limit was met: the function is better than nothing.
@@ -139,7 +153,7 @@ fn bounded() -> rhai::Engine {
         .set_max_map_size(MOST_ITEMS)
         .set_max_variables(256)
         .set_max_functions(256)
-        .set_max_modules(0)
+        .set_max_modules(MOST_IMPORTS)
         .on_progress(|_| Watch::step().map(Dynamic::from));
     engine
 }
@@ -153,8 +167,18 @@ fn resolve_variables(engine: &mut rhai::Engine) {
         if context.scope().contains(name) {
             return Ok(None);
         }
-        Ok(Frame::of(Some(context.tag())).and_then(|frame| frame.variable(name)))
+        let own = || constant_of_file(&context, name);
+        Ok(own().or_else(|| Frame::of(Some(context.tag()))?.variable(name)))
     });
+}
+
+/// A constant of the file whose function runs: a module does not see the policy's. What every function sees comes first.
+fn constant_of_file(context: &EvalContext<'_, '_, '_, '_, '_, '_>, name: &str) -> Option<Dynamic> {
+    if context::NAMES.contains(&name) {
+        return None;
+    }
+    let constants = context.global_runtime_state().constants.as_ref()?;
+    constants.read().ok()?.get(name).cloned()
 }
 
 fn signatures(engine: &rhai::Engine) -> BTreeMap<String, BTreeSet<usize>> {

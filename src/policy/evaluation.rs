@@ -149,6 +149,11 @@ impl Evaluation {
         self.deadline_at
     }
 
+    /// The file of a call, unless it is the policy's own.
+    pub(super) fn module_file(&self, file: Option<&str>) -> Option<String> {
+        file.filter(|file| *file != self.policy.file()).map(str::to_owned)
+    }
+
     /// What it has written down. Never held while something is waited for.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)

@@ -190,6 +190,7 @@ mod tests {
         RuleReport {
             name: name.to_owned(),
             effect: RuleEffect::Require,
+            file: None,
             line: 1,
             ok: Some(ok),
             gate: gate(state, fails, u32::from(ok)),

@@ -91,7 +91,7 @@ impl Judge {
         let observed_ok = error.is_none() && hook_error.is_none() && evaluated.iter().all(RuleReport::is_not_amiss);
         let mut rules = evaluated;
         rules.extend(unobserved);
-        rules.sort_by_key(|rule| rule.line);
+        rules.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         Report {
             policy: policy.name().to_owned(),
             generation,

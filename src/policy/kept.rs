@@ -154,6 +154,7 @@ fn held(name: String, gate: Gate, rule: KeptRule) -> Remembered {
     let last = RuleReport {
         name,
         effect: rule.effect,
+        file: None,
         line: 0,
         ok: None,
         gate,

@@ -188,6 +188,10 @@ impl Rehearsal {
             let (message, position) = script::explain(&error, self.policy.deadline());
             let line = match lint::place(position).line {
                 0 => self.policy.line_of(name),
+                line if script::file_of(&error).is_some_and(|file| file != self.policy.file()) => {
+                    let file = script::file_of(&error).unwrap_or_default();
+                    return (self.policy.line_of(name), format!("{file}:{line}: {message}"));
+                }
                 line => line,
             };
             (line, message)

@@ -77,7 +77,9 @@ pub struct RuleReport {
     pub name: String,
     /// What it does while down.
     pub effect: RuleEffect,
-    /// Line of the call in the policy, from 1.
+    /// The file of the module whose function made it; `None`: the policy's own.
+    pub file: Option<String>,
+    /// Line of the call in that file, from 1.
     pub line: u32,
     /// This evaluation's observation; `None` if there was no information.
     pub ok: Option<bool>,

@@ -23,6 +23,8 @@ const LONGEST_TAG: usize = 32;
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) effect: RuleEffect,
+    /// The file of the module it stands in.
+    pub(super) file: Option<String>,
     pub(super) line: u32,
     pub(super) hysteresis: Hysteresis,
     pub(super) external: bool,
@@ -66,6 +68,7 @@ impl Rule {
         Ok(Self {
             name: name.to_owned(),
             effect,
+            file: None,
             line: 0,
             hysteresis: hysteresis(&options)?,
             external: options.truth("external")?,
@@ -97,6 +100,7 @@ impl Rule {
         RuleReport {
             name: self.name.clone(),
             effect: self.effect,
+            file: self.file.clone(),
             line: self.line,
             ok: match observation {
                 Observation::Ok => Some(true),

@@ -8,14 +8,16 @@ use std::{
 };
 
 use rhai::{AST, Dynamic, EvalAltResult, Position};
-use sha2::{Digest, Sha256};
 
 use super::{
     Engine, Hook, Problem,
     bounds::{self, Excess},
     duration, engine,
     kind::{self, spoken},
-    lint::{self, Called, Known, Literal, Outline, Place, Surroundings},
+    link,
+    lint::{self, Call, Called, Known, Literal, Outline, Part, Place, Surroundings},
+    modules::Modules,
+    sources::{Sources, Text},
     text,
 };
 
@@ -37,6 +39,7 @@ struct Parts {
     file: String,
     sha256: String,
     ast: AST,
+    modules: Modules,
     constants: BTreeMap<String, Dynamic>,
     interval: Duration,
     fast: Option<Duration>,
@@ -62,56 +65,70 @@ pub struct NamedRule {
     pub name: String,
     /// `require`, `prefer`, `watch` or `gate`.
     pub function: &'static str,
-    /// Line of the call, from 1.
+    /// The file of the module it stands in; `None`: the policy's own.
+    pub file: Option<String>,
+    /// Line of the call in that file, from 1.
     pub line: usize,
     /// The options whose values are literals, as written there.
     pub options: Vec<(String, String)>,
 }
 
 impl Policy {
-    /// Compiles and lints. `name` is the policy's, `file` is what problems call the file.
+    /// Compiles and lints a text that imports nothing but `std/…`. `name` is the policy's, `file` is what problems call
+    /// the file.
     ///
     /// # Errors
     ///
-    /// Every error found, and every warning with them.
+    /// Every error found.
     pub fn load(engine: &Engine, name: &str, file: &str, source: &str) -> Result<Self, Vec<Problem>> {
-        let linter = lint::Linter::new(engine, file, source);
-        let refused = |problem: Option<Problem>| problem.map_or(Ok(()), |problem| Err(vec![problem]));
-        refused(linter.text())?;
-        let parsed = engine.parse(source).map_err(|error| vec![linter.syntax(&error)])?;
-        let outline = Outline::of(&parsed);
-        refused(linter.too_many(&outline))?;
-        let mut problems = linter.errors(&outline);
-        let ast = linter.compile(&outline, &mut problems);
-        let (Some(ast), true) = (ast, problems.is_empty()) else { return Err(lint::sorted(problems)) };
+        Self::from_sources(engine, name, &Sources::alone(engine, file, source))
+    }
 
-        let constants = engine.constants(&ast).map_err(|error| vec![linter.constant(&error)])?;
+    /// Compiles and lints a policy and its modules.
+    ///
+    /// # Errors
+    ///
+    /// Every error found in any of the files.
+    pub fn from_sources(engine: &Engine, name: &str, sources: &Sources) -> Result<Self, Vec<Problem>> {
+        let program = link::link(engine, sources)?;
+        let Text { file, text } = sources.main();
+        let linter = lint::Linter::new(engine, file, text);
+        let constants =
+            engine.constants(&program.ast, &program.modules).map_err(|error| vec![linter.constant(&error)])?;
         let constants: BTreeMap<String, Dynamic> = constants.into_iter().collect();
+        let calls = program.calls();
         let schedule =
-            Schedule::read(&constants, &outline).map_err(|(constant, why)| vec![linter.schedule(&constant, &why)])?;
-        let Schedule { interval, deadline, .. } = schedule;
-        let known = Known { outline: &outline, constants: &constants, interval, deadline, around: &[] };
+            Schedule::read(&constants, &calls).map_err(|(constant, why)| vec![linter.schedule(&constant, &why)])?;
         let ordered = ordered(&constants).map_err(|why| vec![linter.schedule("ORDERED", &why)])?;
-        let warnings = linter.warnings(&known);
-        let (rules, names_while_running) = named_rules(&outline);
+        let warnings = warnings(engine, sources, &constants, (schedule.interval, schedule.deadline), &[]);
+        let (rules, names_while_running) = named_rules(&calls);
         Ok(Self(Arc::new(Parts {
             name: name.to_owned(),
-            file: file.to_owned(),
-            sha256: hexadecimal(&Sha256::digest(source.as_bytes())),
-            ast,
+            file: file.clone(),
+            sha256: sources.sha256(),
             constants,
             interval: schedule.interval,
             fast: schedule.fast,
             deadline: schedule.deadline,
-            warnings: lint::sorted(warnings),
-            tests: tests(&outline),
-            functions: outline.functions.iter().map(|function| (function.name.clone(), function.place.line)).collect(),
+            warnings,
+            tests: tests(&program.outline),
+            functions: program
+                .outline
+                .functions
+                .iter()
+                .map(|function| (function.name.clone(), function.place.line))
+                .collect(),
             rules,
             names_while_running,
-            may_take_over_takes: takes(&outline, "may_take_over"),
-            hooks: Hook::ALL.into_iter().filter_map(|hook| Some((hook, takes(&outline, hook.name())?))).collect(),
-            has_check: takes(&outline, "check").is_some(),
+            may_take_over_takes: takes(&program.outline, "may_take_over"),
+            hooks: Hook::ALL
+                .into_iter()
+                .filter_map(|hook| Some((hook, takes(&program.outline, hook.name())?)))
+                .collect(),
+            has_check: takes(&program.outline, "check").is_some(),
             ordered,
+            ast: program.ast,
+            modules: program.modules,
         })))
     }
 
@@ -121,7 +138,7 @@ impl Policy {
         &self.0.name
     }
 
-    /// The identity of the text: SHA-256 in lower-case hexadecimal.
+    /// The identity of all its texts: see [`Sources::sha256`].
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.0.sha256
@@ -152,29 +169,28 @@ impl Policy {
         &self.0.warnings
     }
 
-    /// What lint has to say where it is known which nodes the policy judges. `source` is the text it was loaded from; the
-    /// policy does not keep it.
+    /// What lint has to say where it is known which nodes the policy judges. `sources`: the texts it was loaded from; the
+    /// policy does not keep them.
     #[must_use]
-    pub fn warnings_around(&self, engine: &Engine, source: &str, around: &[Surroundings]) -> Vec<Problem> {
-        let linter = lint::Linter::new(engine, &self.0.file, source);
-        let warnings = engine.parse(source).map(|ast| linter.warnings(&self.known(&Outline::of(&ast), around)));
-        lint::sorted(warnings.unwrap_or_default())
+    pub fn warnings_around(&self, engine: &Engine, sources: &Sources, around: &[Surroundings]) -> Vec<Problem> {
+        warnings(engine, sources, &self.0.constants, (self.interval(), self.deadline()), around)
     }
 
-    /// The hosts that its `require` rules ask, as far as the text tells.
+    /// The hosts that its `require` rules ask, as far as its own text tells.
     #[must_use]
-    pub fn required_hosts(&self, engine: &Engine, source: &str) -> BTreeSet<String> {
-        engine.parse(source).map(|ast| self.known(&Outline::of(&ast), &[]).required_hosts()).unwrap_or_default()
+    pub fn required_hosts(&self, engine: &Engine, sources: &Sources) -> BTreeSet<String> {
+        let constants = &self.0.constants;
+        let (interval, deadline) = (self.interval(), self.deadline());
+        let hosts = |outline: &Outline| {
+            Known { outline, constants, interval, deadline, around: &[], part: Part::Policy }.required_hosts()
+        };
+        engine.parse(&sources.main().text).map(|ast| hosts(&Outline::of(&ast))).unwrap_or_default()
     }
 
     /// Which functions of the language it calls, tests apart, in the order of the text.
     #[must_use]
     pub fn calls(engine: &Engine, source: &str) -> Vec<Called> {
         lint::calls(engine, source)
-    }
-
-    fn known<'a>(&'a self, outline: &'a Outline, around: &'a [Surroundings]) -> Known<'a> {
-        Known { outline, constants: &self.0.constants, interval: self.interval(), deadline: self.deadline(), around }
     }
 
     /// The names of its tests, in the order of the file.
@@ -215,6 +231,15 @@ impl Policy {
         &self.0.ast
     }
 
+    pub(super) fn modules(&self) -> &Modules {
+        &self.0.modules
+    }
+
+    /// What reports call its own file.
+    pub(super) fn file(&self) -> &str {
+        &self.0.file
+    }
+
     pub(super) fn constant(&self, name: &str) -> Option<&Dynamic> {
         self.0.constants.get(name)
     }
@@ -241,11 +266,12 @@ impl Policy {
     /// The same of something that had another time.
     pub(super) fn explain_within(&self, error: &EvalAltResult, deadline: Duration) -> String {
         let (message, position) = explain(error, deadline);
+        let file = file_of(error).unwrap_or(&self.0.file);
         let place = lint::place(position);
         match (place.line, place.column) {
-            (0, _) => format!("{}: {message}", self.0.file),
-            (line, 0) => format!("{}:{line}: {message}", self.0.file),
-            (line, column) => format!("{}:{line}:{column}: {message}", self.0.file),
+            (0, _) => format!("{file}: {message}"),
+            (line, 0) => format!("{file}:{line}: {message}"),
+            (line, column) => format!("{file}:{line}:{column}: {message}"),
         }
     }
 }
@@ -299,6 +325,18 @@ fn exceeded(excess: Excess, deadline: Duration) -> String {
     }
 }
 
+/// The file of the innermost function that failed.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the script engine's errors are not ours and open-ended")]
+pub(super) fn file_of(error: &EvalAltResult) -> Option<&str> {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, file, inner, _) => {
+            file_of(inner).or_else(|| Some(file.as_str()).filter(|file| !file.is_empty()))
+        }
+        EvalAltResult::ErrorInModule(file, inner, _) => file_of(inner).or(Some(file.as_str())),
+        _ => None,
+    }
+}
+
 /// The script engine appends the place to its messages; ours stands in front.
 fn without_position(error: &EvalAltResult) -> String {
     let text = error.to_string();
@@ -316,7 +354,7 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn read(constants: &BTreeMap<String, Dynamic>, outline: &Outline) -> Result<Self, (String, String)> {
+    fn read(constants: &BTreeMap<String, Dynamic>, calls: &[(Option<&str>, &Call)]) -> Result<Self, (String, String)> {
         let read = |name: &str, least: Duration| {
             let Some(value) = constants.get(name) else { return Ok(None) };
             match duration::from_script(value) {
@@ -334,7 +372,7 @@ impl Schedule {
             let why = format!("{} is not faster than INTERVAL, {}", duration::show(fast), duration::show(interval));
             return Err(("FAST".to_owned(), why));
         }
-        let deadline = read("DEADLINE", SHORTEST_INTERVAL)?.unwrap_or_else(|| longest_timeout(outline).max(DEADLINE));
+        let deadline = read("DEADLINE", SHORTEST_INTERVAL)?.unwrap_or_else(|| longest_timeout(calls).max(DEADLINE));
         Ok(Self { interval, fast, deadline })
     }
 }
@@ -344,8 +382,8 @@ fn ordered(constants: &BTreeMap<String, Dynamic>) -> Result<bool, String> {
     value.as_bool().map_err(|_| format!("true or false, not {}", kind::of(value)))
 }
 
-fn longest_timeout(outline: &Outline) -> Duration {
-    let timeouts = outline.calls.iter().filter_map(|call| Outline::option(call, "timeout")?.duration());
+fn longest_timeout(calls: &[(Option<&str>, &Call)]) -> Duration {
+    let timeouts = calls.iter().filter_map(|(_, call)| Outline::option(call, "timeout")?.duration());
     timeouts.max().unwrap_or_default()
 }
 
@@ -360,10 +398,10 @@ fn takes(outline: &Outline, name: &str) -> Option<usize> {
 }
 
 /// The rules with literal names; and whether there are others.
-fn named_rules(outline: &Outline) -> (Vec<NamedRule>, bool) {
+fn named_rules(calls: &[(Option<&str>, &Call)]) -> (Vec<NamedRule>, bool) {
     let mut rules = Vec::new();
     let mut others = false;
-    for call in &outline.calls {
+    for (file, call) in calls {
         let Some(function) = lint::rule_function(&call.name) else { continue };
         let Some(Literal::Text(name, _)) = call.arguments.first() else {
             others = true;
@@ -376,17 +414,29 @@ fn named_rules(outline: &Outline) -> (Vec<NamedRule>, bool) {
             _ => Vec::new(),
         };
         let Place { line, .. } = call.place;
-        rules.push(NamedRule { name: name.clone(), function, line, options });
+        rules.push(NamedRule { name: name.clone(), function, file: file.map(str::to_owned), line, options });
     }
-    rules.sort_by_key(|rule| rule.line);
+    rules.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     (rules, others)
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// What lint has to say, of the policy and of the modules that are not this program's own.
+fn warnings(
+    engine: &Engine,
+    sources: &Sources,
+    constants: &BTreeMap<String, Dynamic>,
+    (interval, deadline): (Duration, Duration),
+    around: &[Surroundings],
+) -> Vec<Problem> {
+    let none = BTreeMap::new();
+    let of = |Text { file, text }: &Text, part: Part| {
+        let Ok(ast) = engine.parse(text) else { return Vec::new() };
+        let outline = &Outline::of(&ast);
+        let constants = if part == Part::Policy { constants } else { &none };
+        let known = Known { outline, constants, interval, deadline, around, part };
+        lint::sorted(lint::Linter::new(engine, file, text).warnings(&known))
+    };
+    let modules = sources.modules().iter().filter(|(name, _)| !name.starts_with("std/"));
+    let theirs = modules.filter_map(|(_, text)| text.as_ref().ok()).flat_map(|text| of(text, Part::Module));
+    of(sources.main(), Part::Policy).into_iter().chain(theirs).collect()
 }

@@ -19,6 +19,7 @@ mod policy_codes;
 mod policy_gates;
 mod policy_hooks;
 mod policy_hostile;
+mod policy_imports;
 mod policy_lint;
 mod policy_machine;
 mod policy_network;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ha::policy::{CODES, Code, Engine, Policy, Problem, Surroundings};
+use ha::policy::{CODES, Code, Engine, Policy, Problem, Sources, Surroundings};
 
 use crate::{cli::Desk, sources};
 
@@ -24,6 +24,11 @@ const SLIPS: &[(&str, &str)] = &[
     ("E109", "fn check() {\n    watch(\"web\", true);\n    watch(\"web\", false);\n}\nfn test_x() {}"),
     ("E113", "const INTERVAL = \"10ms\";\nfn check() {}\nfn test_x() {}"),
     ("E114", "fn check(node) {}\nfn test_x() {}"),
+    ("E115", "import \"std/wep\" as web;\nfn check() {}\nfn test_x() {}"),
+    (
+        "E116",
+        "import \"std/web\" as web;\nfn nginx(url, options) {}\nfn check() {\n    nginx(\"a\", #{});\n}\nfn test_x() {}",
+    ),
     (
         "W201",
         "fn check() {\n    if node.is_master {\n        require(\"writable\", file(\"/srv/data/rw\"));\n    }\n}\nfn test_x() {}",
@@ -98,7 +103,7 @@ fn around(body: &str, around: &[Surroundings]) -> Vec<String> {
     let source = format!("fn check() {{\n{body}\n}}\nfn test_x() {{}}");
     let engine = Engine::new();
     let policy = Policy::load(&engine, "web", "web.rhai", &source).unwrap();
-    let problems = policy.warnings_around(&engine, &source, around);
+    let problems = policy.warnings_around(&engine, &Sources::alone(&engine, "web.rhai", &source), around);
     problems.iter().map(|problem| format!("{} {}", problem.code, problem.message)).collect()
 }
 

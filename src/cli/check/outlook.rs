@@ -96,6 +96,7 @@ mod tests {
         RuleReport {
             name: "web".into(),
             effect,
+            file: None,
             line: 1,
             ok,
             gate,

@@ -20,7 +20,10 @@ pub struct Rule {
     pub effect: String,
     /// The weight of a `prefer`.
     pub weight: Option<i32>,
-    /// Line of the call, from 1.
+    /// The file of the module whose function made it; absent: the policy's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line of the call in that file, from 1.
     pub line: u32,
     /// The observation; absent: no information.
     pub ok: Option<bool>,
@@ -122,6 +125,7 @@ impl Rule {
             name: rule.name.clone(),
             effect: effect.to_owned(),
             weight,
+            file: rule.file.clone(),
             line: rule.line,
             ok: rule.ok,
             state: word_of(known.state).to_owned(),
@@ -225,6 +229,7 @@ mod tests {
         let report = RuleReport {
             name: "web".into(),
             effect: RuleEffect::Require,
+            file: None,
             line: 1,
             ok: Some(false),
             gate,

@@ -165,6 +165,7 @@ mod tests {
         let rule = crate::policy::RuleReport {
             name: "web".to_owned(),
             effect: RuleEffect::Require,
+            file: None,
             line: 1,
             ok: None,
             gate: gate(state),

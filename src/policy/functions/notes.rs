@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use rhai::{Dynamic, Engine, NativeCallContext};
-use sha2::{Digest, Sha256};
 
 use super::{Outcome, evaluation, failed};
 use crate::policy::{
     Note, duration, kept,
     language::{Function, Group},
     note::LONGEST,
-    script::hexadecimal,
+    sources::sha256_of,
 };
 
 /// Notes in the language.
@@ -86,7 +85,7 @@ fn put(call: &NativeCallContext<'_>, key: &str, value: &Dynamic) -> Outcome<()> 
 fn changed(call: &NativeCallContext<'_>, name: &str, value: &Dynamic) -> Outcome<bool> {
     let now = match note(call, value)? {
         // Long texts are told apart by their digest.
-        Note::Text(text) if text.len() > LONGEST => Note::Text(hexadecimal(&Sha256::digest(text.as_bytes()))),
+        Note::Text(text) if text.len() > LONGEST => Note::Text(sha256_of(text.as_bytes())),
         now @ (Note::Nothing | Note::Truth(_) | Note::Whole(_) | Note::Number(_) | Note::Text(_)) => now,
     };
     evaluation(call)?.ledger().memory.changed(name, now).map_err(|why| failed(call, why))

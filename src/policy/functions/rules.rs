@@ -143,8 +143,10 @@ fn declare(
 ) -> Outcome<Handle> {
     let line = call.call_position().line().and_then(|line| u32::try_from(line).ok()).unwrap_or_default();
     let evaluation = evaluation(call)?;
+    // What the engine calls the source is that of the policy; the innermost functions are those of the file.
+    let file = call.namespaces().last().and_then(|functions| functions.id());
     Rule::new(function, name, condition, options)
-        .and_then(|rule| evaluation.declare(Rule { line, ..rule }))
+        .and_then(|rule| evaluation.declare(Rule { file: evaluation.module_file(file), line, ..rule }))
         .map(Handle)
         .map_err(|why| failed(call, why))
 }

@@ -129,6 +129,20 @@ pub const CODES: &[Code] = &[
         "Write `fn check() { … }`, and the parameters that the message names.",
     ),
     code(
+        "E115",
+        "a module is not there, or imports itself",
+        "A policy is checked, hashed and reloaded with everything that it imports, so all of it must be there.",
+        "Modules lie beneath the policy directory (\"lib/web\" is lib/web.rhai) or come with ha (\"std/web\"); a circle is broken \
+         by a module that holds what both sides need.",
+    ),
+    code(
+        "E116",
+        "two files have a function of one name",
+        "The script engine remembers which function a name meant, for all files of a policy together: a call in one file could \
+         reach the function of the other.",
+        "Give one of the two another name.",
+    ),
+    code(
         "W201",
         "only one role evaluates a rule",
         "The role trap: a rule inside `if node.is_master` takes the address away, then nobody evaluates it any more. It \

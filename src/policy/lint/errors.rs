@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType};
 
-use super::{Linter, Literal, Outline, Place, place, rule_function};
+use super::{Linter, Literal, Outline, Part, Place, place, rule_function};
 use crate::policy::{Hook, Problem, context, functions, language, options, script, suggest};
 
 /// No policy is longer.
@@ -78,9 +78,12 @@ impl Linter<'_> {
     }
 
     /// What is wrong with the names, the options and the shape.
-    pub(in crate::policy) fn errors(&self, outline: &Outline) -> Vec<Problem> {
+    pub(in crate::policy) fn errors(&self, outline: &Outline, part: Part) -> Vec<Problem> {
         let mut problems = Vec::new();
         problems.extend(self.shape(outline));
+        if part == Part::Policy {
+            problems.extend(self.entry_points(outline));
+        }
         for call in &outline.calls {
             let problem = self.call(outline, &call.name, call.arguments.len(), call.is_method, call.place);
             problems.extend(problem);
@@ -106,6 +109,8 @@ impl Linter<'_> {
                         problems.push(self.undefined(outline, name, place(error.1)));
                         names.push(name.clone());
                     }
+                    // Said by `qualified`, for all of them.
+                    ParseErrorType::ModuleUndefined(_) => return None,
                     _ => {
                         problems.push(self.syntax(&error));
                         return None;
@@ -148,13 +153,10 @@ impl Linter<'_> {
     fn shape(&self, outline: &Outline) -> Vec<Problem> {
         let mut problems = Vec::new();
         for place in &outline.strays {
-            let hint = "only `const` and `fn` stand at top level; move it into `fn check()`".to_owned();
+            let hint = "only `const`, `import` and `fn` stand at top level; move it into `fn check()`".to_owned();
             problems.push(self.error("E105", *place, "a statement at top level".to_owned(), Some(hint)));
         }
-        for place in &outline.imports {
-            let hint = "copy the functions you need into this file".to_owned();
-            problems.push(self.error("E108", *place, "`import` is not available".to_owned(), Some(hint)));
-        }
+        problems.extend(self.imports(outline));
         for function in &outline.functions {
             if self.engine.known().own.contains_key(&function.name) {
                 let message =
@@ -163,7 +165,6 @@ impl Linter<'_> {
                 problems.push(self.error("E107", place, message, Some("give yours another name".to_owned())));
             }
         }
-        problems.extend(self.entry_points(outline));
         problems
     }
 

@@ -4,6 +4,7 @@ mod actions;
 mod calls;
 mod codes;
 mod errors;
+mod imports;
 mod outline;
 mod roles;
 mod surroundings;
@@ -14,10 +15,19 @@ pub(super) use calls::calls;
 pub use codes::{CODES, Code};
 pub use surroundings::Surroundings;
 
-pub(super) use outline::{Literal, Outline, Place, place};
+pub(super) use outline::{Call, Import, Literal, Outline, Place, place};
 pub(super) use warnings::Known;
 
 use super::{Engine, Problem, Severity, probe, text};
+
+/// What a file is to the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The policy itself.
+    Policy,
+    /// A module that it imports.
+    Module,
+}
 
 /// Looks at one file.
 pub(super) struct Linter<'a> {

@@ -28,7 +28,12 @@ pub(in crate::policy) struct Outline {
     pub(in crate::policy) texts: BTreeSet<String>,
     /// Statements at top level that are neither a constant nor an import.
     pub(in crate::policy) strays: Vec<Place>,
-    pub(in crate::policy) imports: Vec<Place>,
+    /// In the order of the text.
+    pub(in crate::policy) imports: Vec<Import>,
+    /// Calls of functions of modules, `web::nginx(…)`.
+    pub(in crate::policy) qualified: Vec<Qualified>,
+    /// Names with a module before them that are no calls.
+    pub(in crate::policy) foreign: Vec<(String, Place)>,
     /// Every variable and parameter that is defined somewhere.
     pub(in crate::policy) variables: BTreeSet<String>,
     /// The calls that stand in closures: they happen when somebody calls those.
@@ -46,10 +51,37 @@ pub(in crate::policy) struct Outline {
 pub(in crate::policy) struct Function {
     pub(in crate::policy) name: String,
     pub(in crate::policy) parameters: usize,
+    /// Only its own file may call it.
+    pub(in crate::policy) is_private: bool,
     /// Where its body begins.
     pub(in crate::policy) place: Place,
     /// And ends.
     pub(in crate::policy) end: Place,
+}
+
+/// `import "lib/web" as web;`
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Import {
+    pub(in crate::policy) place: Place,
+    /// The name of the module, if it is a plain text.
+    pub(in crate::policy) path: Option<String>,
+    /// What it is called here; empty if it has no name.
+    pub(in crate::policy) alias: String,
+    /// It stands outside every function and block.
+    pub(in crate::policy) is_at_top: bool,
+}
+
+/// A call of a function of a module.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Qualified {
+    /// As written: `web`, or `web::inner`.
+    pub(in crate::policy) module: String,
+    pub(in crate::policy) name: String,
+    pub(in crate::policy) place: Place,
+    /// How many arguments it is given.
+    pub(in crate::policy) given: usize,
+    /// The function it stands in; `None` at top level.
+    pub(in crate::policy) function: Option<String>,
 }
 
 /// A call of a function or a method.
@@ -106,6 +138,7 @@ impl Outline {
                 outline.functions.push(Function {
                     name: function.name.to_string(),
                     parameters: function.params.len(),
+                    is_private: function.access.is_private(),
                     place: place(function.body.start_position()),
                     end: place(function.body.end_position()),
                 });
@@ -153,7 +186,18 @@ impl Outline {
     fn visit(&mut self, path: &[ASTNode<'_>]) {
         let Some((node, above)) = path.split_last() else { return };
         match node {
-            ASTNode::Stmt(Stmt::Import(_, position)) => self.imports.push(place(*position)),
+            ASTNode::Stmt(Stmt::Import(import, position)) => self.imports.push(Import {
+                place: place(*position),
+                path: match &import.0 {
+                    Expr::StringConstant(path, _) => Some(path.to_string()),
+                    _ => None,
+                },
+                alias: import.1.name.to_string(),
+                is_at_top: above.is_empty() && self.function_at(place(*position)).is_none(),
+            }),
+            ASTNode::Expr(Expr::Variable(variable, _, position)) if !variable.2.is_empty() => {
+                self.foreign.push((format!("{}::{}", module_of(&variable.2), variable.1), place(*position)));
+            }
             ASTNode::Stmt(Stmt::Var(definition, ..)) => {
                 self.variables.insert(definition.0.name.to_string());
                 if roles::asks_virtual_address(&definition.1) {
@@ -175,7 +219,17 @@ impl Outline {
             _ => {}
         }
         let Some((call, position, is_method)) = call(node) else { return };
-        if call.is_operator_call() || call.is_qualified() {
+        if call.is_operator_call() {
+            return;
+        }
+        if call.is_qualified() {
+            self.qualified.push(Qualified {
+                module: module_of(&call.namespace),
+                name: call.name.to_string(),
+                place: place(position),
+                given: call.args.len(),
+                function: self.function_at(place(position)).map(|function| function.name.clone()),
+            });
             return;
         }
         self.calls.push(Call {
@@ -199,6 +253,24 @@ impl Outline {
                 _ => None,
             }),
         });
+    }
+}
+
+impl Call {
+    /// The name of the function that it calls, or makes a pointer to.
+    pub(in crate::policy) fn callee(&self) -> Option<&str> {
+        match self.arguments.first() {
+            Some(Literal::Text(name, _)) if self.name == "Fn" => Some(name),
+            _ if self.name == "Fn" => None,
+            _ => Some(&self.name),
+        }
+    }
+
+    /// By its name and its arguments it can mean this function: as a function, as a method, or through a pointer to it.
+    pub(in crate::policy) fn may_call(&self, function: &Function) -> bool {
+        let given = self.arguments.len();
+        let fits = given == function.parameters || self.is_method && given + 1 == function.parameters;
+        self.callee() == Some(function.name.as_str()) && (self.name == "Fn" || fits)
     }
 }
 
@@ -297,6 +369,11 @@ fn calls(ast: &AST) -> BTreeSet<Place> {
         true
     });
     places
+}
+
+/// The modules before a name.
+fn module_of(namespace: &rhai::Namespace) -> String {
+    namespace.path.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join("::")
 }
 
 fn branches(node: &ASTNode<'_>) -> bool {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use rhai::Dynamic;
 
-use super::{Linter, Literal, Outline, Place, Surroundings, is_probe, outline::Call, rule_function};
+use super::{Linter, Literal, Outline, Part, Place, Surroundings, is_probe, outline::Call, rule_function};
 use crate::policy::{
     Problem, duration,
     probe::{self, Reach},
@@ -21,6 +21,8 @@ pub(in crate::policy) struct Known<'a> {
     pub(in crate::policy) deadline: Duration,
     /// Empty where nothing is known but the text.
     pub(in crate::policy) around: &'a [Surroundings],
+    /// Which file it is.
+    pub(in crate::policy) part: Part,
 }
 
 /// A rule and the probes written inside it.
@@ -41,7 +43,7 @@ impl Linter<'_> {
         for rule in known.rules() {
             problems.extend(self.rule(known, &rule));
         }
-        if !outline.functions.iter().any(|function| function.name.starts_with("test_")) {
+        if known.part == Part::Policy && !outline.functions.iter().any(|function| function.name.starts_with("test_")) {
             let hint =
                 "write `fn test_…() { tick(3); assert_verdict(\"healthy\"); }`; `ha test` runs it without a network";
             problems.push(self.warning("W208", Place::default(), "the policy has no test".to_owned(), hint));
