@@ -14,15 +14,18 @@ use std::{
 
 use tokio::sync::watch;
 
+pub use super::shelf::{Generation, Shelf};
 use super::{
     Said, Say,
+    refusal::Refusal,
+    shelf::{Entry, Stale, stale_condition},
     source::{self, Source, sha256_of},
 };
 use crate::{
     control::protocol::{self, millis},
     daemon::store::Store,
-    node::{Condition, Event, Journal},
-    policy::{Cap, Clock, Engine, Policy, Problem, Severity, run_tests},
+    node::{Event, Journal},
+    policy::{Cap, Clock, Engine, Policy, run_tests},
     probe::Trust,
     words::Instant,
 };
@@ -30,32 +33,6 @@ use crate::{
 /// What the tests of a policy may take while another version of it runs, and at the start.
 const TESTS_TIME: Duration = Duration::from_secs(1);
 const TESTS_TIME_AT_START: Duration = Duration::from_secs(10);
-
-/// One loaded version of a policy.
-#[derive(Debug)]
-pub struct Generation {
-    /// From 1, in this process.
-    pub number: u64,
-    /// When it was loaded.
-    pub loaded_at: Instant,
-    /// It is the last good text, not the file.
-    pub last_good: bool,
-    /// SHA-256 of its text.
-    pub sha256: String,
-    /// Ready to be evaluated.
-    pub policy: Policy,
-}
-
-/// What is there to evaluate.
-#[derive(Clone, Debug)]
-pub enum Shelf {
-    /// Nobody has looked yet.
-    Unread,
-    /// Nothing, and why.
-    Empty(String),
-    /// This.
-    Running(Arc<Generation>),
-}
 
 /// Every policy that some instance names.
 pub struct Library {
@@ -73,30 +50,6 @@ pub struct Library {
 struct Stock {
     directory: PathBuf,
     entries: BTreeMap<String, Entry>,
-}
-
-struct Entry {
-    shelf: watch::Sender<Shelf>,
-    stale: Option<Stale>,
-}
-
-/// The file on disk is not what runs.
-struct Stale {
-    since: Instant,
-    refusal: Refusal,
-    /// Raised while another version runs; without one, each instance of the node has a condition of its own.
-    condition: Option<Condition>,
-}
-
-/// Why a file does not become the running version.
-#[derive(Clone, PartialEq, Eq)]
-struct Refusal {
-    /// One line.
-    brief: String,
-    /// Everything, with the lines of the source.
-    full: String,
-    /// The text that was refused, if it was the text.
-    sha256: Option<String>,
 }
 
 /// What a look found.
@@ -329,194 +282,5 @@ impl fmt::Debug for Library {
     }
 }
 
-impl Entry {
-    fn running(&self) -> Option<Arc<Generation>> {
-        match &*self.shelf.borrow() {
-            Shelf::Running(generation) => Some(Arc::clone(generation)),
-            Shelf::Unread | Shelf::Empty(_) => None,
-        }
-    }
-}
-
-fn stale_condition(name: &str, running: &Generation, brief: &str) -> Condition {
-    let text = format!(
-        "policy {name}: the file on disk is not what runs; generation {} keeps running: {brief}",
-        running.number
-    );
-    Condition { name: "policy_stale", text }
-}
-
-impl Refusal {
-    fn file(why: String) -> Self {
-        Self { brief: why.clone(), full: why, sha256: None }
-    }
-
-    fn problems(problems: &[Problem], source: &Source) -> Self {
-        let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);
-        let brief = errors().next().map_or_else(String::new, |first| {
-            format!("{}:{}:{} {} {}", first.file, first.line, first.column, first.code, first.message)
-        });
-        let rendered: Vec<String> = errors().map(|problem| problem.render(&source.text)).collect();
-        Self { brief, full: rendered.join("\n"), sha256: Some(source.sha256.clone()) }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
-
-    use super::*;
-    use crate::daemon::policies::DriverClock;
-
-    const GOOD: &str = "fn check() { }";
-    const BETTER: &str = "fn check() { let better = 1; }";
-    const BROKEN: &str = "fn check() { ";
-
-    struct Shop {
-        base: tempfile::TempDir,
-        library: Library,
-        said: Arc<Mutex<Vec<String>>>,
-    }
-
-    /// A library of one policy, `p`, in a directory of its own.
-    fn shop(text: Option<&str>) -> Shop {
-        let base = tempfile::tempdir().unwrap();
-        fs::create_dir(base.path().join("policies")).unwrap();
-        if let Some(text) = text {
-            fs::write(base.path().join("policies/p.rhai"), text).unwrap();
-        }
-        open(base)
-    }
-
-    fn open(base: tempfile::TempDir) -> Shop {
-        let said: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&said);
-        let say: Say = Arc::new(move |said| {
-            let Said::Journal(Journal { event, .. }) = said else { return };
-            log.lock().unwrap().push(match event {
-                Event::Raised(condition) => format!("+{}", condition.name),
-                Event::Cleared(condition) => format!("-{}", condition.name),
-                Event::Note(text) => text.split(" (").next().unwrap().to_owned(),
-                Event::Transition { .. } => panic!("a library has no role"),
-            });
-        });
-        let store = Store::open(&base.path().join("state")).unwrap();
-        let library = Library::new(Engine::new(), Arc::new(DriverClock::default()), store, say);
-        library.stock(base.path().join("policies"), ["p".to_owned()]);
-        Shop { base, library, said }
-    }
-
-    impl Shop {
-        fn file(&self) -> PathBuf {
-            self.base.path().join("policies/p.rhai")
-        }
-
-        fn write(&self, text: &str) {
-            fs::write(self.file(), text).unwrap();
-        }
-
-        fn look(&self) -> protocol::Policy {
-            self.library.look(false);
-            self.library.status(Instant::ZERO).remove(0)
-        }
-
-        fn said(&self) -> Vec<String> {
-            std::mem::take(&mut *self.said.lock().unwrap())
-        }
-
-        /// The daemon starts again, with what is on disk.
-        fn restart(self) -> Self {
-            open(self.base)
-        }
-    }
-
-    #[test]
-    fn a_good_file_runs_and_so_does_its_successor() {
-        let shop = shop(Some(GOOD));
-        assert_eq!(shop.look().generation, Some(1));
-        assert_eq!(shop.look().generation, Some(1), "nothing changed");
-        shop.write(BETTER);
-        assert_eq!(shop.look().generation, Some(2));
-        assert_eq!(shop.said(), ["policy p: generation 1 runs", "policy p: generation 2 runs"]);
-    }
-
-    #[test]
-    fn a_broken_file_changes_nothing_and_is_said_once() {
-        let shop = shop(Some(GOOD));
-        shop.look();
-        shop.said();
-        shop.write(BROKEN);
-        for _ in 0..3 {
-            let policy = shop.look();
-            assert_eq!(policy.generation, Some(1));
-            assert!(policy.stale.unwrap().error.contains("p.rhai"));
-        }
-        assert_eq!(shop.said(), ["+policy_stale"]);
-        shop.write(GOOD);
-        assert_eq!(shop.look().stale, None);
-        assert_eq!(shop.said(), ["-policy_stale"]);
-    }
-
-    #[test]
-    fn a_deleted_file_changes_nothing() {
-        let shop = shop(Some(GOOD));
-        shop.look();
-        fs::remove_file(shop.file()).unwrap();
-        let policy = shop.look();
-        assert_eq!(policy.generation, Some(1));
-        assert!(policy.stale.unwrap().error.ends_with("does not exist"));
-    }
-
-    #[test]
-    fn loosened_permissions_are_noticed_though_the_text_is_the_same() {
-        let shop = shop(Some(GOOD));
-        shop.look();
-        fs::set_permissions(shop.file(), fs::Permissions::from_mode(0o666)).unwrap();
-        let policy = shop.look();
-        assert_eq!(policy.generation, Some(1));
-        assert!(policy.stale.unwrap().error.contains("writable by others"));
-        fs::set_permissions(shop.file(), fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(shop.look().stale, None);
-    }
-
-    #[test]
-    fn a_broken_file_at_the_start_is_replaced_by_the_last_good_text() {
-        let shop = shop(Some(GOOD));
-        shop.look();
-        shop.write(BROKEN);
-        let shop = shop.restart();
-        let policy = shop.look();
-        assert_eq!((policy.generation, policy.last_good), (Some(1), true));
-        assert!(policy.stale.is_some());
-        shop.write(BETTER);
-        let policy = shop.look();
-        assert_eq!((policy.generation, policy.last_good, policy.stale), (Some(2), false, None));
-    }
-
-    #[test]
-    fn what_was_never_loaded_is_an_empty_shelf() {
-        let shop = shop(Some(BROKEN));
-        let shelf = shop.library.shelf("p").unwrap();
-        assert_eq!(shop.look().generation, None);
-        assert!(matches!(&*shelf.borrow(), Shelf::Empty(why) if why.contains("cannot be loaded")));
-        assert_eq!(shop.said(), Vec::<String>::new(), "each instance says it for itself");
-        shop.write(GOOD);
-        assert_eq!(shop.look().generation, Some(1));
-        assert_eq!(shop.said(), ["policy p: generation 1 runs"]);
-    }
-
-    #[test]
-    fn a_request_to_look_again_repeats_the_error() {
-        let shop = shop(Some(GOOD));
-        shop.look();
-        shop.write(BROKEN);
-        shop.look();
-        let found = shop.library.look(true);
-        assert!(found.changes.is_empty());
-        assert!(found.errors[0].starts_with("policy p: "), "{found:?}");
-        shop.write(BETTER);
-        let found = shop.library.look(true);
-        assert!(found.changes[0].starts_with("policy p: generation 2 runs ("), "{found:?}");
-        assert_eq!(found.errors, Vec::<String>::new());
-    }
-}
+mod tests;

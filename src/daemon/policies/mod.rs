@@ -7,6 +7,8 @@ pub mod clock;
 pub mod evaluator;
 pub mod facts;
 pub mod library;
+mod refusal;
+mod shelf;
 pub mod source;
 
 use std::{
