@@ -11,6 +11,7 @@ mod lab;
 mod machine;
 mod output;
 mod paint;
+mod policy;
 mod policy_file;
 mod privileges;
 mod probe;
@@ -77,6 +78,8 @@ enum Command {
     Status(status::Arguments),
     /// Have the daemon read its configuration and policies again
     Reload(reload::Arguments),
+    /// Show the generations of the policies, and choose which one runs
+    Policy(policy::Arguments),
     /// Remove addresses that a dead daemon left behind
     Release(release::Arguments),
     /// Show a pair at work on this machine: throw-away namespaces, real packets
@@ -130,6 +133,7 @@ impl Command {
             Self::Test(arguments) => deep(|| test::perform(&arguments)).into(),
             Self::Status(arguments) => status::perform(&arguments).into(),
             Self::Reload(arguments) => reload::perform(&arguments).into(),
+            Self::Policy(arguments) => policy::perform(&arguments).into(),
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),

@@ -11,9 +11,9 @@ use super::output;
 use crate::{
     daemon::policies::{
         DriverClock,
-        source::{self, Source},
+        closure::{self, Closure},
     },
-    policy::{Cap, Engine, Policy, Problem, Severity, Sources, Surroundings, TestFailure, TestReport, run_tests},
+    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
     probe::Trust,
 };
 
@@ -28,7 +28,7 @@ pub(super) struct PolicyFile {
     /// The policy's name.
     pub name: String,
     /// What was read; or why nothing.
-    pub source: Result<Source, String>,
+    pub source: Result<Closure, String>,
     /// Errors and warnings, of lint and of who may write it.
     pub problems: Vec<Problem>,
     /// Ready to be evaluated, if there is no error in the text.
@@ -45,7 +45,14 @@ impl PolicyFile {
         let directory = absolute.parent().unwrap_or(Path::new("/"));
         let mut file = Self {
             path: path.to_owned(),
-            source: source::read(directory, &name, &Trust::of_this_process()).map_err(|why| why.to_string()),
+            source: closure::read(
+                engine,
+                directory,
+                path.parent().unwrap_or(Path::new("")),
+                &name,
+                &Trust::of_this_process(),
+            )
+            .map_err(|why| why.to_string()),
             name,
             problems: Vec::new(),
             policy: None,
@@ -61,12 +68,12 @@ impl PolicyFile {
         if let Some(objection) = &source.objection {
             self.problems.push(distrust(&shown, objection));
         }
-        match Policy::load(engine, &self.name, &shown, &source.text) {
+        match Policy::from_sources(engine, &self.name, &source.sources) {
             Ok(policy) => {
                 self.problems.extend_from_slice(policy.warnings());
                 let cap = Cap { clock: Arc::new(DriverClock::default()), time: TESTS_TIME };
                 let tests = run_tests(engine, &policy, Some(cap));
-                self.problems.extend(tests.failures.iter().map(|failure| failed(&shown, &source.text, failure)));
+                self.problems.extend(tests.failures.iter().map(|failure| failed(&shown, &source.main.text, failure)));
                 self.tests = Some(tests);
                 self.policy = Some(policy);
             }
@@ -78,19 +85,13 @@ impl PolicyFile {
     pub(super) fn inform(&mut self, engine: &Engine, around: &[Surroundings]) {
         let (Ok(source), Some(policy)) = (&self.source, &self.policy) else { return };
         self.problems.retain(|problem| !policy.warnings().contains(problem));
-        self.problems.extend(policy.warnings_around(
-            engine,
-            &Sources::alone(engine, &self.path.display().to_string(), &source.text),
-            around,
-        ));
+        self.problems.extend(policy.warnings_around(engine, &source.sources, around));
     }
 
     /// The hosts that its rules require, if it can be evaluated.
     pub(super) fn required_hosts(&self, engine: &Engine) -> BTreeSet<String> {
         match (&self.source, &self.policy) {
-            (Ok(source), Some(policy)) => {
-                policy.required_hosts(engine, &Sources::alone(engine, &self.path.display().to_string(), &source.text))
-            }
+            (Ok(source), Some(policy)) => policy.required_hosts(engine, &source.sources),
             (Ok(_), None) | (Err(_), _) => BTreeSet::new(),
         }
     }
@@ -102,9 +103,9 @@ impl PolicyFile {
 
     /// Problems of one kind, with the line of the source, indented.
     pub(super) fn rendered(&self, severity: Severity) -> String {
-        let text = self.source.as_ref().map_or("", |source| source.text.as_str());
+        let text = |problem: &Problem| self.source.as_ref().map_or("", |source| source.sources.text_of(&problem.file));
         let problems = self.problems.iter().filter(|problem| problem.severity == severity);
-        problems.map(|problem| output::indented(&problem.render(text), 4)).collect()
+        problems.map(|problem| output::indented(&problem.render(text(problem)), 4)).collect()
     }
 }
 

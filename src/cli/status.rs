@@ -257,7 +257,7 @@ fn rules(report: &Evaluation, instance: &str, paint: Paint) -> String {
     for rule in &report.rules {
         table.row([
             rule.name.clone(),
-            rule.state.clone(),
+            if rule.unproven { format!("{}, unproven", rule.state) } else { rule.state.clone() },
             format!("{}/{}", rule.fails.min(rule.fall), rule.fall),
             format!("{}/{}", rule.oks.min(rule.rise), rule.rise),
             rule.why.clone(),
@@ -288,6 +288,17 @@ fn policy_text(policy: &Policy, paint: Paint) -> String {
         }
         _ => format!("{}  {}\n", paint.bad("never loaded"), policy.path),
     };
+    if let Some(ms) = policy.probation_ms {
+        text +=
+            &format!("  on probation for another {}: the version before it is evaluated beside it\n", judged::ago(ms));
+    }
+    if let Some(pinned) = &policy.pinned {
+        let pinned = format!(
+            "pinned at generation {} since {}: the file does not matter until `ha policy unpin {}`",
+            pinned.generation, pinned.time, policy.name
+        );
+        text += &alarm(&pinned, 2, paint);
+    }
     if let Some(stale) = &policy.stale {
         text += &alarm(&format!("the file on disk is not what runs, for {}:", judged::ago(stale.since_ms)), 2, paint);
         text += &output::indented(&stale.error, 4);
@@ -313,7 +324,7 @@ fn alarm(text: &str, indent: usize, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{Configuration, Happened, Rule, Stale, Verdict};
+    use crate::control::protocol::{By, Configuration, Happened, Pinned, Rule, Stale, Verdict};
 
     fn rule(name: &str, state: &str, fails: u32, why: &str) -> Rule {
         Rule {
@@ -397,6 +408,8 @@ mod tests {
                 age_ms: Some(10_000_000),
                 last_good: false,
                 stale: None,
+                pinned: None,
+                probation_ms: None,
             }],
             history: vec![Happened {
                 time: String::new(),
@@ -430,6 +443,10 @@ mod tests {
         instance.reports[0].verdict =
             Verdict { kind: "fault".into(), why: "web: status 500".into(), delta: 0, external: false };
         instance.reports[0].rules[0] = rule("web", "down", 5, &"a very long reason ".repeat(10));
+        instance.reports[0].rules[1].unproven = true;
+        status.policies[0].pinned =
+            Some(Pinned { generation: 7, by: By::Command { uid: 0 }, time: "2026-08-22T10:14:03Z".into() });
+        status.policies[0].probation_ms = Some(42_000);
         status.policies[0].stale =
             Some(Stale { since_ms: 180_000, error: "check_local.rhai:6:5 E101\n  |\n  ^ here".into() });
         let text = text(&status, Paint::plain());

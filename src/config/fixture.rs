@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, Preempt, Preference,
-    Protocol, Transport,
+    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges, Preempt,
+    Preference, Protocol, Transport,
 };
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
@@ -49,6 +49,7 @@ pub(crate) fn pair() -> (Config, Config) {
         boot_last_good: true,
         permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
+        policy: PolicyChanges { probation: Duration::from_secs(60), auto_rollback: false },
         mail: None,
         webhooks: vec![],
         instances: vec![instance],

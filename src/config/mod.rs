@@ -58,6 +58,8 @@ pub struct Config {
     pub permits: Permits,
     /// Socket and state.
     pub control: Control,
+    /// What happens when a policy changes.
+    pub policy: PolicyChanges,
     /// Mail on transitions, if wanted.
     pub mail: Option<Mail>,
     /// Addresses that policies send data to, by name.
@@ -88,6 +90,15 @@ pub struct Control {
     pub socket: PathBuf,
     /// What outlives the process: held addresses, last good configuration and policies.
     pub state_dir: PathBuf,
+}
+
+/// What happens when a policy changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyChanges {
+    /// How long the version before is evaluated beside the new one; zero: not at all; 60 s by default.
+    pub probation: Duration,
+    /// A version that does worse than the one before it is taken back; off by default.
+    pub auto_rollback: bool,
 }
 
 /// Mail on transitions.

@@ -26,6 +26,8 @@ pub(super) struct RawConfig {
     pub(super) allow_exec: Written<Texts>,
     pub(super) socket: Written<String>,
     pub(super) state_dir: Written<String>,
+    pub(super) probation: Written<Duration>,
+    pub(super) auto_rollback: Written<bool>,
     pub(super) mail: Option<RawMail>,
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) instances: Vec<RawInstance>,
@@ -101,6 +103,7 @@ pub fn keys() -> Vec<String> {
 fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig, Vec<Table<'d>>) {
     let mut root = Table::root(document);
     let mut control = root.table("control", out);
+    let mut policy = root.table("policy", out);
     let mut mail = root.table("mail", out);
     let raw_mail = RawMail {
         header: mail.header(),
@@ -131,11 +134,13 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         allow_exec: root.texts("allow_exec", out),
         socket: control.text("socket", out),
         state_dir: control.text("state_dir", out),
+        probation: policy.time("probation", out),
+        auto_rollback: policy.flag("auto_rollback", out),
         mail: mail.is_present().then_some(raw_mail),
         webhooks,
         instances,
     };
-    tables.extend([root, control, mail]);
+    tables.extend([root, control, policy, mail]);
     (config, tables)
 }
 

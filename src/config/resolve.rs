@@ -10,7 +10,7 @@ use std::{
 use lettre::message::Mailbox;
 
 use super::{
-    Config, Control, Facts, Mail, Permits,
+    Config, Control, Facts, Mail, Permits, PolicyChanges,
     error::{Findings, Span},
     instance::{self, Drawn},
     raw::{RawConfig, RawMail, Texts},
@@ -21,6 +21,8 @@ use super::{
 /// `sun_path` holds 108 bytes, one of them the terminating zero.
 const SOCKET_MAX: usize = 107;
 const NODE_MAX: usize = 64;
+const PROBATION: Duration = Duration::from_secs(60);
+const PROBATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads the whole file; relative paths are relative to `base`. `None` only if a problem was found.
 pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Findings) -> Option<Config> {
@@ -35,6 +37,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         secrets_dir: path("secrets_dir", &raw.secrets_dir, "/etc/ha/secrets", base, out),
         allow_exec: programs(&raw.allow_exec, out),
     };
+    let policy = policy(raw, out);
     let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
     let webhooks: Vec<_> = raw.webhooks.iter().map(|raw| webhook::resolve(raw, out)).collect();
     if raw.instances.is_empty() {
@@ -56,6 +59,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         boot_last_good: flag(&raw.boot_last_good, true),
         permits,
         control,
+        policy,
         mail,
         webhooks: webhooks.into_iter().collect::<Option<_>>()?,
         instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,
@@ -115,6 +119,11 @@ fn socket(written: &Written<String>, base: &Path, out: &mut Findings) -> PathBuf
         out.error(span, format!("the path of the socket has {length} bytes, the kernel takes {SOCKET_MAX}"), todo);
     }
     socket
+}
+
+fn policy(raw: &RawConfig, out: &mut Findings) -> PolicyChanges {
+    let probation = value::time("probation", &raw.probation, Duration::ZERO, PROBATION_MAX, out);
+    PolicyChanges { probation: probation.unwrap_or(PROBATION), auto_rollback: flag(&raw.auto_rollback, false) }
 }
 
 fn mail(raw: &RawMail, out: &mut Findings) -> Mail {

@@ -10,7 +10,10 @@ use std::{
 use serde::de::DeserializeOwned;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::protocol::{Reload, Status};
+use super::{
+    about::Wanted,
+    protocol::{Done, Generations, Reload, Status, Texts},
+};
 
 /// How long connecting and sending may take.
 const SEND_TIME: Duration = Duration::from_secs(5);
@@ -76,8 +79,7 @@ impl Client {
     /// # Errors
     /// Why there is no answer.
     pub fn status(&self) -> Result<Status, Unanswered> {
-        let (code, body) = self.exchange("GET", "/v1/status")?;
-        if code == 200 { read(&body) } else { Err(refused(code, &body)) }
+        self.ask("GET", "/v1/status")
     }
 
     /// Has configuration and policies read again; waits until that is done. An answer may say that nothing was taken.
@@ -96,6 +98,35 @@ impl Client {
     pub fn stop(&self) -> Result<(), Unanswered> {
         let (code, body) = self.exchange("POST", "/v1/stop")?;
         if code == 200 { Ok(()) } else { Err(refused(code, &body)) }
+    }
+
+    /// What is kept of a policy.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn generations(&self, policy: &str) -> Result<Generations, Unanswered> {
+        self.ask("GET", &Wanted::Generations.path(policy))
+    }
+
+    /// The texts of a generation of a policy.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn texts(&self, policy: &str, number: u64) -> Result<Texts, Unanswered> {
+        self.ask("GET", &Wanted::Texts(number).path(policy))
+    }
+
+    /// Has it run another version of a policy.
+    ///
+    /// # Errors
+    /// Why there is no answer, or why nothing was changed.
+    pub fn choose(&self, policy: &str, wanted: &Wanted) -> Result<Done, Unanswered> {
+        self.ask("POST", &wanted.path(policy))
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<T, Unanswered> {
+        let (code, body) = self.exchange(method, path)?;
+        if code == 200 { read(&body) } else { Err(refused(code, &body)) }
     }
 
     fn exchange(&self, method: &str, path: &str) -> Result<(u16, Vec<u8>), Unanswered> {

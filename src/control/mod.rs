@@ -3,10 +3,12 @@
 //! HTTP/1.1 with JSON bodies, one request per connection, so that `curl --unix-socket /run/ha/ha.sock http://ha/v1/status`
 //! works. Not a web server: no keep-alive, no request bodies, no path that is not listed in [`server`].
 
+pub mod about;
 pub mod client;
 pub mod protocol;
 pub mod server;
 
+pub use about::{About, Wanted};
 pub use client::{Client, Unanswered};
 pub use protocol::{Reload, Status};
 pub use server::{Request, Server};

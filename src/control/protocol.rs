@@ -3,6 +3,7 @@
 //! These types mirror [`crate::node`]'s and are separate on purpose: the core may change its types, the protocol may
 //! only grow. Times are whole milliseconds, named `…_ms`; an age counts back from the moment of the answer.
 
+mod generations;
 mod rule;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -15,6 +16,7 @@ use crate::{
     words::Instant,
 };
 
+pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
 pub use rule::{Backoff, Options, Rule};
 
 /// The name and version of [`Status`] as JSON.
@@ -195,6 +197,12 @@ pub struct Policy {
     pub last_good: bool,
     /// The file on disk is not what runs, and why.
     pub stale: Option<Stale>,
+    /// It runs whatever the file says.
+    #[serde(default)]
+    pub pinned: Option<Pinned>,
+    /// For how long the version before it is still evaluated beside it.
+    #[serde(default)]
+    pub probation_ms: Option<u64>,
 }
 
 /// Why the file on disk does not run.

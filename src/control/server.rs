@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | the [`Status`] |
 //! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused |
 //! | `POST /v1/stop` | as SIGTERM does |
+//! | `/v1/policies/NAME/…` | see [`about`](super::about) |
 //! | `GET /livez` | 200 while the protocol thread answers |
 //! | `GET /readyz` | 200 if every policy is loaded and every instance knows its verdict |
 //! | `GET /masterz` | 200 if some instance is master *and* the kernel has its addresses, else 503 |
@@ -27,7 +28,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::protocol::{Reload, Status};
+use super::{
+    about::{About, Wanted},
+    protocol::{Reload, Status},
+};
 
 /// Clients served at the same time.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -40,6 +44,9 @@ const STATUS_TIME: Duration = Duration::from_secs(2);
 /// How long a reload may take: the policies' own tests run in it.
 const RELOAD_TIME: Duration = Duration::from_secs(30);
 
+/// Whoever is at the other end, where the kernel does not say.
+const NOBODY: u32 = 65_534;
+
 const HEADERS_MAX: usize = 32;
 
 /// What a client wants of the daemon.
@@ -47,8 +54,10 @@ const HEADERS_MAX: usize = 32;
 pub enum Request {
     /// How is it?
     Status(oneshot::Sender<Status>),
-    /// Read configuration and policies again.
-    Reload(oneshot::Sender<Reload>),
+    /// Read configuration and policies again; the user who asks.
+    Reload(u32, oneshot::Sender<Reload>),
+    /// A question or a command about a policy; the user who asks.
+    Policy { policy: String, wanted: Wanted, uid: u32, reply: oneshot::Sender<Result<About, String>> },
     /// Stop in order. Answered when the stop has begun.
     Stop(oneshot::Sender<()>),
 }
@@ -162,6 +171,7 @@ impl Answer {
             400 => "Bad Request",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            409 => "Conflict",
             408 => "Request Timeout",
             413 => "Content Too Large",
             422 => "Unprocessable Content",
@@ -179,8 +189,10 @@ impl Answer {
 }
 
 async fn serve_one(mut stream: UnixStream, requests: &mpsc::Sender<Request>) {
+    // The overflow uid: nobody in particular.
+    let uid = stream.peer_cred().map_or(NOBODY, |peer| peer.uid());
     let answer = match timeout(CLIENT_TIME, read_head(&mut stream)).await {
-        Ok(Ok((method, path))) => answer(&method, &path, requests).await,
+        Ok(Ok((method, path))) => answer(&method, &path, uid, requests).await,
         Ok(Err(Refused::Gone)) => return,
         Ok(Err(Refused::With(answer))) => answer,
         Err(_) => Answer::text(408, "the request did not arrive in time"),
@@ -242,21 +254,53 @@ fn parse(head: &[u8]) -> Result<Option<(String, String)>, Answer> {
     }
 }
 
-async fn answer(method: &str, path: &str, requests: &mpsc::Sender<Request>) -> Answer {
+async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Request>) -> Answer {
+    if let Some((policy, wanted)) = Wanted::parse(path) {
+        return about(method, path, policy, wanted, uid, requests).await;
+    }
     let expected = match path {
         "/v1/status" | "/livez" | "/readyz" | "/masterz" => "GET",
         "/v1/reload" | "/v1/stop" => "POST",
-        _ => return Answer::text(404, "there is /v1/status, /v1/reload, /v1/stop, /livez, /readyz, /masterz"),
+        _ => {
+            return Answer::text(
+                404,
+                "there is /v1/status, /v1/reload, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
+            );
+        }
     };
     if method != expected {
         return Answer::text(405, &format!("{path} wants {expected}"));
     }
     let answered = match path {
-        "/v1/reload" => ask(requests, Request::Reload, RELOAD_TIME).await.map(|reload| reload_answer(&reload)),
+        "/v1/reload" => {
+            ask(requests, |reply| Request::Reload(uid, reply), RELOAD_TIME).await.map(|reload| reload_answer(&reload))
+        }
         "/v1/stop" => ask(requests, Request::Stop, STATUS_TIME).await.map(|()| Answer::text(200, "stopping")),
         _ => ask(requests, Request::Status, STATUS_TIME).await.map(|status| status_answer(path, &status)),
     };
     answered.unwrap_or_else(|| Answer::text(503, "the daemon does not answer in time"))
+}
+
+async fn about(
+    method: &str,
+    path: &str,
+    policy: String,
+    wanted: Wanted,
+    uid: u32,
+    requests: &mpsc::Sender<Request>,
+) -> Answer {
+    let expected = if wanted.is_command() { "POST" } else { "GET" };
+    if method != expected {
+        return Answer::text(405, &format!("{path} wants {expected}"));
+    }
+    let request = |reply| Request::Policy { policy, wanted, uid, reply };
+    match ask(requests, request, RELOAD_TIME).await {
+        Some(Ok(About::Generations(generations))) => Answer::json(200, &generations),
+        Some(Ok(About::Texts(texts))) => Answer::json(200, &texts),
+        Some(Ok(About::Done(done))) => Answer::json(200, &done),
+        Some(Err(why)) => Answer::text(409, &why),
+        None => Answer::text(503, "the daemon does not answer in time"),
+    }
 }
 
 /// `None` if the daemon is busy for longer than `limit`, or gone.

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{policies::source::sha256_of, store::Store};
+use super::store::Store;
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
     linux::snapshot,
+    policy::sources::sha256_of,
 };
 
 /// Where the state lies if the file does not say otherwise.
@@ -81,6 +82,9 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     }
     changes
         .extend(before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("instance {name} removed")));
+    if old.policy != new.policy {
+        changes.push("[policy] changed".to_owned());
+    }
     if old.mail != new.mail {
         changes.push("mail changed".to_owned());
     }

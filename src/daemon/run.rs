@@ -21,13 +21,16 @@ use super::{
     keeper::Keeper,
     locks::Locks,
     mail::{Letter, Mailer, Transition},
-    policies::{DriverClock, Library, Policies, Said, Surroundings},
+    policies::{Choice, DriverClock, Library, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
 };
 use crate::{
     config::{Config, Problems},
-    control::{Reload, Request, Server, Status, protocol::Configuration},
+    control::{
+        About, Reload, Request, Server, Status, Wanted,
+        protocol::{By, Configuration, Done},
+    },
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
     node::{Event, Journal as Entry, NodeStatus},
     policy::STACK,
@@ -227,7 +230,7 @@ impl Daemon {
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
-                _ = hangup.recv() => self.reload(|reload| tell(&reload)),
+                _ = hangup.recv() => self.reload(None, |reload| tell(&reload)),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
@@ -281,10 +284,16 @@ impl Daemon {
                     let _ = reply.send(status);
                 }
             }
-            Request::Reload(reply) => self.reload(move |reload| {
+            Request::Reload(uid, reply) => self.reload(Some(By::Command { uid }), move |reload| {
                 tell(&reload);
                 let _ = reply.send(reload);
             }),
+            Request::Policy { policy, wanted, uid, reply } => {
+                let library = self.policies.library();
+                tokio::task::spawn_blocking(move || {
+                    let _ = reply.send(answer_about(&library, &policy, wanted, uid));
+                });
+            }
             Request::Stop(reply) => {
                 self.stop(stopping);
                 let _ = reply.send(());
@@ -316,12 +325,12 @@ impl Daemon {
 
     /// All or nothing: a configuration that cannot be used changes nothing. The policies are looked at elsewhere, for their
     /// own tests are run; `answer` is called with everything that changed or was refused.
-    fn reload(&mut self, answer: impl FnOnce(Reload) + Send + 'static) {
+    fn reload(&mut self, by: Option<By>, answer: impl FnOnce(Reload) + Send + 'static) {
         match self.reload_configuration() {
             Ok(mut changes) => {
                 let library = self.policies.library();
                 tokio::task::spawn_blocking(move || {
-                    let found = library.look(true);
+                    let found = library.look(true, by.as_ref());
                     changes.extend(found.changes);
                     answer(Reload::new(changes, found.errors));
                 });
@@ -368,6 +377,26 @@ fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
     }
     if let Some(mailer) = mailer {
         mailer.send(Letter::alert(node, &alarm.text, jiff::Timestamp::now()));
+    }
+}
+
+/// A question or a command about one policy.
+fn answer_about(library: &Library, policy: &str, wanted: Wanted, uid: u32) -> Result<About, String> {
+    let by = By::Command { uid };
+    let choose = |choice: Choice| library.choose(policy, &choice, &by).map(|message| About::Done(Done { message }));
+    match wanted {
+        Wanted::Generations => library.generations(policy).map(About::Generations),
+        Wanted::Texts(number) => library.texts(policy, number).map(About::Texts),
+        Wanted::Rollback(number) => choose(Choice::Rollback(number)),
+        Wanted::Pin(number) => choose(Choice::Pin(number)),
+        Wanted::Use(file) => choose(Choice::Use(file)),
+        Wanted::Unpin => {
+            let done = library.choose(policy, &Choice::Unpin, &by)?;
+            let found = library.look(true, Some(&by));
+            let about = found.changes.into_iter().chain(found.errors).filter(|line| line.contains(policy));
+            let message = about.fold(done, |text, line| format!("{text}\n{line}"));
+            Ok(About::Done(Done { message }))
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What outlives the process: which addresses it may hold, the last good configuration, the last good policies.
+//! What outlives the process: which addresses it may hold, the last good configuration, the last good
+//! generations of each policy, and who changed what.
 //!
 //! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. How long an
 //! address that was left behind still lives is not here: the kernel knows that better.
@@ -18,6 +19,7 @@ const HELD: &str = "held.json";
 const CONFIG: &str = "ha.toml";
 const POLICIES: &str = "policies";
 const LOCK: &str = "lock";
+const AUDIT: &str = "audit.jsonl";
 
 /// The state directory of one daemon.
 #[derive(Clone, Debug)]
@@ -144,21 +146,27 @@ impl Store {
         self.read(Path::new(CONFIG))
     }
 
-    /// Keeps the text of a policy that runs.
+    /// Keeps what is to be known of a policy after a restart.
     ///
     /// # Errors
     /// What the system said.
-    pub fn keep_policy(&self, name: &str, text: &str) -> io::Result<()> {
+    pub fn keep_policy(&self, name: &str, content: &[u8]) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.directory.join(POLICIES))?;
-        self.replace(&policy_file(name)?, text.as_bytes())
+        self.replace(&policy_file(name)?, content)
     }
 
-    /// The last text of a policy that ran.
+    /// What was kept of a policy last.
     ///
     /// # Errors
     /// What the system said; nothing kept is not an error.
-    pub fn last_good_policy(&self, name: &str) -> io::Result<Option<String>> {
+    pub fn policy(&self, name: &str) -> io::Result<Option<String>> {
         self.read(&policy_file(name)?)
+    }
+
+    /// Where the record of who changed what lies.
+    #[must_use]
+    pub fn audit_file(&self) -> PathBuf {
+        self.directory.join(AUDIT)
     }
 
     fn read(&self, file: &Path) -> io::Result<Option<String>> {
@@ -200,7 +208,7 @@ fn policy_file(name: &str) -> io::Result<PathBuf> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a policy"));
     }
-    Ok(Path::new(POLICIES).join(format!("{name}.rhai")))
+    Ok(Path::new(POLICIES).join(format!("{name}.json")))
 }
 
 /// Names this boot of the machine; empty where the kernel does not say.
@@ -263,19 +271,19 @@ mod tests {
         let (directory, store) = store();
         assert_eq!(store.last_good_config().unwrap(), None);
         store.keep_config("node = \"K1\"").unwrap();
-        store.keep_policy("check_local", "fn check() {}").unwrap();
+        store.keep_policy("check_local", b"{}").unwrap();
         assert_eq!(store.last_good_config().unwrap().unwrap(), "node = \"K1\"");
-        assert_eq!(store.last_good_policy("check_local").unwrap().unwrap(), "fn check() {}");
+        assert_eq!(store.policy("check_local").unwrap().unwrap(), "{}");
         let mode = |file: &str| fs::metadata(directory.path().join(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("state"), mode("state/ha.toml")), (0o700, 0o600));
-        assert_eq!(mode("state/policies/check_local.rhai"), 0o600);
+        assert_eq!(mode("state/policies/check_local.json"), 0o600);
     }
 
     #[test]
     fn a_policy_cannot_be_named_out_of_the_directory() {
         let (_directory, store) = store();
-        assert!(store.keep_policy("../../etc/cron.d/x", "").is_err());
-        assert!(store.last_good_policy("..").is_err());
+        assert!(store.keep_policy("../../etc/cron.d/x", b"").is_err());
+        assert!(store.policy("..").is_err());
     }
 
     #[test]

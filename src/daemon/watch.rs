@@ -48,21 +48,27 @@ struct Shared {
 }
 
 impl Watch {
-    /// Looks once at once, then after each change of one of the absolute `paths`, or of the way to it.
+    /// Looks once at once, then after each change of one of the absolute `paths`, or of the way to it. `look` returns what
+    /// else is to be watched from then on.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(paths: Vec<PathBuf>, mut look: impl FnMut() + Send + 'static) -> io::Result<Self> {
+    pub fn start(paths: Vec<PathBuf>, mut look: impl FnMut() -> Vec<PathBuf> + Send + 'static) -> io::Result<Self> {
         // One slot: a second event before the first is seen adds nothing.
         let (wake, woken) = sync_channel(1);
         let shared = Arc::new(Shared { paths: Mutex::new(paths), ended: AtomicBool::new(false) });
         let watch = Self { wake: wake.clone(), shared: Arc::clone(&shared) };
         thread::Builder::new().name("ha-watch".to_owned()).stack_size(STACK).spawn(move || {
             let mut watches = Watches::new(wake);
+            let mut also = Vec::new();
             while !shared.ended.load(Ordering::Acquire) {
                 // The watches first: what changes after the look is then an event.
-                watches.refresh(&shared.paths());
-                look();
+                watches.refresh(&[shared.paths(), also.clone()].concat());
+                let found = look();
+                if found != also {
+                    also = found;
+                    continue;
+                }
                 wait_for_change(&woken, watches.recheck());
             }
         })?;
@@ -210,6 +216,7 @@ mod tests {
                     last = Some(content.clone());
                     let _ = tell.send(content);
                 }
+                Vec::new()
             })
             .unwrap();
             let seen = Self { base, contents, watch };
@@ -336,6 +343,7 @@ mod tests {
         fs::write(&path, "a").unwrap();
         let _watch = Watch::start(vec![path.clone()], move || {
             let _ = tell.send(());
+            Vec::new()
         })
         .unwrap();
         looks.recv_timeout(Duration::from_secs(5)).unwrap();
@@ -369,6 +377,7 @@ mod tests {
         let _watch = Watch::start(vec![path.clone()], move || {
             let _ = fs::read(&file);
             let _ = tell.send(());
+            Vec::new()
         })
         .unwrap();
         thread::sleep(Duration::from_millis(100));

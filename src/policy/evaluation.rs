@@ -232,7 +232,12 @@ impl Evaluation {
         let memory = &mut ledger.memory;
         let before = memory.gates.remove(&rule.name);
         let gate = before.as_ref().map_or_else(|| memory.new_gate(&rule.name, now), |before| before.gate);
-        let after = rule.settle(gate, before.as_ref(), now, &sight);
+        let unproven = match &before {
+            // Counters stay, but they say nothing of the new target.
+            Some(before) => before.last.unproven || memory.reloaded && rule.asks_otherwise(before),
+            None => memory.started,
+        };
+        let after = rule.settle(gate, before.as_ref(), unproven, now, &sight);
         if after.gate.is_down() != gate.is_down() {
             memory.revise();
         }

@@ -202,6 +202,7 @@ mod tests {
             probes: vec!["ping 192.168.0.1".to_owned()],
             elapsed: Some(SECOND / 1000),
             timeout: 2 * SECOND,
+            unproven: false,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use rhai::Dynamic;
 
 use super::{
-    Clock, Context, Engine, Kept, LogLine, Policy, Report, RuleReport, Verdict,
+    Clock, Context, Engine, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
     heal::Healing,
@@ -22,7 +22,7 @@ use super::{
 use crate::words::Instant;
 
 /// What is remembered of one (instance, policy) from one evaluation to the next; survives reloads.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     memory: Memory,
     reloaded: bool,
@@ -49,7 +49,7 @@ impl Judge {
         prober: &Arc<dyn Prober>,
         clock: &Arc<dyn Clock>,
     ) -> Report {
-        self.forget_removed(policy);
+        let removed = self.forget_removed(policy);
         self.heals.clear();
         let mut memory = std::mem::take(&mut self.memory);
         memory.begin_evaluation();
@@ -85,7 +85,9 @@ impl Judge {
 
         let mut ledger = evaluation.ledger();
         self.memory = std::mem::take(&mut ledger.memory);
-        self.log = std::mem::take(&mut ledger.log);
+        self.memory.reloaded = false;
+        self.log = removed;
+        self.log.append(&mut ledger.log);
         drop(ledger);
         self.in_transition = self.memory.gates.values().any(Remembered::in_transition);
         let observed_ok = error.is_none() && hook_error.is_none() && evaluated.iter().all(RuleReport::is_not_amiss);
@@ -151,11 +153,21 @@ impl Judge {
         std::mem::take(&mut self.heals)
     }
 
-    fn forget_removed(&mut self, policy: &Policy) {
-        if std::mem::take(&mut self.reloaded) && !policy.names_rules_while_running() {
-            let named: BTreeSet<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
-            self.memory.keep_rules(|name| named.contains(name));
+    /// Drops the rules that another version does not have; says so of those that were down.
+    fn forget_removed(&mut self, policy: &Policy) -> Vec<LogLine> {
+        self.memory.reloaded = std::mem::take(&mut self.reloaded);
+        if !self.memory.reloaded || policy.names_rules_while_running() {
+            return Vec::new();
         }
+        let named: BTreeSet<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
+        let mut lines = Vec::new();
+        let is_named = |name: &str| named.contains(name);
+        for (name, _) in self.memory.gates.iter().filter(|(name, rule)| rule.gate.is_down() && !is_named(name)) {
+            let text = format!("rule {name} is gone from the policy; it was down, and that has no effect any more");
+            lines.push(LogLine { level: LogLevel::Warn, text });
+        }
+        self.memory.keep_rules(is_named);
+        lines
     }
 }
 

@@ -167,6 +167,7 @@ fn held(name: String, gate: Gate, rule: KeptRule) -> Remembered {
         probes: Vec::new(),
         elapsed: None,
         timeout: Duration::ZERO,
+        unproven: false,
     };
     Remembered { gate, last, failure: rule.why }
 }

@@ -18,10 +18,12 @@ const MOST_FALLS: usize = 512;
 const FALLS_COUNT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is remembered of one policy in one instance.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     /// There has been an evaluation in which every `require` and `gate` was known.
     pub(super) started: bool,
+    /// The present evaluation is the first one of another version.
+    pub(super) reloaded: bool,
     pub(super) gates: BTreeMap<String, Remembered>,
     /// The falls of rules that have no gate at present, as they were at that moment.
     pub(super) falls: BTreeMap<String, (Instant, Falls)>,
@@ -44,7 +46,7 @@ pub(super) struct Memory {
 }
 
 /// Machines by name, each used at most once in an evaluation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Named<T>(pub(super) BTreeMap<String, (u64, T)>);
 
 impl<T> Default for Named<T> {

@@ -9,6 +9,7 @@
 pub mod action;
 mod auto;
 mod bounds;
+mod changes;
 mod condition;
 mod context;
 mod duration;
@@ -45,6 +46,7 @@ mod verdict;
 
 pub use auto::{ForcedRule, force_every_rule};
 pub use bounds::{STACK, grown, shrunk};
+pub use changes::changes;
 pub use context::{Clock, Context, Forced, NodeFacts, PeerFacts, WallTime};
 pub use engine::Engine;
 pub use evaluation::{LogLevel, LogLine};

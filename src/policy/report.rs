@@ -101,6 +101,9 @@ pub struct RuleReport {
     pub elapsed: Option<Duration>,
     /// The longest a probe behind it may take.
     pub timeout: Duration,
+    /// It is up because nothing was shown yet: new since a reload, or asking something else than before, and neither seen
+    /// ok nor down since.
+    pub unproven: bool,
 }
 
 impl RuleReport {

@@ -78,11 +78,18 @@ impl Rule {
         })
     }
 
-    /// Moves the gate by what was seen. `before`: what is remembered of the rule.
+    /// It asks something else than it did before.
+    pub(super) fn asks_otherwise(&self, before: &Remembered) -> bool {
+        let probes = self.condition.jobs().iter().map(|job| job.request().label()).collect::<Vec<_>>();
+        probes != before.last.probes
+    }
+
+    /// Moves the gate by what was seen. `before`: what is remembered of the rule; `unproven`: nothing is known of it yet.
     pub(super) fn settle(
         &self,
         mut gate: Gate,
         before: Option<&Remembered>,
+        unproven: bool,
         now: Instant,
         sight: &Sight,
     ) -> Remembered {
@@ -91,7 +98,8 @@ impl Rule {
         gate.observe(now, observation, &self.hysteresis);
         let failed = observation == Observation::Fail || gate.fails() > fails;
         let failure = before.filter(|_| !failed).map_or_else(|| sight.why.clone(), |before| before.failure.clone());
-        let last = self.report(now, gate, observation, sight, &failure);
+        let unproven = unproven && observation != Observation::Ok && !gate.is_down();
+        let last = RuleReport { unproven, ..self.report(now, gate, observation, sight, &failure) };
         Remembered { gate, last, failure }
     }
 
@@ -120,6 +128,7 @@ impl Rule {
             probes: jobs.iter().map(|job| job.request().label()).collect(),
             elapsed: sight.elapsed,
             timeout: jobs.iter().map(|job| job.request().timeout).max().unwrap_or_default(),
+            unproven: false,
         }
     }
 

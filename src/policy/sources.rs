@@ -91,11 +91,15 @@ impl Sources {
         &self.modules
     }
 
+    /// Every text there is, the policy's own first.
+    pub fn texts(&self) -> impl Iterator<Item = &Text> {
+        std::iter::once(&self.main).chain(self.modules.values().filter_map(|text| text.as_ref().ok()))
+    }
+
     /// The text of a file as reports call it; empty if it is none of these.
     #[must_use]
     pub fn text_of(&self, file: &str) -> &str {
-        let texts = std::iter::once(&self.main).chain(self.modules.values().filter_map(|text| text.as_ref().ok()));
-        texts.into_iter().find(|text| text.file == file).map_or("", |text| text.text.as_str())
+        self.texts().find(|text| text.file == file).map_or("", |text| text.text.as_str())
     }
 
     /// The identity of all texts together: SHA-256 in lower-case hexadecimal. Without imports it is the file's own.

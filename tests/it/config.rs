@@ -403,7 +403,7 @@ fn all_errors_at_once() {
 }
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 39] = [
+const KEYS: [(&str, &str, &str); 41] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -413,6 +413,8 @@ const KEYS: [(&str, &str, &str); 39] = [
     ("", "allow_exec", "[\"/usr/bin/true\"]"),
     ("control", "socket", "\"/tmp/ha.sock\""),
     ("control", "state_dir", "\"/tmp/ha\""),
+    ("policy", "probation", "\"5s\""),
+    ("policy", "auto_rollback", "true"),
     ("mail", "to", "[\"other@example.org\"]"),
     ("mail", "from", "\"other@example.org\""),
     ("mail", "smtp", "\"mail:587\""),

@@ -41,9 +41,13 @@ impl Daemon {
                         let _ =
                             reply.send(Status { schema: "ha.status/1".into(), node: "K1".into(), ..Status::default() });
                     }
-                    Request::Reload(reply) => {
+                    Request::Reload(_, reply) => {
                         log.lock().unwrap().push("reload");
                         let _ = reply.send(reload.clone());
+                    }
+                    Request::Policy { reply, uid, .. } => {
+                        log.lock().unwrap().push("policy");
+                        let _ = reply.send(Err(format!("uid {uid} wants what is not there")));
                     }
                     Request::Stop(reply) => {
                         log.lock().unwrap().push("stop");

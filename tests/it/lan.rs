@@ -20,8 +20,8 @@ use std::{
 
 use ha::{
     config::{
-        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, Preempt,
-        Preference, Protocol, Transport,
+        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits,
+        PolicyChanges, Preempt, Preference, Protocol, Transport,
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
@@ -181,6 +181,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         boot_last_good: true,
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
+        policy: PolicyChanges { probation: Duration::ZERO, auto_rollback: false },
         mail: None,
         webhooks: vec![],
         instances: vec![instance],

@@ -26,6 +26,7 @@ mod policy_network;
 mod policy_rehearsal;
 mod policy_secret;
 mod probes;
+mod reload;
 mod rfc;
 mod router_rules;
 mod rules;

@@ -334,6 +334,43 @@ fn r22_a_reload_keeps_the_counts_and_drops_what_is_gone() {
 }
 
 #[test]
+fn r22_a_rule_that_was_down_and_is_gone_is_said() {
+    let mut node = Node::with(r#"fn check() { require("old", service("old")); watch("fine", true); }"#);
+    node.tick();
+    node.fails("service:old", "failed");
+    node.ticks(3);
+    node.reload("fn check() { }");
+    node.tick();
+    let lines: Vec<String> = node.judge.take_log().into_iter().map(|line| line.text).collect();
+    assert_eq!(lines, ["rule old is gone from the policy; it was down, and that has no effect any more"]);
+}
+
+#[test]
+fn r22_a_rule_that_is_new_or_asks_something_else_is_up_and_unproven_until_something_is_shown() {
+    let with = |target: &str, more: &str| format!("fn check() {{ require(\"web\", service(\"{target}\")); {more} }}");
+    let mut node = Node::with(&with("a", ""));
+    assert!(!rule(&node.tick(), "web").unproven, "seen ok");
+    node.fails("service:b", "failed");
+    node.reload(&with("b", "require(\"new\", service(\"b\"));"));
+    for _ in 0..2 {
+        let report = node.tick();
+        assert_eq!((report.verdict.clone(), rule(&report, "new").state()), (healthy(), RuleState::Failing));
+        assert!(rule(&report, "new").unproven && rule(&report, "web").unproven, "{report:?}");
+    }
+    let report = node.tick();
+    assert!(!rule(&report, "new").unproven && !rule(&report, "web").unproven, "down is a proof");
+    assert!(matches!(report.verdict, Verdict::Fault { .. }));
+
+    node.reload(&with("c", ""));
+    assert!(!rule(&node.tick(), "web").unproven, "seen ok at once");
+    assert_eq!(node.tick().verdict, healthy());
+    node.blinds("service:d");
+    node.reload(&with("d", ""));
+    assert!(rule(&node.tick(), "web").unproven, "no information is no proof");
+    assert!(rule(&node.tick(), "web").unproven);
+}
+
+#[test]
 fn the_start_also_waits_for_gates_the_script_decides_by() {
     let mut node =
         Node::with(r#"fn check() { if !gate("web", service("web")) { return fault("web is broken"); } healthy() }"#);

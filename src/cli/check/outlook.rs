@@ -108,6 +108,7 @@ mod tests {
             probes: vec![],
             elapsed: None,
             timeout: Duration::ZERO,
+            unproven: false,
         }
     }
 

@@ -24,8 +24,11 @@ pub(super) struct Privileges {
 impl Privileges {
     pub(super) fn of(engine: &Engine, policies: &[PolicyFile], probes: bool) -> Self {
         let sources = policies.iter().filter_map(|file| file.source.as_ref().ok());
-        let functions: Vec<&'static Function> =
-            sources.flat_map(|source| Policy::calls(engine, &source.text)).map(|call| call.function).collect();
+        let functions: Vec<&'static Function> = sources
+            .flat_map(|source| source.sources.texts())
+            .flat_map(|text| Policy::calls(engine, &text.text))
+            .map(|call| call.function)
+            .collect();
         let lacking = |has: fn(&str) -> bool| privileges::lacking(functions.iter().copied(), has);
         Self { unit: lacking(privileges::is_given_by_the_unit), here: probes.then(|| lacking(privileges::is_held)) }
     }

@@ -72,7 +72,7 @@ fn policy_text(file: &PolicyFile, running: Option<&Running>, paint: Paint) -> St
     match &file.source {
         Err(why) => return format!("{text}\n    {}\n", wrap(why, 4)),
         Ok(source) => {
-            let (uid, mode) = source.owner;
+            let (uid, mode) = source.main.owner;
             let owner = if uid == 0 { "root".to_owned() } else { format!("uid {uid}") };
             text += &format!("  {}  {owner} {mode:04o}", source.sha256.get(..8).unwrap_or_default());
         }

@@ -76,6 +76,9 @@ pub struct Rule {
     /// For how long it has been up since its last fall; absent: it is down, or never was up.
     #[serde(default)]
     pub quiet_ms: Option<u64>,
+    /// It is up because nothing was shown yet: it is new in a policy that was reloaded, or asks something else than before.
+    #[serde(default)]
+    pub unproven: bool,
 }
 
 /// What it takes to move a rule, besides counts; zero: nothing.
@@ -144,6 +147,7 @@ impl Rule {
             since_ms: age(now, rule.gate.since()),
             position_ms: millis(known.age),
             streak_ms: millis(known.streak),
+            unproven: rule.unproven,
             latched: known.falls.latched,
             flaps: known.falls.count,
             held_ms: millis(known.falls.held),
@@ -241,6 +245,7 @@ mod tests {
             probes: vec![],
             elapsed: None,
             timeout: Duration::ZERO,
+            unproven: false,
         };
         let rule = Rule::at(at(104), &report);
         assert_eq!((rule.state.as_str(), rule.held_ms, rule.position_ms), ("down", 3_000, 2_000));

@@ -177,6 +177,7 @@ mod tests {
             probes: vec![],
             elapsed: None,
             timeout: Duration::ZERO,
+            unproven: false,
         };
         Report {
             policy: "check".to_owned(),

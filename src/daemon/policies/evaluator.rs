@@ -20,8 +20,11 @@ use tokio::{
 use super::{
     Said, Say, facts,
     library::{Generation, Shelf},
+    trial::{Regression, Trial},
 };
 use crate::{
+    control::protocol,
+    daemon::audit::{self, Audit},
     node::{NodeStatus, Pace},
     policy::{Clock, Context, Judge, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
     words::Instant,
@@ -48,6 +51,12 @@ pub type Evaluate = Arc<dyn Fn(&mut Judge, &Policy, u64, &Context) -> Report + S
 pub struct Bench {
     /// How to evaluate.
     pub evaluate: Evaluate,
+    /// The same without any effect: of a version that is evaluated for comparison only.
+    pub shadow: Evaluate,
+    /// Takes what the change of a policy has made worse; must not block.
+    pub regressed: Arc<dyn Fn(Regression) + Send + Sync>,
+    /// Where the first verdict of a version is written down.
+    pub audit: Arc<Audit>,
     /// The driver's clock.
     pub clock: Arc<dyn Clock>,
     /// The node, as it last said it is.
@@ -83,7 +92,9 @@ impl Evaluator {
             instance: instance.to_owned(),
             policy: policy.to_owned(),
             judge: Arc::default(),
-            generation: 0,
+            last: None,
+            trial: None,
+            verdict: String::new(),
             rules: Vec::new(),
             left_behind: Vec::new(),
         };
@@ -102,8 +113,12 @@ struct Pair {
     instance: String,
     policy: String,
     judge: Arc<Mutex<Judge>>,
-    /// The version evaluated last; 0 before the first.
-    generation: u64,
+    /// The version evaluated last.
+    last: Option<Arc<Generation>>,
+    /// The version before, while this one is on probation.
+    trial: Option<Trial>,
+    /// What it said last, in a word and a reason.
+    verdict: String,
     /// As last reported, for reports that have none.
     rules: Vec<RuleReport>,
     left_behind: Vec<JoinHandle<(Report, bool)>>,
@@ -157,7 +172,7 @@ impl Pair {
     async fn context(&mut self, pace: Pace) -> Option<Context> {
         let fast = pace == Pace::Fast;
         // Before the kernel has told its addresses, a probe of the node's own service would fail for no reason.
-        let patient = self.generation == 0;
+        let patient = self.last.is_none();
         let until = Tick::now() + FIRST_ADDRESS;
         loop {
             let status = Arc::clone(&self.bench.status.borrow_and_update());
@@ -190,6 +205,7 @@ impl Pair {
             match timeout(patience, &mut evaluation).await {
                 Ok(Ok((report, in_transition))) => {
                     self.rules.clone_from(&report.rules);
+                    self.verdict = said(&report);
                     self.judged(report);
                     return Outcome::Done { in_transition };
                 }
@@ -217,8 +233,13 @@ impl Pair {
     }
 
     fn begin(&mut self, generation: &Arc<Generation>, context: Context) -> JoinHandle<(Report, bool)> {
-        let reloaded = self.generation != 0 && self.generation != generation.number;
-        self.generation = generation.number;
+        let before = self.last.replace(Arc::clone(generation)).filter(|last| last.number != generation.number);
+        let reloaded = before.is_some();
+        let first = reloaded.then(|| self.first_verdict(generation));
+        if let Some(before) = before {
+            self.trial = self.try_out(before, generation);
+        }
+        let audit = Arc::clone(&self.bench.audit);
         let judge = Arc::clone(&self.judge);
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
@@ -239,8 +260,38 @@ impl Pair {
             for healing in heals {
                 say(Said::Heal { instance: instance.clone(), policy: generation.policy.clone(), healing });
             }
+            if let Some(first) = first {
+                audit.record(&audit::Entry { verdict_after: said(&report), ..first });
+            }
             (report, in_transition)
         })
+    }
+
+    /// A line about what a version says first, to be completed.
+    fn first_verdict(&self, generation: &Generation) -> audit::Entry {
+        audit::Entry {
+            time: jiff::Timestamp::now().to_string(),
+            event: "first_verdict",
+            policy: self.policy.clone(),
+            instance: self.instance.clone(),
+            generation: Some(generation.number),
+            sha256: generation.sha256.clone(),
+            verdict_before: self.verdict.clone(),
+            ..audit::Entry::default()
+        }
+    }
+
+    /// Evaluates beside a version that is on probation the last one that was not.
+    fn try_out(&mut self, last: Arc<Generation>, generation: &Generation) -> Option<Trial> {
+        let now = self.bench.clock.now();
+        if !generation.is_on_probation(now) {
+            return None;
+        }
+        let (before, memory) = match self.trial.take().filter(|trial| !trial.is_over(now)) {
+            Some(trial) => (Arc::clone(&trial.before), trial.memory()),
+            None => (last, self.judge.try_lock().map(|judge| judge.clone()).unwrap_or_default()),
+        };
+        Some(Trial::start(&self.bench, &self.instance, before, memory, generation))
     }
 
     fn leave_behind_is_possible(&mut self) -> bool {
@@ -264,7 +315,21 @@ impl Pair {
         }
     }
 
-    fn judged(&self, report: Report) {
+    fn judged(&mut self, report: Report) {
+        let now = self.bench.clock.now();
+        drop(self.trial.take_if(|trial| trial.is_over(now)));
+        if let Some(trial) = &self.trial {
+            trial.saw(&report);
+            if let Some(error) = &report.error {
+                (self.bench.regressed)(Regression {
+                    policy: self.policy.clone(),
+                    instance: self.instance.clone(),
+                    generation: report.generation,
+                    broken: true,
+                    why: format!("it cannot be evaluated: {error}"),
+                });
+            }
+        }
         self.say(Said::Judged { instance: self.instance.clone(), report });
     }
 
@@ -294,6 +359,12 @@ async fn wait(
             () = sleep_until(due(now)) => return true,
         }
     }
+}
+
+/// The verdict, in a word and a reason.
+fn said(report: &Report) -> String {
+    let verdict = protocol::Verdict::from(&report.verdict);
+    if verdict.why.is_empty() { verdict.kind } else { format!("{}: {}", verdict.kind, verdict.why) }
 }
 
 /// What the script itself had to say.
@@ -349,12 +420,21 @@ mod tests {
         pace: watch::Sender<Pace>,
         _status: watch::Sender<Arc<NodeStatus>>,
         _evaluator: Evaluator,
+        _state: tempfile::TempDir,
     }
 
     fn running(number: u64, text: &str) -> Shelf {
         let policy = Policy::load(&Engine::new(), "p", "p.rhai", text).unwrap();
         let loaded_at = Instant::ZERO;
-        Shelf::Running(Arc::new(Generation { number, loaded_at, last_good: false, sha256: String::new(), policy }))
+        Shelf::Running(Arc::new(Generation {
+            number,
+            loaded_at,
+            last_good: false,
+            sha256: String::new(),
+            modules: std::collections::BTreeMap::new(),
+            probation: None,
+            policy,
+        }))
     }
 
     fn status() -> NodeStatus {
@@ -407,8 +487,12 @@ mod tests {
                     error: None,
                 }
             });
+            let state = tempfile::tempdir().unwrap();
             let bench = Bench {
+                shadow: Arc::clone(&evaluate),
                 evaluate,
+                regressed: Arc::new(|_| ()),
+                audit: Arc::new(Audit::at(state.path().join("audit.jsonl"))),
                 clock: Arc::new(DriverClock::default()),
                 status: status.subscribe(),
                 say: Arc::new(move |said| drop(tell.send(said))),
@@ -418,7 +502,7 @@ mod tests {
                 let _inside = runtime.enter();
                 Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe())
             };
-            Self { runtime, said, shelf, pace, _status: status, _evaluator: evaluator }
+            Self { runtime, said, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
         }
 
         fn next(&self, within: Duration) -> Report {

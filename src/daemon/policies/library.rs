@@ -1,38 +1,63 @@
 //! The policies as loaded: which version of each runs, and why the file on disk does not, if it does not.
 //!
 //! A file is compiled, linted and put through its own tests before it replaces what runs; a file that fails any of it
-//! changes nothing. A policy without a running version falls back to the last good text in the state directory. Looking
-//! is idempotent: the daemon looks when files change, when told to, and now and then.
+//! changes nothing. Policies that share a module which has changed are loaded together or not at all. A policy without a
+//! running version falls back to the last good one in the state directory. Looking is idempotent: the daemon looks when
+//! files change, when told to, and now and then. What an operator chooses instead is in `chosen`.
+
+mod chosen;
+mod draft;
 
 use std::{
     collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
 use tokio::sync::watch;
 
+pub use self::chosen::Choice;
+use self::draft::{Draft, Loaded, tied};
 pub use super::shelf::{Generation, Shelf};
 use super::{
     Said, Say,
+    archive::{self, Archive},
     refusal::Refusal,
     shelf::{Entry, Stale, stale_condition},
-    source::{self, Source, sha256_of},
+    source,
+    trial::Regression,
 };
 use crate::{
-    control::protocol::{self, millis},
-    daemon::store::Store,
-    node::{Event, Journal},
-    policy::{Cap, Clock, Engine, Policy, run_tests},
+    control::protocol::{self, By, Kept, millis},
+    daemon::{
+        audit::{self, Audit},
+        store::Store,
+    },
+    node::{Condition, Event, Journal},
+    policy::{Clock, Engine, Policy, Sources, changes},
     probe::Trust,
     words::Instant,
 };
 
-/// What the tests of a policy may take while another version of it runs, and at the start.
-const TESTS_TIME: Duration = Duration::from_secs(1);
-const TESTS_TIME_AT_START: Duration = Duration::from_secs(10);
+/// How long a version that is ready waits for the node to be neither taking over nor handing over.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const SETTLE_STEP: Duration = Duration::from_millis(5);
+
+/// Whether the node is neither taking over nor handing over.
+pub type Settled = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What happens in the time after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probation {
+    /// How long the version before is evaluated beside the new one; zero: not at all.
+    pub length: Duration,
+    /// A version that does worse than the one before it is taken back.
+    pub auto_rollback: bool,
+}
 
 /// Every policy that some instance names.
 pub struct Library {
@@ -40,15 +65,17 @@ pub struct Library {
     clock: Arc<dyn Clock>,
     trust: Trust,
     store: Store,
+    audit: Arc<Audit>,
     say: Say,
+    settled: Settled,
     /// One look at a time; the shelves stay readable meanwhile.
     looking: Mutex<()>,
     stock: Mutex<Stock>,
 }
 
-#[derive(Default)]
 struct Stock {
     directory: PathBuf,
+    probation: Probation,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -61,36 +88,76 @@ pub struct Found {
     pub errors: Vec<String>,
 }
 
+/// A version to put on the shelf.
+struct New {
+    policy: Policy,
+    sources: Sources,
+    sha256: String,
+    by: By,
+    /// From the archive, with this number.
+    number: Option<u64>,
+    /// It is the last good one, because the file is not.
+    last_good: bool,
+    tests_passed: Option<usize>,
+}
+
 impl Library {
     /// An empty one.
     #[must_use]
-    pub fn new(engine: Engine, clock: Arc<dyn Clock>, store: Store, say: Say) -> Self {
-        let trust = Trust::of_this_process();
-        Self { engine, clock, trust, store, say, looking: Mutex::default(), stock: Mutex::default() }
+    pub fn new(engine: Engine, clock: Arc<dyn Clock>, store: Store, say: Say, settled: Settled) -> Self {
+        let probation = Probation { length: Duration::ZERO, auto_rollback: false };
+        let stock = Stock { directory: PathBuf::new(), probation, entries: BTreeMap::new() };
+        Self {
+            engine,
+            clock,
+            trust: Trust::of_this_process(),
+            audit: Arc::new(Audit::at(store.audit_file())),
+            store,
+            say,
+            settled,
+            looking: Mutex::default(),
+            stock: Mutex::new(stock),
+        }
     }
 
     /// From now on exactly these policies, from this directory. Those that stay keep running; look to load the others.
-    pub fn stock(&self, directory: PathBuf, names: impl IntoIterator<Item = String>) {
+    pub fn stock(&self, directory: PathBuf, probation: Probation, names: impl IntoIterator<Item = String>) {
         let mut stock = self.lock();
         let mut old = std::mem::take(&mut stock.entries);
         let kept = |name: String| {
-            let entry =
-                old.remove(&name).unwrap_or_else(|| Entry { shelf: watch::Sender::new(Shelf::Unread), stale: None });
+            let entry = old.remove(&name).unwrap_or_else(|| self.entry(&name));
             (name, entry)
         };
         stock.entries = names.into_iter().map(kept).collect();
         stock.directory = directory;
+        stock.probation = probation;
         drop(stock);
         for entry in old.into_values() {
             self.clear(entry.stale);
+            self.lower(entry.regression);
         }
     }
 
-    /// The files, to be watched.
+    /// A policy as the last process left it.
+    fn entry(&self, name: &str) -> Entry {
+        let archive = Archive::open(&self.store, name);
+        let stale = archive.rejected.as_ref().map(|rejected| Stale {
+            since: self.clock.now(),
+            refusal: Refusal::rejected(rejected),
+            condition: None,
+        });
+        Entry::new(archive.pin, stale)
+    }
+
+    /// The files, to be watched: those of the policies, and of every module that was found the last time.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let stock = self.lock();
-        stock.entries.keys().map(|name| source::path_of(&stock.directory, name)).collect()
+        let own = stock.entries.keys().map(|name| source::path_of(&stock.directory, name));
+        let mut files: Vec<PathBuf> = own.chain(stock.entries.values().flat_map(|entry| entry.files.clone())).collect();
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// What is there to evaluate of a policy, now and after each change. `None` if it is not in stock.
@@ -106,22 +173,67 @@ impl Library {
         Some(running.policy.clone())
     }
 
+    /// Where it is written down who changed what.
+    #[must_use]
+    pub fn audit(&self) -> Arc<Audit> {
+        Arc::clone(&self.audit)
+    }
+
     /// Reads every file and loads what is new and good. `again`: also try a text that was refused before. Blocks for as
-    /// long as compiling and the policies' own tests take.
-    pub fn look(&self, again: bool) -> Found {
+    /// long as compiling and the policies' own tests take. `by`: a user who asked for it.
+    pub fn look(&self, again: bool, by: Option<&By>) -> Found {
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let names: Vec<String> = self.lock().entries.keys().cloned().collect();
         let mut found = Found::default();
+        let mut drafts = Vec::new();
         for name in names {
-            match self.look_at(&name, again) {
-                Ok(change) => found.changes.extend(change),
-                Err(refusal) => {
-                    found.errors.push(format!("policy {name}: {}", refusal.full));
-                    self.refuse(&name, refusal);
-                }
+            match self.draft(&name, again) {
+                Ok(draft) => drafts.extend(draft),
+                Err(refusal) => self.refuse(&name, refusal, &mut found),
             }
         }
         found
+            .changes
+            .extend(drafts.iter().filter(|draft| draft.is_what_runs()).filter_map(|draft| self.agree(&draft.name)));
+        drafts.retain(|draft| !draft.is_what_runs());
+        for group in tied(drafts) {
+            self.load_together(group, by, &mut found);
+        }
+        found
+    }
+
+    /// All of them, or none.
+    fn load_together(&self, group: Vec<Draft>, by: Option<&By>, found: &mut Found) {
+        let loaded: Vec<(Draft, Result<Loaded, Refusal>)> = group
+            .into_iter()
+            .map(|draft| {
+                let loaded = self.load(&draft);
+                (draft, loaded)
+            })
+            .collect();
+        let culprit =
+            loaded.iter().find_map(|(draft, loaded)| Some((draft.name.clone(), loaded.as_ref().err()?.clone())));
+        if culprit.is_none() {
+            self.settle();
+        }
+        for (draft, loaded) in loaded {
+            match (loaded, &culprit) {
+                (Err(refusal), _) => self.refuse(&draft.name, refusal, found),
+                (Ok(_), Some((name, why))) => self.refuse(&draft.name, Refusal::together(name, why), found),
+                (Ok(loaded), None) => {
+                    let by = by.cloned().unwrap_or_else(|| draft.by());
+                    found.changes.extend(self.install(&draft.name, loaded.into_new(draft.closure, by)));
+                }
+            }
+        }
+    }
+
+    /// Waits for as long as the node takes over or hands over, within limits.
+    fn settle(&self) {
+        let until = self.clock.now() + SETTLE_MAX;
+        while !(self.settled)() && self.clock.now() < until {
+            thread::sleep(SETTLE_STEP);
+        }
     }
 
     /// Every policy, for the control protocol.
@@ -137,71 +249,67 @@ impl Library {
                 generation: running.as_ref().map(|running| running.number),
                 sha256: running.as_ref().map(|running| running.sha256.clone()),
                 age_ms: running.as_ref().map(|running| age(running.loaded_at)),
-                last_good: running.is_some_and(|running| running.last_good),
+                last_good: running.as_ref().is_some_and(|running| running.last_good),
                 stale: entry
                     .stale
                     .as_ref()
+                    .filter(|_| entry.pin.is_none())
                     .map(|stale| protocol::Stale { since_ms: age(stale.since), error: stale.refusal.full.clone() }),
+                pinned: entry.pin.clone(),
+                probation_ms: running.as_ref().and_then(|running| running.probation_left(now)).map(millis),
             }
         };
         stock.entries.iter().map(policy).collect()
     }
 
+    /// A version does worse than the one before it, in one instance at least. It is taken back if that is wanted, or if it
+    /// cannot be evaluated at all (R21), and its text does not come back before the file changes.
+    pub fn regressed(&self, regression: &Regression) {
+        let Regression { policy: name, instance, generation, broken, why } = regression;
+        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let mut stock = self.lock();
+        let back = *broken || stock.probation.auto_rollback;
+        let Some(entry) = stock.entries.get_mut(name) else { return };
+        let Some(running) = entry.running().filter(|running| running.number == *generation) else { return };
+        if entry.regression.is_some() {
+            return;
+        }
+        let previous = if back { entry.previous.take() } else { None };
+        let then = match &previous {
+            Some(previous) => format!("generation {} runs again until the file changes", previous.number),
+            None => format!("it keeps running; `ha policy rollback {name}` goes back"),
+        };
+        let text =
+            format!("policy {name}: the change to generation {generation} caused this in {instance}: {why}; {then}");
+        let condition = Condition { name: "policy_regression", text: text.clone() };
+        let mut before = None;
+        if let Some(previous) = &previous {
+            let rejected = archive::Rejected { sha256: running.sha256.clone(), why: text };
+            let mut archive = Archive::open(&self.store, name);
+            archive.rejected = Some(rejected.clone());
+            archive.keep(&self.store, name);
+            entry.shelf.send_replace(Shelf::Running(Arc::new(previous.restored(now))));
+            let refusal = Refusal::rejected(&rejected);
+            before = entry.stale.replace(Stale { since: now, refusal, condition: Some(condition.clone()) });
+        } else {
+            entry.regression = Some(condition.clone());
+        }
+        drop(stock);
+        self.clear(before);
+        self.note(Event::Raised(condition));
+        self.audit.record(&audit::Entry {
+            event: if previous.is_some() { "rolled_back" } else { "regression" },
+            instance: instance.clone(),
+            by: Some(By::Probation),
+            why: why.clone(),
+            previous: Some(*generation),
+            ..entry_of(name, Some(previous.as_ref().unwrap_or(&running)))
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Stock> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A sentence if another version runs now.
-    fn look_at(&self, name: &str, again: bool) -> Result<Option<String>, Refusal> {
-        let Some((directory, running, refused)) = self.known(name) else { return Ok(None) };
-        let source = source::read(&directory, name, &self.trust).map_err(|why| Refusal::file(why.to_string()))?;
-        if let Some(objection) = &source.objection {
-            return Err(Refusal::file(objection.clone()));
-        }
-        if running.as_ref().is_some_and(|running| running.sha256 == source.sha256) {
-            return Ok(self.agree(name));
-        }
-        if let Some(refused) = refused.filter(|refused| !again && refused.sha256.as_ref() == Some(&source.sha256)) {
-            return Err(refused);
-        }
-        let policy = self.load(name, &source, running.is_some())?;
-        if let Err(error) = self.store.keep_policy(name, &source.text) {
-            tracing::warn!("policy {name}: no copy is kept for the next start: {error}");
-        }
-        Ok(self.install(name, policy, source.sha256, false))
-    }
-
-    fn known(&self, name: &str) -> Option<(PathBuf, Option<Arc<Generation>>, Option<Refusal>)> {
-        let stock = self.lock();
-        let entry = stock.entries.get(name)?;
-        Some((stock.directory.clone(), entry.running(), entry.stale.as_ref().map(|stale| stale.refusal.clone())))
-    }
-
-    fn load(&self, name: &str, source: &Source, something_runs: bool) -> Result<Policy, Refusal> {
-        let file = source.path.display().to_string();
-        let policy = Policy::load(&self.engine, name, &file, &source.text)
-            .map_err(|problems| Refusal::problems(&problems, source))?;
-        // What ran before has passed them, and a busy machine at boot must not make it fail them.
-        if self.is_last_good(name, &source.sha256) {
-            return Ok(policy);
-        }
-        let time = if something_runs { TESTS_TIME } else { TESTS_TIME_AT_START };
-        let report = run_tests(&self.engine, &policy, Some(Cap { clock: Arc::clone(&self.clock), time }));
-        match report.failures.first() {
-            None => Ok(policy),
-            Some(first) => Err(Refusal {
-                brief: format!("{file}:{} E111 its test {} fails: {}", first.line, first.name, first.message),
-                full: report.failures.iter().fold(String::new(), |text, failure| {
-                    format!("{text}{file}:{} E111 its test {} fails: {}\n", failure.line, failure.name, failure.message)
-                }),
-                sha256: Some(source.sha256.clone()),
-            }),
-        }
-    }
-
-    fn is_last_good(&self, name: &str, sha256: &str) -> bool {
-        let kept = self.store.last_good_policy(name).ok().flatten();
-        kept.is_some_and(|text| sha256_of(text.as_bytes()) == sha256)
     }
 
     /// The file is what runs.
@@ -215,64 +323,139 @@ impl Library {
         sentence
     }
 
-    fn install(&self, name: &str, policy: Policy, sha256: String, last_good: bool) -> Option<String> {
-        let loaded_at = self.clock.now();
+    /// Puts it on the shelf, keeps it, and says so.
+    fn install(&self, name: &str, new: New) -> Option<String> {
+        let now = self.clock.now();
+        let mut archive = Archive::open(&self.store, name);
         let mut stock = self.lock();
+        let length = stock.probation.length;
         let entry = stock.entries.get_mut(name)?;
-        let number = entry.running().map_or(1, |running| running.number + 1);
-        let short = sha256.get(..8).unwrap_or(&sha256).to_owned();
-        let generation = Generation { number, loaded_at, last_good, sha256, policy };
-        entry.shelf.send_replace(Shelf::Running(Arc::new(generation)));
-        let stale = if last_good { None } else { entry.stale.take() };
+        let running = entry.running();
+        let number = new.number.unwrap_or_else(|| {
+            // What cannot be kept counts on all the same.
+            let after = running.as_ref().map_or(0, |running| running.number + u64::from(running.sha256 != new.sha256));
+            archive.number_for(&new.sha256).max(after)
+        });
+        let is_change = new.number.is_none() && running.is_some();
+        let generation = Arc::new(Generation {
+            number,
+            loaded_at: now,
+            last_good: new.last_good,
+            modules: draft::modules_of(&new.sources),
+            probation: is_change.then_some(length).filter(|length| !length.is_zero()),
+            sha256: new.sha256,
+            policy: new.policy,
+        });
+        entry.shelf.send_replace(Shelf::Running(Arc::clone(&generation)));
+        // What did not outlive its own probation is nothing to go back to.
+        if let Some(running) = running.as_ref().filter(|running| is_change && !running.is_on_probation(now)) {
+            entry.previous = Some(Arc::clone(running));
+        }
+        let stale = if new.last_good { None } else { entry.stale.take() };
+        let regression = entry.regression.take();
         drop(stock);
-        let which = if last_good { ", the last good text" } else { "" };
-        let sentence = format!("policy {name}: generation {number} runs ({short}{which})");
+        if new.number.is_none() {
+            archive.rejected = None;
+            let kept =
+                Kept { number, sha256: generation.sha256.clone(), time: archive::wall_time(), by: new.by.clone() };
+            archive.add(kept, &new.sources);
+            archive.keep(&self.store, name);
+        }
         self.clear(stale);
+        self.lower(regression);
+        let differences =
+            running.as_ref().map_or_else(Vec::new, |running| changes(&running.policy, &generation.policy));
+        let short = generation.sha256.get(..8).unwrap_or(&generation.sha256);
+        let which = if new.last_good { ", the last good text" } else { "" };
+        let listed = if differences.is_empty() { String::new() } else { format!(": {}", differences.join(", ")) };
+        let sentence =
+            format!("policy {name}: generation {number} runs ({short}{which}, {}){listed}", archive::said(&new.by));
         self.note(Event::Note(sentence.clone()));
+        self.audit.record(&audit::Entry {
+            event: "loaded",
+            previous: running.map(|running| running.number),
+            by: Some(new.by),
+            changes: differences,
+            tests_passed: new.tests_passed,
+            ..entry_of(name, Some(&generation))
+        });
         Some(sentence)
     }
 
-    /// Keeps what runs, or else runs the last good text, or else nothing; says it once.
-    fn refuse(&self, name: &str, refusal: Refusal) {
-        let Some((_, running, known)) = self.known(name) else { return };
-        if known.as_ref() == Some(&refusal) {
+    /// Keeps what runs, or else runs the last good version, or else nothing; says it once.
+    fn refuse(&self, name: &str, refusal: Refusal, found: &mut Found) {
+        found.errors.push(format!("policy {name}: {}", refusal.full));
+        let (is_unread, known) = {
+            let stock = self.lock();
+            let Some(entry) = stock.entries.get(name) else { return };
+            (entry.is_unread(), entry.stale.as_ref().map(|stale| stale.refusal.clone()))
+        };
+        if known.as_ref() == Some(&refusal) && !is_unread {
             return;
         }
-        if running.is_none() {
+        if is_unread {
             self.fall_back(name);
         }
         let now = self.clock.now();
         let mut stock = self.lock();
         let Some(entry) = stock.entries.get_mut(name) else { return };
-        let condition = entry.running().map(|running| stale_condition(name, &running, &refusal.brief));
+        let running = entry.running();
+        let condition = running.as_ref().map(|running| stale_condition(name, running, &refusal.brief));
         if condition.is_none() {
             entry.shelf.send_replace(Shelf::Empty(format!("policy {name} cannot be loaded: {}", refusal.brief)));
         }
         let before = entry.stale.take();
         let since = before.as_ref().map_or(now, |before| before.since);
+        let (why, sha256) = (refusal.brief.clone(), refusal.sha256.clone().unwrap_or_default());
         entry.stale = Some(Stale { since, refusal, condition: condition.clone() });
         drop(stock);
         self.clear(before);
         if let Some(condition) = condition {
             self.note(Event::Raised(condition));
         }
+        self.audit.record(&audit::Entry { event: "refused", sha256, why, ..entry_of(name, running.as_deref()) });
     }
 
+    /// The last good version, or the pinned one, from the state directory.
     fn fall_back(&self, name: &str) {
-        let Ok(Some(text)) = self.store.last_good_policy(name) else { return };
-        if let Ok(policy) = Policy::load(&self.engine, name, "the last good text", &text) {
-            self.install(name, policy, sha256_of(text.as_bytes()), true);
+        let archive = Archive::open(&self.store, name);
+        let Some(number) = archive.last_good() else { return };
+        if let Some(new) = self.kept(name, &archive, number, By::Start) {
+            self.install(name, New { last_good: true, ..new });
         }
     }
 
+    /// A generation of the archive, made ready again.
+    fn kept(&self, name: &str, archive: &Archive, number: u64, by: By) -> Option<New> {
+        let sources = archive.texts(&self.engine, number)?;
+        let policy = Policy::from_sources(&self.engine, name, &sources).ok()?;
+        let sha256 = sources.sha256();
+        Some(New { policy, sources, sha256, by, number: Some(number), last_good: false, tests_passed: None })
+    }
+
     fn clear(&self, stale: Option<Stale>) {
-        if let Some(condition) = stale.and_then(|stale| stale.condition) {
+        self.lower(stale.and_then(|stale| stale.condition));
+    }
+
+    fn lower(&self, condition: Option<Condition>) {
+        if let Some(condition) = condition {
             self.note(Event::Cleared(condition));
         }
     }
 
     fn note(&self, event: Event) {
         (self.say)(Said::Journal(Journal { at: self.clock.now(), instance: String::new(), event }));
+    }
+}
+
+/// A line about what runs now.
+fn entry_of(name: &str, running: Option<&Generation>) -> audit::Entry {
+    audit::Entry {
+        time: archive::wall_time(),
+        policy: name.to_owned(),
+        generation: running.map(|running| running.number),
+        sha256: running.map_or_else(String::new, |running| running.sha256.clone()),
+        ..audit::Entry::default()
     }
 }
 

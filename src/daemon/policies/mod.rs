@@ -3,13 +3,16 @@
 //! [`Library`] has the versions, [`Evaluator`] evaluates one policy for one instance, a [`Watch`] has the library look when
 //! files change. What comes of it is said through one callback, which the driver turns into inputs of the node.
 
+mod archive;
 pub mod clock;
+pub mod closure;
 pub mod evaluator;
 pub mod facts;
 pub mod library;
 mod refusal;
 mod shelf;
 pub mod source;
+pub mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +25,8 @@ use tokio::sync::watch;
 pub use self::{
     clock::DriverClock,
     evaluator::{Bench, Evaluate, Evaluator},
-    library::{Found, Library},
+    library::{Choice, Found, Library, Probation, Settled},
+    trial::Regression,
 };
 use super::{store::Store, watch::Watch};
 use crate::{
@@ -87,18 +91,30 @@ impl Policies {
     pub fn start(config: &Config, surroundings: Surroundings) -> io::Result<Self> {
         let Surroundings { clock, prober, store, status, say } = surroundings;
         let engine = Engine::new();
-        let library = Arc::new(Library::new(engine.clone(), Arc::clone(&clock), store, Arc::clone(&say)));
+        let node = status.clone();
+        let settled: Settled = Arc::new(move || is_settled(&node.borrow()));
+        let library = Arc::new(Library::new(engine.clone(), Arc::clone(&clock), store, Arc::clone(&say), settled));
         stock(&library, config);
         let looked_in = Arc::clone(&library);
         let watch = Watch::start(library.files(), move || {
-            looked_in.look(false);
+            looked_in.look(false, None);
+            looked_in.files()
         })?;
         let told = Arc::clone(&clock);
         let evaluate: Evaluate = Arc::new(move |judge, policy, generation, context| {
             judge.evaluate(&engine, policy, generation, context, &prober, &told)
         });
         let started = clock.now();
-        let bench = Bench { evaluate, clock, status, say, started };
+        let bench = Bench {
+            shadow: Arc::clone(&evaluate),
+            evaluate,
+            regressed: take_back(&library),
+            audit: library.audit(),
+            clock,
+            status,
+            say,
+            started,
+        };
         let mut policies = Self { library, bench, paces: BTreeMap::new(), pairs: BTreeMap::new(), watch };
         policies.pair(config);
         Ok(policies)
@@ -151,9 +167,26 @@ impl Policies {
     }
 }
 
+/// Has the library know of what a change has made worse, on a thread that may wait for it.
+fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) + Send + Sync> {
+    let library = Arc::clone(library);
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |regression| {
+        let library = Arc::clone(&library);
+        runtime.spawn_blocking(move || library.regressed(&regression));
+    })
+}
+
+/// No instance is about to take over, or to hand over.
+fn is_settled(node: &NodeStatus) -> bool {
+    let moving = |name: &str| matches!(name, "elected" | "resigning");
+    !node.instances.iter().flat_map(|instance| &instance.conditions).any(|condition| moving(condition.name))
+}
+
 fn stock(library: &Library, config: &Config) {
     let names: BTreeSet<String> = config.instances.iter().flat_map(|instance| instance.policies.clone()).collect();
-    library.stock(config.policy_dir.clone(), names);
+    let probation = Probation { length: config.policy.probation, auto_rollback: config.policy.auto_rollback };
+    library.stock(config.policy_dir.clone(), probation, names);
 }
 
 #[cfg(test)]

@@ -1,25 +1,57 @@
 //! What is there to evaluate of a policy, and why the file on disk does not run, if it does not.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use super::refusal::Refusal;
-use crate::{node::Condition, policy::Policy, words::Instant};
+use crate::{control::protocol::Pinned, node::Condition, policy::Policy, words::Instant};
 
 /// One loaded version of a policy.
 #[derive(Debug)]
 pub struct Generation {
-    /// From 1, in this process.
+    /// From 1; goes on over restarts.
     pub number: u64,
     /// When it was loaded.
     pub loaded_at: Instant,
     /// It is the last good text, not the file.
     pub last_good: bool,
-    /// SHA-256 of its text.
+    /// SHA-256 of all its texts.
     pub sha256: String,
+    /// SHA-256 of each of its modules.
+    pub modules: BTreeMap<String, String>,
+    /// For how long the version before it is evaluated beside it.
+    pub probation: Option<Duration>,
     /// Ready to be evaluated.
     pub policy: Policy,
+}
+
+impl Generation {
+    /// It has not run for long enough to be trusted.
+    #[must_use]
+    pub fn is_on_probation(&self, now: Instant) -> bool {
+        self.probation_left(now).is_some()
+    }
+
+    /// How much of its probation is left.
+    #[must_use]
+    pub fn probation_left(&self, now: Instant) -> Option<Duration> {
+        let left = self.probation?.saturating_sub(now.saturating_since(self.loaded_at));
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// The same again, after another one did not hold what it promised.
+    pub(super) fn restored(&self, now: Instant) -> Self {
+        Self {
+            number: self.number,
+            loaded_at: now,
+            last_good: false,
+            sha256: self.sha256.clone(),
+            modules: self.modules.clone(),
+            probation: None,
+            policy: self.policy.clone(),
+        }
+    }
 }
 
 /// What is there to evaluate.
@@ -36,7 +68,15 @@ pub enum Shelf {
 /// One policy of the library.
 pub(super) struct Entry {
     pub(super) shelf: watch::Sender<Shelf>,
+    /// What ran before it.
+    pub(super) previous: Option<Arc<Generation>>,
     pub(super) stale: Option<Stale>,
+    /// An operator's choice: the file does not matter.
+    pub(super) pin: Option<Pinned>,
+    /// Raised while the version that runs does worse than the one before it did.
+    pub(super) regression: Option<Condition>,
+    /// Every file that it was read from, or could not be.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// The file on disk is not what runs.
@@ -48,6 +88,16 @@ pub(super) struct Stale {
 }
 
 impl Entry {
+    pub(super) fn new(pin: Option<Pinned>, stale: Option<Stale>) -> Self {
+        let shelf = watch::Sender::new(Shelf::Unread);
+        Self { shelf, previous: None, stale, pin, regression: None, files: Vec::new() }
+    }
+
+    /// Nobody has looked at it yet.
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(*self.shelf.borrow(), Shelf::Unread)
+    }
+
     pub(super) fn running(&self) -> Option<Arc<Generation>> {
         match &*self.shelf.borrow() {
             Shelf::Running(generation) => Some(Arc::clone(generation)),

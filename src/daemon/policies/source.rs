@@ -11,9 +11,8 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use sha2::{Digest, Sha256};
 
-use crate::probe::Trust;
+use crate::{policy::sources::sha256_of, probe::Trust};
 
 /// The largest policy file, in bytes.
 pub const SIZE_MAX: u64 = 256 * 1024;
@@ -32,6 +31,8 @@ pub struct Source {
     pub sha256: String,
     /// Owner and mode, for people: uid and octal digits.
     pub owner: (u32, u32),
+    /// When it was written, for people: seconds since 1970 by the clock of whoever wrote it.
+    pub modified: i64,
     /// Why it must not be used: somebody else could have written it.
     pub objection: Option<String>,
 }
@@ -70,13 +71,13 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// Where the text of policy `name` lies.
+/// Where the text of policy or module `name` lies.
 #[must_use]
 pub fn path_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.rhai"))
 }
 
-/// Reads policy `name` from `directory`, which is absolute.
+/// Reads policy or module `name` from `directory`, which is absolute.
 ///
 /// # Errors
 /// Why there is no text. Distrust is not an error here: see [`Source::objection`].
@@ -97,16 +98,11 @@ pub fn read(directory: &Path, name: &str, trust: &Trust) -> Result<Source, Unrea
     let sha256 = sha256_of(&bytes);
     let objection = trust.objection(&path, &metadata).or_else(|| trust.objection_on_the_way(&path));
     let owner = (metadata.uid(), metadata.mode() & 0o7777);
+    let modified = metadata.mtime();
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { path, text, sha256, owner, objection }),
+        Ok(text) => Ok(Source { path, text, sha256, owner, modified, objection }),
         Err(_) => Err(Unreadable::NotText(path)),
     }
-}
-
-/// SHA-256 in lower-case hexadecimal.
-#[must_use]
-pub fn sha256_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open_beneath(directory: &Path, path: &Path) -> Result<fs::File, Unreadable> {
@@ -117,7 +113,7 @@ fn open_beneath(directory: &Path, path: &Path) -> Result<fs::File, Unreadable> {
     };
     let root = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(unopened)?;
-    let name = path.file_name().unwrap_or_default();
+    let name = path.strip_prefix(directory).unwrap_or(path);
     // NONBLOCK: a pipe under that name must not stop us.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

@@ -1,3 +1,4 @@
+//! Stories of policy files: good, broken, deleted, shared, and what an operator chooses instead.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -8,11 +9,24 @@ use crate::daemon::policies::DriverClock;
 const GOOD: &str = "fn check() { }";
 const BETTER: &str = "fn check() { let better = 1; }";
 const BROKEN: &str = "fn check() { ";
+const PROBATION: Probation = Probation { length: Duration::from_secs(60), auto_rollback: true };
 
 struct Shop {
     base: tempfile::TempDir,
     library: Library,
     said: Arc<Mutex<Vec<String>>>,
+}
+
+/// A library of the policies `p` and `q` in a directory of its own; both use `lib/m`.
+fn two(module: &str) -> Shop {
+    let base = tempfile::tempdir().unwrap();
+    fs::create_dir_all(base.path().join("policies/lib")).unwrap();
+    for policy in ["p", "q"] {
+        let text = format!("import \"lib/m\" as m; fn check() {{ m::f(1); }} fn only_{policy}() {{}}");
+        fs::write(base.path().join(format!("policies/{policy}.rhai")), text).unwrap();
+    }
+    fs::write(base.path().join("policies/lib/m.rhai"), module).unwrap();
+    open(base, 2)
 }
 
 /// A library of one policy, `p`, in a directory of its own.
@@ -22,10 +36,10 @@ fn shop(text: Option<&str>) -> Shop {
     if let Some(text) = text {
         fs::write(base.path().join("policies/p.rhai"), text).unwrap();
     }
-    open(base)
+    open(base, 1)
 }
 
-fn open(base: tempfile::TempDir) -> Shop {
+fn open(base: tempfile::TempDir, policies: usize) -> Shop {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = Arc::clone(&said);
     let say: Say = Arc::new(move |said| {
@@ -38,8 +52,9 @@ fn open(base: tempfile::TempDir) -> Shop {
         });
     });
     let store = Store::open(&base.path().join("state")).unwrap();
-    let library = Library::new(Engine::new(), Arc::new(DriverClock::default()), store, say);
-    library.stock(base.path().join("policies"), ["p".to_owned()]);
+    let library = Library::new(Engine::new(), Arc::new(DriverClock::default()), store, say, Arc::new(|| true));
+    let names = ["p", "q"].map(str::to_owned);
+    library.stock(base.path().join("policies"), PROBATION, names.into_iter().take(policies));
     Shop { base, library, said }
 }
 
@@ -53,7 +68,7 @@ impl Shop {
     }
 
     fn look(&self) -> protocol::Policy {
-        self.library.look(false);
+        self.library.look(false, None);
         self.library.status(Instant::ZERO).remove(0)
     }
 
@@ -63,7 +78,7 @@ impl Shop {
 
     /// The daemon starts again, with what is on disk.
     fn restart(self) -> Self {
-        open(self.base)
+        open(self.base, 1)
     }
 }
 
@@ -148,11 +163,206 @@ fn a_request_to_look_again_repeats_the_error() {
     shop.look();
     shop.write(BROKEN);
     shop.look();
-    let found = shop.library.look(true);
+    let found = shop.library.look(true, None);
     assert!(found.changes.is_empty());
     assert!(found.errors[0].starts_with("policy p: "), "{found:?}");
     shop.write(BETTER);
-    let found = shop.library.look(true);
+    let found = shop.library.look(true, None);
     assert!(found.changes[0].starts_with("policy p: generation 2 runs ("), "{found:?}");
     assert_eq!(found.errors, Vec::<String>::new());
+}
+
+const MODULE: &str = "fn f(x) { require(\"m\", true); }";
+const OTHER_MODULE: &str = "fn f(x) { require(\"m\", true, #{ fall: 5 }); }";
+const OTHER_FUNCTION: &str = "fn f(x, y) { }";
+
+impl Shop {
+    fn module(&self, text: &str) {
+        fs::write(self.base.path().join("policies/lib/m.rhai"), text).unwrap();
+    }
+
+    /// The running generation of each policy, and whether its file is not what runs.
+    fn all(&self) -> Vec<(Option<u64>, bool)> {
+        self.library.look(false, None);
+        let status = self.library.status(Instant::ZERO);
+        status.into_iter().map(|policy| (policy.generation, policy.stale.is_some())).collect()
+    }
+
+    fn choose(&self, choice: &Choice) -> Result<String, String> {
+        self.library.choose("p", choice, &By::Command { uid: 1000 })
+    }
+
+    /// The events of the audit record, with the generation after each.
+    fn audit(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.base.path().join("state/audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_module_that_changes_reloads_everything_that_uses_it() {
+    let shop = two(MODULE);
+    assert_eq!(shop.all(), [(Some(1), false), (Some(1), false)]);
+    shop.module(OTHER_MODULE);
+    assert_eq!(shop.all(), [(Some(2), false), (Some(2), false)]);
+    assert!(shop.library.files().iter().any(|file| file.ends_with("lib/m.rhai")));
+    let last = shop.audit().pop().unwrap();
+    assert_eq!(last["changes"][0], "~ rule m: fall unset → 5");
+    assert_eq!(last["by"]["how"], "file");
+}
+
+#[test]
+fn a_module_that_does_not_suit_one_of_its_users_is_loaded_by_none() {
+    let shop = two(MODULE);
+    shop.all();
+    fs::write(shop.base.path().join("policies/q.rhai"), "import \"lib/m\" as m; fn check() { m::f(1, 2); }").unwrap();
+    shop.module(OTHER_FUNCTION);
+    assert_eq!(shop.all(), [(Some(1), true), (Some(1), true)], "p calls f(1), q calls f(1, 2)");
+    let errors = shop.library.look(false, None).errors;
+    assert!(
+        errors.iter().any(|error| error.contains("policy q: a module of it has changed, and policy p")),
+        "{errors:?}"
+    );
+
+    fs::write(shop.file(), "import \"lib/m\" as m; fn check() { m::f(1, 2); }").unwrap();
+    assert_eq!(shop.all(), [(Some(2), false), (Some(2), false)]);
+}
+
+#[test]
+fn a_module_that_is_missing_is_found_when_it_is_there() {
+    let shop = two(MODULE);
+    let module = shop.base.path().join("policies/lib/m.rhai");
+    fs::remove_file(&module).unwrap();
+    assert_eq!(shop.all(), [(None, true), (None, true)]);
+    shop.module(MODULE);
+    assert_eq!(shop.all(), [(Some(1), false), (Some(1), false)]);
+    fs::remove_file(&module).unwrap();
+    assert_eq!(shop.all(), [(Some(1), true), (Some(1), true)], "what runs keeps its module");
+    fs::write(&module, "import \"lib/m\" as m; fn f(x) {}").unwrap();
+    shop.all();
+    let error = shop.library.status(Instant::ZERO).remove(0).stale.unwrap().error;
+    assert!(error.contains("E115") && error.contains("circle"), "{error}");
+}
+
+#[test]
+fn generations_are_numbered_and_kept_over_restarts() {
+    let mut shop = shop(None);
+    for number in 1..=12 {
+        shop.write(&format!("fn check() {{ let number = {number}; }}"));
+        assert_eq!(shop.look().generation, Some(number));
+    }
+    let kept = |shop: &Shop| -> Vec<u64> {
+        shop.library.generations("p").unwrap().generations.iter().map(|kept| kept.number).collect()
+    };
+    assert_eq!(kept(&shop), (3..=12).collect::<Vec<u64>>());
+    shop = shop.restart();
+    assert_eq!(shop.look().generation, Some(12), "the same text is the same generation");
+    shop.write(GOOD);
+    assert_eq!(shop.look().generation, Some(13));
+    let texts = shop.library.texts("p", 12).unwrap();
+    assert!(texts.files.values().any(|text| text.contains("number = 12")), "{texts:?}");
+    assert!(shop.library.texts("p", 3).unwrap_err().contains("is not kept"));
+}
+
+#[test]
+fn what_is_rolled_back_stays_until_it_is_unpinned() {
+    let mut shop = shop(Some(GOOD));
+    shop.look();
+    shop.write(BETTER);
+    shop.look();
+    assert!(shop.choose(&Choice::Rollback(Some(7))).unwrap_err().contains("generation 7 of policy p is not kept"));
+    let said = shop.choose(&Choice::Rollback(None)).unwrap();
+    assert!(said.contains("generation 1 runs") && said.contains("ha policy unpin p"), "{said}");
+    for _ in 0..2 {
+        let policy = shop.look();
+        assert_eq!((policy.generation, policy.stale), (Some(1), None));
+        assert_eq!(policy.pinned.unwrap().by, By::Command { uid: 1000 });
+        shop.write("fn check() { let another = 3; }");
+        shop = shop.restart();
+    }
+    shop.choose(&Choice::Unpin).unwrap();
+    let policy = shop.look();
+    assert_eq!((policy.generation, policy.pinned), (Some(3), None));
+    assert!(shop.choose(&Choice::Unpin).unwrap_err().contains("is not pinned"));
+    let events: Vec<String> = shop.audit().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events, ["loaded", "loaded", "loaded", "pinned", "loaded", "unpinned", "loaded"]);
+    assert_eq!(shop.audit()[3]["by"]["uid"], 1000);
+}
+
+#[test]
+fn another_file_can_be_used_instead() {
+    let shop = shop(Some(GOOD));
+    shop.look();
+    assert!(shop.choose(&Choice::Use("emergency".into())).unwrap_err().contains("does not exist"));
+    let emergency = shop.base.path().join("policies/emergency.rhai");
+    fs::write(&emergency, BROKEN).unwrap();
+    assert!(shop.choose(&Choice::Use("emergency".into())).unwrap_err().contains("E100"));
+    assert_eq!(shop.look().generation, Some(1));
+    fs::write(&emergency, BETTER).unwrap();
+    shop.choose(&Choice::Use("emergency".into())).unwrap();
+    let policy = shop.look();
+    assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
+}
+
+fn regression(generation: u64, instance: &str, broken: bool, why: &str) -> Regression {
+    Regression { policy: "p".into(), instance: instance.into(), generation, broken, why: why.into() }
+}
+
+#[test]
+fn what_does_worse_is_taken_back_and_not_tried_again_until_it_changes() {
+    let mut shop = shop(Some(GOOD));
+    shop.look();
+    shop.write(BETTER);
+    shop.look();
+    shop.said();
+    shop.library.regressed(&regression(2, "VI_1", false, "it says fault"));
+    for _ in 0..2 {
+        let policy = shop.look();
+        assert_eq!(policy.generation, Some(1));
+        assert!(policy.stale.unwrap().error.contains("caused this in VI_1: it says fault; generation 1 runs again"));
+        shop.library.look(true, None);
+        shop = shop.restart();
+    }
+    shop.write("fn check() { let another = 3; }");
+    let policy = shop.look();
+    assert_eq!((policy.generation, policy.stale), (Some(3), None));
+    assert!(shop.audit().iter().any(|line| line["event"] == "rolled_back" && line["generation"] == 1));
+}
+
+#[test]
+fn without_auto_rollback_it_is_said_only_unless_it_cannot_be_evaluated() {
+    let shop = shop(Some(GOOD));
+    let only_said = Probation { auto_rollback: false, ..PROBATION };
+    shop.library.stock(shop.base.path().join("policies"), only_said, ["p".to_owned()]);
+    shop.look();
+    shop.write(BETTER);
+    shop.look();
+    shop.said();
+    shop.library.regressed(&regression(2, "VI_1", false, "it says fault"));
+    shop.library.regressed(&regression(2, "VI_2", false, "it says fault"));
+    assert_eq!(shop.look().generation, Some(2));
+    assert_eq!(shop.said(), ["+policy_regression"], "once");
+    shop.write("fn check() { let another = 3; }");
+    shop.look();
+    assert_eq!(shop.said(), ["-policy_regression", "policy p: generation 3 runs"]);
+    shop.library.regressed(&regression(3, "VI_1", true, "it throws"));
+    assert_eq!(shop.look().generation, Some(1), "2 had not outlived its own probation");
+}
+
+#[test]
+fn a_change_waits_for_the_node_to_settle_but_not_for_ever() {
+    let shop = shop(Some(GOOD));
+    let Shop { base, .. } = shop;
+    let store = Store::open(&base.path().join("state")).unwrap();
+    let asked: Arc<Mutex<u32>> = Arc::default();
+    let count = Arc::clone(&asked);
+    let settled: Settled = Arc::new(move || {
+        let mut asked = count.lock().unwrap();
+        *asked += 1;
+        *asked > 3
+    });
+    let library = Library::new(Engine::new(), Arc::new(DriverClock::default()), store, Arc::new(|_| ()), settled);
+    library.stock(base.path().join("policies"), PROBATION, ["p".to_owned()]);
+    library.look(false, None);
+    assert_eq!((*asked.lock().unwrap(), library.status(Instant::ZERO)[0].generation), (4, Some(1)));
 }

@@ -1,0 +1,168 @@
+//! What an operator chooses to run, whatever the file says: an earlier generation, this one, or another file. It stays
+//! chosen, over restarts too, until it is unpinned.
+
+use std::{sync::PoisonError, time::Duration};
+
+use super::{Entry, Library, New, entry_of};
+use crate::{
+    control::protocol::{By, GENERATIONS_SCHEMA, Generations, Pinned, Texts},
+    daemon::{
+        audit,
+        policies::{
+            archive::{Archive, wall_time},
+            closure,
+        },
+    },
+    node::Event,
+};
+
+/// What the tests of a file that is chosen may take: somebody waits for it.
+const TESTS_TIME: Duration = Duration::from_secs(5);
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This generation; else the one before the running one.
+    Rollback(Option<u64>),
+    /// This generation; else the running one.
+    Pin(Option<u64>),
+    /// What the file says.
+    Unpin,
+    /// Another file of the policy directory, by its name without the ending.
+    Use(String),
+}
+
+impl Library {
+    /// Does it; says what it did.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn choose(&self, name: &str, choice: &Choice, by: &By) -> Result<String, String> {
+        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = {
+            let stock = self.lock();
+            let entry = stock.entries.get(name).ok_or_else(|| format!("no instance has a policy {name}"))?;
+            entry.running().map(|running| running.number)
+        };
+        let archive = Archive::open(&self.store, name);
+        let nothing = || format!("nothing runs of policy {name}; name a generation (`ha policy list {name}`)");
+        match choice {
+            Choice::Rollback(Some(number)) | Choice::Pin(Some(number)) => self.run_kept(name, &archive, *number, by),
+            Choice::Rollback(None) => {
+                let before = archive.before(running.ok_or_else(nothing)?);
+                let before = before.ok_or_else(|| format!("no generation of policy {name} before this one is kept"))?;
+                self.run_kept(name, &archive, before, by)
+            }
+            Choice::Pin(None) => {
+                let running = running.ok_or_else(nothing)?;
+                Ok(self.pin(name, running, by))
+            }
+            Choice::Unpin => self.unpin(name, by),
+            Choice::Use(other) => self.run_other(name, other, by),
+        }
+    }
+
+    /// What is kept of a policy.
+    ///
+    /// # Errors
+    /// There is no such policy.
+    pub fn generations(&self, name: &str) -> Result<Generations, String> {
+        let stock = self.lock();
+        let entry = stock.entries.get(name).ok_or_else(|| format!("no instance has a policy {name}"))?;
+        let (running, pinned) = (entry.running().map(|running| running.number), entry.pin.clone());
+        drop(stock);
+        Ok(Generations {
+            schema: GENERATIONS_SCHEMA.to_owned(),
+            policy: name.to_owned(),
+            running,
+            pinned,
+            generations: Archive::open(&self.store, name).list(),
+        })
+    }
+
+    /// The texts of one generation.
+    ///
+    /// # Errors
+    /// It is not kept.
+    pub fn texts(&self, name: &str, number: u64) -> Result<Texts, String> {
+        let archive = Archive::open(&self.store, name);
+        let sources = archive.texts(&self.engine, number).ok_or_else(|| not_kept(name, number))?;
+        let files = sources.texts().map(|text| (text.file.clone(), text.text.clone()));
+        Ok(Texts { policy: name.to_owned(), number, files: files.collect() })
+    }
+
+    fn run_kept(&self, name: &str, archive: &Archive, number: u64, by: &By) -> Result<String, String> {
+        let runs = |entry: &Entry| entry.running().is_some_and(|running| running.number == number);
+        if self.lock().entries.get(name).is_some_and(runs) {
+            return Ok(self.pin(name, number, by));
+        }
+        if archive.texts(&self.engine, number).is_none() {
+            return Err(not_kept(name, number));
+        }
+        let new = self.kept(name, archive, number, by.clone());
+        let new =
+            new.ok_or_else(|| format!("generation {number} of policy {name} is no policy to this version of ha"))?;
+        Ok(self.run_pinned(name, number, new, by))
+    }
+
+    /// Reads another file, as this policy.
+    fn run_other(&self, name: &str, other: &str, by: &By) -> Result<String, String> {
+        let directory = self.lock().directory.clone();
+        if other.is_empty() || other.contains(['/', '\0']) {
+            return Err(format!("\"{other}\" is not the name of a file of the policy directory, without its ending"));
+        }
+        let read = closure::read(&self.engine, &directory, &directory, other, &self.trust);
+        let closure = read.map_err(|why| why.to_string())?;
+        if let Some(objection) = closure.objection {
+            return Err(objection);
+        }
+        let loaded = self.compile(name, &closure, TESTS_TIME).map_err(|refusal| refusal.full)?;
+        self.settle();
+        let sentence = self.install(name, loaded.into_new(closure, by.clone()));
+        let running = self.lock().entries.get(name).and_then(Entry::running);
+        let number = running.map(|running| running.number).unwrap_or_default();
+        let pinned = self.pin(name, number, by);
+        Ok(format!("{}; {pinned}", sentence.unwrap_or_default()))
+    }
+
+    fn run_pinned(&self, name: &str, number: u64, new: New, by: &By) -> String {
+        self.settle();
+        let sentence = self.install(name, new).unwrap_or_default();
+        format!("{sentence}; {}", self.pin(name, number, by))
+    }
+
+    /// From now on this generation, whatever the file says.
+    fn pin(&self, name: &str, generation: u64, by: &By) -> String {
+        let pinned = Pinned { generation, by: by.clone(), time: wall_time() };
+        self.set_pin(name, Some(pinned), by, "pinned");
+        format!(
+            "policy {name} stays at generation {generation}, whatever the file says, until `ha policy unpin {name}`"
+        )
+    }
+
+    fn unpin(&self, name: &str, by: &By) -> Result<String, String> {
+        if self.lock().entries.get(name).is_none_or(|entry| entry.pin.is_none()) {
+            return Err(format!("policy {name} is not pinned"));
+        }
+        self.set_pin(name, None, by, "unpinned");
+        Ok(format!("policy {name} follows its file again"))
+    }
+
+    fn set_pin(&self, name: &str, pin: Option<Pinned>, by: &By, event: &'static str) {
+        let mut archive = Archive::open(&self.store, name);
+        archive.pin.clone_from(&pin);
+        archive.keep(&self.store, name);
+        let mut stock = self.lock();
+        let Some(entry) = stock.entries.get_mut(name) else { return };
+        entry.pin = pin;
+        let (stale, running) = (entry.stale.take(), entry.running());
+        drop(stock);
+        self.clear(stale);
+        self.note(Event::Note(format!("policy {name}: {event}, {}", super::archive::said(by))));
+        self.audit.record(&audit::Entry { event, by: Some(by.clone()), ..entry_of(name, running.as_deref()) });
+    }
+}
+
+fn not_kept(name: &str, number: u64) -> String {
+    format!("generation {number} of policy {name} is not kept; `ha policy list {name}` shows those that are")
+}
