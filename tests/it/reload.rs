@@ -63,7 +63,8 @@ impl Site {
         let mut node = Node::new(Instant::ZERO, &config).status();
         node.instances[0].source = Some("192.168.0.20".parse().unwrap());
         let status = watch::Sender::new(Arc::new(node));
-        let (reports, raised): (Arc<Mutex<Vec<Report>>>, Arc<Mutex<Vec<&'static str>>>) = Default::default();
+        let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
+        let raised: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let (log, conditions) = (Arc::clone(&reports), Arc::clone(&raised));
         let surroundings = Surroundings {
             clock: Arc::new(DriverClock::default()),
