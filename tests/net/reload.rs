@@ -9,8 +9,9 @@ use crate::{
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 5] = [
+pub(crate) const STORIES: [Story; 6] = [
     Story { name: "reload_of_a_policy", needs: &[], seconds: 60, tell: reload_of_a_policy },
+    Story { name: "reload_fifty_times_at_10_ms", needs: &[], seconds: 90, tell: reload_fifty_times_at_10_ms },
     Story { name: "reload_of_a_broken_policy", needs: &[], seconds: 60, tell: reload_of_a_broken_policy },
     Story { name: "reload_of_a_broken_configuration", needs: &[], seconds: 60, tell: reload_of_a_broken_configuration },
     Story { name: "reload_of_the_configuration", needs: &[], seconds: 60, tell: reload_of_the_configuration },
@@ -42,6 +43,33 @@ fn reload_of_a_policy(stage: &Stage) {
     assert!(late < Duration::from_secs(5), "{late:?}");
     node1.write_policy("judge", FINE).unwrap();
     stage.held_by(&[Host::Node1], 15);
+}
+
+/// Fifty versions one after the other, under advertisements every 10 ms: each is sent that is due, and the peer stays quiet.
+fn reload_fifty_times_at_10_ms(stage: &Stage) {
+    let fast = |node| Setup::founding(node).version3(Duration::from_millis(10)).toml(node) + "policies = [\"judge\"]\n";
+    let [node1, _node2] = Host::NODES.map(|node| stage.ha_with(node, &fast(node), &[("judge", FINE)]));
+    stage.held_by(&[Host::Node1], 20);
+    pass(Duration::from_secs(2));
+    let begin = Instant::now();
+    for number in 2..=51_u64 {
+        node1.write_policy("judge", &format!("{FINE}// {number}\n")).unwrap();
+        wait_until("the next generation runs", Duration::from_secs(10), || {
+            node1.status(&stage.world).unwrap_or_default()["policies"][0]["generation"] == number
+        });
+    }
+    let sent = || stage.instance(&node1).unwrap()["sent"].as_u64().unwrap();
+    let seen = || stage.capture.priorities(Host::Node1, begin - Duration::from_secs(60), Instant::now()).len() as u64;
+    let (least, said, most) = (seen(), sent(), {
+        pass(Duration::from_millis(200));
+        seen()
+    });
+    assert!((least..=most).contains(&said), "said to be sent: {said}, seen at the switch: {least} to {most}");
+    let due = begin.elapsed().as_millis() as usize / 10;
+    let were = stage.capture.priorities(Host::Node1, begin, Instant::now()).len();
+    assert!(were * 100 >= due * 95, "{were} advertisements of {due}");
+    assert_eq!(stage.capture.priorities(Host::Node2, begin, Instant::now()), Vec::<u8>::new());
+    assert_eq!(stage.observer.first(Host::Node1, false, begin), None, "nothing moves");
 }
 
 /// A broken file changes nothing and is visible.
