@@ -152,7 +152,7 @@ fn chains_of_functions_end_before_the_stack_does() {
         "let a = #{}; loop { a = #{ a: [a] }; }",
     ] {
         let error = error_of(body);
-        assert!(["too long", "too large", "deep"].iter().any(|why| error.contains(why)), "{body}: {error}");
+        assert!(["too long", "too large", "deep", "deadline"].iter().any(|why| error.contains(why)), "{body}: {error}");
     }
     let slow = "const DEADLINE = \"300ms\"; fn check() { let f = Fn(\"x\"); loop { f = Fn(\"x\").curry(f); } }";
     assert!(error_of_file(slow).contains("deadline of 300ms"));
@@ -374,6 +374,26 @@ fn a_problem_in_a_very_long_line_is_rendered_short() {
     let pong = problems.iter().find(|problem| problem.code == "E101").unwrap();
     let rendered = pong.render(&source);
     assert!(rendered.contains("pong") && rendered.len() < 2000, "{} bytes", rendered.len());
+}
+
+#[test]
+fn texts_that_are_hard_to_parse() {
+    for body in [
+        "let s = \"\"; s.pad(60000, \"[\"); parse_json(s)",
+        "let s = \"\"; for i in 0..12000 { s += \"{\\\"a\\\":\"; } parse_json(s)",
+        "let s = \"[\"; for i in 0..20000 { s += \"1,\"; } loop { parse_json(s + \"1]\") }",
+    ] {
+        let error = error_of(body);
+        assert!(["recursion limit", "too large", "too long"].iter().any(|why| error.contains(why)), "{body}: {error}");
+    }
+}
+
+#[test]
+fn functions_are_not_kept_in_notes() {
+    let error = error_of("put(\"f\", || 1)");
+    assert!(error.contains("h.rhai:1:14: put keeps a truth, a number or a text"), "{error}");
+    let error = error_of("let x = 1; put(\"f\", [|| x])");
+    assert!(error.contains("put keeps a truth"), "{error}");
 }
 
 #[test]

@@ -18,6 +18,7 @@
 mod crash;
 mod founding;
 mod hooks;
+mod hostile;
 mod mixed;
 mod reload;
 mod runner;
@@ -50,6 +51,7 @@ fn stories() -> Vec<Story> {
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
     all.extend(reload::STORIES);
+    all.extend(hostile::STORIES);
     all.extend(tour::STORIES);
     all
 }
