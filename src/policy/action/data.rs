@@ -2,8 +2,17 @@
 
 use rhai::{Array, Dynamic, Map};
 
-/// The value, written down. What JSON has no word for is an error.
+use crate::policy::text as texts;
+
+/// The value, written down. What JSON has no word for is an error, and so is what is too long to be sent.
 pub(in crate::policy) fn json(value: &Dynamic) -> Result<String, String> {
+    match texts::weight(value) {
+        weight if weight > texts::LONGEST => Err(format!("more than {} KiB are not sent", texts::LONGEST / 1024)),
+        _ => written(value),
+    }
+}
+
+fn written(value: &Dynamic) -> Result<String, String> {
     if value.is_unit() {
         return Ok("null".to_owned());
     }
@@ -20,10 +29,10 @@ pub(in crate::policy) fn json(value: &Dynamic) -> Result<String, String> {
         return Ok(text(&string));
     }
     if let Some(list) = value.clone().try_cast::<Array>() {
-        return Ok(format!("[{}]", list.iter().map(json).collect::<Result<Vec<_>, _>>()?.join(",")));
+        return Ok(format!("[{}]", list.iter().map(written).collect::<Result<Vec<_>, _>>()?.join(",")));
     }
     if let Some(map) = value.clone().try_cast::<Map>() {
-        let entry = |(key, value): (&rhai::Identifier, &Dynamic)| Ok(format!("{}:{}", text(key), json(value)?));
+        let entry = |(key, value): (&rhai::Identifier, &Dynamic)| Ok(format!("{}:{}", text(key), written(value)?));
         return Ok(format!("{{{}}}", map.iter().map(entry).collect::<Result<Vec<_>, String>>()?.join(",")));
     }
     Err(format!("{} cannot be sent: write a text, a number, a truth, a list or a map", crate::policy::kind::of(value)))
@@ -54,6 +63,8 @@ mod tests {
         let map = Map::from([("list".into(), list.into()), ("é".into(), "ü".into())]);
         assert_eq!(json(&map.into()).unwrap(), "{\"list\":[1,1.5,true,null,\"a\\\"b\\\\c\\u000ad\"],\"é\":\"ü\"}");
         assert!(json(&f64::NAN.into()).is_err());
+        let shared = Dynamic::from("x".repeat(1000));
+        assert!(json(&Dynamic::from_array(vec![shared; 500])).unwrap_err().contains("128 KiB"));
         assert!(json(&Dynamic::from(std::time::Duration::ZERO)).is_err());
     }
 }
