@@ -6,6 +6,7 @@
 mod address;
 mod api;
 mod check;
+mod clear;
 mod judged;
 mod lab;
 mod machine;
@@ -78,6 +79,8 @@ enum Command {
     Status(status::Arguments),
     /// Have the daemon read its configuration and policies again
     Reload(reload::Arguments),
+    /// Let a rule come back up that is latched, or held down for falling again and again
+    Clear(clear::Arguments),
     /// Show the generations of the policies, and choose which one runs
     Policy(policy::Arguments),
     /// Remove addresses that a dead daemon left behind
@@ -133,6 +136,7 @@ impl Command {
             Self::Test(arguments) => deep(|| test::perform(&arguments)).into(),
             Self::Status(arguments) => status::perform(&arguments).into(),
             Self::Reload(arguments) => reload::perform(&arguments).into(),
+            Self::Clear(arguments) => clear::perform(&arguments).into(),
             Self::Policy(arguments) => policy::perform(&arguments).into(),
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),

@@ -12,7 +12,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
     about::Wanted,
-    protocol::{Done, Generations, Reload, Status, Texts},
+    protocol::{Clear, Cleared, Done, Generations, Reload, Status, Texts},
+    query,
 };
 
 /// How long connecting and sending may take.
@@ -88,6 +89,15 @@ impl Client {
     /// Why there is no answer.
     pub fn reload(&self) -> Result<Reload, Unanswered> {
         let (code, body) = self.exchange("POST", "/v1/reload")?;
+        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
+    }
+
+    /// Has a rule held down no more. An answer may say that there was nothing to clear.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn clear(&self, clear: &Clear) -> Result<Cleared, Unanswered> {
+        let (code, body) = self.exchange("POST", &format!("/v1/clear?{}", query::encode(&clear.pairs())))?;
         if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
     }
 

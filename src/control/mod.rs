@@ -6,9 +6,10 @@
 pub mod about;
 pub mod client;
 pub mod protocol;
+mod query;
 pub mod server;
 
 pub use about::{About, Wanted};
 pub use client::{Client, Unanswered};
-pub use protocol::{Reload, Status};
+pub use protocol::{Clear, Cleared, Reload, Status};
 pub use server::{Request, Server};

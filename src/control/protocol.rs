@@ -3,6 +3,7 @@
 //! These types mirror [`crate::node`]'s and are separate on purpose: the core may change its types, the protocol may
 //! only grow. Times are whole milliseconds, named `…_ms`; an age counts back from the moment of the answer.
 
+mod clear;
 mod generations;
 mod rule;
 
@@ -16,6 +17,7 @@ use crate::{
     words::Instant,
 };
 
+pub use clear::{CLEAR_SCHEMA, Clear, Cleared};
 pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
 pub use rule::{Backoff, Options, Rule};
 

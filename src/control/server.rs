@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /v1/status` | the [`Status`] |
 //! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused |
+//! | `POST /v1/clear?rule=…` | the [`Cleared`]; 422 if nothing was. `instance=` and `policy=` may follow |
 //! | `POST /v1/stop` | as SIGTERM does |
 //! | `/v1/policies/NAME/…` | see [`about`](super::about) |
 //! | `GET /livez` | 200 while the protocol thread answers |
@@ -30,7 +31,8 @@ use tokio::{
 
 use super::{
     about::{About, Wanted},
-    protocol::{Reload, Status},
+    protocol::{Clear, Cleared, Reload, Status},
+    query,
 };
 
 /// Clients served at the same time.
@@ -58,6 +60,8 @@ pub enum Request {
     Reload(u32, oneshot::Sender<Reload>),
     /// A question or a command about a policy; the user who asks.
     Policy { policy: String, wanted: Wanted, uid: u32, reply: oneshot::Sender<Result<About, String>> },
+    /// Hold a rule down no more.
+    Clear(Clear, oneshot::Sender<Cleared>),
     /// Stop in order. Answered when the stop has begun.
     Stop(oneshot::Sender<()>),
 }
@@ -258,13 +262,14 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
     if let Some((policy, wanted)) = Wanted::parse(path) {
         return about(method, path, policy, wanted, uid, requests).await;
     }
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let expected = match path {
         "/v1/status" | "/livez" | "/readyz" | "/masterz" => "GET",
-        "/v1/reload" | "/v1/stop" => "POST",
+        "/v1/reload" | "/v1/clear" | "/v1/stop" => "POST",
         _ => {
             return Answer::text(
                 404,
-                "there is /v1/status, /v1/reload, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
+                "there is /v1/status, /v1/reload, /v1/clear, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
             );
         }
     };
@@ -275,6 +280,12 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
         "/v1/reload" => {
             ask(requests, |reply| Request::Reload(uid, reply), RELOAD_TIME).await.map(|reload| reload_answer(&reload))
         }
+        "/v1/clear" => match wanted(query) {
+            Ok(clear) => {
+                ask(requests, |reply| Request::Clear(clear, reply), STATUS_TIME).await.map(|it| cleared_answer(&it))
+            }
+            Err(why) => return Answer::text(400, &why),
+        },
         "/v1/stop" => ask(requests, Request::Stop, STATUS_TIME).await.map(|()| Answer::text(200, "stopping")),
         _ => ask(requests, Request::Status, STATUS_TIME).await.map(|status| status_answer(path, &status)),
     };
@@ -315,6 +326,17 @@ async fn ask<T>(
         replied.await.ok()
     };
     timeout(limit, asking).await.ok().flatten()
+}
+
+/// Which rule a client wants cleared.
+fn wanted(query: &str) -> Result<Clear, String> {
+    let pairs =
+        query::decode(query).ok_or_else(|| "the query makes no sense: name=value, escaped, with &".to_owned())?;
+    Clear::from_pairs(pairs)
+}
+
+fn cleared_answer(cleared: &Cleared) -> Answer {
+    Answer::json(if cleared.error.is_none() { 200 } else { 422 }, cleared)
 }
 
 fn reload_answer(reload: &Reload) -> Answer {

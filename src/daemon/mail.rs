@@ -1,4 +1,4 @@
-//! Mail on transitions: plain SMTP (RFC 5321) to a server nearby that knows the way on. No TLS, no authentication.
+//! Mail on transitions and on rules that ask for it: plain SMTP (RFC 5321) to a server nearby that knows the way on. No TLS, no authentication.
 //!
 //! A thread of its own sends one mail at a time; whoever has one to send never waits. The queue is bounded: what matters
 //! at night is the latest, so the oldest is dropped. A mail that cannot be delivered is an error in the journal and
@@ -22,7 +22,7 @@ use lettre::{
     transport::smtp,
 };
 
-pub use self::letter::{Letter, Transition};
+pub use self::letter::{Alert, Letter, Transition};
 use crate::config::Mail;
 
 /// Mails that wait; more than one node can cause within the time a sick server takes.

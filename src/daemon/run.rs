@@ -20,7 +20,7 @@ use super::{
     journal::{self, Journal},
     keeper::Keeper,
     locks::Locks,
-    mail::{Letter, Mailer, Transition},
+    mail::{Alert, Letter, Mailer, Transition},
     policies::{Choice, DriverClock, Library, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
@@ -28,11 +28,11 @@ use super::{
 use crate::{
     config::{Config, Problems},
     control::{
-        About, Reload, Request, Server, Status, Wanted,
+        About, Cleared, Reload, Request, Server, Status, Wanted,
         protocol::{By, Configuration, Done},
     },
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
-    node::{Event, Journal as Entry, NodeStatus},
+    node::{Condition, Event, Journal as Entry, NodeStatus, RULE_ALERT},
     policy::STACK,
     policy::{
         Clock, Engine,
@@ -235,6 +235,7 @@ impl Daemon {
             }
         }
         let in_order = self.protocol.join();
+        self.policies.keep();
         self.hooks.stop(HOOK_PATIENCE).await;
         while let Ok(alarm) = self.alarms.try_recv() {
             raise(&self.config.node, self.mailer.as_ref(), &alarm);
@@ -261,18 +262,27 @@ impl Daemon {
     fn record(&mut self, entry: &Entry) {
         self.journal.record(entry);
         self.hooks.happened(entry);
-        if let (Event::Transition { from, to, reason }, Some(mailer)) = (&entry.event, &self.mailer) {
-            let instance = self.config.instances.iter().find(|instance| instance.name == entry.instance);
-            let transition = Transition {
-                node: &self.config.node,
-                instance: &entry.instance,
-                from: *from,
-                to: *to,
-                reason,
-                at: jiff::Timestamp::now(),
-                addresses: instance.map(|instance| instance.addresses.as_slice()).unwrap_or_default(),
-            };
-            mailer.send(transition.letter());
+        if let (Some(mailer), Some(letter)) = (&self.mailer, self.letter(entry)) {
+            mailer.send(letter);
+        }
+    }
+
+    /// What somebody is to be written, if anything.
+    fn letter(&self, entry: &Entry) -> Option<Letter> {
+        let (node, name, at) = (self.config.node.as_str(), entry.instance.as_str(), jiff::Timestamp::now());
+        let alert = |condition: &Condition, over| {
+            let alert = Alert { node, instance: name, text: &condition.text, over, at };
+            (condition.name == RULE_ALERT).then(|| alert.letter())
+        };
+        match &entry.event {
+            Event::Transition { from, to, reason } => {
+                let instance = self.config.instances.iter().find(|instance| instance.name == name);
+                let addresses = instance.map(|instance| instance.addresses.as_slice()).unwrap_or_default();
+                Some(Transition { node, instance: name, from: *from, to: *to, reason, at, addresses }.letter())
+            }
+            Event::Raised(condition) => alert(condition, false),
+            Event::Cleared(condition) => alert(condition, true),
+            Event::Note(_) => None,
         }
     }
 
@@ -293,6 +303,9 @@ impl Daemon {
                 tokio::task::spawn_blocking(move || {
                     let _ = reply.send(answer_about(&library, &policy, wanted, uid));
                 });
+            }
+            Request::Clear(clear, reply) => {
+                let _ = reply.send(Cleared::new(self.policies.clear(&clear)));
             }
             Request::Stop(reply) => {
                 self.stop(stopping);

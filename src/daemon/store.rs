@@ -1,5 +1,5 @@
-//! What outlives the process: which addresses it may hold, the last good configuration, the last good
-//! generations of each policy, and who changed what.
+//! What outlives the process: which addresses it may hold, the last good configuration, the last good generations of each
+//! policy, what policies remember, and who changed what.
 //!
 //! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. How long an
 //! address that was left behind still lives is not here: the kernel knows that better.
@@ -18,6 +18,7 @@ use crate::config::{Config, Instance};
 const HELD: &str = "held.json";
 const CONFIG: &str = "ha.toml";
 const POLICIES: &str = "policies";
+const MEMORY: &str = "memory.json";
 const LOCK: &str = "lock";
 const AUDIT: &str = "audit.jsonl";
 
@@ -163,6 +164,22 @@ impl Store {
         self.read(&policy_file(name)?)
     }
 
+    /// Keeps what policies remember.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn keep_memory(&self, text: &[u8]) -> io::Result<()> {
+        self.replace(Path::new(MEMORY), text)
+    }
+
+    /// What policies remembered last.
+    ///
+    /// # Errors
+    /// What the system said; nothing kept is not an error.
+    pub fn memory(&self) -> io::Result<Option<String>> {
+        self.read(Path::new(MEMORY))
+    }
+
     /// Where the record of who changed what lies.
     #[must_use]
     pub fn audit_file(&self) -> PathBuf {
@@ -212,7 +229,7 @@ fn policy_file(name: &str) -> io::Result<PathBuf> {
 }
 
 /// Names this boot of the machine; empty where the kernel does not say.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 

@@ -34,6 +34,7 @@ impl Instance {
     /// Those that began and have not ended, and the one that is a state.
     fn all_conditions(&self) -> Vec<Condition> {
         let mut conditions = self.conditions();
+        conditions.extend(self.alerts.conditions().cloned());
         if matches!(self.router.state(), State::Resigning { .. }) {
             let text = "this node hands the address over and holds it until it is relieved".to_owned();
             conditions.push(Condition { name: "resigning", text });

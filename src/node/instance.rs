@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use super::{
     AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role, Transmit,
+    alerts::Alerts,
     bearing::{Bearing, Offer},
     claim::Claim,
     farewell::Farewell,
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
+    policy::Report,
     vrrp::{Action, Announcer, Config as RouterConfig, Event, Reason, State, VirtualRouter},
     wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3, group},
     words::{Family, Instant, readable},
@@ -51,6 +53,7 @@ pub(super) struct Instance {
     pub(super) peers: Peers,
     pub(super) peers_asked_at: Option<Instant>,
     pub(super) judgement: Judgement,
+    pub(super) alerts: Alerts,
     pub(super) pace: Pace,
     pub(super) tenure: Tenure,
     pub(super) claim: Claim,
@@ -113,6 +116,7 @@ impl Instance {
             peers: Peers::new(&config.peers),
             peers_asked_at: None,
             judgement: Judgement::new(&config.policies),
+            alerts: Alerts::default(),
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None), interval),
             claim: Claim::default(),
@@ -322,6 +326,16 @@ impl Instance {
 
     pub(super) fn report(&self, now: Instant, event: Happening, out: &mut Outbox) {
         out.push_back(Output::Report(Journal { at: now, instance: self.config.name.clone(), event }));
+    }
+
+    /// A policy was evaluated.
+    pub(super) fn judged(&mut self, now: Instant, report: Report, out: &mut Outbox) {
+        if self.judgement.knows(&report.policy) {
+            for event in self.alerts.follow(&report) {
+                self.report(now, event, out);
+            }
+        }
+        self.judgement.said(report);
     }
 
     pub(super) fn note(&self, now: Instant, text: String, out: &mut Outbox) {

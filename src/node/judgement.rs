@@ -78,6 +78,11 @@ impl Judgement {
         }
     }
 
+    /// It judges this instance.
+    pub(super) fn knows(&self, policy: &str) -> bool {
+        self.policies.contains_key(policy)
+    }
+
     pub(super) fn never_loaded(&mut self, policy: &str, why: String) {
         if let Some(word) = self.policies.get_mut(policy) {
             *word = Word::NeverLoaded(why);

@@ -3,6 +3,7 @@
 //! The driver, one turn: drain [`Node::poll_output`]; wait for input or [`Node::poll_timeout`]; hand in every packet that
 //! is already waiting with [`Node::handle_input`], then the clock with [`Node::handle_timeout`]. Mutate, drain, mutate.
 
+mod alerts;
 mod bearing;
 mod claim;
 mod course;
@@ -29,6 +30,7 @@ use std::{
     sync::Arc,
 };
 
+pub use alerts::RULE_ALERT;
 pub use course::{Course, Prospect, foresee};
 pub use farewell::ReleaseHook;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
@@ -142,7 +144,7 @@ impl Node {
             }
             Input::Judged { instance, report } => {
                 self.with(&instance, |now, instance, out| {
-                    instance.judgement.said(report);
+                    instance.judged(now, report, out);
                     instance.reassess(now, out);
                     instance.unsettled = true;
                 });

@@ -47,6 +47,9 @@ impl Instance {
         let old = std::mem::replace(&mut self.config, config);
         self.router.reconfigure(now, router_config(&self.config));
         self.judgement.configure(&self.config.policies);
+        for event in self.alerts.keep(&self.config.policies) {
+            self.report(now, event, out);
+        }
         self.tenure.replan(now, lease_length(&self.config, None), self.interval());
         self.native = self.addresses_are_native();
         if old.advertise != self.config.advertise {

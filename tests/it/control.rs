@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::control::{Client, Reload, Request, Server, Status, Unanswered, server::CONNECTIONS_MAX};
+use ha::control::{Clear, Cleared, Client, Reload, Request, Server, Status, Unanswered, server::CONNECTIONS_MAX};
 use tokio::{runtime::Runtime, sync::mpsc};
 
 /// A socket whose daemon answers from a fixed status and counts what it was asked.
@@ -44,6 +44,14 @@ impl Daemon {
                     Request::Reload(_, reply) => {
                         log.lock().unwrap().push("reload");
                         let _ = reply.send(reload.clone());
+                    }
+                    Request::Clear(clear, reply) => {
+                        log.lock().unwrap().push("clear");
+                        let _ = reply.send(Cleared::new(if clear == wanted() {
+                            Ok(vec!["done".into()])
+                        } else {
+                            Err(clear.rule)
+                        }));
                     }
                     Request::Policy { reply, uid, .. } => {
                         log.lock().unwrap().push("policy");
@@ -107,6 +115,24 @@ fn a_refused_reload_arrives_with_its_errors() {
     let daemon = Daemon::start(refused.clone());
     assert_eq!(Client::new(&daemon.socket).reload().unwrap(), refused);
     assert!(daemon.say(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 422 "));
+}
+
+/// A rule whose name no path could have.
+fn wanted() -> Clear {
+    Clear { rule: "data disk? & más=100%".into(), instance: Some("VI_1".into()), policy: Some("a/b".into()) }
+}
+
+#[test]
+fn which_rule_is_to_be_cleared_arrives_as_it_was_said() {
+    let daemon = Daemon::start(done());
+    let client = Client::new(&daemon.socket);
+    assert_eq!(client.clear(&wanted()).unwrap(), Cleared::new(Ok(vec!["done".into()])));
+    let other = Clear { rule: "web".into(), ..Clear::default() };
+    assert_eq!(client.clear(&other).unwrap(), Cleared::new(Err("web".into())));
+    assert!(daemon.say(b"POST /v1/clear HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(daemon.say(b"POST /v1/clear?rule=a&rules=b HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(daemon.say(b"GET /v1/clear?rule=a HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+    assert_eq!(daemon.asked.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -112,6 +112,42 @@ impl Transition<'_> {
     }
 }
 
+/// A rule whose author wants somebody to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert<'a> {
+    /// This node's name.
+    pub node: &'a str,
+    /// The instance its policy judges.
+    pub instance: &'a str,
+    /// What is so, or was.
+    pub text: &'a str,
+    /// It is up again.
+    pub over: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Alert<'_> {
+    /// The mail about it: `[K1] VI_1: rule web of policy check_local is down: status 500`.
+    #[must_use]
+    pub fn letter(&self) -> Letter {
+        let Self { node, instance, text, over, at } = self;
+        let subject =
+            if *over { format!("[{node}] {instance}: over: {text}") } else { format!("[{node}] {instance}: {text}") };
+        let meaning = if *over {
+            "The rule is up again, or is judged no more."
+        } else {
+            "A rule that was marked with `alert` is down. What follows for the address is in a mail of its own, if anything \
+             does; `ha status` says more."
+        };
+        let body = format!(
+            "{meaning}\n\nnode (router_id): {node}\ninstance:         {instance}\nrule:             {text}\ntime:             {at}\n",
+            at = whole_seconds(*at),
+        );
+        Letter::new(&subject, body)
+    }
+}
+
 /// RFC 3339, in UTC.
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
@@ -127,6 +163,21 @@ mod tests {
         assert_eq!(letter.subject(), "a Bcc: everybody@example.org b");
         let long = Letter::new(&"é".repeat(300), "");
         assert_eq!(long.subject().chars().count(), SUBJECT_MAX + 1);
+    }
+
+    #[test]
+    fn an_alert_says_which_rule_and_when_it_is_over() {
+        let text = "rule web of policy check_local is down: status 500";
+        let at = "2026-08-22T10:20:00.123Z".parse().unwrap();
+        let alert = Alert { node: "K1", instance: "VI_1", text, over: false, at };
+        assert_eq!(alert.letter().subject(), "[K1] VI_1: rule web of policy check_local is down: status 500");
+        assert!(
+            alert.letter().body().contains("time:             2026-08-22T10:20:00Z\n"),
+            "{}",
+            alert.letter().body()
+        );
+        let over = Alert { over: true, ..alert };
+        assert_eq!(over.letter().subject(), "[K1] VI_1: over: rule web of policy check_local is down: status 500");
     }
 
     #[test]

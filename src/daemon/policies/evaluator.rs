@@ -6,19 +6,20 @@
 //! version of the policy is worth leaving it behind for.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinHandle, spawn_blocking},
     time::{Instant as Tick, sleep_until, timeout},
 };
 
 use super::{
-    Said, Say, facts,
+    Keeping, Said, Say, facts,
     library::{Generation, Shelf},
     trial::{Regression, Trial},
 };
@@ -26,7 +27,7 @@ use crate::{
     control::protocol,
     daemon::audit::{self, Audit},
     node::{NodeStatus, Pace},
-    policy::{Clock, Context, Judge, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
+    policy::{Clock, Context, Judge, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
     words::Instant,
 };
 
@@ -63,6 +64,8 @@ pub struct Bench {
     pub status: watch::Receiver<Arc<NodeStatus>>,
     /// Where reports go.
     pub say: Say,
+    /// What outlives the process.
+    pub keeping: Keeping,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -75,7 +78,24 @@ impl fmt::Debug for Bench {
 
 /// A pair at work. Ends when this is dropped; an evaluation it may be at comes to nothing.
 #[derive(Debug)]
-pub struct Evaluator(JoinHandle<()>);
+pub struct Evaluator {
+    task: JoinHandle<()>,
+    wishes: Arc<Wishes>,
+}
+
+/// What an operator wants of a pair.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Rules that are to be held down no more; names of rules that are, so there are not many.
+    clear: Mutex<BTreeSet<String>>,
+    wake: Notify,
+}
+
+impl Wishes {
+    fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.clear.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Evaluator {
     /// Starts evaluating `policy` for `instance`. Must be called inside a tokio runtime.
@@ -87,24 +107,34 @@ impl Evaluator {
         shelf: watch::Receiver<Shelf>,
         pace: watch::Receiver<Pace>,
     ) -> Self {
+        let judge = Arc::new(Mutex::new(bench.keeping.judge(instance, policy)));
+        let wishes = Arc::<Wishes>::default();
         let pair = Pair {
             bench,
             instance: instance.to_owned(),
             policy: policy.to_owned(),
-            judge: Arc::default(),
+            judge,
+            revision: 0,
+            wishes: Arc::clone(&wishes),
             last: None,
             trial: None,
             verdict: String::new(),
             rules: Vec::new(),
             left_behind: Vec::new(),
         };
-        Self(tokio::spawn(pair.run(shelf, pace)))
+        Self { task: tokio::spawn(pair.run(shelf, pace)), wishes }
+    }
+
+    /// Holds a rule down no more, and evaluates at once.
+    pub fn clear(&self, rule: &str) {
+        self.wishes.clear.lock().unwrap_or_else(PoisonError::into_inner).insert(rule.to_owned());
+        self.wishes.wake.notify_one();
     }
 }
 
 impl Drop for Evaluator {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -113,6 +143,9 @@ struct Pair {
     instance: String,
     policy: String,
     judge: Arc<Mutex<Judge>>,
+    /// Of what was kept last.
+    revision: u64,
+    wishes: Arc<Wishes>,
     /// The version evaluated last.
     last: Option<Arc<Generation>>,
     /// The version before, while this one is on probation.
@@ -121,7 +154,16 @@ struct Pair {
     verdict: String,
     /// As last reported, for reports that have none.
     rules: Vec<RuleReport>,
-    left_behind: Vec<JoinHandle<(Report, bool)>>,
+    left_behind: Vec<JoinHandle<Done>>,
+}
+
+/// What an evaluation left.
+struct Done {
+    report: Report,
+    in_transition: bool,
+    revision: u64,
+    /// What is to outlive the process, if that has changed.
+    kept: Option<Kept>,
 }
 
 /// What an evaluation, or waiting for one, came to.
@@ -147,7 +189,7 @@ impl Pair {
                 Outcome::Over => return,
             };
             let due = |pace| next_tick(begun, Tick::now(), period(&generation.policy, pace, in_transition));
-            if !wait(asked, due, &mut shelf, &mut pace).await {
+            if !wait(asked, due, &mut shelf, &mut pace, &self.wishes.wake).await {
                 return;
             }
         }
@@ -199,14 +241,13 @@ impl Pair {
         shelf: &mut watch::Receiver<Shelf>,
     ) -> Outcome {
         let started_at = self.bench.clock.now();
-        let mut evaluation = self.begin(generation, context);
+        let mut evaluation = self.begin(generation, context, started_at);
         let mut patience = generation.policy.deadline() + GRACE;
         loop {
             match timeout(patience, &mut evaluation).await {
-                Ok(Ok((report, in_transition))) => {
-                    self.rules.clone_from(&report.rules);
-                    self.verdict = said(&report);
-                    self.judged(report);
+                Ok(Ok(done)) => {
+                    let in_transition = done.in_transition;
+                    self.done(started_at, done);
                     return Outcome::Done { in_transition };
                 }
                 Ok(Err(failed)) => {
@@ -222,8 +263,9 @@ impl Pair {
             match shelf.has_changed() {
                 Ok(true) if self.leave_behind_is_possible() => {
                     self.left_behind.push(evaluation);
-                    // What it remembers is with the lost one: the new version starts from nothing.
-                    self.judge = Arc::default();
+                    // What it remembers is with the lost one: the new version starts from what was kept.
+                    let judge = self.bench.keeping.judge(&self.instance, &self.policy);
+                    (self.judge, self.revision) = (Arc::new(Mutex::new(judge)), 0);
                     return Outcome::Superseded;
                 }
                 Ok(_) => {}
@@ -232,7 +274,17 @@ impl Pair {
         }
     }
 
-    fn begin(&mut self, generation: &Arc<Generation>, context: Context) -> JoinHandle<(Report, bool)> {
+    fn done(&mut self, at: Instant, done: Done) {
+        if let Some(kept) = done.kept {
+            self.bench.keeping.keep(&self.instance, &self.policy, at, kept);
+        }
+        self.revision = done.revision;
+        self.rules.clone_from(&done.report.rules);
+        self.verdict = said(&done.report);
+        self.judged(done.report);
+    }
+
+    fn begin(&mut self, generation: &Arc<Generation>, context: Context, at: Instant) -> JoinHandle<Done> {
         let before = self.last.replace(Arc::clone(generation)).filter(|last| last.number != generation.number);
         let reloaded = before.is_some();
         let first = reloaded.then(|| self.first_verdict(generation));
@@ -243,6 +295,8 @@ impl Pair {
         let judge = Arc::clone(&self.judge);
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
+        let cleared = self.wishes.take();
+        let known = self.revision;
         let whose = format!("{}: policy {}", self.instance, self.policy);
         let (say, instance) = (Arc::clone(&self.bench.say), self.instance.clone());
         spawn_blocking(move || {
@@ -251,10 +305,15 @@ impl Pair {
             if reloaded {
                 judge.reloaded();
             }
+            for rule in &cleared {
+                judge.clear(rule);
+            }
             let report = evaluate(&mut judge, &generation.policy, generation.number, &context);
             let in_transition = judge.in_transition();
             let log = judge.take_log();
             let heals = judge.take_heals();
+            let revision = judge.revision();
+            let kept = (revision != known).then(|| judge.kept(at));
             drop(judge);
             log.iter().for_each(|line| say_line(&whose, line));
             for healing in heals {
@@ -263,7 +322,7 @@ impl Pair {
             if let Some(first) = first {
                 audit.record(&audit::Entry { verdict_after: said(&report), ..first });
             }
-            (report, in_transition)
+            Done { report, in_transition, revision, kept }
         })
     }
 
@@ -345,6 +404,7 @@ async fn wait(
     due: impl Fn(Pace) -> Tick,
     shelf: &mut watch::Receiver<Shelf>,
     pace: &mut watch::Receiver<Pace>,
+    wake: &Notify,
 ) -> bool {
     loop {
         let now = *pace.borrow_and_update();
@@ -356,6 +416,7 @@ async fn wait(
             biased;
             changed = shelf.changed() => return changed.is_ok(),
             changed = pace.changed() => if changed.is_err() { return false },
+            () = wake.notified() => return true,
             () = sleep_until(due(now)) => return true,
         }
     }
@@ -396,14 +457,17 @@ fn next_tick(begun: Tick, now: Tick, period: Duration) -> Tick {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
+    use std::{
+        path::Path,
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
     };
 
     use super::*;
     use crate::{
-        daemon::policies::DriverClock,
+        daemon::{policies::DriverClock, store::Store},
         node::{InstanceStatus, Role},
         policy::Engine,
         wire::Priority,
@@ -488,6 +552,8 @@ mod tests {
                 }
             });
             let state = tempfile::tempdir().unwrap();
+            let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
+            let keeping = Keeping::open(Store::at(Path::new("/nowhere")), clock);
             let bench = Bench {
                 shadow: Arc::clone(&evaluate),
                 evaluate,
@@ -496,6 +562,7 @@ mod tests {
                 clock: Arc::new(DriverClock::default()),
                 status: status.subscribe(),
                 say: Arc::new(move |said| drop(tell.send(said))),
+                keeping,
                 started: Instant::ZERO,
             };
             let evaluator = {

@@ -4,15 +4,18 @@
 //! files change. What comes of it is said through one callback, which the driver turns into inputs of the node.
 
 mod archive;
+mod clearing;
 pub mod clock;
 pub mod closure;
 pub mod evaluator;
 pub mod facts;
+pub mod keeping;
 pub mod library;
 mod refusal;
 mod shelf;
 pub mod source;
 pub mod trial;
+pub mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,14 +28,15 @@ use tokio::sync::watch;
 pub use self::{
     clock::DriverClock,
     evaluator::{Bench, Evaluate, Evaluator},
+    keeping::Keeping,
     library::{Choice, Found, Library, Probation, Settled},
     trial::Regression,
 };
 use super::{store::Store, watch::Watch};
 use crate::{
     config::Config,
-    control::protocol,
-    node::{Journal, NodeStatus, Pace},
+    control::protocol::{self, Clear},
+    node::{Event, Journal, NodeStatus, Pace},
     policy::{Clock, Engine, Healing, Policy, Report, probe::Prober},
     words::Instant,
 };
@@ -59,7 +63,7 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Performs the probes.
     pub prober: Arc<dyn Prober>,
-    /// Keeps the last good texts.
+    /// Keeps the last good texts, and what policies remember.
     pub store: Store,
     /// The node, as the protocol thread last published it. Evaluations begin when it knows their instance.
     pub status: watch::Receiver<Arc<NodeStatus>>,
@@ -91,6 +95,8 @@ impl Policies {
     pub fn start(config: &Config, surroundings: Surroundings) -> io::Result<Self> {
         let Surroundings { clock, prober, store, status, say } = surroundings;
         let engine = Engine::new();
+        let keeping = Keeping::open(store.clone(), Arc::clone(&clock));
+        tokio::spawn(keeping.clone().write_changes());
         let node = status.clone();
         let settled: Settled = Arc::new(move || is_settled(&node.borrow()));
         let library = Arc::new(Library::new(engine.clone(), Arc::clone(&clock), store, Arc::clone(&say), settled));
@@ -113,6 +119,7 @@ impl Policies {
             clock,
             status,
             say,
+            keeping,
             started,
         };
         let mut policies = Self { library, bench, paces: BTreeMap::new(), pairs: BTreeMap::new(), watch };
@@ -140,6 +147,33 @@ impl Policies {
         Arc::clone(&self.library)
     }
 
+    /// Writes what policies remember; for the end.
+    pub fn keep(&self) {
+        self.bench.keeping.write();
+    }
+
+    /// Holds a rule down no more, wherever it is meant: what was done, a sentence each.
+    ///
+    /// # Errors
+    /// Why there is nothing to do.
+    pub fn clear(&self, clear: &Clear) -> Result<Vec<String>, String> {
+        let found = clearing::find(&self.bench.status.borrow(), self.bench.clock.now(), clear)?;
+        let mut done = Vec::new();
+        for clearing::Found { instance, policy, text } in found {
+            if let Some(evaluator) = self.pairs.get(&(instance.clone(), policy)) {
+                evaluator.clear(&clear.rule);
+                let event = Event::Note(format!("an operator cleared a rule: {text}"));
+                (self.bench.say)(Said::Journal(Journal {
+                    at: self.bench.clock.now(),
+                    instance: instance.clone(),
+                    event,
+                }));
+                done.push(format!("{instance}: {text}"));
+            }
+        }
+        Ok(done)
+    }
+
     /// Every policy, for the control protocol.
     #[must_use]
     pub fn status(&self, now: Instant) -> Vec<protocol::Policy> {
@@ -154,6 +188,7 @@ impl Policies {
             .flat_map(|instance| instance.policies.iter().map(|policy| (instance.name.clone(), policy.clone())))
             .collect();
         self.pairs.retain(|pair, _| wanted.contains(pair));
+        self.bench.keeping.retain(|pair| wanted.contains(pair));
         self.paces.retain(|instance, _| wanted.iter().any(|(wanted, _)| wanted == instance));
         for (instance, policy) in wanted {
             let Some(shelf) = self.library.shelf(&policy) else { continue };
@@ -226,6 +261,94 @@ mod tests {
                 Said::NeverLoaded { .. } | Said::Heal { .. } | Said::Journal(_) => {}
             }
         }
+    }
+
+    /// The daemon around the policies: their files, and the node's status with what they said last.
+    struct Around {
+        base: tempfile::TempDir,
+        config: Config,
+        status: watch::Sender<Arc<NodeStatus>>,
+        tell: mpsc::Sender<Said>,
+        said: mpsc::Receiver<Said>,
+    }
+
+    impl Around {
+        fn with(text: &str) -> Self {
+            let base = tempfile::tempdir().unwrap();
+            fs::create_dir(base.path().join("policies")).unwrap();
+            let config = configuration(base.path(), "\"a\"");
+            let mut node = crate::node::Node::new(Instant::ZERO, &config).status();
+            node.instances[0].source = Some("192.168.0.20".parse().unwrap());
+            let (tell, said) = mpsc::channel();
+            let around = Self { base, config, status: watch::Sender::new(Arc::new(node)), tell, said };
+            around.write(text);
+            around
+        }
+
+        fn write(&self, text: &str) {
+            fs::write(self.base.path().join("policies/a.rhai"), text).unwrap();
+        }
+
+        fn start(&self) -> Policies {
+            let tell = self.tell.clone();
+            let surroundings = Surroundings {
+                clock: Arc::new(DriverClock::default()),
+                prober: Arc::new(Nothing),
+                store: Store::open(&self.base.path().join("state")).unwrap(),
+                status: self.status.subscribe(),
+                say: Arc::new(move |said| drop(tell.send(said))),
+            };
+            Policies::start(&self.config, surroundings).unwrap()
+        }
+
+        /// The next verdict; the node takes note of it.
+        fn next(&self) -> Verdict {
+            loop {
+                let Said::Judged { report, .. } = self.said.recv_timeout(Duration::from_secs(5)).unwrap() else {
+                    continue;
+                };
+                let verdict = report.verdict.clone();
+                self.status.send_modify(|status| {
+                    let mut changed = (**status).clone();
+                    changed.instances[0].reports = vec![report];
+                    *status = Arc::new(changed);
+                });
+                return verdict;
+            }
+        }
+
+        fn until(&self, wanted: impl Fn(&Verdict) -> bool) {
+            while !wanted(&self.next()) {}
+        }
+    }
+
+    #[test]
+    fn a_latch_outlives_the_process_and_ends_when_it_is_cleared() {
+        let rule = |ok| {
+            format!(
+                "const INTERVAL = \"50ms\"; fn check() {{ require(\"data\", {ok}, #{{ fall: 1, rise: 1, latch: true }}); }}"
+            )
+        };
+        let around = Around::with(&rule(false));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let healthy = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
+        let first = around.start();
+        around.until(|verdict| matches!(verdict, Verdict::Fault { .. }));
+        first.keep();
+        drop(first);
+        around.write(&rule(true));
+        while around.said.recv_timeout(Duration::from_millis(200)).is_ok() {}
+
+        let second = around.start();
+        (0..5).for_each(|_| assert!(!healthy(&around.next()), "latched by the process before this one"));
+        let clear = |rule: &str| second.clear(&Clear { rule: rule.into(), ..Clear::default() });
+        assert!(clear("date").unwrap_err().contains("held down: data in VI_1"));
+        let done = "VI_1: rule data of policy a is held down no more; it comes up with the next success";
+        assert_eq!(clear("data").unwrap(), [done]);
+        around.until(healthy);
+        drop(second);
+        runtime.shutdown_background();
     }
 
     #[test]
