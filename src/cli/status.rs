@@ -92,6 +92,7 @@ impl Health {
         for policy in status.policies.iter().filter(|policy| policy.stale.is_some()) {
             health.warnings.push(format!("policy {}: the file on disk is not what runs", policy.name));
         }
+        health.warnings.extend(status.policies.iter().filter_map(|policy| policy.regression.clone()));
         if status.configuration.last_good {
             health.warnings.push("the configuration file is broken, the last good one runs".to_owned());
         }
@@ -292,6 +293,9 @@ fn policy_text(policy: &Policy, paint: Paint) -> String {
         text +=
             &format!("  on probation for another {}: the version before it is evaluated beside it\n", judged::ago(ms));
     }
+    if let Some(regression) = &policy.regression {
+        text += &alarm(regression, 2, paint);
+    }
     if let Some(pinned) = &policy.pinned {
         let pinned = format!(
             "pinned at generation {} since {}: the file does not matter until `ha policy unpin {}`",
@@ -410,6 +414,7 @@ mod tests {
                 stale: None,
                 pinned: None,
                 probation_ms: None,
+                regression: None,
             }],
             history: vec![Happened {
                 time: String::new(),
@@ -447,6 +452,8 @@ mod tests {
         status.policies[0].pinned =
             Some(Pinned { generation: 7, by: By::Command { uid: 0 }, time: "2026-08-22T10:14:03Z".into() });
         status.policies[0].probation_ms = Some(42_000);
+        status.policies[0].regression =
+            Some("policy check_local: the change to generation 7 caused this in VI_1".into());
         status.policies[0].stale =
             Some(Stale { since_ms: 180_000, error: "check_local.rhai:6:5 E101\n  |\n  ^ here".into() });
         let text = text(&status, Paint::plain());

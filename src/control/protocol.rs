@@ -205,6 +205,9 @@ pub struct Policy {
     /// For how long the version before it is still evaluated beside it.
     #[serde(default)]
     pub probation_ms: Option<u64>,
+    /// It does worse than the version before it did, and runs all the same.
+    #[serde(default)]
+    pub regression: Option<String>,
 }
 
 /// Why the file on disk does not run.

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::control::{Clear, Cleared, Client, Reload, Request, Server, Status, Unanswered, server::CONNECTIONS_MAX};
+use ha::control::{
+    Clear, Cleared, Client, Reload, Request, Server, Status, Unanswered, Wanted, server::CONNECTIONS_MAX,
+};
 use tokio::{runtime::Runtime, sync::mpsc};
 
 /// A socket whose daemon answers from a fixed status and counts what it was asked.
@@ -248,4 +250,22 @@ fn a_daemon_leaves_the_socket_of_its_successor_alone() {
     assert!(socket.exists());
     drop(second);
     assert!(!socket.exists());
+}
+
+/// Who asks is what the kernel says of the other end.
+#[test]
+fn a_command_about_a_policy_arrives_with_the_user_and_its_refusal_comes_back() {
+    let daemon = Daemon::start(Reload::new(vec![], vec![]));
+    let client = Client::new(&daemon.socket);
+    let uid = rustix::process::geteuid().as_raw();
+    for answer in [client.choose("p", &Wanted::Rollback(Some(7))).err(), client.generations("p").err()] {
+        match answer {
+            Some(Unanswered::Refused(409, why)) => assert_eq!(why, format!("uid {uid} wants what is not there")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(
+        matches!(client.choose("p", &Wanted::Generations), Err(Unanswered::Refused(405, _))),
+        "a question is no command"
+    );
 }

@@ -257,6 +257,7 @@ impl Library {
                     .map(|stale| protocol::Stale { since_ms: age(stale.since), error: stale.refusal.full.clone() }),
                 pinned: entry.pin.clone(),
                 probation_ms: running.as_ref().and_then(|running| running.probation_left(now)).map(millis),
+                regression: entry.regression.as_ref().map(|condition| condition.text.clone()),
             }
         };
         stock.entries.iter().map(policy).collect()

@@ -340,7 +340,9 @@ fn without_auto_rollback_it_is_said_only_unless_it_cannot_be_evaluated() {
     shop.said();
     shop.library.regressed(&regression(2, "VI_1", false, "it says fault"));
     shop.library.regressed(&regression(2, "VI_2", false, "it says fault"));
-    assert_eq!(shop.look().generation, Some(2));
+    let policy = shop.look();
+    assert_eq!(policy.generation, Some(2));
+    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p` goes back"));
     assert_eq!(shop.said(), ["+policy_regression"], "once");
     shop.write("fn check() { let another = 3; }");
     shop.look();
