@@ -140,6 +140,14 @@ impl Task {
     }
 }
 
+/// The role that the node is in while a hook runs, where the hook is told of it.
+fn role_during(hook: Hook, event: &HookEvent) -> Option<String> {
+    match hook {
+        Hook::Master | Hook::Backup | Hook::Fault => Some(event.to.clone()),
+        Hook::Release | Hook::Stop | Hook::Rule | Hook::Maintenance | Hook::Reload => None,
+    }
+}
+
 /// Who works at a queue.
 struct Clerk {
     bench: Bench,
@@ -166,7 +174,7 @@ impl Clerk {
 
     async fn run(&mut self, job: Job) {
         let name = job.task.name();
-        let (policy, work, limit, event) = match job.task {
+        let (policy, work, limit, role) = match job.task {
             Task::Hook(hook, event) => {
                 // The version that runs by now may not have it any more.
                 let Some(policy) =
@@ -175,11 +183,12 @@ impl Clerk {
                     return;
                 };
                 let limit = if hook == Hook::Release { RELEASE_DEADLINE } else { DEADLINE };
-                (policy, Work::Hook(hook, event.clone()), limit, Some(event))
+                let role = role_during(hook, &event);
+                (policy, Work::Hook(hook, event), limit, role)
             }
             Task::Heal(policy, work) => (policy, work, DEADLINE, None),
         };
-        let outcome = self.perform(policy, work, limit, event.as_ref()).await;
+        let outcome = self.perform(policy, work, limit, role.as_deref()).await;
         self.tell(job.policy, name, outcome);
     }
 
@@ -189,13 +198,13 @@ impl Clerk {
         policy: Policy,
         work: Work,
         limit: Duration,
-        event: Option<&HookEvent>,
+        role: Option<&str>,
     ) -> Result<Ran, String> {
         self.left_behind.retain(|run| !run.is_finished());
         if self.left_behind.len() >= LEFT_BEHIND_MAX {
             return Err(format!("{LEFT_BEHIND_MAX} runs before it have not come back; it was not run"));
         }
-        let context = self.context(event).await;
+        let context = self.context(role).await;
         let (engine, performer, clock) =
             (self.bench.engine.clone(), Arc::clone(&self.bench.performer), Arc::clone(&self.bench.clock));
         let mut run = spawn_blocking(move || run_hook(&engine, &policy, &work, &context, &performer, &clock, limit));
@@ -209,15 +218,15 @@ impl Clerk {
         }
     }
 
-    /// The node as it is, with the role that the hook is told.
-    async fn context(&self, event: Option<&HookEvent>) -> Context {
+    /// The node as it is, in this role: what is published may be a turn behind what the hook is told.
+    async fn context(&self, role: Option<&str>) -> Context {
         let mut status = self.bench.status.clone();
         let until = Tick::now() + STATUS_TIME;
         loop {
             let seen = Arc::clone(&status.borrow_and_update());
             let now = self.bench.clock.now();
             let context = facts::context(&seen, &self.instance, now, self.bench.started, false).unwrap_or_default();
-            let agrees = event.is_none_or(|event| event.to == event.from || context.node.state == event.to);
+            let agrees = role.is_none_or(|role| context.node.state == role);
             if agrees || !matches!(timeout_at(until, status.changed()).await, Ok(Ok(()))) {
                 return context;
             }
