@@ -132,13 +132,19 @@ pub struct HookFunction {
 pub const HOOKS: [HookFunction; 8] = [
     HookFunction { hook: Hook::Master, summary: "The instance became master and holds the address." },
     HookFunction { hook: Hook::Backup, summary: "It became backup; what it held it holds no more." },
-    HookFunction { hook: Hook::Fault, summary: "It became fault; what it held it holds no more." },
+    HookFunction {
+        hook: Hook::Fault,
+        summary: "It became fault, and not for maintenance; what it held it holds no more.",
+    },
     HookFunction {
         hook: Hook::Release,
         summary: "It is about to hand over in order (stop, maintenance) and still serves. It waits a second at most; after a \
                   fault, a conflict or a preemption this does not run.",
     },
-    HookFunction { hook: Hook::Stop, summary: "The daemon stops; the address has gone." },
+    HookFunction {
+        hook: Hook::Stop,
+        summary: "The daemon stops; the address has gone. Takes the place of `on_fault`.",
+    },
     HookFunction { hook: Hook::Rule, summary: "A rule of this policy went down or came up." },
     HookFunction { hook: Hook::Maintenance, summary: "Maintenance began or ended." },
     HookFunction {

@@ -17,6 +17,9 @@ const SUBJECT: &str = r#"fn check() {
 fn may_take_over(ev) { true }
 "#;
 
+/// A hook for the examples that fire one.
+const HOOK: &str = "fn on_master(ev) {}\n";
+
 /// The example, where such a thing stands.
 fn policy_with(function: &Function) -> String {
     let example = function.example;
@@ -28,7 +31,7 @@ fn policy_with(function: &Function) -> String {
         Group::Action => {
             format!("{SUBJECT}fn on_master(ev) {{\n{example}\n}}\nfn test_it() {{ fire(\"on_master\"); }}\n")
         }
-        Group::Test => format!("{SUBJECT}fn test_it() {{\n{example}\n}}\n"),
+        Group::Test => format!("{SUBJECT}{HOOK}fn test_it() {{\n{example}\n}}\n"),
     }
 }
 

@@ -14,12 +14,14 @@ judges this node. At top level stand `const`, `import` of a plain text, and `fn`
 
 | at top level | |
 |---|---|
-| `fn check()` | Required. Runs every `INTERVAL`. Its rules decide, or the verdict that it returns. |
+| `fn check()` | Required, but for a file of hooks alone. Runs every `INTERVAL`. Its rules decide, or the verdict that it returns. |
 | `fn may_take_over(ev)` | Asked before this node takes the address over; `false` keeps it backup. |
+| `fn on_master(ev)` … | Hooks, see below: they run when something happened. |
 | `fn test_…()` | Tests, run by `ha test` and before a version is loaded; never in the daemon. |
 | `const INTERVAL` | How often it is evaluated: \"1s\" unless written, 50 ms at least. |
 | `const FAST` | How often while a rule is on its way down or up. |
 | `const DEADLINE` | How long one evaluation may take: the longer of 5 s and its longest timeout unless written. |
+| `const ORDERED` | `true`: hooks run for every transition, in order; else a newer one takes the place of one that waits. |
 
 Durations are written \"500ms\", \"2s\", \"5m\", \"1h\", or `2.s`, `500.ms`; a plain number is seconds.
 
@@ -58,6 +60,9 @@ pub(super) fn text() -> String {
         if functions.is_empty() {
             continue;
         }
+        if *group == Group::Action {
+            text += &hooks();
+        }
         text += &format!("\n## {heading}\n\n{opening}\n");
         if *group == Group::Probe {
             let rows = COMMON.iter().map(|(name, kind, summary)| format!("| `{name}` | {kind} | {summary} |\n"));
@@ -66,6 +71,18 @@ pub(super) fn text() -> String {
         text += &functions.into_iter().map(function).collect::<String>();
     }
     text + codes().as_str()
+}
+
+fn hooks() -> String {
+    let rows =
+        language::HOOKS.iter().map(|function| format!("| `{}(ev)` | {} |\n", function.hook, cell(function.summary)));
+    format!(
+        "\n## Hooks\n\nIn any policy of the instance, or in a file of their own that is listed like one. One at a time and in \
+         order for each instance, 30 s at most, never where the protocol runs: advertisements do not wait for them, and an \
+         error in one is an alarm and no verdict.\n\n| hook | when |\n|---|---|\n{}{}",
+        rows.collect::<String>(),
+        facts("`ev`: what happened", language::EVENT)
+    )
 }
 
 const SECTIONS: &[(Group, &str, &str)] = &[

@@ -46,7 +46,7 @@ struct Stage {
     policies: Arc<RwLock<BTreeMap<String, Policy>>>,
     done: Receiver<String>,
     said: Receiver<Said>,
-    _status: watch::Sender<Arc<NodeStatus>>,
+    status: watch::Sender<Arc<NodeStatus>>,
 }
 
 impl Stage {
@@ -78,7 +78,7 @@ impl Stage {
             say: Arc::new(move |said| drop(said_sender.try_send(said))),
         };
         let hooks = Hooks::start(bench, &config);
-        let stage = Self { hooks, hand, engine, policies: known, done, said, _status: status };
+        let stage = Self { hooks, hand, engine, policies: known, done, said, status };
         policies.iter().for_each(|(name, source)| stage.load(name, source));
         stage
     }
@@ -245,6 +245,19 @@ async fn on_release_comes_first_and_says_when_it_is_done() {
     }
     stage.hooks.before_release("VI_1", "stopped");
     assert_eq!(stage.release().await, ReleaseHook::Finished, "nothing to wait for");
+}
+
+/// What the node publishes may be a turn behind what a hook is told.
+#[tokio::test]
+async fn a_hook_finds_the_node_in_the_role_that_it_is_told() {
+    let source = "fn on_backup(ev) { alert(node.state); } fn on_release(ev) { alert(node.state); }";
+    let mut stage = Stage::new(&[("a", source)]);
+    stage.hooks.before_release("VI_1", "stopped");
+    assert_eq!(stage.next().await, "alert master");
+    stage.becomes(Role::Backup, "another leads");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    stage.status.send_modify(|status| Arc::make_mut(status).instances[0].role = Role::Backup);
+    assert_eq!(stage.next().await, "alert backup");
 }
 
 #[tokio::test]
