@@ -53,8 +53,10 @@ pub fn foresee(config: &config::Instance, reports: &[Report], serves: bool, riva
         judgement.said(report.clone());
     }
     let opinion = judgement.opinion(now, config.on_error);
-    // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25).
-    let takes = rival.is_none() && (judgement.fresh(Instant::ZERO) || takes_in_doubt(&opinion, config));
+    // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25); one that may not become
+    // master, only in doubt.
+    let in_doubt = rival.is_none() && takes_in_doubt(&opinion, config);
+    let takes = in_doubt || rival.is_none() && judgement.fresh(Instant::ZERO);
     let bearing = Bearing::of(opinion, config);
     let course = course(&bearing, config, serves, rival.is_none());
     let master = |priority| Prospect { course, role: Role::Master, priority };
@@ -68,7 +70,7 @@ pub fn foresee(config: &config::Instance, reports: &[Report], serves: bool, riva
         },
         Course::Keep => master(Some(Priority::LOWEST)),
         Course::Stay if serves => master(None),
-        Course::Stay if takes => master(Some(Priority::LOWEST)),
+        Course::Stay if in_doubt => master(Some(Priority::LOWEST)),
         Course::Stay => backup(None),
         Course::Bid(priority) => match rival {
             None if serves || takes => master(Some(priority)),

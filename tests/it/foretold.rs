@@ -12,11 +12,7 @@ use ha::{
 };
 use serde_json::Value;
 
-use crate::{
-    cli::Desk,
-    lan::Lan,
-    pair::{SECOND, running},
-};
+use crate::{cli::Desk, lan::Lan, pair::SECOND};
 
 const POLICY: &str = r#"fn check() {
     require("web", http(`http://${node.addr}/`));
@@ -101,12 +97,12 @@ impl Pair {
 
     /// What the node does: its role, whether it holds, what it bids.
     fn done(self, assumed: &str, foretold: &Value) -> (Role, bool, Option<u8>) {
-        let mut lan = running(Lan::with(1, &self.priorities(), |_, instance| {
+        let mut lan = Lan::with(1, &self.priorities(), |_, instance| {
             instance.policies = vec!["check_local".to_owned()];
             instance.prefer = self.prefer;
             instance.last_resort = self.last_resort;
-        }));
-        lan.run_for(SECOND * 10);
+        });
+        lan.run_for(SECOND * 20);
         assert_eq!(lan.role(0) == Role::Master, self.leads, "{}", lan.tale(20));
         let clear = foretold["observed_ok"].as_bool().unwrap();
         lan.stations[0].observed_ok = clear;
