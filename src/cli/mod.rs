@@ -19,6 +19,7 @@ mod probe;
 mod release;
 mod reload;
 mod run;
+mod schema;
 mod status;
 mod table;
 mod test;
@@ -91,6 +92,8 @@ enum Command {
     Probe(probe::Arguments),
     /// Print the policy language: definitions for editors, or the reference
     Api(api::Arguments),
+    /// Print the JSON Schema of what a command prints with --json
+    Schema(schema::Arguments),
     /// Print the version
     Version,
 }
@@ -142,6 +145,7 @@ impl Command {
             Self::Lab(arguments) => lab::perform(&arguments).into(),
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
             Self::Api(arguments) => api::perform(&arguments).into(),
+            Self::Schema(arguments) => schema::perform(&arguments).into(),
             Self::Version => version::perform().into(),
         }
     }

@@ -33,6 +33,7 @@ mod rfc;
 mod router_rules;
 mod rules;
 
+mod schema;
 mod sources;
 mod state_table;
 mod storms;

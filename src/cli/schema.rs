@@ -1,0 +1,28 @@
+//! `ha schema NAME`: the JSON Schema of what a command prints with `--json`. The files are those of `config/schema`; a test
+//! holds real outputs against them.
+
+use clap::{Args, ValueEnum};
+
+use super::{Code, output};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The command whose document it describes
+    name: Name,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Name {
+    Check,
+    Test,
+    Probe,
+}
+
+pub(super) fn perform(arguments: &Arguments) -> Code {
+    output::print(match arguments.name {
+        Name::Check => include_str!("../../config/schema/check.json"),
+        Name::Test => include_str!("../../config/schema/test.json"),
+        Name::Probe => include_str!("../../config/schema/probe.json"),
+    });
+    Code::OK
+}
