@@ -20,7 +20,17 @@ pub const LONGEST_TOGETHER: usize = 1024 * 1024;
 const LONGEST_NAME: usize = 128;
 
 /// What comes with this program.
-const STANDARD: &[(&str, &str)] = &[("std/web", include_str!("std/web.rhai"))];
+const STANDARD: &[(&str, &str)] = &[
+    ("std/alert", include_str!("std/alert.rhai")),
+    ("std/conntrackd", include_str!("std/conntrackd.rhai")),
+    ("std/dns", include_str!("std/dns.rhai")),
+    ("std/docker", include_str!("std/docker.rhai")),
+    ("std/haproxy", include_str!("std/haproxy.rhai")),
+    ("std/k8s_apiserver", include_str!("std/k8s_apiserver.rhai")),
+    ("std/patroni", include_str!("std/patroni.rhai")),
+    ("std/router", include_str!("std/router.rhai")),
+    ("std/web", include_str!("std/web.rhai")),
+];
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod control;
 mod documents;
+mod examples;
 mod floors;
 mod foretold;
 mod lan;

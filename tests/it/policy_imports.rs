@@ -231,7 +231,7 @@ fn e115_what_is_missing_is_named_with_the_way_to_it() {
         lines(main, &[("lib/a", "\nimport \"lib/b\" as b;")]),
         [
             "lib/a.rhai:2:1: E115 cannot import \"lib/b\": lib/b.rhai does not exist (imported by p.rhai → lib/a.rhai)",
-            "p.rhai:1:22: E115 cannot import \"std/wep\": this version of ha has no module `std/wep`; it has std/web",
+            "p.rhai:1:22: E115 cannot import \"std/wep\": this version of ha has no module `std/wep`; it has std/alert, std/conntrackd, std/dns, std/docker, std/haproxy, std/k8s_apiserver, std/patroni, std/router, std/web",
         ]
     );
 }

@@ -1,0 +1,63 @@
+//! The policies that come along: every one is checked strictly and passes its own tests, by the commands an operator would
+//! type; and every module of `std/` is imported by one of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+
+use ha::policy::sources::standard_modules;
+
+/// `scripts/` and `examples/policies/`, as paths from the root of the project.
+fn policies() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = ["scripts", "examples/policies"]
+        .into_iter()
+        .flat_map(|directory| fs::read_dir(crate::sources::root().join(directory)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rhai"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 10, "{files:?}");
+    files
+}
+
+fn succeeds(arguments: &[&str], file: &PathBuf) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ha")).args(arguments).arg(file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "ha {arguments:?} {}:\n{said}", file.display());
+}
+
+#[test]
+fn every_policy_that_comes_along_is_clean_even_strictly() {
+    policies().iter().for_each(|file| succeeds(&["check", "--strict"], file));
+}
+
+#[test]
+fn every_policy_that_comes_along_passes_its_tests() {
+    policies().iter().for_each(|file| succeeds(&["test"], file));
+}
+
+/// Policies that are not healthy where every probe says no more than that it is ok.
+const NOT_WELL_BY_THEMSELVES: [(&str, &str); 2] = [
+    ("alone", "its flag file is there, which is maintenance"),
+    ("haproxy", "the answer of the socket must name backends"),
+];
+
+#[test]
+fn every_rule_that_comes_along_falls_and_comes_back() {
+    let is_excepted = |file: &&PathBuf| {
+        NOT_WELL_BY_THEMSELVES.iter().any(|(name, _)| file.file_stem().is_some_and(|stem| stem == *name))
+    };
+    let files = policies();
+    assert_eq!(files.iter().filter(is_excepted).count(), NOT_WELL_BY_THEMSELVES.len());
+    files.iter().filter(|file| !is_excepted(file)).for_each(|file| succeeds(&["test", "--auto"], file));
+}
+
+#[test]
+fn every_module_that_comes_along_has_an_example() {
+    let texts: Vec<String> = policies().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let lines: BTreeSet<&str> = texts.iter().flat_map(|text| text.lines()).collect();
+    for (module, _) in standard_modules() {
+        let import = format!("import \"{module}\" as");
+        assert!(lines.iter().any(|line| line.starts_with(&import)), "no example imports {module}");
+    }
+}
