@@ -149,6 +149,9 @@ impl Instance {
     fn bear_reluctantly(&mut self, now: Instant, why: &str, over: Reluctance, out: &mut Outbox) {
         let serves = match self.router.state() {
             State::Resigning { .. } => return,
+            // It listens for a moment and holds then: what it does not hold it cannot offer, and whoever it relieves lets
+            // go meanwhile.
+            State::Master { hold_at: Some(_), .. } if !self.is_alone(now) => return,
             State::Master { .. } => true,
             State::Initialize | State::Backup { .. } | State::Elected { .. } => false,
         };

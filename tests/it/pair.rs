@@ -347,6 +347,21 @@ fn r23_a_node_that_alone_lost_the_arbiter_hands_over_without_a_gap() {
     assert!(holders.longest_two <= HANDOVER);
 }
 
+/// Both notice within the milliseconds of a handover, at every phase of it.
+#[test]
+fn r23_two_that_lose_the_arbiter_together_never_both_let_go() {
+    for later in (0..120).map(|step| Duration::from_micros(250) * step) {
+        let mut lan = with_policies(1);
+        for (index, wait) in [(0, later), (1, SECOND * 5)] {
+            lan.set_verdict(index, external("the arbiter does not answer"));
+            lan.judge(index, external("the arbiter does not answer"));
+            lan.run_for(wait);
+        }
+        assert_eq!(lan.holding().len(), 1, "the standby noticed {later:?} later");
+        assert_eq!(lan.settle_counts().nobody, Duration::ZERO, "the standby noticed {later:?} later");
+    }
+}
+
 #[test]
 fn r23_isolated_is_released_or_kept_as_preferred() {
     for (prefer, holding) in [(Preference::Safety, vec![]), (Preference::Availability, vec![0])] {

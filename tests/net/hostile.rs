@@ -41,7 +41,8 @@ fn check() {
 
 fn no_advertisement_is_late(stage: &Stage) {
     let setup = |node| Setup::founding(node).version3(INTERVAL);
-    let config = setup(Host::Node1).toml(Host::Node1) + "policies = [\"hostile\"]\n";
+    // On probation it would be taken back at once, for it throws.
+    let config = setup(Host::Node1).toml(Host::Node1) + "policies = [\"hostile\"]\n[policy]\nprobation = \"0s\"\n";
     let node1 = stage.ha_with(Host::Node1, &config, &[("hostile", "fn check() { healthy() }\n")]);
     let _node2 = stage.ha(Host::Node2, &setup(Host::Node2));
     stage.held_by(&[Host::Node1], 20);
