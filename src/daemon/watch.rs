@@ -371,7 +371,10 @@ mod tests {
     fn looking_is_no_reason_to_look() {
         let (tell, looks) = mpsc::channel();
         let base = tempfile::tempdir().unwrap();
-        let path = base.path().join("p");
+        // The directory above is watched too, and what is above that belongs to everybody.
+        let directory = base.path().join("policies");
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("p");
         fs::write(&path, "a").unwrap();
         let file = path.clone();
         let _watch = Watch::start(vec![path.clone()], move || {
