@@ -1,20 +1,24 @@
 //! Does for real what hooks and repairs want done. What needs a privilege that this process lacks is said, and not done.
 
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Write},
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, mpsc::RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
+
 use crate::{
     config::{Config, Permits, Webhook, WebhookUrl},
     linux::{announce_address, change_address, change_route, signal_processes},
     policy::{
         Secret, SecretOrText,
-        action::{Action, AlertLevel, ConntrackdCommand, HttpSend, Performed, Performer},
+        action::{Action, AddressChange, AlertLevel, ConntrackdCommand, HttpSend, Network, Performed, Performer},
         probe::{Data, ExecRequest, HttpRequest, ProbeKind, ProbeRequest, Prober},
     },
     probe::RealProber,
@@ -48,6 +52,8 @@ pub struct Alarm {
 struct Settings {
     webhooks: Vec<Webhook>,
     permits: Permits,
+    /// Virtual addresses: a lease keeps them, and nobody else may.
+    leased: BTreeSet<IpAddr>,
 }
 
 /// The real one.
@@ -68,7 +74,12 @@ impl RealPerformer {
 
     /// From now on what this configuration has.
     pub fn reconfigure(&self, config: &Config) {
-        let settings = Settings { webhooks: config.webhooks.clone(), permits: config.permits.clone() };
+        let virtual_addresses = config.instances.iter().flat_map(|instance| &instance.addresses);
+        let settings = Settings {
+            webhooks: config.webhooks.clone(),
+            permits: config.permits.clone(),
+            leased: virtual_addresses.map(IpNet::addr).collect(),
+        };
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
@@ -92,9 +103,9 @@ impl RealPerformer {
                 Err(why) => return Performed::failed(why),
             },
         };
-        self.send(
+        let sent = self.send(
             &HttpSend {
-                url,
+                url: url.clone(),
                 method: "POST".to_owned(),
                 headers: Vec::new(),
                 body: Some((data.to_owned(), "application/json")),
@@ -104,7 +115,21 @@ impl RealPerformer {
                 backoff: WEBHOOK_BACKOFF,
             },
             within,
-        )
+        );
+        // Whoever knows the address may send.
+        Performed { why: sent.why.replace(&url, "***"), ..sent }
+    }
+
+    /// A virtual address that was put there would stay when this node hands over, on both nodes then; one that was removed
+    /// would be missing where this node serves.
+    fn address(&self, change: AddressChange, network: Network, dev: &str) -> Performed {
+        let address = network.address;
+        if self.settings().leased.contains(&address) {
+            let why =
+                format!("{address} is a virtual address of this node: ha itself holds it and lets it go; not done");
+            return Performed::failed(why);
+        }
+        came(change_address(change, network, dev))
     }
 
     fn reveal(&self, secret: &Secret) -> Result<String, String> {
@@ -225,7 +250,7 @@ impl Performer for RealPerformer {
             Action::Run { argv, timeout } => self.run(argv.clone(), *timeout, within),
             Action::Conntrackd(commands) => self.conntrackd(commands, within),
             Action::Route { change, route } => came(change_route(*change, route)),
-            Action::Address { change, network, dev } => came(change_address(*change, *network, dev)),
+            Action::Address { change, network, dev } => self.address(*change, *network, dev),
             Action::Announce { address, dev } => came(announce_address(*address, dev)),
             Action::Sysctl { key, value } => came(sysctl(key, value)),
             Action::FileWrite { path, content } => came(write_whole(Path::new(DIRECTORY), path, content)),
@@ -280,7 +305,7 @@ mod tests {
     use std::{
         io::{BufRead, BufReader, Read},
         net::TcpListener,
-        os::unix::fs::symlink,
+        os::unix::fs::{PermissionsExt, symlink},
         sync::mpsc,
     };
 
@@ -387,6 +412,30 @@ mod tests {
         assert!(received.recv().unwrap().ends_with("{\"text\":\"hello\"}"));
         let unknown = performed(&webhooks, hook("pager")).0;
         assert_eq!(unknown, Performed::failed("there is no [webhook.pager] in the configuration"));
+    }
+
+    #[test]
+    fn the_address_of_a_webhook_is_not_told() {
+        let secrets = tempfile::tempdir().unwrap();
+        let file = secrets.path().join("chat");
+        fs::write(&file, "chat.example.org/t0ken").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let webhooks = format!(
+            "secrets_dir = \"{}\"\n[webhook.chat]\nsecret = \"chat\"\n",
+            secrets.path().canonicalize().unwrap().display()
+        );
+        let hook = Action::Webhook { name: "chat".to_owned(), data: "{}".to_owned() };
+        let why = performed(&webhooks, hook).0.why;
+        assert!(why.contains("*** is not an absolute") && !why.contains("t0ken"), "{why}");
+    }
+
+    #[test]
+    fn virtual_addresses_are_not_for_policies() {
+        for change in [AddressChange::Add, AddressChange::Del] {
+            let network = Network { address: "192.168.0.60".parse().unwrap(), prefix: 32 };
+            let why = performed("", Action::Address { change, network, dev: "lo".to_owned() }).0.why;
+            assert!(why.starts_with("192.168.0.60 is a virtual address of this node"), "{why}");
+        }
     }
 
     #[test]
