@@ -264,14 +264,16 @@ impl Library {
     }
 
     /// A version does worse than the one before it, in one instance at least. It is taken back if that is wanted, or if it
-    /// cannot be evaluated at all (R21), and its text does not come back before the file changes.
+    /// cannot be evaluated at all (R21), unless an operator chose it; its text does not come back before the file changes.
     pub fn regressed(&self, regression: &Regression) {
         let Regression { policy: name, instance, generation, broken, why } = regression;
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let mut stock = self.lock();
-        let back = *broken || stock.probation.auto_rollback;
+        let wanted = *broken || stock.probation.auto_rollback;
         let Some(entry) = stock.entries.get_mut(name) else { return };
+        // An operator's choice stays until that operator takes it back.
+        let back = wanted && entry.pin.is_none();
         let Some(running) = entry.running().filter(|running| running.number == *generation) else { return };
         if entry.regression.is_some() {
             return;
@@ -285,18 +287,23 @@ impl Library {
             format!("policy {name}: the change to generation {generation} caused this in {instance}: {why}; {then}");
         let condition = Condition { name: "policy_regression", text: text.clone() };
         let mut before = None;
+        let mut rejected = None;
         if let Some(previous) = &previous {
-            let rejected = archive::Rejected { sha256: running.sha256.clone(), why: text };
-            let mut archive = Archive::open(&self.store, name);
-            archive.rejected = Some(rejected.clone());
-            archive.keep(&self.store, name);
+            let text = archive::Rejected { sha256: running.sha256.clone(), why: text };
             entry.shelf.send_replace(Shelf::Running(Arc::new(previous.restored(now))));
-            let refusal = Refusal::rejected(&rejected);
+            let refusal = Refusal::rejected(&text);
             before = entry.stale.replace(Stale { since: now, refusal, condition: Some(condition.clone()) });
+            rejected = Some(text);
         } else {
             entry.regression = Some(condition.clone());
         }
         drop(stock);
+        if rejected.is_some() {
+            // The disk may be slow: the whole daemon reads the stock.
+            let mut archive = Archive::open(&self.store, name);
+            archive.rejected = rejected;
+            archive.keep(&self.store, name);
+        }
         self.clear(before);
         self.note(Event::Raised(condition));
         self.audit.record(&audit::Entry {

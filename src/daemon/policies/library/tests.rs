@@ -304,6 +304,20 @@ fn another_file_can_be_used_instead() {
     assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
 }
 
+#[test]
+fn what_an_operator_chose_is_not_taken_back() {
+    let mut shop = shop(Some(GOOD));
+    shop.look();
+    fs::write(shop.base.path().join("policies/emergency.rhai"), BETTER).unwrap();
+    shop.choose(&Choice::Use("emergency".into())).unwrap();
+    shop.library.regressed(&regression(2, "VI_1", true, "it throws"));
+    let policy = shop.look();
+    assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
+    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p` goes back"));
+    shop = shop.restart();
+    assert_eq!(shop.look().generation, Some(2));
+}
+
 fn regression(generation: u64, instance: &str, broken: bool, why: &str) -> Regression {
     Regression { policy: "p".into(), instance: instance.into(), generation, broken, why: why.into() }
 }
