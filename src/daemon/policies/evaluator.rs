@@ -164,6 +164,8 @@ struct Done {
     revision: u64,
     /// What is to outlive the process, if that has changed.
     kept: Option<Kept>,
+    /// The line about what a version says first.
+    first: Option<audit::Entry>,
 }
 
 /// What an evaluation, or waiting for one, came to.
@@ -278,6 +280,11 @@ impl Pair {
         if let Some(kept) = done.kept {
             self.bench.keeping.keep(&self.instance, &self.policy, at, kept);
         }
+        if let Some(first) = done.first {
+            // The disk may be slow: no verdict waits for it.
+            let audit = Arc::clone(&self.bench.audit);
+            spawn_blocking(move || audit.record(&first));
+        }
         self.revision = done.revision;
         self.rules.clone_from(&done.report.rules);
         self.verdict = said(&done.report);
@@ -291,7 +298,6 @@ impl Pair {
         if let Some(before) = before {
             self.trial = self.try_out(before, generation);
         }
-        let audit = Arc::clone(&self.bench.audit);
         let judge = Arc::clone(&self.judge);
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
@@ -319,10 +325,8 @@ impl Pair {
             for healing in heals {
                 say(Said::Heal { instance: instance.clone(), policy: generation.policy.clone(), healing });
             }
-            if let Some(first) = first {
-                audit.record(&audit::Entry { verdict_after: said(&report), ..first });
-            }
-            Done { report, in_transition, revision, kept }
+            let first = first.map(|first| audit::Entry { verdict_after: said(&report), ..first });
+            Done { report, in_transition, revision, kept, first }
         })
     }
 

@@ -118,6 +118,7 @@ impl Keeping {
         };
         let written = written::write(moment(&*self.0.clock), &pairs).and_then(|text| self.0.store.keep_memory(&text));
         if let Err(error) = written {
+            self.desk().unwritten = true;
             tracing::warn!("what policies remember cannot be written: {error}; a restart would forget it");
         }
     }
@@ -195,6 +196,20 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(Hand(Mutex::default()));
         let keeping = Keeping::open(store, Arc::clone(&clock));
         assert_eq!(keeping.judge("VI_1", "check").kept(clock.now()), Kept::default());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let store = Store::at(&state);
+        let keeping = Keeping::open(store.clone(), Arc::new(Hand(Mutex::default())));
+        keeping.keep("VI_1", "check", Instant::ZERO, held(60));
+        keeping.write();
+        assert_eq!(store.memory().unwrap(), None);
+        std::fs::create_dir(&state).unwrap();
+        keeping.write();
+        assert!(store.memory().unwrap().unwrap().contains("status 500"));
     }
 
     #[test]
