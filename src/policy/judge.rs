@@ -55,17 +55,20 @@ impl Judge {
         memory.begin_evaluation();
         let evaluation = Arc::new(Evaluation::new(policy, context, prober, clock, memory));
         let checked = check(engine, policy, &evaluation);
+        // What it returned counts, whatever is wrong besides: an error must not undo a fault.
+        let explicit = checked.as_ref().ok().cloned().flatten();
         let evaluated = settle(&evaluation);
         let (checked, evaluated) = match evaluated {
             Ok(evaluated) => (checked, evaluated),
             Err(error) => (checked.and(Err(error)), Vec::new()),
         };
-        let checked = checked.and_then(|explicit| {
-            self.heals = heal(&evaluation, &evaluated)?;
-            Ok(explicit)
-        });
-
-        let error = checked.as_ref().err().cloned();
+        let error = match checked.and_then(|_| heal(&evaluation, &evaluated)) {
+            Ok(heals) => {
+                self.heals = heals;
+                None
+            }
+            Err(error) => Some(error),
+        };
         let (unobserved, starting) = {
             let mut ledger = evaluation.ledger();
             let unobserved = rest(&mut ledger.memory, &evaluated, evaluation.started_at, error.is_some());
@@ -73,7 +76,7 @@ impl Judge {
             (unobserved, !ledger.memory.started)
         };
         let verdict = decide(&Evidence {
-            explicit: checked.unwrap_or_default(),
+            explicit,
             error: error.as_deref(),
             evaluated: &evaluated,
             unobserved: &unobserved,

@@ -468,6 +468,14 @@ fn is_fault(report: &Report) -> bool {
     matches!(report.verdict, Verdict::Fault { .. })
 }
 
+#[test]
+fn a_mistake_beside_a_fault_does_not_undo_the_fault() {
+    let mut node = Node::with("fn check() { heal(\"web\", || 1); fault(\"no disk\") }");
+    let report = node.tick();
+    assert!(is_fault(&report), "{:?}", report.verdict);
+    assert!(report.error.unwrap().contains("no rule of that name"));
+}
+
 const LATCHED: &str = r#"fn check() { require("web", service("web"), #{ fall: 1, rise: 1, latch: true }); }"#;
 
 #[test]
