@@ -14,7 +14,6 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_REPLACE},
     packet_route::{RouteNetlinkMessage, route::RouteMessage},
 };
-use rustix::net::netdevice::name_to_index;
 
 use super::{
     address_request::{bare, scope, take_away},
@@ -66,7 +65,7 @@ pub fn change_route(change: RouteChange, route: &Route) -> io::Result<()> {
 /// # Errors
 /// There is no such interface, it is down, or the privilege is missing.
 pub fn announce_address(address: IpAddr, dev: &str) -> io::Result<()> {
-    let name: InterfaceName = dev.parse().map_err(|_| invalid("no such interface"))?;
+    let name = named(dev)?;
     let links = Rtnl::open(0)?.links()?;
     let link = links.into_iter().find(|link| link.name.as_ref() == Some(&name));
     let mac = link.and_then(|link| link.mac);
@@ -142,8 +141,11 @@ fn request_one(request: Request, done: Errno) -> io::Result<()> {
 }
 
 fn index_of(dev: &str) -> io::Result<u32> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-    Ok(name_to_index(socket, dev)?)
+    Rtnl::open(0)?.index_of(&named(dev)?)
+}
+
+fn named(dev: &str) -> io::Result<InterfaceName> {
+    dev.parse().map_err(|_| invalid("no such interface"))
 }
 
 fn invalid(why: impl ToString) -> io::Error {
