@@ -358,7 +358,7 @@ fn what_would_follow_is_told_without_a_probe() {
     assert_eq!((said.code, document["what_if"][0]["verdicts"]["web"]["kind"].as_str()), (0, Some("healthy")));
     let said = desk.ha(&["check", "ha.toml", "--what-if", "webb=down"]);
     assert_eq!(
-        (said.code, said.err.contains("there is no rule webb; there are web, arbiter")),
+        (said.code, said.err.contains("there is no rule webb; there are web, arbiter, disk, mail, slow, through\n")),
         (64, true),
         "{}",
         said.err
@@ -392,6 +392,13 @@ fn an_expression_that_is_wrong_says_where() {
     let said = desk.ha(&["probe", "tcp(\"127.0.0.1\")"]);
     assert_eq!(said.code, 3);
     assert!(said.out.contains("expression:1:1: \"127.0.0.1\" has no port"), "{}", said.out);
+    for wrong in ["1 + 1", "require(\"web\", true)"] {
+        let said = desk.ha(&["probe", wrong]);
+        assert_eq!((said.code, said.out.contains("`ha probe` takes a probe")), (3, true), "{wrong}: {}", said.out);
+        assert!(!said.out.contains("as a rule"), "{}", said.out);
+    }
+    let said = desk.ha(&["probe", " "]);
+    assert_eq!((said.code, said.err.contains("there is no expression")), (1, true), "{}", said.err);
     let said = desk.ha(&["probe", "tcp(\"127.0.0.1:1\""]);
     assert_eq!((said.code, said.err.contains("expression:1:")), (1, true), "{}", said.err);
     let said = desk.ha(&["probe", "ping(node.addr)"]);

@@ -47,7 +47,7 @@ impl Findings {
             (1, _) => "invalid; a running daemon keeps what it runs",
             (2, None) => "valid, but this node would not stay healthy",
             (2, _) => "valid, but this node is not healthy now, or will not be if this goes on",
-            (3, _) => "valid, but a probe could not be made",
+            (3, _) => "valid, but a probe could not be made or a policy not be evaluated",
             _ => "",
         }
     }

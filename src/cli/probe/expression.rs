@@ -4,6 +4,8 @@ use crate::policy::{Called, Engine, Policy, Problem, Severity};
 
 /// Lines of the policy before those of the expression.
 const BEFORE: usize = 1;
+/// The rule that it becomes.
+pub(super) const RULE: &str = "it";
 /// What messages call the text.
 const FILE: &str = "expression";
 
@@ -23,7 +25,12 @@ impl Expression {
     /// What is wrong, with the place in the expression.
     pub(super) fn compile(engine: &Engine, text: &str) -> Result<Self, String> {
         let text = text.trim().trim_end_matches(';').to_owned();
-        let source = format!("fn check() {{ watch(\"it\",\n{text}\n); }}\n");
+        if text.is_empty() {
+            return Err(
+                "there is no expression; write a probe as a policy does: http(\"http://192.168.0.20/\")".to_owned()
+            );
+        }
+        let source = format!("fn check() {{ watch(\"{RULE}\",\n{text}\n); }}\n");
         match Policy::load(engine, FILE, FILE, &source) {
             Ok(policy) => Ok(Self { calls: Policy::calls(engine, &source), text, policy }),
             Err(problems) => {
@@ -51,6 +58,10 @@ impl Expression {
         let inner = || {
             let (line, rest) = error.strip_prefix(FILE)?.strip_prefix(':')?.split_once(':')?;
             let line = line.parse::<usize>().ok()?.saturating_sub(BEFORE);
+            if line == 0 {
+                // The rule around it complains: of the expression as a whole.
+                return rest.split_once(": ").map(|(_, why)| why.replacen("watch takes", "`ha probe` takes", 1));
+            }
             Some(format!("{FILE}:{line}:{rest}"))
         };
         inner().unwrap_or_else(|| error.to_owned())

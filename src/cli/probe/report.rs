@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{expression::Expression, listening::Exchange};
+use super::{
+    expression::{Expression, RULE},
+    listening::Exchange,
+};
 use crate::{
     cli::{
         Code, judged,
@@ -28,16 +31,19 @@ pub(super) struct Attempt {
     /// `None`: no information.
     ok: Option<bool>,
     why: String,
+    /// It could not be evaluated: `why` says where.
+    is_wrong: bool,
     elapsed_ms: f64,
     exchanges: Vec<Exchange>,
 }
 
 impl Attempt {
     pub(super) fn of(report: &Report, exchanges: Vec<Exchange>, expression: &Expression) -> Self {
-        let rule = report.rules.first();
+        let rule = report.rules.iter().find(|rule| rule.name == RULE);
         let error = report.error.as_ref().map(|error| expression.explain(error));
         Self {
-            ok: rule.and_then(|rule| rule.ok),
+            ok: rule.filter(|_| error.is_none()).and_then(|rule| rule.ok),
+            is_wrong: error.is_some(),
             why: error.or_else(|| rule.map(|rule| rule.why.clone())).unwrap_or_default(),
             elapsed_ms: report.elapsed.as_secs_f64() * 1e3,
             exchanges,
@@ -59,8 +65,11 @@ impl Attempt {
             return self.line(number, paint);
         }
         let mut text: String = self.exchanges.iter().map(|exchange| explained(exchange, expression, paint)).collect();
-        if self.exchanges.len() != 1 {
+        if self.exchanges.len() != 1 || self.is_wrong {
             text += &format!("altogether  {} {}\n", mark(self.ok, paint), wrap(&self.why, INDENT + 2));
+        }
+        if self.is_wrong {
+            return text;
         }
         let rule = format!("require(\"NAME\", {}, #{{ fall: 3, rise: 2 }});", expression.text());
         text + format!("as a rule   {}\n", rule.replace('\n', "\n            ")).as_str()

@@ -279,9 +279,13 @@ impl Library {
             return;
         }
         let previous = if back { entry.previous.take() } else { None };
-        let then = match &previous {
-            Some(previous) => format!("generation {} runs again until the file changes", previous.number),
-            None => format!("it keeps running; `ha policy rollback {name}` goes back"),
+        let then = match (&previous, &entry.previous) {
+            (Some(previous), _) => format!("generation {} runs again until the file changes", previous.number),
+            // By its number: versions between them may be worse still.
+            (None, Some(compared)) => {
+                format!("it keeps running; `ha policy rollback {name} {}` goes back", compared.number)
+            }
+            (None, None) => format!("it keeps running; `ha policy list {name}` shows what there is to go back to"),
         };
         let text =
             format!("policy {name}: the change to generation {generation} caused this in {instance}: {why}; {then}");

@@ -5,7 +5,10 @@ mod assumption;
 mod document;
 mod text;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub(super) use self::assumption::Assumption;
 use super::{
@@ -89,7 +92,8 @@ pub(super) fn simulate(
         found.push((instance, stage));
     }
     if let Some(stranger) = assumption.rules.keys().find(|rule| !known.contains(rule)) {
-        known.dedup();
+        let mut told = BTreeSet::new();
+        known.retain(|rule| told.insert(rule.clone()));
         return Err(format!("there is no rule {stranger}; there are {}", known.join(", ")));
     }
     Ok(found.into_iter().map(|(instance, stage)| stage.play(&instance.name, assumption, ticks)).collect())

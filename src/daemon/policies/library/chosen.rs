@@ -1,9 +1,12 @@
 //! What an operator chooses to run, whatever the file says: an earlier generation, this one, or another file. It stays
 //! chosen, over restarts too, until it is unpinned.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use super::{Entry, Library, New, entry_of};
+use super::{Entry, Generation, Library, New, entry_of};
 use crate::{
     control::protocol::{By, GENERATIONS_SCHEMA, Generations, Pinned, Texts},
     daemon::{
@@ -22,7 +25,7 @@ const TESTS_TIME: Duration = Duration::from_secs(5);
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// This generation; else the one before the running one.
+    /// This generation; else the last one before the running one that outlived its probation.
     Rollback(Option<u64>),
     /// This generation; else the running one.
     Pin(Option<u64>),
@@ -39,17 +42,20 @@ impl Library {
     /// Why nothing was changed.
     pub fn choose(&self, name: &str, choice: &Choice, by: &By) -> Result<String, String> {
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = {
+        let (running, previous) = {
             let stock = self.lock();
             let entry = stock.entries.get(name).ok_or_else(|| format!("no instance has a policy {name}"))?;
-            entry.running().map(|running| running.number)
+            let number = |generation: &Arc<Generation>| generation.number;
+            (entry.running().as_ref().map(number), entry.previous.as_ref().map(number))
         };
         let archive = Archive::open(&self.store, name);
         let nothing = || format!("nothing runs of policy {name}; name a generation (`ha policy list {name}`)");
         match choice {
             Choice::Rollback(Some(number)) | Choice::Pin(Some(number)) => self.run_kept(name, &archive, *number, by),
             Choice::Rollback(None) => {
-                let before = archive.before(running.ok_or_else(nothing)?);
+                let running = running.ok_or_else(nothing)?;
+                // What a later version was compared with, if it was one: others may have been taken back.
+                let before = previous.filter(|previous| *previous < running).or_else(|| archive.before(running));
                 let before = before.ok_or_else(|| format!("no generation of policy {name} before this one is kept"))?;
                 self.run_kept(name, &archive, before, by)
             }

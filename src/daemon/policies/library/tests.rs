@@ -356,13 +356,26 @@ fn without_auto_rollback_it_is_said_only_unless_it_cannot_be_evaluated() {
     shop.library.regressed(&regression(2, "VI_2", false, "it says fault"));
     let policy = shop.look();
     assert_eq!(policy.generation, Some(2));
-    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p` goes back"));
+    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p 1` goes back"));
     assert_eq!(shop.said(), ["+policy_regression"], "once");
     shop.write("fn check() { let another = 3; }");
     shop.look();
     assert_eq!(shop.said(), ["-policy_regression", "policy p: generation 3 runs"]);
     shop.library.regressed(&regression(3, "VI_1", true, "it throws"));
     assert_eq!(shop.look().generation, Some(1), "2 had not outlived its own probation");
+}
+
+#[test]
+fn what_was_taken_back_is_nothing_to_roll_back_to() {
+    let shop = shop(Some(GOOD));
+    shop.look();
+    shop.write(BETTER);
+    shop.look();
+    shop.library.regressed(&regression(2, "VI_1", true, "it throws"));
+    shop.write("fn check() { let another = 3; }");
+    assert_eq!(shop.look().generation, Some(3));
+    let said = shop.choose(&Choice::Rollback(None)).unwrap();
+    assert!(said.contains("generation 1 runs"), "{said}");
 }
 
 #[test]
