@@ -313,7 +313,7 @@ fn what_an_operator_chose_is_not_taken_back() {
     shop.library.regressed(&regression(2, "VI_1", true, "it throws"));
     let policy = shop.look();
     assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
-    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p` goes back"));
+    assert!(policy.regression.unwrap().ends_with("it keeps running; `ha policy rollback p 1` goes back"));
     shop = shop.restart();
     assert_eq!(shop.look().generation, Some(2));
 }
