@@ -1,6 +1,6 @@
 //! The seam between a policy and the world: what a probe is asked, what it answers, and who performs it.
 //!
-//! One file for each kind of probe: what a policy may ask ([`Kind::read`]), what it may read, and what a test's fake of it
+//! One file for each kind of probe: what a policy may ask (its `KIND`), what it may read, and what a test's fake of it
 //! says. None of them performs anything; that is `crate::probe`'s, which has a file for each of them too.
 
 mod addr;
