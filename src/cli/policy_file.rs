@@ -13,7 +13,7 @@ use crate::{
         DriverClock,
         closure::{self, Closure},
     },
-    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests},
+    policy::{Cap, Engine, Policy, Problem, Severity, Surroundings, TestFailure, TestReport, run_tests, try_out},
     probe::Trust,
 };
 
@@ -74,6 +74,7 @@ impl PolicyFile {
                 let cap = Cap { clock: Arc::new(DriverClock::default()), time: TESTS_TIME };
                 let tests = run_tests(engine, &policy, Some(cap));
                 self.problems.extend(tests.failures.iter().map(|failure| failed(&shown, &source.main.text, failure)));
+                self.problems.extend(try_out(engine, &policy, &source.sources));
                 self.tests = Some(tests);
                 self.policy = Some(policy);
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Context, Engine, Forced, NodeFacts, PeerFacts, Policy, Report, RuleEffect, RuleReport, RuleState, Simulation,
-    Verdict,
+    Verdict, thrown::Thrown,
 };
 
 /// Evaluations until everything that is well is known.
@@ -45,10 +45,29 @@ pub fn force_every_rule(engine: &Engine, policy: &Policy) -> Vec<ForcedRule> {
     names.iter().map(|name| force(engine, policy, name)).collect()
 }
 
-const ROLES: [&str; 2] = ["backup", "master"];
+/// What a node can be that works.
+pub(super) const ROLES: [&str; 2] = ["backup", "master"];
 
 /// A node that has been in this role for a while, everything being well.
 fn settled(engine: &Engine, policy: &Policy, role: &str) -> (Simulation, Report) {
+    let mut simulation = of_role(engine, policy, role);
+    let mut report = simulation.evaluate();
+    for _ in 1..SETTLING {
+        report = simulation.evaluate();
+    }
+    (simulation, report)
+}
+
+/// What the policy throws until then, if it does.
+pub(super) fn thrown(engine: &Engine, policy: &Policy, role: &str) -> Option<Thrown> {
+    let mut simulation = of_role(engine, policy, role);
+    (0..SETTLING).find_map(|_| {
+        simulation.evaluate();
+        simulation.thrown().cloned()
+    })
+}
+
+fn of_role(engine: &Engine, policy: &Policy, role: &str) -> Simulation {
     let is_master = role == "master";
     let node = NodeFacts {
         state: role.to_owned(),
@@ -58,12 +77,7 @@ fn settled(engine: &Engine, policy: &Policy, role: &str) -> (Simulation, Report)
         ..NodeFacts::default()
     };
     let context = Context { node, peers: vec![PeerFacts::default()], ..Context::default() };
-    let mut simulation = Simulation::new(engine, policy, context);
-    let mut report = simulation.evaluate();
-    for _ in 1..SETTLING {
-        report = simulation.evaluate();
-    }
-    (simulation, report)
+    Simulation::new(engine, policy, context)
 }
 
 fn force(engine: &Engine, policy: &Policy, rule: &str) -> ForcedRule {

@@ -206,7 +206,7 @@ pub fn run_hook(
     let result = catch_unwind(AssertUnwindSafe(call));
     let mut ran = std::mem::take(&mut *run.ran());
     ran.error = match result {
-        Ok(result) => result.err().map(|error| policy.explain_within(&error, limit)),
+        Ok(result) => result.err().map(|error| policy.thrown_within(&error, limit).to_string()),
         Err(_) => Some("a fault inside ha itself, please report it".to_owned()),
     };
     ran

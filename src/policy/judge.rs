@@ -17,6 +17,7 @@ use super::{
     memory::Memory,
     probe::Prober,
     rule::Remembered,
+    thrown::Thrown,
     verdict::{Evidence, decide},
 };
 use crate::words::Instant;
@@ -29,6 +30,7 @@ pub struct Judge {
     in_transition: bool,
     log: Vec<LogLine>,
     heals: Vec<Healing>,
+    thrown: Option<Thrown>,
 }
 
 impl Judge {
@@ -77,7 +79,7 @@ impl Judge {
         };
         let verdict = decide(&Evidence {
             explicit,
-            error: error.as_deref(),
+            error: error.as_ref().map(Thrown::to_string).as_deref(),
             evaluated: &evaluated,
             unobserved: &unobserved,
             starting,
@@ -94,6 +96,7 @@ impl Judge {
         drop(ledger);
         self.in_transition = self.memory.gates.values().any(Remembered::in_transition);
         let observed_ok = error.is_none() && hook_error.is_none() && evaluated.iter().all(RuleReport::is_not_amiss);
+        self.thrown = error.or(hook_error);
         let mut rules = evaluated;
         rules.extend(unobserved);
         rules.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
@@ -106,7 +109,7 @@ impl Judge {
             rules,
             observed_ok,
             may_take_over,
-            error: error.or(hook_error),
+            error: self.thrown.as_ref().map(Thrown::to_string),
         }
     }
 
@@ -156,6 +159,11 @@ impl Judge {
         std::mem::take(&mut self.heals)
     }
 
+    /// What the last evaluation threw: what its report says in words.
+    pub(super) const fn thrown(&self) -> Option<&Thrown> {
+        self.thrown.as_ref()
+    }
+
     /// Drops the rules that another version does not have; says so of those that were down.
     fn forget_removed(&mut self, policy: &Policy) -> Vec<LogLine> {
         self.memory.reloaded = std::mem::take(&mut self.reloaded);
@@ -191,18 +199,18 @@ impl RuleReport {
 }
 
 /// What `check()` says. A policy of hooks alone has none, and nothing against anything.
-fn check(engine: &Engine, policy: &Policy, evaluation: &Arc<Evaluation>) -> Result<Option<Explicit>, String> {
+fn check(engine: &Engine, policy: &Policy, evaluation: &Arc<Evaluation>) -> Result<Option<Explicit>, Thrown> {
     if policy.has_check() { call(engine, policy, evaluation, "check", Vec::new()).and_then(explicit) } else { Ok(None) }
 }
 
 /// The repairs that are due by what was seen.
-fn heal(evaluation: &Evaluation, evaluated: &[RuleReport]) -> Result<Vec<Healing>, String> {
+fn heal(evaluation: &Evaluation, evaluated: &[RuleReport]) -> Result<Vec<Healing>, Thrown> {
     let mut ledger = evaluation.ledger();
     let heals = std::mem::take(&mut ledger.heals);
     let mut due = Vec::new();
     for heal in heals {
         let Some(seen) = evaluated.iter().find(|rule| rule.name == heal.rule) else {
-            return Err(format!("heal(\"{}\", …): this evaluation has no rule of that name", heal.rule));
+            return Err(format!("heal(\"{}\", …): this evaluation has no rule of that name", heal.rule).into());
         };
         due.extend(heal.due(seen, &mut ledger.memory, evaluation.started_at)?);
     }
@@ -216,32 +224,33 @@ fn call(
     evaluation: &Arc<Evaluation>,
     function: &str,
     arguments: Vec<Dynamic>,
-) -> Result<Dynamic, String> {
+) -> Result<Dynamic, Thrown> {
     let frame = Frame::Check(Arc::clone(evaluation));
     let call = || engine.call(policy, frame, &evaluation.clock, evaluation.deadline_at(), function, arguments);
-    unwound(call).and_then(|result| result.map_err(|error| policy.explain(&error)))
+    unwound(call).and_then(|result| result.map_err(|error| policy.thrown(&error)))
 }
 
-fn settle(evaluation: &Evaluation) -> Result<Vec<RuleReport>, String> {
+fn settle(evaluation: &Evaluation) -> Result<Vec<RuleReport>, Thrown> {
     unwound(|| evaluation.settle_all())
 }
 
 /// A panic is a fault of this program; it must not take the worker with it, and it is no verdict.
-fn unwound<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+fn unwound<T>(work: impl FnOnce() -> T) -> Result<T, Thrown> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("a fault inside ha itself, please report it: {}", what.unwrap_or("panic without a message"))
+        format!("a fault inside ha itself, please report it: {}", what.unwrap_or("panic without a message")).into()
     })
 }
 
 /// What `check()` returned, if it is a verdict. A rule as the last expression is none.
-fn explicit(value: Dynamic) -> Result<Option<Explicit>, String> {
+fn explicit(value: Dynamic) -> Result<Option<Explicit>, Thrown> {
     if value.is_unit() || value.is::<super::functions::Handle>() {
         return Ok(None);
     }
     let what = kind::of(&value);
     value.try_cast::<Explicit>().map(Some).ok_or_else(|| {
         format!("check() returned {what}: return healthy(), adjust(), fault(), hold(), maintenance(), or nothing")
+            .into()
     })
 }
 
@@ -269,7 +278,7 @@ fn may_take_over(
     policy: &Policy,
     evaluation: &Arc<Evaluation>,
     holds: bool,
-) -> Option<(bool, Option<String>)> {
+) -> Option<(bool, Option<Thrown>)> {
     let arguments = match policy.may_take_over_takes()? {
         _ if holds => return Some((false, None)),
         0 => Vec::new(),
@@ -280,7 +289,9 @@ fn may_take_over(
         ]))],
     };
     let answer = call(engine, policy, evaluation, "may_take_over", arguments).and_then(|value| {
-        value.as_bool().map_err(|_| format!("may_take_over() returned {}: return true or false", kind::of(&value)))
+        value
+            .as_bool()
+            .map_err(|_| format!("may_take_over() returned {}: return true or false", kind::of(&value)).into())
     });
     Some(match answer {
         Ok(answer) => (answer, None),

@@ -42,6 +42,8 @@ mod simulation;
 pub mod sources;
 mod suggest;
 mod text;
+mod thrown;
+mod tryout;
 mod verdict;
 
 pub use auto::{ForcedRule, force_every_rule};
@@ -63,3 +65,4 @@ pub use script::{NamedRule, Policy};
 pub use secret::{Secret, SecretOrText};
 pub use simulation::Simulation;
 pub use sources::{Sources, Text};
+pub use tryout::try_out;

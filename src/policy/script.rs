@@ -19,6 +19,7 @@ use super::{
     modules::Modules,
     sources::{Sources, Text},
     text,
+    thrown::Thrown,
 };
 
 /// How often a policy is evaluated unless it says otherwise.
@@ -258,20 +259,20 @@ impl Policy {
         self.0.functions.get(function).copied().unwrap_or_default()
     }
 
-    /// What went wrong while it ran, with its place: `check_local.rhai:6:5: …`.
-    pub(super) fn explain(&self, error: &EvalAltResult) -> String {
-        self.explain_within(error, self.deadline())
+    /// What went wrong while it was evaluated, with its place.
+    pub(super) fn thrown(&self, error: &EvalAltResult) -> Thrown {
+        self.thrown_within(error, self.deadline())
     }
 
     /// The same of something that had another time.
-    pub(super) fn explain_within(&self, error: &EvalAltResult, deadline: Duration) -> String {
+    pub(super) fn thrown_within(&self, error: &EvalAltResult, deadline: Duration) -> Thrown {
         let (message, position) = explain(error, deadline);
-        let file = file_of(error).unwrap_or(&self.0.file);
-        let place = lint::place(position);
-        match (place.line, place.column) {
-            (0, _) => format!("{file}: {message}"),
-            (line, 0) => format!("{file}:{line}: {message}"),
-            (line, column) => format!("{file}:{line}:{column}: {message}"),
+        let file = file_of(error).unwrap_or(&self.0.file).to_owned();
+        Thrown {
+            file: Some(file),
+            place: lint::place(position),
+            message,
+            may_be_the_fakes: Thrown::may_be_the_fakes(error),
         }
     }
 }

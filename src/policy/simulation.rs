@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Clock, Context, Engine, Forced, Judge, Policy, Report, fake::FakeProber, probe::Prober, rehearsal::VirtualClock,
+    thrown::Thrown,
 };
 use crate::words::Instant;
 
@@ -61,6 +62,11 @@ impl Simulation {
         let report = self.judge.evaluate(&self.engine, &self.policy, 1, &self.context, &prober, &clock);
         self.last_at = Some(report.started_at);
         report
+    }
+
+    /// What the last evaluation threw.
+    pub(super) const fn thrown(&self) -> Option<&Thrown> {
+        self.judge.thrown()
     }
 
     fn next_at(&self) -> Instant {

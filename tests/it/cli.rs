@@ -167,6 +167,38 @@ fn a_policy_that_others_may_write_is_refused() {
     assert!(said.out.contains("[E110]") && said.out.contains("policies is writable by others"), "{}", said.out);
 }
 
+/// What would only be noticed once it runs.
+#[test]
+fn a_policy_that_throws_although_all_is_well_is_warned_about() {
+    let desk = Desk::new();
+    let body = |rules: &str| format!("fn check() {{\n{rules}\n}}\nfn test_x() {{}}\n");
+    let check = |rules: &str| {
+        desk.write("policies/web.rhai", &body(rules));
+        desk.ha(&["check", "policies/web.rhai"])
+    };
+    let said = check("    if node.is_master {\n        watch(\"web\", true, #{ fall: 0 });\n    }");
+    assert_eq!(said.code, 0, "{}", said.out);
+    insta::assert_snapshot!("code_W211", anonymous(&said.out));
+    for (rules, message) in [
+        ("watch(\"web\", ping(\"192.0.2.1\", #{ timeout: \"2q\" }));", "timeout: \"2q\""),
+        ("prefer(\"web\", file(\"/srv\"));", "prefer needs a weight"),
+        ("watch(\"web\", http(`http://${node.adr}/`));", "there is no field `adr`"),
+        ("if ping(\"192.0.2.1\") { return fault(\"?\"); }", "a probe stands where"),
+        ("return 7;", "check() returned a whole number"),
+    ] {
+        let said = check(rules);
+        assert_eq!(said.out.matches("[W211]: check() cannot be evaluated: ").count(), 1, "{}", said.out);
+        assert!(said.out.contains(message), "{}", said.out);
+        assert!(said.out.contains("web.rhai:2:") || message.contains("returned"), "{}", said.out);
+    }
+    assert_eq!(desk.ha(&["check", "policies/web.rhai", "--strict"]).code, 1);
+    // A fake does not know what a real server would say.
+    for rules in ["watch(\"a\", true, #{ fall: 1 });", "watch(\"a\", http(\"http://192.0.2.1/\").json.role == \"x\");"]
+    {
+        assert!(!check(rules).out.contains("W211"), "{rules}");
+    }
+}
+
 #[test]
 fn the_tests_of_a_policy_are_told() {
     let said = Desk::new().ha(&["test", "policies/web.rhai"]);

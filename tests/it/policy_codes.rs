@@ -45,7 +45,7 @@ const SLIPS: &[(&str, &str)] = &[
 ];
 
 /// Codes that depend on the file system or on running the tests: `tests/it/cli.rs` shows them.
-const OF_COMMANDS: [&str; 2] = ["E110", "E111"];
+const OF_COMMANDS: [&str; 3] = ["E110", "E111", "W211"];
 /// The code of secrets, shown with those.
 const OF_SECRETS: [&str; 1] = ["E112"];
 

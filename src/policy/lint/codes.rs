@@ -200,4 +200,11 @@ pub const CODES: &[Code] = &[
         "Probe node.addr, or ask only as the holder: any([!node.has_vip, http(…)]).",
     ),
     code("W210", "one failure is enough", "A single hiccup moves the address.", "fall: 3 tolerates two."),
+    code(
+        "W211",
+        "check() cannot be evaluated",
+        "Every probe being well, it was run as a backup and as a master, and it broke off: an option out of its range, a \
+         duration nobody can read, a fact of the node that does not exist. A policy that breaks off holds, and does not judge.",
+        "Correct what the message says; `ha test --auto` runs it in both roles, too.",
+    ),
 ];

@@ -91,7 +91,7 @@ impl<'a> Linter<'a> {
     }
 
     /// How long the word or the text at this place is.
-    fn length(&self, place: Place) -> usize {
+    pub(super) fn length(&self, place: Place) -> usize {
         let line = place.line.checked_sub(1).and_then(|line| self.source.lines().nth(line)).unwrap_or_default();
         let mut rest = line.chars().skip(place.column.saturating_sub(1)).peekable();
         let word = |c: &char| c.is_alphanumeric() || *c == '_';
