@@ -55,7 +55,7 @@ pub fn foresee(config: &config::Instance, reports: &[Report], serves: bool, riva
     let opinion = judgement.opinion(now, config.on_error);
     // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25); one that may not become
     // master, only in doubt.
-    let in_doubt = rival.is_none() && takes_in_doubt(&opinion, config);
+    let in_doubt = rival.is_none() && !judgement.forbids_takeover() && takes_in_doubt(&opinion, config);
     let takes = in_doubt || rival.is_none() && judgement.fresh(Instant::ZERO);
     let bearing = Bearing::of(opinion, config);
     let course = course(&bearing, config, serves, rival.is_none());
@@ -115,7 +115,8 @@ pub(super) fn reluctantly(config: &config::Instance, serves: bool, alone: bool) 
 }
 
 /// Whether it takes an address that nobody has although not everything is well: availability does (R25), and so does the
-/// last resort, whatever its rules say (R21, R24). A node that was set up wrongly does not, nor one whose script says no.
+/// last resort, whatever its rules say (R21, R24). A node that was set up wrongly does not, nor one whose script says no, be
+/// it by its verdict or by `may_take_over`, which is looked at beside this.
 pub(super) fn takes_in_doubt(opinion: &Opinion, config: &config::Instance) -> bool {
     let available = config.prefer == Preference::Availability;
     let last_resort = config.last_resort == LastResort::Keep;

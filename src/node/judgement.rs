@@ -136,6 +136,11 @@ impl Judgement {
         })
     }
 
+    /// Some policy says that this node may not take over: no preference goes over that.
+    pub(super) fn forbids_takeover(&self) -> bool {
+        self.policies.values().any(|word| word.report().is_some_and(|report| report.may_take_over == Some(false)))
+    }
+
     /// When an error has lasted so long that it becomes a fault, if that lies ahead.
     pub(super) fn next_change(&self, now: Instant, on_error: OnError) -> Option<Instant> {
         let OnError::FaultAfter(time) = on_error else { return None };

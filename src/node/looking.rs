@@ -155,9 +155,11 @@ impl Instance {
         Leave::Wait(self.judgement.objection(missed_at))
     }
 
-    /// One more down interval without anybody is waited for certainty; a node that was set up wrongly never takes.
+    /// One more down interval without anybody is waited for certainty; a node that was set up wrongly never takes, nor one
+    /// whose policy says that it may not.
     fn takes_in_doubt(&self, now: Instant, elected: Instant) -> bool {
-        if now < elected + self.down_interval() || self.judgement.is_incomplete() {
+        let is_refused = self.judgement.is_incomplete() || self.judgement.forbids_takeover();
+        if is_refused || now < elected + self.down_interval() {
             return false;
         }
         takes_in_doubt(&self.opinion(now), &self.config)

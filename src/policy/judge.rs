@@ -9,7 +9,7 @@ use std::{
 use rhai::Dynamic;
 
 use super::{
-    Clock, Context, Engine, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict,
+    Clock, Context, Engine, Kept, LogLevel, LogLine, Policy, Report, RuleReport,
     evaluation::{Evaluation, Frame},
     functions::Explicit,
     heal::Healing,
@@ -84,8 +84,7 @@ impl Judge {
             unobserved: &unobserved,
             starting,
         });
-        let holds = matches!(verdict, Verdict::Hold { .. });
-        let asked = context.ask_may_take_over.then(|| may_take_over(engine, policy, &evaluation, holds));
+        let asked = context.ask_may_take_over.then(|| may_take_over(engine, policy, &evaluation));
         let (may_take_over, hook_error) = asked.flatten().map_or((None, None), |(may, error)| (Some(may), error));
 
         let mut ledger = evaluation.ledger();
@@ -272,15 +271,10 @@ fn rest(memory: &mut Memory, evaluated: &[RuleReport], now: Instant, broke_off: 
         .collect()
 }
 
-/// Asks `may_take_over`, if the policy has it. Whoever cannot say yes says no, and whoever holds is not asked.
-fn may_take_over(
-    engine: &Engine,
-    policy: &Policy,
-    evaluation: &Arc<Evaluation>,
-    holds: bool,
-) -> Option<(bool, Option<Thrown>)> {
+/// Asks `may_take_over`, if the policy has it. Whoever cannot say yes says no. One that holds is asked too: where the node
+/// would take in spite of a hold, it must know of a no.
+fn may_take_over(engine: &Engine, policy: &Policy, evaluation: &Arc<Evaluation>) -> Option<(bool, Option<Thrown>)> {
     let arguments = match policy.may_take_over_takes()? {
-        _ if holds => return Some((false, None)),
         0 => Vec::new(),
         _ => vec![Dynamic::from_map(rhai::Map::from([
             ("from".into(), "backup".into()),

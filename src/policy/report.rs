@@ -27,7 +27,7 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// Every `require` observation of this evaluation was ok (not merely its gate up), none was blind, nothing threw.
     pub observed_ok: bool,
-    /// What `may_take_over` said, if the policy has it and was asked.
+    /// What `may_take_over` said, if the policy has it and was asked; no, if it could not say.
     pub may_take_over: Option<bool>,
     /// Why the policy could not be evaluated, if it could not.
     pub error: Option<String>,

@@ -245,6 +245,12 @@ impl Policy {
         self.0.constants.get(name)
     }
 
+    /// It has a say in whether its node takes over.
+    #[must_use]
+    pub fn has_may_take_over(&self) -> bool {
+        self.0.may_take_over_takes.is_some()
+    }
+
     /// How many arguments `may_take_over` takes, if the policy has it.
     pub(super) fn may_take_over_takes(&self) -> Option<usize> {
         self.0.may_take_over_takes

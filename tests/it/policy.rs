@@ -608,6 +608,23 @@ fn taking_over_is_asked_only_when_it_is_wanted() {
     }
 }
 
+/// The node may take in spite of a hold, and must know what the policy says of that.
+#[test]
+fn a_policy_that_holds_is_asked_whether_the_node_may_take_over() {
+    for (check, answer, wanted) in [
+        ("hold(\"a backup runs\")", "false", false),
+        ("hold(\"a backup runs\")", "true", true),
+        ("throw \"it throws\"", "true", true),
+        ("throw \"it throws\"", "throw \"cannot say\"", false),
+    ] {
+        let mut node = Node::with(&format!("fn check() {{ {check} }} fn may_take_over() {{ {answer} }}"));
+        node.context.ask_may_take_over = true;
+        let report = node.tick();
+        assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
+        assert_eq!(report.may_take_over, Some(wanted), "{check}, {answer}");
+    }
+}
+
 #[test]
 fn facts_notes_the_time_of_day_and_the_log() {
     let mut node = Node::with(

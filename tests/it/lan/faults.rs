@@ -156,6 +156,11 @@ impl Lan {
         self.hand_in(index, Input::NeverLoaded { instance: "VI_1".to_owned(), policy, why });
     }
 
+    /// From now on its policy does not let it take over.
+    pub(crate) fn forbid_takeover(&mut self, index: usize) {
+        self.stations[index].may_take_over = Some(false);
+    }
+
     pub(crate) fn judge(&mut self, index: usize, verdict: Verdict) {
         let observed_ok = self.stations[index].observed_ok;
         let report = Report {
@@ -166,7 +171,7 @@ impl Lan {
             verdict,
             rules: vec![],
             observed_ok,
-            may_take_over: None,
+            may_take_over: self.stations[index].may_take_over,
             error: self.stations[index].error.clone(),
         };
         self.hand_in(index, Input::Judged { instance: "VI_1".to_owned(), report });

@@ -27,6 +27,7 @@ impl Station {
             spins: (now, 0),
             verdict: healthy(),
             observed_ok: true,
+            may_take_over: None,
             error: None,
             pace: Pace::Normal,
             judged_at: Instant::ZERO,

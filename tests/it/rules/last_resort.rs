@@ -132,7 +132,9 @@ fn r24_a_standby_takes_only_after_two_down_intervals_of_silence() {
 
 #[test]
 fn r24_a_standby_whose_script_or_whose_loader_says_no_does_not_take() {
-    let objections: [fn(&mut Lan); 4] = [
+    let objections: [fn(&mut Lan); 6] = [
+        |lan| (lan.set_policy(1, false), lan.forbid_takeover(1)).1,
+        |lan| (lan.break_policy(1), lan.forbid_takeover(1)).1,
         |lan| lan.set_verdict(1, said_by_the_script()),
         |lan| lan.set_verdict(1, Verdict::Hold { why: "a backup runs".to_owned() }),
         |lan| lan.set_verdict(1, Verdict::Maintenance { why: "a new kernel".to_owned() }),

@@ -138,7 +138,7 @@ type Doubt = (&'static str, fn(&mut Lan), bool);
 
 #[test]
 fn r25_what_is_preferred_decides_every_doubt() {
-    let doubts: [Doubt; 7] = [
+    let doubts: [Doubt; 9] = [
         ("blind", |_| (), true),
         ("hold", |lan| lan.set_verdict(1, hold()), true),
         ("starting", |lan| lan.set_verdict(1, Verdict::Starting), true),
@@ -146,6 +146,8 @@ fn r25_what_is_preferred_decides_every_doubt() {
         ("only external ones", |lan| lan.set_verdict(1, external("the arbiter does not answer")), false),
         ("never loaded", |lan| lan.never_load(1), false),
         ("maintenance", |lan| lan.set_verdict(1, Verdict::Maintenance { why: String::new() }), false),
+        ("may_take_over says no", |lan| lan.forbid_takeover(1), false),
+        ("on hold, and may_take_over says no", |lan| (lan.forbid_takeover(1), lan.set_verdict(1, hold())).1, false),
     ];
     for (name, doubt, takes) in doubts {
         for prefer in [Preference::Safety, Preference::Availability] {

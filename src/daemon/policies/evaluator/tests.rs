@@ -1,0 +1,239 @@
+//! Evaluators whose evaluations are a function of the test.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    path::Path,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+};
+
+use super::*;
+use crate::{
+    daemon::{policies::DriverClock, store::Store},
+    node::{InstanceStatus, Role},
+    policy::Engine,
+    wire::Priority,
+};
+
+const QUICK: &str = "const INTERVAL = \"100ms\"; const DEADLINE = \"100ms\"; fn check() {}";
+const SLOW: &str = "const INTERVAL = \"30s\"; const DEADLINE = \"100ms\"; fn check() {}";
+
+/// An evaluator whose evaluations are a function of the test.
+struct Rig {
+    runtime: tokio::runtime::Runtime,
+    said: mpsc::Receiver<Said>,
+    shelf: watch::Sender<Shelf>,
+    pace: watch::Sender<Pace>,
+    _status: watch::Sender<Arc<NodeStatus>>,
+    _evaluator: Evaluator,
+    _state: tempfile::TempDir,
+}
+
+fn running(number: u64, text: &str) -> Shelf {
+    let policy = Policy::load(&Engine::new(), "p", "p.rhai", text).unwrap();
+    let loaded_at = Instant::ZERO;
+    Shelf::Running(Arc::new(Generation {
+        number,
+        loaded_at,
+        last_good: false,
+        sha256: String::new(),
+        modules: std::collections::BTreeMap::new(),
+        probation: None,
+        policy,
+    }))
+}
+
+fn status() -> NodeStatus {
+    NodeStatus {
+        node: "K1".into(),
+        now: Instant::ZERO,
+        instances: vec![InstanceStatus {
+            name: "VI_1".into(),
+            interface: "eth0".into(),
+            vrid: 51,
+            version: 2,
+            role: Role::Backup,
+            since: Instant::ZERO,
+            reason: String::new(),
+            conditions: vec![],
+            priority: Priority::new(100).unwrap(),
+            effective_priority: None,
+            source: Some("192.168.0.20".parse().unwrap()),
+            addresses: vec![],
+            held: vec![],
+            lease: None,
+            peers: vec![],
+            transitions: 0,
+            sent: 0,
+            received: 0,
+            discarded: std::collections::BTreeMap::new(),
+            reports: vec![],
+        }],
+    }
+}
+
+impl Rig {
+    fn start(shelf: Shelf, work: impl Fn(u64, &Context) + Send + Sync + 'static) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (tell, said) = mpsc::channel();
+        let shelf = watch::Sender::new(shelf);
+        let pace = watch::Sender::new(Pace::Normal);
+        let status = watch::Sender::new(Arc::new(status()));
+        let evaluate: Evaluate = Arc::new(move |_, policy, generation, context| {
+            work(generation, context);
+            Report {
+                policy: policy.name().to_owned(),
+                generation,
+                started_at: Instant::ZERO,
+                elapsed: Duration::ZERO,
+                verdict: Verdict::Starting,
+                rules: vec![],
+                observed_ok: true,
+                may_take_over: None,
+                error: None,
+            }
+        });
+        let state = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
+        let keeping = Keeping::open(Store::at(Path::new("/nowhere")), clock);
+        let bench = Bench {
+            shadow: Arc::clone(&evaluate),
+            evaluate,
+            regressed: Arc::new(|_| ()),
+            audit: Arc::new(Audit::at(state.path().join("audit.jsonl"))),
+            clock: Arc::new(DriverClock::default()),
+            status: status.subscribe(),
+            say: Arc::new(move |said| drop(tell.send(said))),
+            keeping,
+            started: Instant::ZERO,
+        };
+        let evaluator = {
+            let _inside = runtime.enter();
+            Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe())
+        };
+        Self { runtime, said, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
+    }
+
+    fn next(&self, within: Duration) -> Report {
+        match self.said.recv_timeout(within).expect("nothing was said in time") {
+            Said::Judged { report, .. } => report,
+            other @ (Said::NeverLoaded { .. } | Said::Heal { .. } | Said::Journal(_)) => panic!("{other:?}"),
+        }
+    }
+
+    fn end(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+const SECONDS: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_millis(500);
+
+#[test]
+fn evaluations_follow_the_interval_and_never_overlap() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let rig = Rig::start(running(1, QUICK), move |_, _| {
+        peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(150));
+        inside.fetch_sub(1, Ordering::SeqCst);
+    });
+    let begun = std::time::Instant::now();
+    for _ in 0..4 {
+        assert_eq!(rig.next(SECONDS).error, None);
+    }
+    // 150 ms each at every second tick of 100 ms: the missed ones are skipped.
+    assert!(begun.elapsed() >= Duration::from_millis(740), "{:?}", begun.elapsed());
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    rig.end();
+}
+
+#[test]
+fn a_take_over_is_not_kept_waiting() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let rig = Rig::start(running(1, SLOW), move |_, context| log.lock().unwrap().push(context.ask_may_take_over));
+    rig.next(SECONDS);
+    rig.pace.send_replace(Pace::Fast);
+    rig.next(SOON);
+    assert_eq!(*asked.lock().unwrap(), [false, true]);
+    rig.end();
+}
+
+#[test]
+fn a_take_over_that_is_asked_for_during_an_evaluation_gets_one_of_its_own() {
+    let (go, gate) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let rig = Rig::start(running(1, SLOW), move |_, context| {
+        entered.send(context.ask_may_take_over).unwrap();
+        let _ = gate.lock().unwrap().recv();
+    });
+    assert!(!inside.recv_timeout(SECONDS).unwrap());
+    rig.pace.send_replace(Pace::Fast);
+    go.send(()).unwrap();
+    assert!(inside.recv_timeout(SOON).unwrap());
+    drop(go);
+    rig.end();
+}
+
+#[test]
+fn a_new_generation_is_evaluated_at_once() {
+    let rig = Rig::start(running(1, SLOW), |_, _| ());
+    assert_eq!(rig.next(SECONDS).generation, 1);
+    rig.shelf.send_replace(running(2, SLOW));
+    assert_eq!(rig.next(SOON).generation, 2);
+    rig.end();
+}
+
+#[test]
+fn an_evaluation_that_hangs_is_a_hold_until_another_generation_comes() {
+    let rig = Rig::start(running(1, QUICK), |generation, _| {
+        if generation == 1 {
+            std::thread::sleep(Duration::from_secs(30));
+        }
+    });
+    for _ in 0..2 {
+        let report = rig.next(SECONDS);
+        assert!(matches!(report.verdict, Verdict::Hold { .. }), "{report:?}");
+        assert!(report.error.unwrap().contains("does not come back"));
+    }
+    rig.shelf.send_replace(running(2, QUICK));
+    while rig.next(SECONDS).generation != 2 {}
+    rig.end();
+}
+
+#[test]
+fn an_evaluation_that_panics_is_a_hold_and_the_next_one_runs() {
+    let first = AtomicUsize::new(0);
+    let rig = Rig::start(running(1, QUICK), move |_, _| {
+        assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "the first one fails, on purpose");
+    });
+    assert!(matches!(rig.next(SECONDS).verdict, Verdict::Hold { .. }));
+    assert_eq!(rig.next(SECONDS).error, None);
+    rig.end();
+}
+
+#[test]
+fn what_was_never_loaded_is_said_and_evaluated_once_it_is() {
+    let rig = Rig::start(Shelf::Empty("p.rhai does not exist".into()), |_, _| ());
+    match rig.said.recv_timeout(SECONDS).unwrap() {
+        Said::NeverLoaded { instance, policy, why } => {
+            assert_eq!((instance.as_str(), policy.as_str(), why.as_str()), ("VI_1", "p", "p.rhai does not exist"));
+        }
+        other @ (Said::Judged { .. } | Said::Heal { .. } | Said::Journal(_)) => panic!("{other:?}"),
+    }
+    rig.shelf.send_replace(running(1, QUICK));
+    assert_eq!(rig.next(SOON).generation, 1);
+    rig.end();
+}
+
+#[test]
+fn missed_ticks_are_skipped() {
+    let begun = Tick::now();
+    let at = |ms| begun + Duration::from_millis(ms);
+    let next = |now| next_tick(begun, at(now), Duration::from_millis(100));
+    assert_eq!((next(5), next(99), next(100), next(250)), (at(100), at(100), at(200), at(300)));
+}
