@@ -31,7 +31,7 @@ peers = ["192.0.2.21"]
 policies = ["web"]
 "#;
 
-const POLICY: &str = r#"const URL = "http://192.0.2.20/";
+pub(crate) const POLICY: &str = r#"const URL = "http://192.0.2.20/";
 
 fn check() {
     require("web", http(URL, #{ timeout: "1s" }));

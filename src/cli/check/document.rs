@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Findings,
-    configuration::ConfigurationFile,
-    rehearsal::Rehearsal,
-    running::{Change, Running},
+    DryRun, Findings, changed::Change, configuration::ConfigurationFile, hooks::Due, rehearsal::Rehearsal,
     what_if::WhatIf,
 };
 use crate::{
@@ -38,7 +35,7 @@ impl Findings {
             "daemon": running.map(|running| json!({ "node": running.status.node, "pid": running.status.pid })),
             "configurations": self.configurations.iter().map(configuration).collect::<Vec<_>>(),
             "disagreements": self.disagreements.iter().map(configuration_problem).collect::<Vec<_>>(),
-            "files": self.policies.iter().map(|file| policy(file, running)).collect::<Vec<_>>(),
+            "files": self.policies.iter().map(|file| policy(file, self.dry_run.as_ref())).collect::<Vec<_>>(),
             "policies": rehearsals.map(rehearsal).collect::<Vec<_>>(),
             "problems": self.policies.iter().flat_map(|file| &file.problems).map(problem).collect::<Vec<_>>(),
             "what_if": self.what_if.iter().flatten().map(WhatIf::document).collect::<Vec<_>>(),
@@ -100,8 +97,8 @@ fn configuration_problem(problem: &crate::config::Problem) -> Value {
     })
 }
 
-fn policy(file: &PolicyFile, running: Option<&Running>) -> Value {
-    let difference = running.and_then(|running| running.difference(file));
+fn policy(file: &PolicyFile, dry_run: Option<&DryRun>) -> Value {
+    let difference = dry_run.and_then(|dry_run| dry_run.difference(file));
     let tests = file.tests.as_ref();
     json!({
         "policy": file.name,
@@ -167,5 +164,6 @@ fn rehearsal(rehearsal: &Rehearsal) -> Value {
             "in_ms": millis(rehearsal.forecast.within),
         },
         "would": rehearsal.would.document(),
+        "hooks": rehearsal.hooks.iter().map(Due::document).collect::<Vec<_>>(),
     })
 }

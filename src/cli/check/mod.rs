@@ -3,9 +3,11 @@
 //! 0 healthy, 1 invalid, 2 valid but not healthy now or if this goes on, 3 a probe could not be made, 64 usage. Without
 //! `--dry-run` only 0, 1 and 64. Nothing is changed, ever.
 
+mod changed;
 mod configuration;
 mod document;
 mod explain;
+mod hooks;
 mod outlook;
 mod privileges;
 mod rehearsal;
@@ -28,7 +30,7 @@ use self::{
     configuration::ConfigurationFile,
     privileges::Privileges,
     rehearsal::Rehearsal,
-    running::Running,
+    running::{Difference, Running},
     what_if::{Assumption, WhatIf},
 };
 use super::{CONFIG, Code, machine, output, paint::Paint, policy_file::PolicyFile};
@@ -89,6 +91,13 @@ struct Findings {
 struct DryRun {
     running: Option<Running>,
     rehearsals: Vec<Rehearsal>,
+}
+
+impl DryRun {
+    /// How a file differs from what runs, if a daemon runs it.
+    fn difference(&self, file: &PolicyFile) -> Option<Difference> {
+        self.running.as_ref()?.difference(file, &self.rehearsals)
+    }
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Code {

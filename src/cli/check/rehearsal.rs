@@ -3,6 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use super::{
+    hooks::{self, Due},
     outlook,
     running::Running,
     would::{Others, Would},
@@ -34,11 +35,19 @@ pub(super) struct Rehearsal {
     pub(super) forecast: Forecast,
     /// What the node would do if it goes on, all policies of the instance taken together.
     pub(super) would: Would,
+    /// What its hooks would do then.
+    pub(super) hooks: Vec<Due>,
     /// Why it may not mean much.
     pub(super) remark: Option<String>,
 }
 
 impl Rehearsal {
+    /// The rules as they travel.
+    pub(super) fn rules(&self) -> Vec<Rule> {
+        let report = &self.report;
+        report.rules.iter().map(|rule| Rule::at(report.started_at, rule)).collect()
+    }
+
     /// 0 healthy now and if this goes on, 2 not, 3 a probe could not be made.
     pub(super) fn code(&self) -> Code {
         let unmade = self.report.error.is_some() || self.report.rules.iter().any(|rule| rule.ok.is_none());
@@ -86,11 +95,17 @@ pub(super) fn rehearse(
     });
     // A probe that hangs must not keep the answer back.
     runtime.shutdown_background();
-    Ok(together(config, running, rehearsals))
+    Ok(together(engine, config, files, running, rehearsals))
 }
 
 /// The node follows all policies of an instance, not each for itself.
-fn together(config: &Config, running: Option<&Running>, mut rehearsals: Vec<Rehearsal>) -> Vec<Rehearsal> {
+fn together(
+    engine: &Engine,
+    config: &Config,
+    files: &[PolicyFile],
+    running: Option<&Running>,
+    mut rehearsals: Vec<Rehearsal>,
+) -> Vec<Rehearsal> {
     for instance in &config.instances {
         let of_instance = |rehearsal: &&Rehearsal| rehearsal.instance == instance.name;
         let reports: Vec<Report> = rehearsals
@@ -99,8 +114,14 @@ fn together(config: &Config, running: Option<&Running>, mut rehearsals: Vec<Rehe
             .map(|rehearsal| Report { verdict: rehearsal.forecast.verdict.clone(), ..rehearsal.report.clone() })
             .collect();
         let would = would(instance, running, &reports);
+        let beside = running.and_then(|running| running.instance(&instance.name));
+        let context = machine::context(config, instance, beside);
         for rehearsal in rehearsals.iter_mut().filter(|rehearsal| rehearsal.instance == instance.name) {
             rehearsal.would = would.clone();
+            let mut policies = files.iter().filter_map(|file| file.policy.as_ref());
+            if let Some(policy) = policies.find(|policy| policy.name() == rehearsal.policy) {
+                rehearsal.hooks = hooks::due(engine, policy, &context, &would, &reports);
+            }
         }
     }
     rehearsals
@@ -154,6 +175,7 @@ fn rehearse_one(
         report,
         forecast,
         would,
+        hooks: Vec::new(),
         remark,
     }
 }

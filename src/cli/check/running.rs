@@ -1,5 +1,9 @@
 //! The daemon that runs beside a dry run, if one does.
 
+use super::{
+    changed::{self, Change},
+    rehearsal::Rehearsal,
+};
 use crate::{
     cli::policy_file::PolicyFile,
     config::Config,
@@ -27,14 +31,6 @@ pub(super) struct Difference {
     pub(super) same: bool,
 }
 
-/// A rule that would change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Added(String),
-    Removed(String),
-    Option { rule: String, option: &'static str, from: u32, to: String },
-}
-
 impl Running {
     /// `None` if no daemon of this node answers: then everything starts from zero.
     pub(super) fn ask(config: &Config) -> Option<Self> {
@@ -53,39 +49,42 @@ impl Running {
         report.map_or(&[], |report| &report.rules)
     }
 
-    /// How a file differs from the version that runs, if one does.
-    pub(super) fn difference(&self, file: &PolicyFile) -> Option<Difference> {
+    /// How a file differs from the version that runs, if one does. `rehearsals`: what the dry run made of it.
+    pub(super) fn difference(&self, file: &PolicyFile, rehearsals: &[Rehearsal]) -> Option<Difference> {
         let running = self.status.policies.iter().find(|policy| policy.name == file.name)?;
         let (generation, sha256) = (running.generation?, running.sha256.clone()?);
         let same = file.source.as_ref().is_ok_and(|source| source.sha256 == sha256);
-        let changes = if same { Vec::new() } else { self.changes(file) };
+        let changes = if same { Vec::new() } else { self.changes(file, rehearsals) };
         Some(Difference { generation, sha256, changes, same })
     }
 
-    fn changes(&self, file: &PolicyFile) -> Vec<Change> {
-        let reports = self.status.instances.iter().flat_map(|instance| &instance.reports);
-        let Some(before) = reports.into_iter().find(|report| report.policy == file.name) else { return Vec::new() };
-        let after = file.policy.as_ref().map(|policy| policy.rules_named()).unwrap_or_default();
-        let mut changes = Vec::new();
-        for rule in after {
-            match before.rules.iter().find(|old| old.name == rule.name) {
-                None => changes.push(Change::Added(rule.name.clone())),
-                Some(old) => changes.extend(rule.options.iter().filter_map(|(option, to)| {
-                    let (option, from) = match option.as_str() {
-                        "fall" => ("fall", old.fall),
-                        "rise" => ("rise", old.rise),
-                        _ => return None,
-                    };
-                    (from.to_string() != *to).then(|| Change::Option {
-                        rule: rule.name.clone(),
-                        option,
-                        from,
-                        to: to.clone(),
-                    })
-                })),
+    fn changes(&self, file: &PolicyFile, rehearsals: &[Rehearsal]) -> Vec<Change> {
+        let Some(policy) = &file.policy else { return Vec::new() };
+        let before = self.status.instances.iter().find_map(|instance| {
+            let report = instance.reports.iter().find(|report| report.policy == file.name)?;
+            Some((&instance.name, &report.rules))
+        });
+        let Some((instance, before)) = before else { return Vec::new() };
+        let beside = |rehearsal: &&Rehearsal| rehearsal.policy == file.name && rehearsal.instance == *instance;
+        let after = rehearsals.iter().find(beside).map(Rehearsal::rules).unwrap_or_default();
+        let named = policy.rules_named().iter().map(|rule| rule.name.as_str());
+        let mut names: Vec<&str> = Vec::new();
+        for name in named.chain(after.iter().map(|rule| rule.name.as_str())) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        let gone = before.rules.iter().filter(|old| !after.iter().any(|rule| rule.name == old.name));
+        let of = |rules: &'_ [Rule], name: &str| rules.iter().find(|rule| rule.name == name).cloned();
+        let mut changes = Vec::new();
+        for name in &names {
+            match (of(before, name), of(&after, name)) {
+                (None, _) => changes.push(Change::Added((*name).to_owned())),
+                (Some(before), Some(after)) => changes.extend(changed::options(&before, &after)),
+                // This evaluation did not come to it.
+                (Some(_), None) => {}
+            }
+        }
+        let gone = before.iter().filter(|old| !names.contains(&old.name.as_str()));
         changes.extend(gone.map(|old| Change::Removed(old.name.clone())));
         changes
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{
     DryRun, Findings,
+    changed::{self, Change},
     configuration::ConfigurationFile,
     outlook,
     rehearsal::Rehearsal,
-    running::{Change, Difference, Running},
+    running::Difference,
 };
 use crate::{
     cli::{judged, output::wrap, paint::Paint, policy_file::PolicyFile, table::Table},
-    control::protocol::Rule,
     policy::{FaultCause, Severity, Verdict, forecast},
 };
 
@@ -25,9 +25,8 @@ impl Findings {
         for disagreement in &self.disagreements {
             text += &format!("{}\n", disagreement.render(paint.is_on()));
         }
-        let running = self.dry_run.as_ref().and_then(|dry_run| dry_run.running.as_ref());
         for file in &self.policies {
-            text += &policy_text(file, running, paint);
+            text += &policy_text(file, self.dry_run.as_ref(), paint);
         }
         text += &self.privileges.text(paint);
         if let Some(dry_run) = &self.dry_run {
@@ -66,7 +65,7 @@ fn configuration_text(file: &ConfigurationFile, counterpart: Option<&Configurati
     }
 }
 
-fn policy_text(file: &PolicyFile, running: Option<&Running>, paint: Paint) -> String {
+fn policy_text(file: &PolicyFile, dry_run: Option<&DryRun>, paint: Paint) -> String {
     let mark = if file.is_refused() { paint.bad("✘") } else { paint.good("✔") };
     let mut text = format!("{mark} {}", file.path.display());
     match &file.source {
@@ -77,7 +76,7 @@ fn policy_text(file: &PolicyFile, running: Option<&Running>, paint: Paint) -> St
             text += &format!("  {}  {owner} {mode:04o}", source.sha256.get(..8).unwrap_or_default());
         }
     }
-    let difference = running.and_then(|running| running.difference(file));
+    let difference = dry_run.and_then(|dry_run| dry_run.difference(file));
     text += &difference.as_ref().map(|difference| difference_text(difference, paint)).unwrap_or_default();
     text += "\n";
     text += &file.rendered(Severity::Error);
@@ -103,7 +102,8 @@ fn difference_text(difference: &Difference, paint: Paint) -> String {
             Change::Added(rule) => format!("\n    {} rule {rule} (new: starts up, unproven)", paint.good("+")),
             Change::Removed(rule) => format!("\n    {} rule {rule}", paint.bad("-")),
             Change::Option { rule, option, from, to } => {
-                format!("\n    {} rule {rule}  {option} {from} → {to}", paint.doubtful("~"))
+                let (from, to) = (changed::shown(from), changed::shown(to));
+                format!("\n    {} {}", paint.doubtful("~"), wrap(&format!("rule {rule}: {option} {from} → {to}"), 8))
             }
         };
     }
@@ -141,6 +141,9 @@ fn rehearsal_text(rehearsal: &Rehearsal, paint: Paint) -> String {
     for sentence in &rehearsal.would.sentences() {
         text += &format!("                 → {}\n", wrap(sentence, 19));
     }
+    for hook in &rehearsal.hooks {
+        text += &format!("                 → {}\n", wrap(&hook.sentence(), 19));
+    }
     for rise in &rehearsal.forecast.rises {
         text += &format!("                 {} comes back up in {}\n", rise.rule, judged::seconds(rise.after));
     }
@@ -149,8 +152,7 @@ fn rehearsal_text(rehearsal: &Rehearsal, paint: Paint) -> String {
 
 fn rules(rehearsal: &Rehearsal, paint: Paint) -> String {
     let mut table = Table::new(&["RULE", "PROBE", "RESULT", "TIME", "DOWN AFTER", "UP AFTER", "WHEN DOWN"], &[1, 2, 0]);
-    let now = rehearsal.report.started_at;
-    let rules: Vec<Rule> = rehearsal.report.rules.iter().map(|rule| Rule::at(now, rule)).collect();
+    let rules = rehearsal.rules();
     for rule in &rules {
         table.row([
             rule.name.clone(),

@@ -28,6 +28,16 @@ pub(super) struct Would {
     priority: u8,
 }
 
+/// A change of the role, or none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) from: State,
+    pub(super) to: Role,
+    pub(super) course: Course,
+    /// Nobody knows which role the node has: it is one of those that it may have.
+    pub(super) is_supposed: bool,
+}
+
 impl Others {
     /// As the running daemon knows them.
     pub(super) fn beside(beside: &protocol::Instance) -> Self {
@@ -68,6 +78,18 @@ impl Would {
             Course::Stay => "stay",
             Course::Bid(priority) if priority.get() == self.priority => "serve",
             Course::Bid(_) => "bid",
+        }
+    }
+
+    /// Where the present role leads, or each that the node may have.
+    pub(super) fn turns(&self) -> Vec<Turn> {
+        let of = |from: State, is_supposed: bool| {
+            let Prospect { course, role, .. } = if from == State::Master { self.master } else { self.backup };
+            Turn { from, to: role, course, is_supposed }
+        };
+        match self.role {
+            Some(role) => vec![of(role, false)],
+            None => vec![of(State::Master, true), of(State::Backup, true)],
         }
     }
 
