@@ -1,5 +1,5 @@
-//! `ha schema NAME`: the JSON Schema of what a command prints with `--json`. The files are those of `config/schema`; a test
-//! holds real outputs against them.
+//! `ha schema NAME`: the JSON Schema of what a command prints with `--json`, or of the configuration. The files are those of
+//! `config/schema`; a test holds real outputs and real configurations against them.
 
 use clap::{Args, ValueEnum};
 
@@ -7,7 +7,7 @@ use super::{Code, output};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The command whose document it describes
+    /// The command whose document it describes; or `config`, for editors
     name: Name,
 }
 
@@ -16,6 +16,8 @@ enum Name {
     Check,
     Test,
     Probe,
+    Status,
+    Config,
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
@@ -23,6 +25,8 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         Name::Check => include_str!("../../config/schema/check.json"),
         Name::Test => include_str!("../../config/schema/test.json"),
         Name::Probe => include_str!("../../config/schema/probe.json"),
+        Name::Status => include_str!("../../config/schema/status.json"),
+        Name::Config => include_str!("../../config/schema/config.json"),
     });
     Code::OK
 }

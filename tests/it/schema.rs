@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use serde_json::Value;
+use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::cli::Desk;
+use ha::control::Reload;
+use serde_json::{Value, json};
 
-/// As much of JSON Schema as our files use: `$ref` into `$defs`, `type`, `const`, `enum`, `properties`, `required`,
-/// `additionalProperties`, `items`.
+use crate::{
+    beside::{self, Daemon},
+    cli::Desk,
+};
+
+/// As much of JSON Schema as our files use: `$ref` into `$defs`, `type`, `const`, `enum`, `minimum`, `maximum`,
+/// `properties`, `required`, `additionalProperties`, `items`.
 fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     if let Some(target) = schema["$ref"].as_str() {
         let name = target.strip_prefix("#/$defs/").unwrap();
@@ -25,6 +31,12 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
             return Err(format!("{at} is none of {wanted:?}: {value}"));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {}
+    }
+    if let Some(number) = value.as_i64()
+        && (schema["minimum"].as_i64().is_some_and(|least| number < least)
+            || schema["maximum"].as_i64().is_some_and(|most| number > most))
+    {
+        return Err(format!("{at} is {value}"));
     }
     if let Some(items) = value.as_array().filter(|_| schema["items"].is_object()) {
         for (number, item) in items.iter().enumerate() {
@@ -59,6 +71,116 @@ fn is_a(value: &Value, kind: &str) -> bool {
         "array" => value.is_array(),
         "object" => value.is_object(),
         other => panic!("{other}"),
+    }
+}
+
+fn schema(desk: &Desk, name: &str) -> Value {
+    serde_json::from_str(&desk.ha(&["schema", name]).out).unwrap()
+}
+
+/// A status with everything in it that a daemon may say.
+#[test]
+fn a_status_is_what_is_published() {
+    let desk = Desk::new();
+    let backoff = json!({ "base_ms": 1, "max_ms": 2, "reset_ms": 3 });
+    let mut plain = beside::rule("disk", &json!({ "quiet_ms": 5, "weight": 9, "effect": "prefer" }));
+    plain["options"]["backoff"] = backoff;
+    let mut status = beside::status(&json!([plain, beside::rule("web", &json!({ "file": "lib/a.rhai" }))]));
+    for pinned in
+        [json!({ "how": "command", "uid": 0 }), json!({ "how": "file", "uid": 0, "written": "2026-08-22T10:14:00Z" })]
+    {
+        let pinned = json!({ "generation": 7, "by": pinned, "time": "2026-08-22T10:14:00Z" });
+        status.policies[0].pinned = Some(serde_json::from_value(pinned).unwrap());
+        status.policies[0].stale = Some(serde_json::from_value(json!({ "since_ms": 1, "error": "no" })).unwrap());
+        let daemon = Daemon::start(&desk, status.clone(), Reload::new(vec![], vec![]));
+        let said = desk.ha(&["status", "-c", "ha.toml", "--json"]);
+        drop(daemon);
+        let document: Value = serde_json::from_str(&said.out).unwrap();
+        let published = schema(&desk, "status");
+        check(&published, &published, &document, "status").unwrap();
+        let mut stranger = document;
+        stranger["instances"][0]["reports"][0]["rules"][0]["more"] = json!(1);
+        assert!(check(&published, &published, &stranger, "").is_err());
+    }
+}
+
+/// As JSON, which is what editors hold a schema against.
+fn configuration(text: &str) -> Value {
+    serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
+}
+
+/// The keys of a schema as one writes them.
+fn keys(root: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>) {
+    let of = |target: &'_ Value| -> Value {
+        let name = target["$ref"].as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+        root["$defs"][name].clone()
+    };
+    for (name, inner) in schema["properties"].as_object().unwrap() {
+        let key = format!("{prefix}{name}");
+        match (&inner["properties"], &inner["additionalProperties"]) {
+            (Value::Object(_), _) => keys(root, inner, &format!("{key}."), found),
+            (_, named @ Value::Object(_)) => keys(root, &of(named), &format!("{key}.NAME."), found),
+            _ => drop(found.insert(key)),
+        }
+    }
+}
+
+/// What a line of the reference only mentions, if it mentions an option or a table.
+fn option_of(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("# ")?;
+    let key = rest.split(" = ").next()?;
+    (rest.starts_with('[') || rest.len() > key.len() && !key.contains(' ')).then_some(rest)
+}
+
+#[test]
+fn configurations_are_what_is_published() {
+    let desk = Desk::new();
+    let published = schema(&desk, "config");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for file in ["node1.toml", "node2.toml", "reference.toml"] {
+        let text = fs::read_to_string(directory.join(file)).unwrap();
+        check(&published, &published, &configuration(&text), file).unwrap();
+    }
+    // The reference with every option that it only mentions.
+    let text = fs::read_to_string(directory.join("reference.toml")).unwrap();
+    let full: Vec<&str> = text.lines().map(|line| option_of(line).unwrap_or(line)).collect();
+    let full = configuration(&full.join("\n"));
+    assert!(full["webhook"]["chat"]["secret"].is_string() && full["instance"]["VI_1"]["auth"].is_object());
+    check(&published, &published, &full, "reference").unwrap();
+    for wrong in [
+        "nod = 1",
+        "node = 1",
+        "node = \"K1\"\n[instance.A]\ninterface = \"eth0\"",
+        "node = \"K1\"\nrealtime_priority = 100",
+    ] {
+        assert!(check(&published, &published, &configuration(wrong), "").is_err(), "{wrong}");
+    }
+    let mut listed = BTreeSet::new();
+    keys(&published, &published, "", &mut listed);
+    assert_eq!(listed, ha::config::keys().into_iter().collect());
+}
+
+/// A word that the schema allows is one that the program takes, and the defaults are those of the reference.
+#[test]
+fn words_and_defaults_of_the_configuration_are_the_programs() {
+    let desk = Desk::new();
+    let published = schema(&desk, "config");
+    let instance = published["$defs"]["instance"]["properties"].as_object().unwrap();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/reference.toml")).unwrap();
+    let reference = configuration(&text);
+    for (name, option) in instance {
+        if let Some(default) = option.get("default") {
+            assert_eq!(default, &reference["instance"]["VI_1"][name], "{name}");
+        }
+        for word in option["enum"].as_array().into_iter().flatten() {
+            let line = format!(
+                "node = \"K1\"\n[instance.VI_1]\ninterface = \"lo\"\nvirtual_router_id = 51\naddresses = [\"192.0.2.60/24\"]\n\
+                 peers = [\"192.0.2.21\"]\n{name} = {word}\n"
+            );
+            desk.write("word.toml", &line);
+            let said = desk.ha(&["check", "word.toml"]);
+            assert!(!said.out.contains("error"), "{name} = {word}: {}", said.out);
+        }
     }
 }
 
