@@ -7,9 +7,11 @@ mod address;
 mod api;
 mod check;
 mod clear;
+mod completions;
 mod judged;
 mod lab;
 mod machine;
+mod man;
 mod output;
 mod paint;
 mod policy;
@@ -92,8 +94,12 @@ enum Command {
     Probe(probe::Arguments),
     /// Print the policy language: definitions for editors, or the reference
     Api(api::Arguments),
-    /// Print the JSON Schema of what a command prints with --json
+    /// Print the JSON Schema of what a command prints with --json, or of the configuration
     Schema(schema::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Write the manual pages, one for each command
+    Man(man::Arguments),
     /// Print the version
     Version,
 }
@@ -146,6 +152,8 @@ impl Command {
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
             Self::Api(arguments) => api::perform(&arguments).into(),
             Self::Schema(arguments) => schema::perform(&arguments).into(),
+            Self::Completions(arguments) => completions::perform(&arguments).into(),
+            Self::Man(arguments) => man::perform(&arguments).into(),
             Self::Version => version::perform().into(),
         }
     }

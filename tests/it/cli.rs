@@ -289,6 +289,32 @@ fn lint_knows_both_nodes_of_a_pair() {
     assert!(!said.out.contains("W207"), "{}", said.out);
 }
 
+/// Whatever the command line has, shells complete and the manual explains.
+#[test]
+fn shells_and_the_manual_know_every_command() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = desk.ha(&["completions", shell]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        for word in ["rollback", "dry-run", "completions"] {
+            assert!(said.out.contains(word), "{shell} does not know {word}");
+        }
+    }
+    assert_eq!(desk.ha(&["completions", "cmd"]).code, 64);
+    let page = desk.ha(&["man"]).out;
+    assert!(page.contains(".TH ha 1") && page.contains("ha\\-check(1)"), "{page}");
+    assert_eq!(desk.ha(&["man", "pages"]).code, 0);
+    for (file, word) in
+        [("ha-check.1", "dry\\-run"), ("ha-policy-rollback.1", "GENERATION"), ("ha.1", "Keeps a service address")]
+    {
+        let page = fs::read_to_string(desk.path().join("pages").join(file)).unwrap();
+        assert!(page.contains(word), "{file}: {page}");
+    }
+    assert!(!desk.path().join("pages/ha-help.1").exists());
+    let said = desk.ha(&["man", "ha.toml"]);
+    assert_eq!((said.code, said.err.contains("cannot be written to ha.toml")), (1, true), "{}", said.err);
+}
+
 #[test]
 fn wrong_usage_is_64() {
     let desk = Desk::new();
