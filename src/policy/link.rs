@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::AST;
 
 use super::{
-    Engine, Problem,
+    Engine, Problem, acting,
     lint::{self, Call, Linter, Outline, Part},
     modules::Modules,
     sources::{Sources, Text},
@@ -39,6 +39,7 @@ pub(super) fn link<'s>(engine: &Engine, sources: &'s Sources) -> Result<Program<
     let libraries: BTreeMap<&str, Library<'_>> =
         modules.into_iter().filter_map(|(name, library)| Some((name, library?))).collect();
     if let Some((_, outline)) = &own {
+        problems.extend(acting::through_modules(engine, sources.main(), outline, &libraries));
         let files = libraries.values().map(|library| (library.text, &library.outline));
         problems
             .extend(confusions(engine, &std::iter::once((sources.main(), outline)).chain(files).collect::<Vec<_>>()));

@@ -6,6 +6,7 @@
 //! [`Engine`] → [`Policy::load`] → [`Judge::evaluate`] → [`Report`]; [`forecast`](forecast::forecast) says what a report
 //! leads to, [`run_tests`] runs a policy's own tests in virtual time.
 
+mod acting;
 pub mod action;
 mod auto;
 mod bounds;
@@ -25,6 +26,7 @@ mod judge;
 mod kept;
 mod kind;
 pub mod language;
+mod library;
 mod link;
 mod lint;
 mod memory;
@@ -57,6 +59,7 @@ pub use heal::Healing;
 pub use hook::{Hook, HookEvent, Ran, RuleEvent, Work, run_hook};
 pub use judge::Judge;
 pub use kept::{Kept, KeptAverage, KeptRate, KeptRule};
+pub use library::{StandardFunction, StandardModule, standard_library};
 pub use lint::{CODES, Called, Code, Surroundings};
 pub use note::Note;
 pub use preview::preview_hook;

@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Engine, lint::Outline};
+use super::{Engine, lint::Outline, suggest};
 
 /// Modules one policy may import, directly and by each other.
 pub const MOST_MODULES: usize = 32;
@@ -170,10 +170,23 @@ fn standard(name: &str) -> Option<Result<Text, String>> {
     Some(match found {
         Some((_, text)) => Ok(Text { file: name.to_owned(), text: (*text).to_owned() }),
         None => {
-            let known: Vec<&str> = STANDARD.iter().map(|(known, _)| *known).collect();
-            Err(format!("this version of ha has no module `{name}`; it has {}", known.join(", ")))
+            let known = || STANDARD.iter().map(|(known, _)| *known);
+            let hint = match (holder(name), suggest::closest(name, known())) {
+                (Some((module, function)), _) => format!("`{function}` is a function of `{module}`: import that"),
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                (None, None) => format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            Err(format!("this version of ha has no module `{name}`; {hint}"))
         }
     })
+}
+
+/// The module with a function that is called as this module would be: services are looked for by their names.
+fn holder(name: &str) -> Option<(&'static str, &str)> {
+    let function = name.strip_prefix("std/")?;
+    let begins = format!("fn {function}(");
+    let has = |text: &str| text.lines().any(|line| line.starts_with(&begins));
+    STANDARD.iter().find(|(_, text)| has(text)).map(|(module, _)| (*module, function))
 }
 
 #[cfg(test)]
@@ -207,6 +220,15 @@ mod tests {
             let sources = gather(&format!("import \"{name}\" as a;"), &[(name, "")]);
             assert!(sources.modules().values().all(Result::is_err), "{name}");
         }
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_guessed() {
+        let said = |name: &str| standard(name).unwrap().unwrap_err();
+        let nginx = "this version of ha has no module `std/nginx`; `nginx` is a function of `std/web`: import that";
+        assert_eq!(said("std/nginx"), nginx);
+        assert!(said("std/patronni").ends_with("did you mean `std/patroni`?"), "{}", said("std/patronni"));
+        assert!(said("std/mysql").contains("it has std/alert, std/conntrackd"), "{}", said("std/mysql"));
     }
 
     #[test]

@@ -66,6 +66,11 @@ fn the_published_reference_is_the_one_of_the_program() {
     for function in language::functions() {
         assert!(said.contains(&format!("### `{}`", function.name)), "{}", function.name);
     }
+    assert!(said.contains("| `web::nginx(url, opts)`, `web::nginx(url)` | nginx: its unit is active"), "the library");
+    assert!(
+        said.contains("| `backoff.base` | duration | `\"5s\"` | After the first fall. |"),
+        "options within options"
+    );
 }
 
 #[test]

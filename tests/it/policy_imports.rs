@@ -48,6 +48,35 @@ impl Clock for Still {
     }
 }
 
+/// By whatever way check() comes to it.
+#[test]
+fn an_action_in_a_function_of_a_module_is_found() {
+    let act = "fn act() { service_restart(\"web\"); }\nfn look() { watch(\"a\", true); }\nfn later() { heal(\"a\", || act()); }";
+    let by = "import \"lib/act\" as other;\nfn through() { inner() }\nprivate fn inner() { other::act() }";
+    let modules = [("lib/act", act), ("lib/by", by)];
+    let said = |body: &str| -> Vec<String> {
+        let main = format!("import \"lib/act\" as a;\nimport \"lib/by\" as b;\n{body}\nfn test_x() {{}}");
+        let problems = load(&main, &modules).err().unwrap_or_default();
+        problems
+            .iter()
+            .map(|problem| format!("{}:{} {} {}", problem.file, problem.line, problem.code, problem.message))
+            .collect()
+    };
+    let message = |name: &str| {
+        format!("p.rhai:3 E106 `{name}` comes to `service_restart`, which changes something, and check() only observes")
+    };
+    assert_eq!(said("fn check() { a::act(); }"), [message("a::act")]);
+    assert_eq!(said("fn check() { b::through(); }"), [message("b::through")]);
+    assert_eq!(said("fn check() {}\nfn may_take_over() { b::through(); true }").len(), 1);
+    for fine in [
+        "fn check() { a::look(); a::later(); }",
+        "fn check() { watch(\"a\", true); heal(\"a\", || a::act()); }",
+        "fn check() {}\nfn on_fault(ev) { a::act(); b::through(); }",
+    ] {
+        assert!(said(fine).is_empty(), "{fine}: {:?}", said(fine));
+    }
+}
+
 fn sources(main: &str, modules: &[(&str, &str)]) -> Sources {
     let main = Text { file: "p.rhai".into(), text: main.into() };
     Sources::gather(&Engine::new(), main, |name| {
@@ -231,7 +260,7 @@ fn e115_what_is_missing_is_named_with_the_way_to_it() {
         lines(main, &[("lib/a", "\nimport \"lib/b\" as b;")]),
         [
             "lib/a.rhai:2:1: E115 cannot import \"lib/b\": lib/b.rhai does not exist (imported by p.rhai → lib/a.rhai)",
-            "p.rhai:1:22: E115 cannot import \"std/wep\": this version of ha has no module `std/wep`; it has std/alert, std/conntrackd, std/dns, std/docker, std/haproxy, std/k8s_apiserver, std/patroni, std/router, std/web",
+            "p.rhai:1:22: E115 cannot import \"std/wep\": this version of ha has no module `std/wep`; did you mean `std/web`?",
         ]
     );
 }

@@ -1,8 +1,9 @@
 //! The reference of the policy language, as Markdown.
 
 use crate::policy::{
-    CODES,
+    CODES, Engine,
     language::{self, Choice, Fact, Function, Group},
+    standard_library,
 };
 
 const OPENING: &str = "# The policy language of `ha`
@@ -70,7 +71,7 @@ pub(super) fn text() -> String {
         }
         text += &functions.into_iter().map(function).collect::<String>();
     }
-    text + codes().as_str()
+    text + library().as_str() + codes().as_str()
 }
 
 fn hooks() -> String {
@@ -129,9 +130,35 @@ fn function(function: &Function) -> String {
     text + format!("\n```rhai excerpt\n{}\n```\n", function.example).as_str()
 }
 
+/// One row, and one for each option of the map that it takes.
 fn option(option: &Choice) -> String {
+    let inner = option.within.iter().map(|inner| row(&format!("{}.{}", option.name, inner.name), inner));
+    row(option.name, option) + inner.collect::<String>().as_str()
+}
+
+fn row(name: &str, option: &Choice) -> String {
     let default = if option.default.is_empty() { "–".to_owned() } else { format!("`{}`", option.default) };
-    format!("| `{}` | {} | {default} | {} |\n", option.name, cell(option.kind), cell(option.summary))
+    format!("| `{name}` | {} | {default} | {} |\n", cell(option.kind), cell(option.summary))
+}
+
+/// `std/`: from the modules' own comments.
+fn library() -> String {
+    let mut text = "\n## The library\n\nReady-made rules and data that come with the program: `import \"std/web\" as web;` and then \
+                    `web::nginx(…)`. Each module's rules have names of their own, which `ha status` and `ha clear` use.\n"
+        .to_owned();
+    for module in standard_library(&Engine::new()) {
+        let alias = module.name.rsplit('/').next().unwrap_or(module.name);
+        text += &format!(
+            "\n### `import \"{}\" as {alias};`\n\n{}\n\n| function | |\n|---|---|\n",
+            module.name, module.summary
+        );
+        for function in module.functions {
+            let forms = function.forms.iter().map(|form| format!("`{alias}::{}({})`", function.name, form.join(", ")));
+            let forms: Vec<String> = forms.collect();
+            text += &format!("| {} | {} |\n", forms.join(", "), cell(&function.summary.replace("\n\n", " ")));
+        }
+    }
+    text
 }
 
 fn facts(heading: &str, facts: &[Fact]) -> String {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Linter, Outline, outline::Call};
+use super::{
+    Linter, Outline,
+    outline::{Call, Qualified},
+};
 use crate::policy::{
     Hook, Problem,
     language::{self, Group},
@@ -19,10 +22,7 @@ impl Linter<'_> {
 
     fn actions_in_check(&self, outline: &Outline) -> Vec<Problem> {
         let evaluated = evaluated(outline);
-        let acts = |name: &str| language::function(name).is_some_and(|function| function.group == Group::Action);
-        // A closure in a map may be called like an action.
-        let is_own = |call: &Call| call.is_method && outline.keys.contains(&call.name);
-        let calls = outline.calls.iter().filter(|call| !call.in_closure && acts(&call.name) && !is_own(call));
+        let calls = outline.calls.iter().filter(|call| !call.in_closure && acts(outline, call));
         let within = calls.filter(|call| call.function.as_ref().is_some_and(|function| evaluated.contains(function)));
         within
             .map(|call| {
@@ -31,6 +31,14 @@ impl Linter<'_> {
                 self.error("E106", call.place, message, Some(hint))
             })
             .collect()
+    }
+
+    /// A call of a function of a module that comes to an action.
+    pub(in crate::policy) fn acts_elsewhere(&self, call: &Qualified, action: &str) -> Problem {
+        let name = format!("{}::{}", call.module, call.name);
+        let message = format!("`{name}` comes to `{action}`, which changes something, and check() only observes");
+        let hint = "move it into a hook like on_fault(ev), or into heal(\"rule\", || …)".to_owned();
+        self.error("E106", call.place, message, Some(hint))
     }
 
     fn hooks(&self, outline: &Outline) -> Vec<Problem> {
@@ -59,8 +67,14 @@ impl Linter<'_> {
     }
 }
 
+/// The call is one of an action. A closure in a map may be called like one.
+pub(in crate::policy) fn acts(outline: &Outline, call: &Call) -> bool {
+    let is_action = language::function(&call.name).is_some_and(|function| function.group == Group::Action);
+    is_action && !(call.is_method && outline.keys.contains(&call.name))
+}
+
 /// The functions that an evaluation can come to.
-fn evaluated(outline: &Outline) -> BTreeSet<String> {
+pub(in crate::policy) fn evaluated(outline: &Outline) -> BTreeSet<String> {
     let mut reached: BTreeSet<String> = ["check", "may_take_over"].map(ToOwned::to_owned).into();
     loop {
         let further: Vec<String> = outline

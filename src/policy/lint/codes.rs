@@ -74,7 +74,7 @@ pub const CODES: &[Code] = &[
     code(
         "E106",
         "an action in check()",
-        "A check that starts, stops or restarts things every second hides the failure from the rules, and two nodes do it at \
+        "Found through functions and modules, too. A check that starts, stops or restarts things every second hides the failure from the rules, and two nodes do it at \
          once.",
         "Move it into a hook, or into `heal(\"rule\", || …)`, which limits it.",
     ),

@@ -10,12 +10,13 @@ mod roles;
 mod surroundings;
 mod warnings;
 
+pub(super) use actions::{acts, evaluated};
 pub use calls::Called;
 pub(super) use calls::calls;
 pub use codes::{CODES, Code};
 pub use surroundings::Surroundings;
 
-pub(super) use outline::{Call, Import, Literal, Outline, Place, place};
+pub(super) use outline::{Call, Import, Literal, Outline, Place, Qualified, place};
 pub(super) use warnings::Known;
 
 use super::{Engine, Problem, Severity, probe, text};

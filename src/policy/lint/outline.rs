@@ -82,6 +82,8 @@ pub(in crate::policy) struct Qualified {
     pub(in crate::policy) given: usize,
     /// The function it stands in; `None` at top level.
     pub(in crate::policy) function: Option<String>,
+    /// It stands in a closure.
+    pub(in crate::policy) in_closure: bool,
 }
 
 /// A call of a function or a method.
@@ -229,6 +231,7 @@ impl Outline {
                 place: place(position),
                 given: call.args.len(),
                 function: self.function_at(place(position)).map(|function| function.name.clone()),
+                in_closure: self.in_closures.contains(&place(position)),
             });
             return;
         }
