@@ -1,8 +1,9 @@
 //! What outlives the process: which addresses it may hold, the last good configuration, the last good generations of each
 //! policy, what policies remember, and who changed what.
 //!
-//! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one. How long an
-//! address that was left behind still lives is not here: the kernel knows that better.
+//! Plain files in `state_dir`, mode 0600, each replaced by a rename so that a reader never sees half of one, and on the disk
+//! before that, so that a machine that loses its power finds the old one or the new one. How long an address that was left
+//! behind still lives is not here: the kernel knows that better.
 
 use std::{
     fs, io,
@@ -115,7 +116,8 @@ impl Store {
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
         });
         let file = HeldFile { boot: boot_id(), held: entries.collect() };
-        self.replace(Path::new(HELD), &serde_json::to_vec(&file)?)
+        // It means nothing after a boot, and addresses wait for it: it need not reach the disk.
+        replace(&self.directory.join(HELD), &serde_json::to_vec(&file)?, |_| Ok(()))
     }
 
     /// What was recorded last; nothing if that was before the machine was booted.
@@ -195,19 +197,27 @@ impl Store {
     }
 
     fn replace(&self, file: &Path, content: &[u8]) -> io::Result<()> {
-        let target = self.directory.join(file);
-        let mut aside = target.clone().into_os_string();
-        aside.push(".new");
-        let options = fs::OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&aside);
-        io::Write::write_all(&mut options?, content)?;
-        fs::rename(&aside, &target)
+        replace(&self.directory.join(file), content, fs::File::sync_all)
     }
+}
+
+/// Puts `content` in the place of the file. `sync` is called with the new file before it takes that place, and with the
+/// directory afterwards.
+fn replace(target: &Path, content: &[u8], sync: impl Fn(&fs::File) -> io::Result<()>) -> io::Result<()> {
+    let mut aside = target.to_owned().into_os_string();
+    aside.push(".new");
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&aside)?;
+    io::Write::write_all(&mut file, content)?;
+    sync(&file)?;
+    fs::rename(&aside, target)?;
+    let directory = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    sync(&fs::File::open(directory)?)
 }
 
 impl HeldEntry {
@@ -243,6 +253,34 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("state")).unwrap();
         (directory, store)
+    }
+
+    /// What is in the file's place is whole on the disk, and then the place is.
+    #[test]
+    fn a_file_is_on_the_disk_before_it_takes_the_place_of_another() {
+        let (base, _) = store();
+        let target = base.path().join("x");
+        let steps = std::cell::RefCell::new(Vec::new());
+        let sync = |file: &fs::File| {
+            let now = fs::read_to_string(&target).unwrap_or_default();
+            steps.borrow_mut().push((file.metadata()?.is_dir(), file.metadata()?.len() == 3, now));
+            Ok(())
+        };
+        replace(&target, b"old", sync).unwrap();
+        replace(&target, b"new", sync).unwrap();
+        let seen: Vec<(bool, String)> = steps
+            .take()
+            .into_iter()
+            .map(|(is_dir, whole, now)| {
+                assert!(is_dir || whole);
+                (is_dir, now)
+            })
+            .collect();
+        let seen: Vec<(bool, &str)> = seen.iter().map(|(is_dir, now)| (*is_dir, now.as_str())).collect();
+        assert_eq!(seen, [(false, ""), (true, "old"), (false, "old"), (true, "new")]);
+        let full = |_: &fs::File| Err(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(replace(&target, b"bad", full).is_err());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
     }
 
     fn record() -> Record {

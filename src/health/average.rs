@@ -12,22 +12,30 @@ pub struct Average {
     pub value: f64,
     /// When it was last measured.
     pub at: Instant,
+    /// So long before that: `at` may lie before the clock's epoch, after the machine was booted.
+    pub before: Duration,
 }
 
 impl Average {
     /// The first measurement counts whole.
     #[must_use]
     pub const fn first(now: Instant, measured: f64) -> Self {
-        Self { value: measured, at: now }
+        Self { value: measured, at: now, before: Duration::ZERO }
     }
 
     /// One more. What was known before counts the less the longer ago it was.
     pub fn measure(&mut self, now: Instant, measured: f64, half_life: Duration) {
-        let passed = now.saturating_since(self.at).as_secs_f64() / half_life.as_secs_f64();
+        let passed = self.age(now).as_secs_f64() / half_life.as_secs_f64();
         // A half-life of nothing: 0/0 must not become the value.
         let kept = if half_life.is_zero() { 0.0 } else { (-passed).exp2() };
         self.value = measured + (self.value - measured) * kept;
-        self.at = now;
+        (self.at, self.before) = (now, Duration::ZERO);
+    }
+
+    /// How long ago it was measured.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_since(self.at).saturating_add(self.before)
     }
 }
 

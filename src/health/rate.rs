@@ -11,6 +11,8 @@ pub struct Rate {
     pub count: f64,
     /// When.
     pub at: Instant,
+    /// So long before that: `at` may lie before the clock's epoch, after the machine was booted.
+    pub before: Duration,
     /// Per second; `None` before the second reading.
     pub per_second: Option<f64>,
 }
@@ -19,17 +21,23 @@ impl Rate {
     /// One reading says nothing of its growth.
     #[must_use]
     pub const fn first(now: Instant, count: f64) -> Self {
-        Self { count, at: now, per_second: None }
+        Self { count, at: now, before: Duration::ZERO, per_second: None }
     }
 
     /// One more. Two readings of one moment say nothing of its growth.
     pub fn read(&mut self, now: Instant, count: f64) {
-        let passed = now.saturating_since(self.at);
+        let passed = self.age(now);
         if passed > Duration::ZERO {
             let grown = if count >= self.count { count - self.count } else { count.max(0.0) };
             self.per_second = Some(grown / passed.as_secs_f64());
-            (self.count, self.at) = (count, now);
+            (self.count, self.at, self.before) = (count, now, Duration::ZERO);
         }
+    }
+
+    /// How long ago it was read.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_since(self.at).saturating_add(self.before)
     }
 }
 

@@ -53,7 +53,8 @@ impl Judge {
     ) -> Report {
         let removed = self.forget_removed(policy);
         self.heals.clear();
-        let mut memory = std::mem::take(&mut self.memory);
+        // A copy: should this program fail on the way, what was known is still known.
+        let mut memory = self.memory.clone();
         memory.begin_evaluation();
         let evaluation = Arc::new(Evaluation::new(policy, context, prober, clock, memory));
         let checked = check(engine, policy, &evaluation);
@@ -90,6 +91,7 @@ impl Judge {
         let mut ledger = evaluation.ledger();
         self.memory = std::mem::take(&mut ledger.memory);
         self.memory.reloaded = false;
+        self.reloaded = false;
         self.log = removed;
         self.log.append(&mut ledger.log);
         drop(ledger);
@@ -142,6 +144,12 @@ impl Judge {
         self.reloaded = true;
     }
 
+    /// A version is evaluated again, which has remembered this of its own meanwhile: its gates and helpers count. What has
+    /// really happened stays: repairs, and what may happen only so often.
+    pub fn returns_to(&mut self, own: Self) {
+        self.memory = own.memory.instead_of(&self.memory);
+    }
+
     /// Some rule is on its way down or up, or not known yet: evaluate at [`Policy::fast`].
     #[must_use]
     pub const fn in_transition(&self) -> bool {
@@ -165,7 +173,7 @@ impl Judge {
 
     /// Drops the rules that another version does not have; says so of those that were down.
     fn forget_removed(&mut self, policy: &Policy) -> Vec<LogLine> {
-        self.memory.reloaded = std::mem::take(&mut self.reloaded);
+        self.memory.reloaded = self.reloaded;
         if !self.memory.reloaded || policy.names_rules_while_running() {
             return Vec::new();
         }

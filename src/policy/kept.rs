@@ -137,10 +137,12 @@ impl Memory {
         }
         let unused = |(name, bits)| (name, (0, Window::from_bits(bits)));
         memory.windows.0 = kept.windows.into_iter().map(unused).collect();
-        let average = |kept: KeptAverage| Average { value: kept.value, at: now - kept.age };
+        // What happened before this boot has no moment on its clock: it keeps its age.
+        let average = |kept: KeptAverage| Average { value: kept.value, at: now, before: kept.age };
         memory.averages.0 = kept.averages.into_iter().map(|(name, kept)| (name, (0, average(kept)))).collect();
-        let rate = |kept: KeptRate| Rate { count: kept.count, at: now - kept.age, per_second: kept.per_second };
+        let rate = |kept: KeptRate| Rate { count: kept.count, at: now, before: kept.age, per_second: kept.per_second };
         memory.rates.0 = kept.rates.into_iter().map(|(name, kept)| (name, (0, rate(kept)))).collect();
+        // These count from the boot at the earliest: for longer than they should, never for less.
         for (kind, things) in [(ONCE, kept.once), (HEAL, kept.heals)] {
             let moments = |ages: Vec<Duration>| ages.into_iter().map(|age| now - age).collect();
             memory.moments.extend(things.into_iter().map(|(name, ages)| ((kind, name), moments(ages))));
@@ -174,12 +176,12 @@ fn held(name: String, gate: Gate, rule: KeptRule) -> Remembered {
 
 /// A value that grew out of all bounds is not worth keeping.
 fn kept_average(now: Instant, name: &str, average: &Average) -> Option<(String, KeptAverage)> {
-    let kept = KeptAverage { value: average.value, age: now.saturating_since(average.at) };
+    let kept = KeptAverage { value: average.value, age: average.age(now) };
     average.value.is_finite().then(|| (name.to_owned(), kept))
 }
 
 fn kept_rate(now: Instant, name: &str, rate: &Rate) -> Option<(String, KeptRate)> {
     let per_second = rate.per_second.filter(|per_second| per_second.is_finite());
-    let kept = KeptRate { count: rate.count, per_second, age: now.saturating_since(rate.at) };
+    let kept = KeptRate { count: rate.count, per_second, age: rate.age(now) };
     rate.count.is_finite().then(|| (name.to_owned(), kept))
 }

@@ -60,6 +60,12 @@ impl Memory {
         self.evaluation += 1;
     }
 
+    /// This, in the place of another memory of the same pair, whose budgets were really spent.
+    pub(super) fn instead_of(self, other: &Self) -> Self {
+        let revision = self.revision.max(other.revision) + 1;
+        Self { moments: other.moments.clone(), revision, ..self }
+    }
+
     /// How often what outlives the process has changed.
     pub(super) const fn revision(&self) -> u64 {
         self.revision

@@ -454,6 +454,13 @@ impl Node {
         self.judge = Judge::resumed(self.clock.now(), kept.later(gone));
     }
 
+    /// The machine is booted, which takes so long: its clock begins anew.
+    fn boots_after(&mut self, gone: Duration) {
+        let kept = self.judge.kept(self.clock.now());
+        *self.clock.0.lock().unwrap() = 20 * SECOND;
+        self.judge = Judge::resumed(self.clock.now(), kept.later(gone));
+    }
+
     fn reload(&mut self, source: &str) {
         self.policy = load(&self.engine, source);
         self.judge.reloaded();
@@ -466,6 +473,53 @@ fn rule<'a>(report: &'a Report, name: &str) -> &'a RuleReport {
 
 fn is_fault(report: &Report) -> bool {
     matches!(report.verdict, Verdict::Fault { .. })
+}
+
+/// A clock that fails while an evaluation begins, as nothing of the script engine does.
+struct Broken;
+
+impl Clock for Broken {
+    fn now(&self) -> Instant {
+        panic!("on purpose")
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime::default()
+    }
+}
+
+#[test]
+fn what_was_counted_survives_a_fault_of_this_program() {
+    let mut node = Node::with("fn check() { require(\"web\", service(\"web\")); put(\"k\", 1); }");
+    node.tick();
+    node.breaks(true);
+    node.ticks(2);
+    let (context, prober): (_, Arc<dyn Prober>) = (Context::default(), node.world.clone());
+    let clock: Arc<dyn Clock> = Arc::new(Broken);
+    let (judge, engine, policy) = (&mut node.judge, &node.engine, &node.policy);
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        judge.evaluate(engine, policy, 1, &context, &prober, &clock)
+    }));
+    assert!(failed.is_err());
+    assert!(is_fault(&node.tick()), "the third failure, of three");
+    assert_eq!(node.judge.kept(node.clock.now()).notes.len(), 1);
+}
+
+#[test]
+fn r22_over_a_boot_what_is_kept_is_as_old_as_it_is() {
+    let mut node = Node::with(
+        r#"fn check() {
+            put("runs", get("runs", 0) + 1);
+            let grows = rate("runs", get("runs", 0) * 1000);
+            let smooth = ewma("x", if get("runs", 0) < 3 { 100.0 } else { 0.0 }, "60s");
+            if get("runs", 0) == 3 { hold(`${grows} ${smooth}`) }
+        }"#,
+    );
+    node.ticks(2);
+    node.boots_after(Duration::from_secs(119));
+    // A thousand more within two minutes; two half-lives.
+    let grows = 1000.0 / 120.0;
+    assert_eq!(node.tick().verdict, Verdict::Hold { why: format!("{grows} 25.0") });
 }
 
 #[test]

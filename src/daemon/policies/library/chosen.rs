@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Entry, Generation, Library, New, entry_of};
+use super::{Entry, Generation, Library, New, Refusal, Stale, entry_of, stale_condition};
 use crate::{
     control::protocol::{By, GENERATIONS_SCHEMA, Generations, Pinned, Texts},
     daemon::{
@@ -160,10 +160,24 @@ impl Library {
         archive.keep(&self.store, name);
         let mut stock = self.lock();
         let Some(entry) = stock.entries.get_mut(name) else { return };
+        let running = entry.running();
+        // A text that was taken back stays refused: the file is followed again, not what it said then.
+        let rejected = archive.rejected.filter(|rejected| {
+            pin.is_none() && running.as_ref().is_some_and(|running| running.sha256 != rejected.sha256)
+        });
         entry.pin = pin;
-        let (stale, running) = (entry.stale.take(), entry.running());
+        let refused = rejected.zip(running.as_ref()).map(|(rejected, running)| {
+            let refusal = Refusal::rejected(&rejected);
+            let condition = stale_condition(name, running, &refusal.brief);
+            Stale { since: self.clock.now(), refusal, condition: Some(condition) }
+        });
+        let raised = refused.as_ref().and_then(|stale| stale.condition.clone());
+        let stale = std::mem::replace(&mut entry.stale, refused);
         drop(stock);
         self.clear(stale);
+        if let Some(condition) = raised {
+            self.note(Event::Raised(condition));
+        }
         self.note(Event::Note(format!("policy {name}: {event}, {}", super::archive::said(by))));
         self.audit.record(&audit::Entry { event, by: Some(by.clone()), ..entry_of(name, running.as_deref()) });
     }

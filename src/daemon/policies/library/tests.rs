@@ -379,6 +379,28 @@ fn what_was_taken_back_is_nothing_to_roll_back_to() {
 }
 
 #[test]
+fn what_was_taken_back_does_not_come_back_with_an_unpin() {
+    let mut shop = shop(Some(GOOD));
+    shop.look();
+    shop.write(BETTER);
+    shop.look();
+    shop.library.regressed(&regression(2, "VI_1", true, "it throws"));
+    shop.choose(&Choice::Pin(None)).unwrap();
+    shop.said();
+    shop.choose(&Choice::Unpin).unwrap();
+    assert_eq!(shop.said(), ["+policy_stale", "policy p: unpinned, by command of uid 1000"]);
+    for _ in 0..2 {
+        let policy = shop.look();
+        assert_eq!((policy.generation, policy.stale.is_some()), (Some(1), true));
+        shop = shop.restart();
+    }
+    // An operator who chooses it by its number means it.
+    shop.choose(&Choice::Pin(Some(2))).unwrap();
+    shop.choose(&Choice::Unpin).unwrap();
+    assert_eq!(shop.look().generation, Some(2));
+}
+
+#[test]
 fn a_change_waits_for_the_node_to_settle_but_not_for_ever() {
     let shop = shop(Some(GOOD));
     let Shop { base, .. } = shop;
