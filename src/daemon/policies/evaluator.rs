@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Keeping, Said, Say, facts,
+    Keeping, Lending, Said, Say, facts,
     library::{Generation, Shelf},
     trial::{Regression, Trial},
 };
@@ -27,7 +27,7 @@ use crate::{
     control::protocol,
     daemon::audit::{self, Audit},
     node::{NodeStatus, Pace},
-    policy::{Clock, Context, Judge, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
+    policy::{Clock, Context, Healing, Judge, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
     words::Instant,
 };
 
@@ -47,13 +47,19 @@ const LEFT_BEHIND_MAX: usize = 4;
 /// Performs one evaluation; blocks.
 pub type Evaluate = Arc<dyn Fn(&mut Judge, &Policy, u64, &Context) -> Report + Send + Sync>;
 
+/// Performs one evaluation for comparison only; blocks. The report begins when the oldest of what it saw was asked; `None`:
+/// it could not see all that it asked for, and what it would say is not known.
+pub type EvaluateBeside = Arc<dyn Fn(&mut Judge, &Policy, u64, &Context) -> Option<Report> + Send + Sync>;
+
 /// What every evaluator needs.
 #[derive(Clone)]
 pub struct Bench {
     /// How to evaluate.
     pub evaluate: Evaluate,
     /// The same without any effect: of a version that is evaluated for comparison only.
-    pub shadow: Evaluate,
+    pub shadow: EvaluateBeside,
+    /// What the probes of the version that decides came to, where they act.
+    pub lending: Lending,
     /// Takes what the change of a policy has made worse; must not block.
     pub regressed: Arc<dyn Fn(Regression) + Send + Sync>,
     /// Where the first verdict of a version is written down.
@@ -159,6 +165,10 @@ struct Pair {
 
 /// What an evaluation left.
 struct Done {
+    /// Which policy it was of; what it wants repaired, and what it has for the journal.
+    policy: Policy,
+    heals: Vec<Healing>,
+    log: Vec<LogLine>,
     report: Report,
     in_transition: bool,
     revision: u64,
@@ -285,6 +295,12 @@ impl Pair {
             let audit = Arc::clone(&self.bench.audit);
             spawn_blocking(move || audit.record(&first));
         }
+        // Only here: of an evaluation that was left behind nothing is done and nothing is said.
+        let whose = format!("{}: policy {}", self.instance, self.policy);
+        done.log.iter().for_each(|line| say_line(&whose, line));
+        for healing in done.heals {
+            self.say(Said::Heal { instance: self.instance.clone(), policy: done.policy.clone(), healing });
+        }
         self.revision = done.revision;
         self.rules.clone_from(&done.report.rules);
         self.verdict = said(&done.report);
@@ -302,9 +318,10 @@ impl Pair {
         let evaluate = Arc::clone(&self.bench.evaluate);
         let generation = Arc::clone(generation);
         let cleared = self.wishes.take();
+        if let Some(trial) = &self.trial {
+            cleared.iter().for_each(|rule| trial.clear(rule));
+        }
         let known = self.revision;
-        let whose = format!("{}: policy {}", self.instance, self.policy);
-        let (say, instance) = (Arc::clone(&self.bench.say), self.instance.clone());
         spawn_blocking(move || {
             // After a panic the counters are still the best that is known.
             let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,12 +338,8 @@ impl Pair {
             let revision = judge.revision();
             let kept = (revision != known).then(|| judge.kept(at));
             drop(judge);
-            log.iter().for_each(|line| say_line(&whose, line));
-            for healing in heals {
-                say(Said::Heal { instance: instance.clone(), policy: generation.policy.clone(), healing });
-            }
             let first = first.map(|first| audit::Entry { verdict_after: said(&report), ..first });
-            Done { report, in_transition, revision, kept, first }
+            Done { policy: generation.policy.clone(), heals, log, report, in_transition, revision, kept, first }
         })
     }
 
@@ -344,17 +357,28 @@ impl Pair {
         }
     }
 
-    /// Evaluates beside a version that is on probation the last one that was not.
+    /// Evaluates beside a version that is on probation the last one that was not. One that comes back goes on with what it
+    /// has remembered meanwhile: the gates of the version between are not its own.
     fn try_out(&mut self, last: Arc<Generation>, generation: &Generation) -> Option<Trial> {
         let now = self.bench.clock.now();
+        let trial = self.trial.take().filter(|trial| !trial.is_over(now));
+        if let Some(trial) = trial.as_ref().filter(|trial| trial.before.is_the_same(generation)) {
+            self.memory().returns_to(trial.memory());
+            return None;
+        }
         if !generation.is_on_probation(now) {
             return None;
         }
-        let (before, memory) = match self.trial.take().filter(|trial| !trial.is_over(now)) {
+        let (before, memory) = match trial {
             Some(trial) => (Arc::clone(&trial.before), trial.memory()),
-            None => (last, self.judge.try_lock().map(|judge| judge.clone()).unwrap_or_default()),
+            None => (last, self.memory().clone()),
         };
         Some(Trial::start(&self.bench, &self.instance, before, memory, generation))
+    }
+
+    /// Free between evaluations: one that is left behind has taken its own along.
+    fn memory(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn leave_behind_is_possible(&mut self) -> bool {

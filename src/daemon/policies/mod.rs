@@ -10,6 +10,7 @@ pub mod closure;
 pub mod evaluator;
 pub mod facts;
 pub mod keeping;
+pub mod lending;
 pub mod library;
 mod refusal;
 mod shelf;
@@ -27,8 +28,9 @@ use tokio::sync::watch;
 
 pub use self::{
     clock::DriverClock,
-    evaluator::{Bench, Evaluate, Evaluator},
+    evaluator::{Bench, Evaluate, EvaluateBeside, Evaluator},
     keeping::Keeping,
+    lending::Lending,
     library::{Choice, Found, Library, Probation, Settled},
     trial::Regression,
 };
@@ -106,14 +108,18 @@ impl Policies {
             looked_in.look(false, None);
             looked_in.files()
         })?;
-        let told = Arc::clone(&clock);
+        let lending = Lending::default();
+        let shadow = beside(&engine, &prober, &clock, &lending);
+        let (told, lends) = (Arc::clone(&clock), lending.clone());
         let evaluate: Evaluate = Arc::new(move |judge, policy, generation, context| {
+            let prober = lends.lender(&context.node.instance, policy.name(), &prober, &told);
             judge.evaluate(&engine, policy, generation, context, &prober, &told)
         });
         let started = clock.now();
         let bench = Bench {
-            shadow: Arc::clone(&evaluate),
             evaluate,
+            shadow,
+            lending,
             regressed: take_back(&library),
             audit: library.audit(),
             clock,
@@ -202,6 +208,19 @@ impl Policies {
     }
 }
 
+/// How the version before one on probation is evaluated.
+fn beside(engine: &Engine, prober: &Arc<dyn Prober>, clock: &Arc<dyn Clock>, lending: &Lending) -> EvaluateBeside {
+    let (engine, prober, clock, lending) = (engine.clone(), Arc::clone(prober), Arc::clone(clock), lending.clone());
+    Arc::new(move |judge, policy, generation, context| {
+        let borrower = lending.borrower(&context.node.instance, policy.name(), &prober);
+        let borrows: Arc<dyn Prober> = Arc::clone(&borrower) as Arc<dyn Prober>;
+        let report = judge.evaluate(&engine, policy, generation, context, &borrows, &clock);
+        let borrowed = borrower.borrowed();
+        let started_at = borrowed.oldest.map_or(report.started_at, |oldest| oldest.min(report.started_at));
+        (!borrowed.is_lacking).then_some(Report { started_at, ..report })
+    })
+}
+
 /// Has the library know of what a change has made worse, on a thread that may wait for it.
 fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) + Send + Sync> {
     let library = Arc::clone(library);
@@ -226,14 +245,22 @@ fn stock(library: &Library, config: &Config) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path, sync::mpsc, time::Duration};
+    use std::{
+        fs,
+        path::Path,
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
 
     use super::*;
     use crate::{
         config,
         policy::{
             FaultCause, Verdict,
-            probe::{Pending, ProbeRequest},
+            probe::{ErrorKind, Pending, ProbeOutcome, ProbeRequest},
         },
     };
 
@@ -290,10 +317,14 @@ mod tests {
         }
 
         fn start(&self) -> Policies {
+            self.start_with(Arc::new(Nothing))
+        }
+
+        fn start_with(&self, prober: Arc<dyn Prober>) -> Policies {
             let tell = self.tell.clone();
             let surroundings = Surroundings {
                 clock: Arc::new(DriverClock::default()),
-                prober: Arc::new(Nothing),
+                prober,
                 store: Store::open(&self.base.path().join("state")).unwrap(),
                 status: self.status.subscribe(),
                 say: Arc::new(move |said| drop(tell.send(said))),
@@ -348,6 +379,48 @@ mod tests {
         assert_eq!(clear("data").unwrap(), [done]);
         around.until(healthy);
         drop(second);
+        runtime.shutdown_background();
+    }
+
+    /// Counts, and is always well.
+    #[derive(Default)]
+    struct Counts(AtomicUsize);
+
+    impl Prober for Counts {
+        fn start(&self, _: &ProbeRequest) -> Pending {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let (sender, pending) = mpsc::sync_channel(1);
+            let (why, elapsed, fields) = (String::new(), Duration::ZERO, BTreeMap::new());
+            sender.send(ProbeOutcome { ok: true, why, error: ErrorKind::None, blind: false, elapsed, fields }).unwrap();
+            pending
+        }
+    }
+
+    #[test]
+    fn what_acts_is_done_once_while_two_versions_are_evaluated() {
+        let post = "http(\"http://192.0.2.1/\", #{ method: \"POST\" })";
+        let text =
+            |fall| format!("const INTERVAL = \"100ms\"; fn check() {{ require(\"a\", {post}, #{{ fall: {fall} }}); }}");
+        let around = Around::with(&text(1));
+        let counts = Arc::<Counts>::default();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let policies = around.start_with(Arc::clone(&counts) as Arc<dyn Prober>);
+        let of = |wanted: u64| loop {
+            if let Said::Judged { report, .. } = around.said.recv_timeout(Duration::from_secs(5)).unwrap()
+                && report.generation == wanted
+            {
+                return report;
+            }
+        };
+        of(1);
+        around.write(&text(2));
+        of(2);
+        let before = counts.0.load(Ordering::SeqCst);
+        (0..10).for_each(|_| assert!(matches!(of(2).verdict, Verdict::Healthy { .. })));
+        let done = counts.0.load(Ordering::SeqCst) - before;
+        assert!((9..=12).contains(&done), "{done} in 10 evaluations");
+        drop(policies);
         runtime.shutdown_background();
     }
 

@@ -40,6 +40,11 @@ impl Generation {
         (!left.is_zero()).then_some(left)
     }
 
+    /// It is another's number, or another's texts.
+    pub(super) fn is_the_same(&self, other: &Self) -> bool {
+        self.number == other.number || !self.sha256.is_empty() && self.sha256 == other.sha256
+    }
+
     /// The same again, after another one did not hold what it promised.
     pub(super) fn restored(&self, now: Instant) -> Self {
         Self {

@@ -1,11 +1,13 @@
 //! Probation: for a time after a change, the version before it is evaluated beside the new one, with real probes and a
-//! memory of its own, and without any effect. Where the old one says healthy and the new one does not, the change caused it.
+//! memory of its own, and without any effect: what acts is not done for it (`lending`). Where the old one says healthy and
+//! the new one does not, the change caused it.
 //!
-//! A verdict is compared only with an evaluation of the other version that began no earlier: what broke in between is not
-//! the fault of the change.
+//! A verdict is compared only with an evaluation of the other version that saw nothing older: what broke in between is not
+//! the fault of the change. Nor is it compared while the old one is on its way down as well.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,9 +17,9 @@ use tokio::{
     time::{Instant as Tick, sleep_until, timeout_at},
 };
 
-use super::{evaluator::Bench, facts, library::Generation};
+use super::{evaluator::Bench, facts, lending::Loan, library::Generation};
 use crate::{
-    policy::{Judge, Report, Verdict},
+    policy::{Judge, Report, RuleEffect, RuleReport, Verdict},
     words::Instant,
 };
 
@@ -47,9 +49,58 @@ pub(super) struct Trial {
     seen: watch::Sender<Option<Report>>,
     /// What is evaluated beside it.
     pub(super) before: Arc<Generation>,
-    judge: Arc<Mutex<Judge>>,
+    own: Own,
     until: Instant,
     task: JoinHandle<()>,
+    _loan: Loan,
+}
+
+/// What a version remembers that is evaluated beside another one. An evaluation works on a copy and brings it back, so that
+/// whoever asks meanwhile gets what was known before it. A clone is the same.
+#[derive(Clone, Debug)]
+struct Own(Arc<Mutex<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    judge: Judge,
+    /// Rules that an operator cleared during the evaluation that is under way.
+    cleared: BTreeSet<String>,
+}
+
+impl Own {
+    fn new(judge: Judge) -> Self {
+        Self(Arc::new(Mutex::new(Known { judge, cleared: BTreeSet::new() })))
+    }
+
+    fn copy(&self) -> Judge {
+        self.lock().judge.clone()
+    }
+
+    /// The copy that an evaluation works on.
+    fn lend(&self) -> Judge {
+        let mut known = self.lock();
+        known.cleared.clear();
+        known.judge.clone()
+    }
+
+    fn bring_back(&self, mut judge: Judge) {
+        let mut known = self.lock();
+        for rule in std::mem::take(&mut known.cleared) {
+            judge.clear(&rule);
+        }
+        known.judge = judge;
+    }
+
+    fn clear(&self, rule: &str) {
+        let mut known = self.lock();
+        known.judge.clear(rule);
+        known.cleared.insert(rule.to_owned());
+    }
+
+    /// Never held while anything is evaluated.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Trial {
@@ -63,15 +114,16 @@ impl Trial {
     ) -> Self {
         let until = tried.loaded_at + tried.probation.unwrap_or_default();
         let (seen, sees) = watch::channel(None);
-        let judge = Arc::new(Mutex::new(judge));
+        let own = Own::new(judge);
+        let loan = bench.lending.open(instance, before.policy.name());
         let shadow = Shadow {
             bench: bench.clone(),
             instance: instance.to_owned(),
             generation: Arc::clone(&before),
-            judge: Arc::clone(&judge),
+            own: own.clone(),
             until,
         };
-        Self { seen, before, judge, until, task: tokio::spawn(shadow.run(sees)) }
+        Self { seen, before, own, until, task: tokio::spawn(shadow.run(sees)), _loan: loan }
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
@@ -80,7 +132,12 @@ impl Trial {
 
     /// What the version before remembers.
     pub(super) fn memory(&self) -> Judge {
-        self.judge.try_lock().map(|judge| judge.clone()).unwrap_or_default()
+        self.own.copy()
+    }
+
+    /// An operator holds a rule down no more.
+    pub(super) fn clear(&self, rule: &str) {
+        self.own.clear(rule);
     }
 
     /// What the version on probation says.
@@ -100,7 +157,7 @@ struct Shadow {
     bench: Bench,
     instance: String,
     generation: Arc<Generation>,
-    judge: Arc<Mutex<Judge>>,
+    own: Own,
     until: Instant,
 }
 
@@ -110,7 +167,7 @@ impl Shadow {
             let begun = Tick::now();
             let Some(old) = self.evaluate().await else { return };
             let new = sees.borrow_and_update().clone();
-            if let Some((new, why)) = new.and_then(|new| worse(&new, &old).map(|why| (new, why))) {
+            if let Some((new, why)) = new.zip(old).and_then(|(new, old)| worse(&new, &old).map(|why| (new, why))) {
                 let Report { policy, generation, .. } = new;
                 let instance = self.instance.clone();
                 (self.bench.regressed)(Regression { policy, instance, generation, broken: false, why });
@@ -133,22 +190,25 @@ impl Shadow {
         }
     }
 
-    /// `None`: it does not come back, or the node is gone.
-    async fn evaluate(&self) -> Option<Report> {
+    /// `None`: it does not come back, or the node is gone. A report of `None`: what it would say is not known.
+    async fn evaluate(&self) -> Option<Option<Report>> {
         let bench = &self.bench;
         let status = Arc::clone(&bench.status.borrow());
         let context = facts::context(&status, &self.instance, bench.clock.now(), bench.started, false)?;
-        let (judge, evaluate) = (Arc::clone(&self.judge), Arc::clone(&bench.shadow));
+        let (mut judge, evaluate) = (self.own.lend(), Arc::clone(&bench.shadow));
         let generation = Arc::clone(&self.generation);
         let patience = Tick::now() + generation.policy.deadline() + GRACE;
         let evaluation = spawn_blocking(move || {
-            let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
             let report = evaluate(&mut judge, &generation.policy, generation.number, &context);
             // Nobody is to read it twice, and nothing is to be repaired by a version that does not decide.
             drop((judge.take_log(), judge.take_heals()));
-            report
+            (report, judge)
         });
-        timeout_at(patience, evaluation).await.ok()?.ok()
+        let (report, judge) = timeout_at(patience, evaluation).await.ok()?.ok()?;
+        if report.is_some() {
+            self.own.bring_back(judge);
+        }
+        Some(report)
     }
 }
 
@@ -160,7 +220,7 @@ fn is_well(report: &Report) -> bool {
 /// How the new version does worse than the old one, where the old one is healthy.
 fn worse(new: &Report, old: &Report) -> Option<String> {
     let Verdict::Healthy { delta: before, .. } = &old.verdict else { return None };
-    if old.error.is_some() || new.started_at > old.started_at {
+    if old.error.is_some() || new.started_at > old.started_at || old.rules.iter().any(is_falling) {
         return None;
     }
     let said = match &new.verdict {
@@ -172,6 +232,11 @@ fn worse(new: &Report, old: &Report) -> Option<String> {
         }
     };
     Some(format!("{said}, where generation {} says healthy", old.generation))
+}
+
+/// It may be down soon.
+fn is_falling(rule: &RuleReport) -> bool {
+    rule.ok == Some(false) && !rule.is_down() && rule.effect != RuleEffect::Watch
 }
 
 #[cfg(test)]

@@ -194,6 +194,36 @@ impl ProbeRequest {
 }
 
 impl ProbeKind {
+    /// It may change something, wherever it goes: a program, an HTTP request that does more than ask.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        match self {
+            Self::Exec(_) => true,
+            Self::Http(http) => !["GET", "HEAD"].iter().any(|asks| http.method.eq_ignore_ascii_case(asks)),
+            Self::Ping(_)
+            | Self::Arping(_)
+            | Self::Tcp(_)
+            | Self::Udp(_)
+            | Self::UnixSocket(_)
+            | Self::Dns(_)
+            | Self::Cert(_)
+            | Self::Service(_)
+            | Self::File(_)
+            | Self::Listening(_)
+            | Self::Process(_)
+            | Self::Disk(_)
+            | Self::Memory(_)
+            | Self::Load(_)
+            | Self::Cpu(_)
+            | Self::Pressure(_)
+            | Self::Iface(_)
+            | Self::Route(_)
+            | Self::Addr(_)
+            | Self::Neigh(_)
+            | Self::TimeSync(_) => false,
+        }
+    }
+
     /// The name of the function in a policy.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -4,7 +4,7 @@
 use std::{
     path::Path,
     sync::{
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
 };
@@ -13,7 +13,10 @@ use super::*;
 use crate::{
     daemon::{policies::DriverClock, store::Store},
     node::{InstanceStatus, Role},
-    policy::Engine,
+    policy::{
+        Engine,
+        probe::{ErrorKind, Pending, ProbeOutcome, ProbeRequest, Prober},
+    },
     wire::Priority,
 };
 
@@ -24,6 +27,7 @@ const SLOW: &str = "const INTERVAL = \"30s\"; const DEADLINE = \"100ms\"; fn che
 struct Rig {
     runtime: tokio::runtime::Runtime,
     said: mpsc::Receiver<Said>,
+    regressed: mpsc::Receiver<Regression>,
     shelf: watch::Sender<Shelf>,
     pace: watch::Sender<Pace>,
     _status: watch::Sender<Arc<NodeStatus>>,
@@ -32,15 +36,23 @@ struct Rig {
 }
 
 fn running(number: u64, text: &str) -> Shelf {
+    loaded(number, text, Instant::ZERO, None)
+}
+
+/// As it is after a change.
+fn on_probation(number: u64, text: &str) -> Shelf {
+    loaded(number, text, DriverClock::default().now(), Some(Duration::from_secs(60)))
+}
+
+fn loaded(number: u64, text: &str, loaded_at: Instant, probation: Option<Duration>) -> Shelf {
     let policy = Policy::load(&Engine::new(), "p", "p.rhai", text).unwrap();
-    let loaded_at = Instant::ZERO;
     Shelf::Running(Arc::new(Generation {
         number,
         loaded_at,
         last_good: false,
         sha256: String::new(),
         modules: std::collections::BTreeMap::new(),
-        probation: None,
+        probation,
         policy,
     }))
 }
@@ -76,11 +88,6 @@ fn status() -> NodeStatus {
 
 impl Rig {
     fn start(shelf: Shelf, work: impl Fn(u64, &Context) + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (tell, said) = mpsc::channel();
-        let shelf = watch::Sender::new(shelf);
-        let pace = watch::Sender::new(Pace::Normal);
-        let status = watch::Sender::new(Arc::new(status()));
         let evaluate: Evaluate = Arc::new(move |_, policy, generation, context| {
             work(generation, context);
             Report {
@@ -95,13 +102,29 @@ impl Rig {
                 error: None,
             }
         });
+        Self::with(shelf, evaluate, |_| ())
+    }
+
+    /// Really evaluates; `work` is done before that, `beside` where it is for comparison.
+    fn with(shelf: Shelf, evaluate: Evaluate, beside: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (tell, said) = mpsc::channel();
+        let shelf = watch::Sender::new(shelf);
+        let pace = watch::Sender::new(Pace::Normal);
+        let status = watch::Sender::new(Arc::new(status()));
+        let shadow = Arc::clone(&evaluate);
+        let (regress, regressed) = mpsc::channel();
         let state = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
         let keeping = Keeping::open(Store::at(Path::new("/nowhere")), clock);
         let bench = Bench {
-            shadow: Arc::clone(&evaluate),
+            shadow: Arc::new(move |judge, policy, generation, context| {
+                beside(generation);
+                Some(shadow(judge, policy, generation, context))
+            }),
+            lending: Lending::default(),
             evaluate,
-            regressed: Arc::new(|_| ()),
+            regressed: Arc::new(move |regression| drop(regress.send(regression))),
             audit: Arc::new(Audit::at(state.path().join("audit.jsonl"))),
             clock: Arc::new(DriverClock::default()),
             status: status.subscribe(),
@@ -113,7 +136,7 @@ impl Rig {
             let _inside = runtime.enter();
             Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe())
         };
-        Self { runtime, said, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
+        Self { runtime, said, regressed, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
     }
 
     fn next(&self, within: Duration) -> Report {
@@ -126,6 +149,38 @@ impl Rig {
     fn end(self) {
         self.runtime.shutdown_background();
     }
+}
+
+/// A file that is there or not, as the test wants it.
+#[derive(Default)]
+struct Switch(AtomicBool);
+
+impl Prober for Switch {
+    fn start(&self, _: &ProbeRequest) -> Pending {
+        let ok = self.0.load(Ordering::SeqCst);
+        let error = if ok { ErrorKind::None } else { ErrorKind::Mismatch };
+        let (sender, pending) = mpsc::sync_channel(1);
+        let (why, elapsed, fields) = (String::new(), Duration::ZERO, std::collections::BTreeMap::new());
+        sender.send(ProbeOutcome { ok, why, error, blind: false, elapsed, fields }).unwrap();
+        pending
+    }
+}
+
+/// Evaluates as the daemon does.
+fn really(switch: &Arc<Switch>) -> Evaluate {
+    let (engine, prober) = (Engine::new(), Arc::clone(switch) as Arc<dyn Prober>);
+    let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
+    Arc::new(move |judge, policy, generation, context| {
+        judge.evaluate(&engine, policy, generation, context, &prober, &clock)
+    })
+}
+
+fn quick(check: &str) -> String {
+    format!("const INTERVAL = \"100ms\"; const DEADLINE = \"100ms\"; fn check() {{ {check} }}")
+}
+
+fn is_fault(report: &Report) -> bool {
+    matches!(report.verdict, Verdict::Fault { .. })
 }
 
 const SECONDS: Duration = Duration::from_secs(10);
@@ -213,6 +268,71 @@ fn an_evaluation_that_panics_is_a_hold_and_the_next_one_runs() {
     });
     assert!(matches!(rig.next(SECONDS).verdict, Verdict::Hold { .. }));
     assert_eq!(rig.next(SECONDS).error, None);
+    rig.end();
+}
+
+#[test]
+fn nothing_is_done_for_an_evaluation_that_was_left_behind() {
+    let (go, gate) = mpsc::channel::<()>();
+    let (gate, evaluate) = (Mutex::new(gate), really(&Arc::default()));
+    let left: Evaluate = Arc::new(move |judge, policy, generation, context| {
+        let report = evaluate(judge, policy, generation, context);
+        if generation == 1 {
+            let _ = gate.lock().unwrap().recv();
+        }
+        report
+    });
+    let heals =
+        "require(\"web\", file(\"/web\"), #{ fall: 1 }); heal(\"web\", || service_restart(\"web\"), #{ after: 1 });";
+    let rig = Rig::with(running(1, &quick(heals)), left, |_| ());
+    assert!(rig.next(SECONDS).error.unwrap().contains("does not come back"));
+    rig.shelf.send_replace(running(2, QUICK));
+    while rig.next(SECONDS).generation != 2 {}
+    drop(go);
+    // A repair that comes after all would be said among these.
+    (0..5).for_each(|_| assert_eq!(rig.next(SECONDS).generation, 2));
+    rig.end();
+}
+
+#[test]
+fn a_version_that_comes_back_goes_on_with_its_own_gates() {
+    let switch = Arc::new(Switch(AtomicBool::new(true)));
+    let good = quick("require(\"web\", file(\"/web\"));");
+    let rig = Rig::with(running(1, &good), really(&switch), |_| ());
+    assert!(!is_fault(&rig.next(SECONDS)));
+    rig.shelf.send_replace(on_probation(2, &quick("require(\"web\", !file(\"/web\").ok, #{ fall: 1, latch: true });")));
+    while !is_fault(&rig.next(SECONDS)) {}
+    assert_eq!(rig.regressed.recv_timeout(SECONDS).unwrap().generation, 2);
+    rig.shelf.send_replace(running(1, &good));
+    let back = std::iter::from_fn(|| Some(rig.next(SECONDS))).find(|report| report.generation == 1).unwrap();
+    assert!(!is_fault(&back), "{:?}", back.verdict);
+    rig.end();
+}
+
+/// The gate is latched; a version that had forgotten it would be healthy, and the next one worse than it.
+#[test]
+fn a_change_while_the_version_before_is_evaluated_beside_forgets_nothing() {
+    let switch = Arc::<Switch>::default();
+    let text = |mark: u8| {
+        quick(&format!("let m = {mark}; require(\"web\", file(\"/web\"), #{{ fall: 1, rise: 1, latch: true }});"))
+    };
+    let (go, gate) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let rig = Rig::with(running(1, &text(1)), really(&switch), move |_| {
+        let _ = entered.send(());
+        let _ = gate.lock().unwrap().recv();
+    });
+    while !is_fault(&rig.next(SECONDS)) {}
+    switch.0.store(true, Ordering::SeqCst);
+    rig.shelf.send_replace(on_probation(2, &text(2)));
+    inside.recv_timeout(SECONDS).unwrap();
+    rig.shelf.send_replace(on_probation(3, &text(3)));
+    while rig.next(SECONDS).generation != 3 {}
+    drop(go);
+    inside.recv_timeout(SECONDS).unwrap();
+    (0..5).for_each(|_| assert!(is_fault(&rig.next(SECONDS))));
+    assert_eq!(rig.regressed.try_recv().ok(), None);
     rig.end();
 }
 
