@@ -286,7 +286,7 @@ fn r21_a_policy_that_throws_is_taken_back_within_its_probation() {
     site.is_stale("runs again until the file changes");
     site.says("a");
     assert_eq!(site.policy().generation, Some(1));
-    assert_eq!(*site.raised.lock().unwrap(), ["policy_regression"]);
+    wait("it is said", || *site.raised.lock().unwrap() == ["policy_regression"]);
     fs::write(site.file(), said("mended")).unwrap();
     site.says("mended");
     site.is_fresh();

@@ -302,14 +302,14 @@ impl Library {
             entry.regression = Some(condition.clone());
         }
         drop(stock);
+        self.clear(before);
+        self.note(Event::Raised(condition));
         if rejected.is_some() {
-            // The disk may be slow: the whole daemon reads the stock.
+            // The disk may be slow: the whole daemon reads the stock, and nobody waits for what it says.
             let mut archive = Archive::open(&self.store, name);
             archive.rejected = rejected;
             archive.keep(&self.store, name);
         }
-        self.clear(before);
-        self.note(Event::Raised(condition));
         self.audit.record(&audit::Entry {
             event: if previous.is_some() { "rolled_back" } else { "regression" },
             instance: instance.clone(),
