@@ -69,7 +69,7 @@ pub enum Told {
     /// For the journal.
     Journal(Journal),
     /// For the hooks: an address is about to be handed over.
-    BeforeRelease { instance: String, why: String },
+    BeforeRelease { instance: String, why: String, asked_at: Instant },
     /// For the workers.
     Pace { instance: String, pace: Pace },
 }
@@ -308,7 +308,9 @@ impl Turns {
             }
             Output::Announce { interface, addresses, .. } => self.sockets.announce(&interface, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),
-            Output::BeforeRelease { instance, why } => self.tell(Told::BeforeRelease { instance, why }),
+            Output::BeforeRelease { instance, why, asked_at } => {
+                self.tell(Told::BeforeRelease { instance, why, asked_at });
+            }
             Output::Judge { instance, pace } => self.tell(Told::Pace { instance, pace }),
             Output::Report(journal) => {
                 self.published_at = Instant::ZERO;

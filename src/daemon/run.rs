@@ -224,7 +224,9 @@ impl Daemon {
                 _ = interrupt.recv() => self.stop(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(Told::Journal(entry)) => self.record(&entry),
-                    Some(Told::BeforeRelease { instance, why }) => self.hooks.before_release(&instance, &why),
+                    Some(Told::BeforeRelease { instance, why, asked_at }) => {
+                        self.hooks.before_release(&instance, &why, asked_at);
+                    }
                     Some(Told::Pace { instance, pace }) => self.policies.pace(&instance, pace),
                     None => break,
                 },

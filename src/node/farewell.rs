@@ -23,8 +23,8 @@ pub enum ReleaseHook {
     Absent,
     /// One has.
     Present,
-    /// What was asked for by [`Output::BeforeRelease`] is done, well or not.
-    Finished,
+    /// What was asked for then, by [`Output::BeforeRelease`], is done, well or not.
+    Finished { asked_at: Instant },
 }
 
 /// Where a release stands with them.
@@ -35,8 +35,8 @@ pub(super) enum Farewell {
     Unwanted,
     /// A planned release will wait.
     Wanted,
-    /// It waits, until then at the latest.
-    Running { until: Instant },
+    /// It has asked and waits, for [`PATIENCE`] at most.
+    Running { asked_at: Instant },
     /// It has waited.
     Over,
 }
@@ -47,9 +47,12 @@ impl Instance {
         self.farewell = match (hook, self.farewell) {
             (ReleaseHook::Absent, _) => Farewell::Unwanted,
             (ReleaseHook::Present, Farewell::Unwanted) => Farewell::Wanted,
-            (ReleaseHook::Finished, Farewell::Running { .. }) => Farewell::Over,
+            // One that comes late, of an earlier release, ends no other.
+            (ReleaseHook::Finished { asked_at: of }, Farewell::Running { asked_at }) if of == asked_at => {
+                Farewell::Over
+            }
             (ReleaseHook::Present, Farewell::Wanted | Farewell::Running { .. } | Farewell::Over)
-            | (ReleaseHook::Finished, Farewell::Unwanted | Farewell::Wanted | Farewell::Over) => self.farewell,
+            | (ReleaseHook::Finished { .. }, _) => self.farewell,
         };
         self.reassess(now, out);
     }
@@ -62,11 +65,11 @@ impl Instance {
         }
         match self.farewell {
             Farewell::Unwanted | Farewell::Over => false,
-            Farewell::Running { until } => now < until,
+            Farewell::Running { asked_at } => now < asked_at + PATIENCE,
             Farewell::Wanted => {
-                self.farewell = Farewell::Running { until: now + PATIENCE };
+                self.farewell = Farewell::Running { asked_at: now };
                 let (instance, why) = (self.config.name.clone(), why.to_owned());
-                out.push_back(Output::BeforeRelease { instance, why });
+                out.push_back(Output::BeforeRelease { instance, why, asked_at: now });
                 true
             }
         }
@@ -83,7 +86,7 @@ impl Instance {
     /// When it has waited long enough.
     pub(super) fn next_farewell(&self) -> Option<Instant> {
         match (self.farewell, self.router.state()) {
-            (Farewell::Running { until }, State::Master { .. }) => Some(until),
+            (Farewell::Running { asked_at }, State::Master { .. }) => Some(asked_at + PATIENCE),
             (Farewell::Unwanted | Farewell::Wanted | Farewell::Running { .. } | Farewell::Over, _) => None,
         }
     }

@@ -22,7 +22,7 @@ pub enum Output {
     Judge { instance: String, pace: Pace },
     /// An address is about to be handed over in order, because of this: run what is to be run before, then hand in
     /// [`ReleaseHook::Finished`](super::ReleaseHook). It is handed over after a second in any case.
-    BeforeRelease { instance: String, why: String },
+    BeforeRelease { instance: String, why: String, asked_at: Instant },
     /// Something an operator should be able to read.
     Report(Journal),
 }

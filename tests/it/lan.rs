@@ -87,6 +87,8 @@ pub(crate) struct Station {
     spins: (Instant, u32),
     verdict: Verdict,
     pub(crate) observed_ok: bool,
+    /// When it last asked for what comes before a release.
+    pub(crate) farewell: Instant,
     /// What its policy says when it is asked whether this node may take over.
     pub(crate) may_take_over: Option<bool>,
     /// Why its policy cannot be evaluated.

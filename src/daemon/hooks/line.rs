@@ -20,6 +20,7 @@ use crate::{
     daemon::policies::{evaluator::say_line, facts},
     node::{Condition, Event, Journal, ReleaseHook},
     policy::{Context, Hook, HookEvent, Policy, Ran, Work, run_hook},
+    words::Instant,
 };
 
 /// How long a hook may take.
@@ -60,6 +61,8 @@ struct Desk {
 struct State {
     waiting: Waiting,
     busy: bool,
+    /// When the node last asked for what comes before a release.
+    asked_at: Instant,
 }
 
 impl Line {
@@ -84,8 +87,9 @@ impl Line {
     }
 
     /// These before everything that waits, in this order.
-    pub(super) fn release(&self, jobs: Vec<Job>) {
+    pub(super) fn release(&self, jobs: Vec<Job>, asked_at: Instant) {
         let mut state = self.desk.state();
+        state.asked_at = asked_at;
         jobs.into_iter().rev().for_each(|job| state.waiting.push_first(job));
         drop(state);
         self.desk.more.notify_one();
@@ -111,13 +115,14 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn next(&self) -> Job {
+    /// With when the node had last asked by then.
+    async fn next(&self) -> (Job, Instant) {
         loop {
             {
                 let mut state = self.state();
                 if let Some(job) = state.waiting.pop() {
                     state.busy = true;
-                    return job;
+                    return (job, state.asked_at);
                 }
             }
             self.more.notified().await;
@@ -131,6 +136,14 @@ impl Desk {
 }
 
 impl Task {
+    /// It is this hook, of whatever version.
+    pub(super) fn is(&self, wanted: Hook) -> bool {
+        match self {
+            Self::Hook(hook, _) | Self::Heal(_, Work::Hook(hook, _)) => *hook == wanted,
+            Self::Heal(_, Work::Heal(_)) => false,
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Hook(hook, _) => hook.to_string(),
@@ -161,11 +174,11 @@ struct Clerk {
 impl Clerk {
     async fn work(mut self) {
         loop {
-            let job = self.desk.next().await;
-            let releases = matches!(job.task, Task::Hook(Hook::Release, _));
+            let (job, asked_at) = self.desk.next().await;
+            let releases = job.task.is(Hook::Release);
             self.run(job).await;
             if releases && !self.desk.state().waiting.has(Hook::Release) {
-                let (instance, release) = (self.instance.clone(), ReleaseHook::Finished);
+                let (instance, release) = (self.instance.clone(), ReleaseHook::Finished { asked_at });
                 (self.bench.say)(Said::Release { instance, release });
             }
             self.desk.done();
@@ -186,7 +199,10 @@ impl Clerk {
                 let role = role_during(hook, &event);
                 (policy, Work::Hook(hook, event), limit, role)
             }
-            Task::Heal(policy, work) => (policy, work, DEADLINE, None),
+            Task::Heal(policy, work) => {
+                let limit = if matches!(work, Work::Hook(Hook::Release, _)) { RELEASE_DEADLINE } else { DEADLINE };
+                (policy, work, limit, None)
+            }
         };
         let outcome = self.perform(policy, work, limit, role.as_deref()).await;
         self.tell(job.policy, name, outcome);

@@ -83,6 +83,8 @@ struct Instance {
     policies: Vec<String>,
     story: Story,
     release: ReleaseHook,
+    /// The configuration has it no more: the policies, as they were, that have something to do before it hands over.
+    leaving: Option<Vec<Policy>>,
     hooks: Line,
     heals: Line,
 }
@@ -96,16 +98,24 @@ impl Hooks {
         hooks
     }
 
-    /// From now on those of this one. What an instance that goes still has to run is not run.
+    /// From now on those of this one. What an instance that goes still has to run is not run, but for what comes before it
+    /// hands over (R18): the versions of now, since nobody knows them any more by then.
     pub fn reconfigure(&self, config: &Config) {
         let mut instances = self.lock();
         let wanted: BTreeSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
-        instances.retain(|name, _| wanted.contains(name.as_str()));
+        // Those that were leaving before have gone, or begin anew.
+        instances.retain(|_, instance| instance.leaving.is_none());
+        for (name, instance) in instances.iter_mut().filter(|(name, _)| !wanted.contains(name.as_str())) {
+            let names = self.having(&instance.policies, Hook::Release);
+            instance.leaving = Some(names.iter().filter_map(|name| (self.bench.find)(name)).collect());
+            (instance.hooks, instance.heals) = (Line::start(&self.bench, name), Line::start(&self.bench, name));
+        }
         for instance in &config.instances {
             let known = instances.entry(instance.name.clone()).or_insert_with(|| Instance {
                 policies: Vec::new(),
                 story: Story::default(),
                 release: ReleaseHook::Absent,
+                leaving: None,
                 hooks: Line::start(&self.bench, &instance.name),
                 heals: Line::start(&self.bench, &instance.name),
             });
@@ -144,21 +154,27 @@ impl Hooks {
     }
 
     /// An instance is about to hand over: `on_release` comes before everything that waits.
-    pub fn before_release(&self, name: &str, why: &str) {
+    pub fn before_release(&self, name: &str, why: &str, asked_at: Instant) {
         let now = self.bench.clock.now();
-        let known = self.with(name, |instance| {
+        let known = self.lock().get_mut(name).map(|instance| {
             let Due { hook, event } = instance.story.leaving(Hook::Release, why, now);
-            let jobs = self
-                .having(&instance.policies, hook)
-                .into_iter()
-                .map(|policy| Job { policy, task: Task::Hook(hook, event.clone()) });
-            let jobs: Vec<Job> = jobs.collect();
+            let jobs: Vec<Job> = match &instance.leaving {
+                None => {
+                    let job = |policy| Job { policy, task: Task::Hook(hook, event.clone()) };
+                    self.having(&instance.policies, hook).into_iter().map(job).collect()
+                }
+                Some(policies) => {
+                    let task = |policy: &Policy| Task::Heal(policy.clone(), Work::Hook(hook, event.clone()));
+                    let job = |policy: &Policy| Job { policy: policy.name().to_owned(), task: task(policy) };
+                    policies.iter().map(job).collect()
+                }
+            };
             let some = !jobs.is_empty();
-            instance.hooks.release(jobs);
+            instance.hooks.release(jobs, asked_at);
             some
         });
         if known != Some(true) {
-            (self.bench.say)(Said::Release { instance: name.to_owned(), release: ReleaseHook::Finished });
+            (self.bench.say)(Said::Release { instance: name.to_owned(), release: ReleaseHook::Finished { asked_at } });
         }
     }
 
@@ -172,7 +188,7 @@ impl Hooks {
         let now = self.bench.clock.now();
         let lines: Vec<Line> = {
             let mut instances = self.lock();
-            for instance in instances.values_mut() {
+            for instance in instances.values_mut().filter(|instance| instance.leaving.is_none()) {
                 let due = instance.story.leaving(Hook::Stop, "the daemon stops", now);
                 let policies = instance.policies.clone();
                 self.enqueue(instance, &policies, due);
@@ -207,8 +223,9 @@ impl Hooks {
         if self.having(policies, Hook::Release).is_empty() { ReleaseHook::Absent } else { ReleaseHook::Present }
     }
 
+    /// With an instance of the configuration.
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Instance) -> T) -> Option<T> {
-        self.lock().get_mut(name).map(act)
+        self.lock().get_mut(name).filter(|instance| instance.leaving.is_none()).map(act)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {

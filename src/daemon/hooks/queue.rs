@@ -70,7 +70,7 @@ impl Waiting {
 
     /// Whether this hook is to run yet.
     pub(super) fn has(&self, hook: Hook) -> bool {
-        self.jobs.iter().any(|job| matches!(&job.task, Task::Hook(waits, _) if *waits == hook))
+        self.jobs.iter().any(|job| job.task.is(hook))
     }
 
     /// Takes out every job of this kind.

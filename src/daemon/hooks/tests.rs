@@ -211,13 +211,41 @@ async fn a_hook_that_fails_is_an_alarm_until_it_succeeds() {
 async fn a_hook_that_hangs_is_left_behind_and_the_next_one_runs() {
     let source = "fn on_release(ev) { alert(\"wait\"); } fn on_master(ev) { alert(\"well\"); }";
     let mut stage = Stage::new(&[("a", source)]);
-    stage.hooks.before_release("VI_1", "stopped");
+    stage.hooks.before_release("VI_1", "stopped", FIRST);
     stage.becomes(Role::Master, "again");
     assert_eq!(stage.next().await, "alert wait");
     let (began, condition) = stage.alarm().await;
     assert!(began && condition.text.contains("did not come back within 1s"), "{}", condition.text);
     assert_eq!(stage.next().await, "alert well");
     stage.open();
+}
+
+fn without_instances() -> Config {
+    let mut config = config::fixture::pair().0;
+    config.instances.clear();
+    config
+}
+
+const FIRST: Instant = Instant::from_epoch(Duration::from_secs(1));
+const SECOND: Instant = Instant::from_epoch(Duration::from_secs(2));
+
+/// R18: the release of an instance that is taken out of the configuration is a planned one.
+#[tokio::test]
+async fn r18_an_instance_that_is_taken_away_says_farewell() {
+    let source = "fn on_release(ev) { alert(`release ${ev.reason}`); } fn on_fault(ev) { alert(\"fault\"); }";
+    let mut stage = Stage::new(&[("a", source)]);
+    stage.becomes(Role::Master, "leads");
+    stage.hooks.reconfigure(&without_instances());
+    // The library does not have it any more either.
+    stage.policies.write().unwrap().clear();
+    stage.hooks.before_release("VI_1", "the daemon stops", FIRST);
+    assert_eq!(stage.next().await, "alert release the daemon stops");
+    assert_eq!(stage.release().await, ReleaseHook::Finished { asked_at: FIRST });
+    stage.becomes(Role::Fault, "stopped");
+    stage.hooks.reconfigure(&without_instances());
+    stage.hooks.before_release("VI_1", "again", SECOND);
+    assert_eq!(stage.release().await, ReleaseHook::Finished { asked_at: SECOND }, "it has gone");
+    assert!(stage.done.try_recv().is_err(), "no fault, and no second release");
 }
 
 #[tokio::test]
@@ -228,14 +256,14 @@ async fn on_release_comes_first_and_says_when_it_is_done() {
     assert_eq!(stage.release().await, ReleaseHook::Present);
     stage.becomes(Role::Master, "wait");
     assert_eq!(stage.next().await, "alert wait");
-    stage.hooks.before_release("VI_1", "stopped");
+    stage.hooks.before_release("VI_1", "stopped", FIRST);
     stage.open();
     let mut told = Vec::new();
     for _ in 0..3 {
         told.push(stage.next().await);
     }
     assert_eq!(told, ["alert release stopped", "alert release stopped", "alert wait"]);
-    assert_eq!(stage.release().await, ReleaseHook::Finished);
+    assert_eq!(stage.release().await, ReleaseHook::Finished { asked_at: FIRST });
     for (name, known) in [("a", ReleaseHook::Present), ("b", ReleaseHook::Absent)] {
         stage.load(name, "fn on_master(ev) {}");
         stage.hooks.judged("VI_1", &report(name, 2));
@@ -243,8 +271,8 @@ async fn on_release_comes_first_and_says_when_it_is_done() {
             assert_eq!(stage.release().await, known, "told once it is so");
         }
     }
-    stage.hooks.before_release("VI_1", "stopped");
-    assert_eq!(stage.release().await, ReleaseHook::Finished, "nothing to wait for");
+    stage.hooks.before_release("VI_1", "stopped", SECOND);
+    assert_eq!(stage.release().await, ReleaseHook::Finished { asked_at: SECOND }, "nothing to wait for");
 }
 
 /// What the node publishes may be a turn behind what a hook is told.
@@ -252,7 +280,7 @@ async fn on_release_comes_first_and_says_when_it_is_done() {
 async fn a_hook_finds_the_node_in_the_role_that_it_is_told() {
     let source = "fn on_backup(ev) { alert(node.state); } fn on_release(ev) { alert(node.state); }";
     let mut stage = Stage::new(&[("a", source)]);
-    stage.hooks.before_release("VI_1", "stopped");
+    stage.hooks.before_release("VI_1", "stopped", FIRST);
     assert_eq!(stage.next().await, "alert master");
     stage.becomes(Role::Backup, "another leads");
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -113,6 +113,12 @@ impl Lan {
         self.hand_in(index, Input::Hooks { instance: "VI_1".to_owned(), release });
     }
 
+    /// What it last asked for before a release is done.
+    pub(crate) fn farewell_is_over(&mut self, index: usize) {
+        let asked_at = self.stations[index].farewell;
+        self.hook(index, ReleaseHook::Finished { asked_at });
+    }
+
     pub(crate) fn reload(&mut self, index: usize, instance: Instance) {
         self.stations[index].configured = instance.clone();
         self.hand_in(index, Input::Reload(Arc::new(config(instance))));

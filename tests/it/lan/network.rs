@@ -48,7 +48,10 @@ impl Lan {
                         self.stations[index].judged_at = Instant::ZERO;
                     }
                 }
-                Output::BeforeRelease { .. } => self.note(index, Line::BeforeRelease),
+                Output::BeforeRelease { asked_at, .. } => {
+                    self.stations[index].farewell = asked_at;
+                    self.note(index, Line::BeforeRelease);
+                }
                 Output::Report(journal) => self.note(index, Line::Event(journal.event)),
             }
         }

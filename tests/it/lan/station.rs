@@ -28,6 +28,7 @@ impl Station {
             verdict: healthy(),
             observed_ok: true,
             may_take_over: None,
+            farewell: Instant::ZERO,
             error: None,
             pace: Pace::Normal,
             judged_at: Instant::ZERO,

@@ -34,7 +34,7 @@ fn r18_a_planned_release_waits_until_its_hook_is_done() {
         assert_eq!((asked(&lan), lan.role(0), lan.holding()), (1, Role::Master, vec![0]));
         assert!(lan.has_condition(0, "releasing"));
         assert!(lan.times(0, |line| *line == Line::Sent(0)).is_empty(), "it does not resign yet");
-        lan.hook(0, ReleaseHook::Finished);
+        lan.farewell_is_over(0);
         lan.run_for(millis(50));
         assert_eq!(lan.holding(), [1], "{}", lan.tale(20));
         lan.run_for(SECOND * 2);
@@ -56,7 +56,7 @@ fn r18_a_hook_that_hangs_is_left_behind_after_a_second_and_it_advertises_meanwhi
     assert!(!lan.times(0, |line| *line == Line::Sent(100)).is_empty(), "{}", lan.tale(20));
     lan.run_for(millis(30));
     assert_eq!(lan.holding(), [1]);
-    lan.hook(0, ReleaseHook::Finished);
+    lan.farewell_is_over(0);
     lan.run_for(SECOND * 3);
     assert_eq!((asked(&lan), lan.holding()), (1, vec![1]), "what comes late changes nothing");
     assert!(lan.stations[0].node.is_stopped());
@@ -96,7 +96,7 @@ fn r18_maintenance_waits_and_waits_again_the_next_time() {
         lan.judge(0, maintenance.clone());
         lan.run_for(millis(300));
         assert_eq!((asked(&lan), lan.holding()), (times, vec![0]));
-        lan.hook(0, ReleaseHook::Finished);
+        lan.farewell_is_over(0);
         lan.run_for(SECOND * 3);
         assert_eq!(lan.holding(), [1]);
         lan.set_policy(0, true);
@@ -104,6 +104,30 @@ fn r18_maintenance_waits_and_waits_again_the_next_time() {
         assert_eq!(lan.holding(), [0]);
         assert!(!lan.has_condition(0, "releasing"));
     }
+}
+
+#[test]
+fn r18_what_was_done_for_one_release_does_not_end_the_waiting_of_the_next() {
+    let mut lan = with_a_hook(1);
+    let maintenance = Verdict::Maintenance { why: "a new kernel".to_owned() };
+    lan.set_verdict(0, maintenance.clone());
+    lan.judge(0, maintenance.clone());
+    lan.run_for(millis(300));
+    let first = lan.stations[0].farewell;
+    // It hangs; the release does not wait, and there is another one later.
+    lan.run_for(SECOND * 3);
+    assert_eq!(lan.holding(), [1]);
+    lan.set_policy(0, true);
+    lan.run_for(SECOND * 10);
+    lan.set_verdict(0, maintenance.clone());
+    lan.judge(0, maintenance);
+    lan.run_for(millis(300));
+    lan.hook(0, ReleaseHook::Finished { asked_at: first });
+    lan.run_for(millis(300));
+    assert_eq!((asked(&lan), lan.holding()), (2, vec![0]), "it still waits");
+    lan.farewell_is_over(0);
+    lan.run_for(millis(300));
+    assert_eq!(lan.holding(), [1]);
 }
 
 #[test]
