@@ -1,7 +1,7 @@
 //! What the actions of policies change in the kernel: further addresses, routes, announcements, signals. Each is made so
 //! that doing it twice is doing it once; virtual addresses are not among them.
 
-use std::{fs, io, net::IpAddr};
+use std::{fs, io, net::IpAddr, path::Path};
 
 use ipnet::IpNet;
 use nix::{
@@ -73,7 +73,8 @@ pub fn announce_address(address: IpAddr, dev: &str) -> io::Result<()> {
     NeighborSocket::open(&name, Family::of(address))?.announce(&[address], mac)
 }
 
-/// Sends a signal to every process of this name but this one; how many there were.
+/// Sends a signal to every process of this name; how many there were. Those that run this program (the keeper, another daemon)
+/// are none of them, nor is this one.
 ///
 /// # Errors
 /// One of them may not be sent signals by this process.
@@ -85,13 +86,15 @@ pub fn signal_processes(name: &str, wanted: Signal) -> io::Result<usize> {
         Signal::Int => signal::Signal::SIGINT,
         Signal::Term => signal::Signal::SIGTERM,
     };
+    let program = |process: &Path| fs::read_link(process.join("exe")).ok();
+    let own = program(Path::new("/proc/self"));
     let mut count = 0;
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).map(Pid::from_raw);
         let Some(pid) = pid.filter(|pid| *pid != Pid::this()) else { continue };
         let is_it = fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name);
-        if !is_it {
+        if !is_it || own.is_some() && program(&entry.path()) == own {
             continue;
         }
         match kill(pid, wanted) {
@@ -154,6 +157,11 @@ fn invalid(why: impl ToString) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
     use super::{super::namespace::alone, *};
 
     fn network(text: &str) -> Network {
@@ -190,6 +198,33 @@ mod tests {
             assert!(!has() && !routes().contains("00000A0A"));
             assert!(change_address(AddressChange::Add, network("10.9.0.1/24"), "nowhere").is_err());
         });
+    }
+
+    /// The other half of the next test: this program, under the name that it is given.
+    #[test]
+    #[ignore = "waits for its input to end; the test that starts it sees to that"]
+    fn waits_for_its_input() {
+        fs::write("/proc/self/comm", std::env::var("CALLED").unwrap()).unwrap();
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+    }
+
+    #[test]
+    fn whatever_runs_this_program_gets_no_signal() {
+        let called = format!("sig{}", std::process::id());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", "linux::changes::tests::waits_for_its_input"])
+            .env("CALLED", &called)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().contains("ready")));
+        assert_eq!(signal_processes(&called, Signal::Term).unwrap(), 0);
+        drop(child.stdin.take());
+        said.for_each(drop);
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

@@ -644,6 +644,22 @@ fn facts_notes_the_time_of_day_and_the_log() {
     assert_eq!(lines, wanted);
 }
 
+/// Whatever it is given, and not only what the script language has no function for.
+#[test]
+fn what_a_policy_prints_is_logged() {
+    let mut node = Node::with(
+        r#"fn check() {
+            print("text"); print(`n ${1}`); debug("said"); print(1); print(1.5); print(true); print('c'); print(());
+            print([1, "a"]); print(#{ a: 1 }); debug([2]); print(1..3); print(service("web")); print(|| 1);
+        }"#,
+    );
+    assert_eq!(node.tick().error, None);
+    let log = node.judge.take_log();
+    let lines: Vec<&str> = log.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(lines.get(..9).unwrap(), ["text", "n 1", "said", "1", "1.5", "true", "c", "", "[1, \"a\"]"]);
+    assert_eq!((lines.len(), log[0].level), (14, LogLevel::Info), "{lines:?}");
+}
+
 // ---- waiting
 
 /// Answers after a while, on a thread of its own.

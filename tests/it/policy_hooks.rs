@@ -126,7 +126,7 @@ fn test_all() {
     assert_eq(actions(), [
         "service_start a", "service_stop a", "service_reload a", "run /bin/true x", "conntrackd commit flush",
         "route_replace default", "route_del 10.0.0.0/8", "addr_add 10.9.0.1/24", "addr_del 10.9.0.1/24",
-        "garp 10.9.0.1", "sysctl net.ipv4.ip_forward 1", "file_write /run/ha/role", "signal named HUP", "webhook pager"
+        "garp 10.9.0.1", "sysctl net.ipv4.ip_forward 1", "file_write /run/ha/files/role", "signal named HUP", "webhook pager"
     ]);
 }"#,
     );
@@ -144,7 +144,7 @@ fn on_stop() { signal("named", "TERM"); }
 fn test_rule() {
     fire("on_rule", #{ rule: "web", up: false, why: "status 500", rules_down: ["web"] });
     fire("on_stop");
-    assert_eq(actions(), ["file_write /run/ha/seen", "signal named TERM"]);
+    assert_eq(actions(), ["file_write /run/ha/files/seen", "signal named TERM"]);
 }"#,
     );
     let slip = "fn on_stop(ev) {} fn test_x() { fire(\"on_stop\", #{ reson: \"x\" }); }";
@@ -173,8 +173,10 @@ fn what_an_action_cannot_take_is_an_error_before_anything_is_done() {
         ("route_replace(\"10.0.0.0/33\", #{ dev: \"eth0\" })", "the prefix is 0 to 32"),
         ("addr_add(\"10.0.0.256/24\")", "is no address"),
         ("sysctl(\"../../etc/passwd\", 1)", "no name of a setting"),
-        ("file_write(\"/etc/passwd\", \"x\")", "below /run/ha only"),
-        ("file_write(\"/run/ha/../passwd\", \"x\")", "below /run/ha only"),
+        ("file_write(\"/etc/passwd\", \"x\")", "below /run/ha/files/ only"),
+        ("file_write(\"/run/ha/files/../ha.sock\", \"x\")", "below /run/ha/files/ only"),
+        ("file_write(\"/run/ha/ha.sock\", \"x\")", "below /run/ha/files/ only"),
+        ("signal(\"ha\", \"TERM\")", "no policy sends signals to ha itself"),
         ("signal(\"init\", \"KILL\")", "none of the signals"),
         ("http_send(\"ftp://x/\")", "not an address that can be sent to"),
         ("http_send(\"http://x/\", #{ json: 1, body: \"x\" })", "a request has one body"),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Where `file_write` writes.
-const DIRECTORY: &str = "/run/ha";
+const DIRECTORY: &str = "/run/ha/files";
 /// How long one attempt at a webhook may take, how often it is tried, and the first pause.
 const WEBHOOK_TIME: Duration = Duration::from_secs(5);
 const WEBHOOK_ATTEMPTS: u32 = 3;
@@ -283,7 +283,7 @@ fn sysctl(key: &str, value: &str) -> io::Result<()> {
 
 /// Beside its name and then in its place, so that whoever reads it reads all of it.
 fn write_whole(directory: &Path, path: &str, content: &str) -> io::Result<()> {
-    let below = path.strip_prefix("/run/ha/").unwrap_or(path);
+    let below = path.strip_prefix("/run/ha/files/").unwrap_or(path);
     let path = directory.join(below);
     let parent = path.parent().unwrap_or(directory);
     fs::create_dir_all(parent)?;
@@ -455,13 +455,13 @@ mod tests {
     #[test]
     fn a_file_is_written_whole_and_nowhere_else() {
         let directory = tempfile::tempdir().unwrap();
-        write_whole(directory.path(), "/run/ha/roles/web", "master").unwrap();
-        write_whole(directory.path(), "/run/ha/roles/web", "backup").unwrap();
+        write_whole(directory.path(), "/run/ha/files/roles/web", "master").unwrap();
+        write_whole(directory.path(), "/run/ha/files/roles/web", "backup").unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("roles/web")).unwrap(), "backup");
         assert_eq!(fs::read_dir(directory.path().join("roles")).unwrap().count(), 1);
         let elsewhere = tempfile::tempdir().unwrap();
         symlink(elsewhere.path(), directory.path().join("out")).unwrap();
-        assert!(write_whole(directory.path(), "/run/ha/out/web", "master").is_err());
+        assert!(write_whole(directory.path(), "/run/ha/files/out/web", "master").is_err());
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

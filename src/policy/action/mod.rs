@@ -51,7 +51,7 @@ pub enum Action {
     Announce { address: IpAddr, dev: String },
     /// `sysctl`.
     Sysctl { key: String, value: String },
-    /// `file_write`: a file below `/run/ha`.
+    /// `file_write`: a file below `/run/ha/files`.
     FileWrite { path: String, content: String },
     /// `signal`: to every process of this name.
     Signal { process: String, signal: Signal },

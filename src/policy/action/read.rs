@@ -62,7 +62,9 @@ pub(in crate::policy) fn read(given: &Giver<'_>) -> Result<Action, String> {
         "garp" => Ok(Action::Announce { address: address("garp", &given.text()?)?, dev: dev(given, &options)? }),
         "sysctl" => sysctl(given),
         "file_write" => file_write(given),
-        "signal" => Ok(Action::Signal { process: given.text()?, signal: signal(&given.second()?.to_string())? }),
+        "signal" => {
+            Ok(Action::Signal { process: other_process(given)?, signal: signal(&given.second()?.to_string())? })
+        }
         other => Err(format!("{other} is no action")),
     }
 }
@@ -207,18 +209,32 @@ fn sysctl(given: &Giver<'_>) -> Result<Action, String> {
     Ok(Action::Sysctl { key, value: given.second()?.to_string() })
 }
 
+/// Where policies write, and nobody else: what is beside it in `/run/ha` is the daemon's own.
+const FILES: &str = "/run/ha/files/";
+
 fn file_write(given: &Giver<'_>) -> Result<Action, String> {
     let path = given.text()?;
-    let below = path.strip_prefix("/run/ha/").unwrap_or(&path);
+    let below = path.strip_prefix(FILES).unwrap_or(&path);
     let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
     if below.starts_with('/') || !below.split('/').all(plain) {
-        return Err(format!("\"{path}\": file_write writes below /run/ha only, like \"/run/ha/state\""));
+        return Err(format!("\"{path}\": file_write writes below {FILES} only, like \"{FILES}role\" or \"role\""));
     }
     let content = given.second()?.to_string();
     if content.len() > LONGEST_TEXT {
         return Err("a text longer than 64 KiB is not written".to_owned());
     }
-    Ok(Action::FileWrite { path: format!("/run/ha/{below}"), content })
+    Ok(Action::FileWrite { path: format!("{FILES}{below}"), content })
+}
+
+/// Whoever wants this node to hand over says so with a verdict.
+fn other_process(given: &Giver<'_>) -> Result<String, String> {
+    let name = given.text()?;
+    if name == "ha" {
+        return Err(
+            "signal: no policy sends signals to ha itself; check() says fault() or maintenance() instead".to_owned()
+        );
+    }
+    Ok(name)
 }
 
 fn signal(text: &str) -> Result<Signal, String> {

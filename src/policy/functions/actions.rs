@@ -163,15 +163,15 @@ pub(super) const LANGUAGE: &[Function] = &[
     action(
         "file_write",
         &["path: text, content: value"],
-        "Writes a file below /run/ha, whole or not at all.",
+        "Writes a file below /run/ha/files, whole or not at all.",
         &[],
         "",
-        "file_write(\"/run/ha/role\", \"master\");",
+        "file_write(\"/run/ha/files/role\", \"master\");",
     ),
     action(
         "signal",
         &["process: text, signal: text"],
-        "Sends HUP, USR1, USR2, INT or TERM to every process of this name. Ok: there was one.",
+        "Sends HUP, USR1, USR2, INT or TERM to every process of this name, which is none of ha. Ok: there was one.",
         &[],
         "the same user, or CAP_KILL",
         "signal(\"named\", \"HUP\");",

@@ -18,7 +18,7 @@ pub(in crate::policy) fn register(engine: &mut Engine) {
         .register_fn("replace", |call: NativeCallContext<'_>, text: &mut ImmutableString, find: char, with: &str| {
             replace(&call, text, find.encode_utf8(&mut [0; 4]), with)
         });
-    for name in ["to_string", "to_debug", "print", "debug"] {
+    for name in ["to_string", "to_debug"] {
         // One that is too long is refused by whoever gets it.
         engine
             .register_fn(name, |list: &mut Array| text::show_list(list))

@@ -118,8 +118,28 @@ fn logging(engine: &mut Engine) {
         engine
             .register_fn(name, move |call: NativeCallContext<'_>, text: Dynamic| log(&call, level, &text).map(|_| ()));
     }
-    // The script language wants the text back.
-    engine.register_fn("print", |call: NativeCallContext<'_>, text: Dynamic| log(&call, LogLevel::Info, &text));
+    // The script language has its own for each of these kinds, which would come first; for what is left the last one comes.
+    printing::<()>(engine);
+    printing::<bool>(engine);
+    printing::<char>(engine);
+    printing::<i64>(engine);
+    printing::<f64>(engine);
+    printing::<ImmutableString>(engine);
+    printing::<rhai::FnPtr>(engine);
+    printing::<rhai::Array>(engine);
+    printing::<Map>(engine);
+    printing::<std::ops::Range<i64>>(engine);
+    printing::<std::ops::RangeInclusive<i64>>(engine);
+    printing::<Dynamic>(engine);
+}
+
+/// The script language wants the text back.
+fn printing<T: rhai::Variant + Clone>(engine: &mut Engine) {
+    for name in ["print", "debug"] {
+        engine.register_fn(name, |call: NativeCallContext<'_>, value: T| {
+            log(&call, LogLevel::Info, &Dynamic::from(value))
+        });
+    }
 }
 
 fn log(call: &NativeCallContext<'_>, level: LogLevel, text: &Dynamic) -> Outcome<String> {
