@@ -13,6 +13,7 @@ pub mod vrrp;
 
 pub mod config;
 
+pub mod import;
 pub mod node;
 
 pub mod control;

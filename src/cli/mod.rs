@@ -8,6 +8,7 @@ mod api;
 mod check;
 mod clear;
 mod completions;
+mod import;
 mod judged;
 mod lab;
 mod machine;
@@ -44,10 +45,16 @@ impl Code {
     const OK: Self = Self(0);
     /// Command line usage error.
     const USAGE: Self = Self(64);
+    /// The input cannot be used.
+    const DATA: Self = Self(65);
+    /// The input cannot be read.
+    const NO_INPUT: Self = Self(66);
     /// The daemon does not answer.
     const UNAVAILABLE: Self = Self(69);
     /// A system call failed that should not.
     const SYSTEM: Self = Self(71);
+    /// The output cannot be written.
+    const CANNOT_CREATE: Self = Self(73);
     /// Not now; try again later.
     const TRY_AGAIN: Self = Self(75);
     /// This user may not.
@@ -92,6 +99,8 @@ enum Command {
     Lab(lab::Arguments),
     /// Make one probe and explain it, step by step
     Probe(probe::Arguments),
+    /// Make a configuration of one of keepalived's
+    Import(import::Arguments),
     /// Print the policy language: definitions for editors, or the reference
     Api(api::Arguments),
     /// Print the JSON Schema of what a command prints with --json, or of the configuration
@@ -150,6 +159,7 @@ impl Command {
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
+            Self::Import(arguments) => import::perform(&arguments).into(),
             Self::Api(arguments) => api::perform(&arguments).into(),
             Self::Schema(arguments) => schema::perform(&arguments).into(),
             Self::Completions(arguments) => completions::perform(&arguments).into(),

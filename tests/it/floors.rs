@@ -60,13 +60,14 @@ const EXCEPTIONS: [(&str, &str, &str); 9] = [
 ];
 
 /// What another crate may do for a pure module. Nothing else than these.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("words", &[]),
     ("health", &[]),
     ("wire", &[]),
     ("policy", &["annotate_snippets", "regex_lite", "rhai", "serde_json", "sha2"]),
     ("vrrp", &[]),
     ("config", &["annotate_snippets", "humantime", "ipnet", "lettre", "sha2", "toml"]),
+    ("import", &["ipnet"]),
     ("node", &["ipnet"]),
 ];
 

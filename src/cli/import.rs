@@ -1,0 +1,156 @@
+//! `ha import FILE`: from a configuration of keepalived to one of `ha`. 0 it was written, 65 something in it cannot be imported
+//! (nothing was written), 66 the file cannot be read, 73 the result cannot be written.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{Code, output};
+use crate::import::{Files, Import, Machine, Output, import};
+
+/// No file of a configuration is longer, in bytes.
+const LENGTH_MAX: u64 = 4 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration of keepalived
+    #[arg(value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    file: PathBuf,
+    /// Write ha.toml, policies/ and secrets/ here; the directory must not have them yet. Else ha.toml is printed and
+    /// nothing written
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print every line of the input with what becomes of it, and write nothing
+    #[arg(long, conflicts_with = "output")]
+    explain: bool,
+    /// What lines that begin with @ID are for, as keepalived's own -i; else the short name of this machine
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+}
+
+/// The files of this machine.
+struct Disk;
+
+impl Files for Disk {
+    fn list(&self, directory: &str) -> Vec<String> {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        read(Path::new(path))
+    }
+}
+
+pub(super) fn perform(arguments: &Arguments) -> Code {
+    let text = match read(&arguments.file) {
+        Ok(text) => text,
+        Err(why) => {
+            output::complain(&format!("{} cannot be read: {why}", arguments.file.display()));
+            return Code::NO_INPUT;
+        }
+    };
+    let imported = import(&arguments.file.to_string_lossy(), &text, &machine(arguments), &Disk);
+    if arguments.explain {
+        output::print(&imported.explanation());
+    }
+    if imported.is_refused() {
+        output::complain(&format!(
+            "this configuration cannot be imported as it is; nothing was written:\n\n{}\nMend these lines and import again; \
+             --explain shows every line.",
+            imported.refusals()
+        ));
+        return Code::DATA;
+    }
+    match &arguments.output {
+        _ if arguments.explain => Code::OK,
+        None => {
+            print(&imported);
+            Code::OK
+        }
+        Some(directory) => match write(directory, &imported.outputs) {
+            Ok(()) => {
+                say(directory, &imported);
+                Code::OK
+            }
+            Err(why) => {
+                output::complain(&why);
+                Code::CANNOT_CREATE
+            }
+        },
+    }
+}
+
+fn machine(arguments: &Arguments) -> Machine {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let short = name.split('.').next().unwrap_or_default().to_owned();
+    Machine { id: arguments.config_id.clone().unwrap_or(short), name }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LENGTH_MAX) {
+        return Err(format!("it is longer than {LENGTH_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// Without a directory: what is not secret.
+fn print(imported: &Import) {
+    for one in &imported.outputs {
+        if one.path.starts_with("secrets/") {
+            output::print(&format!("# ---- {}: not shown\n\n", one.path));
+        } else {
+            let lines = one.text.lines().map(|line| match line.strip_prefix("auth.password = ") {
+                Some(_) => "auth.password = \"****\"\n".to_owned(),
+                None => format!("{line}\n"),
+            });
+            output::print(&format!("# ---- {}\n{}\n", one.path, lines.collect::<String>()));
+        }
+    }
+    output::print("# Nothing was written; -o DIR writes it, with the passwords.\n");
+}
+
+/// All or nothing that is in the way; never over a file.
+fn write(directory: &Path, outputs: &[Output]) -> Result<(), String> {
+    if let Some(there) =
+        outputs.iter().map(|one| directory.join(&one.path)).find(|path| path.symlink_metadata().is_ok())
+    {
+        return Err(format!("{} is there already; nothing was written: name another directory", there.display()));
+    }
+    for one in outputs {
+        let path = directory.join(&one.path);
+        create(&path, one).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn create(path: &Path, output: &Output) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        let mode = if parent.ends_with("secrets") { 0o700 } else { 0o755 };
+        fs::DirBuilder::new().recursive(true).mode(mode).create(parent)?;
+    }
+    let mode = if output.private { 0o600 } else { 0o644 };
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(output.text.as_bytes())
+}
+
+fn say(directory: &Path, imported: &Import) {
+    for one in &imported.outputs {
+        let private = if one.private { "  (only its owner may read it)" } else { "" };
+        output::print(&format!("{}{private}\n", directory.join(&one.path).display()));
+    }
+    let config = directory.join("ha.toml");
+    output::print(&format!("\nNext: ha check {0}, then ha check --dry-run {0}\n", config.display()));
+}

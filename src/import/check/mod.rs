@@ -1,0 +1,219 @@
+//! From the command of a check to a condition of a policy: what a probe of `ha` can ask itself is asked by it, without a
+//! process; everything else is run with `exec`.
+
+mod argv;
+mod flags;
+mod local;
+mod network;
+mod web;
+
+use std::collections::BTreeSet;
+
+use super::{Files, outline::quoted};
+
+/// What a check asks, as a condition of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expr {
+    /// A call of a probe.
+    Probe(String),
+    Not(Box<Self>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+}
+
+/// What a command comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Translated {
+    pub(super) expr: Expr,
+    /// What is different, each a sentence.
+    pub(super) notes: Vec<String>,
+    /// The program that must be listed, if one is run.
+    pub(super) programs: BTreeSet<String>,
+    /// Name and content of what a policy must not contain.
+    pub(super) secrets: Vec<(String, String)>,
+}
+
+/// What is known while a command is read.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Of the check; what its secrets are named after.
+    pub(super) name: &'a str,
+    /// In microseconds.
+    pub(super) timeout: u64,
+    pub(super) user: Option<&'a str>,
+    pub(super) files: &'a dyn Files,
+}
+
+impl Translated {
+    fn of(expr: Expr) -> Self {
+        Self { expr, notes: Vec::new(), programs: BTreeSet::new(), secrets: Vec::new() }
+    }
+
+    fn noting(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+impl Expr {
+    /// As Rhai.
+    pub(super) fn text(&self) -> String {
+        let list = |parts: &[Self]| parts.iter().map(Self::text).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Probe(call) => call.clone(),
+            Self::Not(inner) => format!("expect(!{}, \"it is so\")", inner.text()),
+            Self::All(parts) => format!("all([{}])", list(parts)),
+            Self::Any(parts) => format!("any([{}])", list(parts)),
+        }
+    }
+
+    /// Of several one, of one itself.
+    fn any(mut parts: Vec<Self>) -> Self {
+        match parts.pop() {
+            Some(only) if parts.is_empty() => only,
+            Some(last) => {
+                parts.push(last);
+                Self::Any(parts)
+            }
+            None => Self::Any(parts),
+        }
+    }
+
+    fn all(parts: Vec<Self>) -> Self {
+        if parts.len() == 1 { Self::any(parts) } else { Self::All(parts) }
+    }
+}
+
+/// A call of a probe: its argument, and its options in the order that they are given in.
+fn probe(name: &str, argument: &str, options: &[(&str, String)]) -> Expr {
+    let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    let options = if options.is_empty() { String::new() } else { format!(", #{{ {} }}", options.join(", ")) };
+    Expr::Probe(format!("{name}({argument}{options})"))
+}
+
+/// Microseconds as policies write them.
+pub(super) fn duration(micros: u64) -> String {
+    if micros.is_multiple_of(1_000_000) {
+        format!("\"{}s\"", micros / 1_000_000)
+    } else {
+        format!("\"{}ms\"", (micros / 1000).max(1))
+    }
+}
+
+/// What the command of a check comes to; an error is what to do about it.
+pub(super) fn translate(command: &str, asked: Asked<'_>) -> Result<Translated, String> {
+    let trimmed = command.trim();
+    if let Some(rest) = trimmed.strip_prefix(['<', '>']) {
+        return device(rest.trim());
+    }
+    let words = argv::split(trimmed).ok_or("the quotes in this command do not match: keepalived does not run it")?;
+    if words.is_empty() {
+        return Err("there is no command, and keepalived removes the check: write one, or remove it".to_owned());
+    }
+    if let Some(shell) = words.iter().find(|word| matches!(word.as_str(), "|" | "||" | "&&" | ";" | "&")) {
+        return Err(format!(
+            "keepalived starts no shell: \"{shell}\" is given to {} as an argument. Put the command into a script file, or \
+             write a policy",
+            words.first().map_or("", String::as_str)
+        ));
+    }
+    let mut asked = asked;
+    let mut notes = Vec::new();
+    let words = unwrapped(words, &mut asked, &mut notes)?;
+    let mut translated = known(&words, asked).unwrap_or_else(|| run(&words, asked));
+    notes.append(&mut translated.notes);
+    Ok(Translated { notes, ..translated })
+}
+
+/// Takes away what only starts the command: `timeout 2`, `nice`, `env`.
+fn unwrapped(mut words: Vec<String>, asked: &mut Asked<'_>, notes: &mut Vec<String>) -> Result<Vec<String>, String> {
+    loop {
+        let name = words.first().map_or("", |word| base(word)).to_owned();
+        let rest = words.get(1..).unwrap_or_default().to_vec();
+        let skip = match name.as_str() {
+            "timeout" => {
+                let options = flags::read(&rest, &["-s", "-k", "--signal", "--kill-after"]);
+                let Some(limit) =
+                    options.words.first().and_then(|text| super::reading::micros(text.trim_end_matches('s')))
+                else {
+                    return Ok(words);
+                };
+                asked.timeout = asked.timeout.min(limit.max(1000));
+                options.first_word + 1
+            }
+            "nice" | "ionice" | "setsid" => flags::read(&rest, &["-n", "-c", "--adjustment"]).first_word,
+            "sudo" => {
+                notes.push("sudo is left out: ha asks by itself".to_owned());
+                flags::read(&rest, &["-u", "-g"]).first_word
+            }
+            _ => return Ok(words),
+        };
+        let inner = rest.get(skip..).unwrap_or_default();
+        if inner.is_empty() {
+            return Ok(words);
+        }
+        words = inner.to_vec();
+    }
+}
+
+/// What `ha` can ask itself.
+fn known(words: &[String], asked: Asked<'_>) -> Option<Translated> {
+    let (program, arguments) = words.split_first()?;
+    match base(program) {
+        "killall" => local::killall(arguments),
+        "pidof" => local::pidof(arguments),
+        "pgrep" => local::pgrep(arguments),
+        "systemctl" => local::systemctl(arguments, asked.timeout),
+        "service" => local::service(arguments, asked.timeout),
+        "test" | "[" => local::test(arguments),
+        "curl" => web::curl(arguments, asked),
+        "wget" => web::wget(arguments, asked.timeout),
+        "nc" | "ncat" | "netcat" => network::nc(arguments, asked.timeout),
+        "ping" | "ping6" => network::ping(arguments, base(program) == "ping6", asked.timeout),
+        _ => None,
+    }
+}
+
+/// Everything else.
+fn run(words: &[String], asked: Asked<'_>) -> Translated {
+    let program = words.first().cloned().unwrap_or_default();
+    let argv = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+    let mut options = vec![("timeout", duration(asked.timeout))];
+    let mut notes = Vec::new();
+    match asked.user {
+        Some(user) if user != "root" => options.push(("user", quoted(user))),
+        Some(_) | None => {
+            notes.push(
+                "keepalived runs it as root unless told; ha runs it as its own user: see that this is enough"
+                    .to_owned(),
+            );
+        }
+    }
+    notes.push(format!("ha has no probe for it and runs {program}, which allow_exec lists; if it cannot be run this counts as no information, never as success"));
+    if asked.files.read(&program).is_err() {
+        notes.push(format!(
+            "{program} is not here: keepalived disables a check whose program is missing, and serves unchecked"
+        ));
+    }
+    let expr = probe("exec", &format!("[{argv}]"), &options);
+    Translated { expr, notes, programs: BTreeSet::from([program]), secrets: Vec::new() }
+}
+
+/// `</dev/tcp/HOST/PORT`, which bash reads as a connection.
+fn device(rest: &str) -> Result<Translated, String> {
+    let mut parts = rest.split('/').skip(1);
+    let fitting = (parts.next() == Some("dev") && parts.next() == Some("tcp")).then_some(());
+    let (host, port) = (parts.next(), parts.next().filter(|port| port.parse::<u16>().is_ok()));
+    match (fitting, host, port) {
+        (Some(()), Some(host), Some(port)) if parts.next().is_none() => {
+            Ok(Translated::of(probe("tcp", &quoted(&format!("{host}:{port}")), &[]))
+                .noting("only where sh is bash does this connect anywhere; ha connects"))
+        }
+        _ => Err("ha does not redirect: put the command into a script file, or write a policy".to_owned()),
+    }
+}
+
+/// A program without its directory.
+fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}

@@ -1,0 +1,280 @@
+//! From a configuration of keepalived to one of `ha`: `ha.toml`, a policy for each check, secrets apart, and what became of
+//! every line.
+//!
+//! Nothing is left out silently. What `ha` has is mapped; what changes nothing is dropped with a note; what would change the
+//! meaning is refused with a sentence that says what to do. The grammar is keepalived's as measured on version 2.2.7 and as
+//! its manual has it. This floor reads no file: what an `include` names comes through [`Files`].
+//!
+//! `expand` → `tree` → `reading` → `outline` → `writing`; `keyword` has the words, `ledger` what each line came to.
+
+mod check;
+mod expand;
+mod glob;
+pub mod keyword;
+pub mod ledger;
+mod line;
+mod outline;
+mod reading;
+mod sequence;
+mod tree;
+mod variable;
+mod writing;
+
+use std::{collections::BTreeMap, fmt};
+
+use self::{
+    check::{Asked, translate},
+    keyword::Context,
+    ledger::{Ledger, Place},
+    outline::{Outline, Section, plain_name},
+    reading::{Globals, Script, Track, Weight},
+    tree::Node,
+};
+
+/// The files that a configuration names.
+pub trait Files {
+    /// The names in a directory, in any order; none if it cannot be read.
+    fn list(&self, directory: &str) -> Vec<String>;
+    /// The text of a file.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, for people.
+    fn read(&self, path: &str) -> Result<String, String>;
+}
+
+/// What the result depends on besides the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// This machine's name; the node's where no `router_id` is written.
+    pub name: String,
+    /// What `@id` is compared with: keepalived's `-i`, else the name up to its first dot.
+    pub id: String,
+}
+
+/// A file to be written, relative to where all of them go.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `ha.toml`, `policies/NAME.rhai`, `secrets/NAME`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Nobody but its owner may read it.
+    pub private: bool,
+}
+
+/// Does not show what is private.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("path", &self.path).field("private", &self.private).finish_non_exhaustive()
+    }
+}
+
+/// What came of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// What to write, in order; meant only if nothing was refused.
+    pub outputs: Vec<Output>,
+    /// What became of every line.
+    pub ledger: Ledger,
+}
+
+impl Import {
+    /// Whether something was refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.ledger.refusals().next().is_some()
+    }
+
+    /// Every line, with what it came to; passwords are not shown.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        writing::explain(&self.ledger)
+    }
+
+    /// What was refused, a paragraph each: the place, the line, and what to do.
+    #[must_use]
+    pub fn refusals(&self) -> String {
+        let line = |place: Place| {
+            let file = self.ledger.files().get(place.file);
+            file.and_then(|file| file.lines.get(place.line.saturating_sub(1))).map_or("", |line| line.trim())
+        };
+        let one = |(place, todo): (Place, &str)| {
+            let line = self.ledger.shown(line(place));
+            format!("{}: {line}\n    {}.\n", self.ledger.name(place), self.ledger.masked(todo))
+        };
+        self.ledger.refusals().filter(|(_, todo)| !todo.is_empty()).map(one).collect()
+    }
+}
+
+/// Reads `text`, which is that of `path`. It always comes to an end and never fails: see [`Import::is_refused`].
+#[must_use]
+pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> Import {
+    let mut ledger = Ledger::default();
+    let lines = expand::expand(path, text, &machine.id, files, &mut ledger);
+    let (nodes, ending) = tree::build(&lines, &mut ledger);
+    let mut outline = Outline { ending, ..Outline::default() };
+    let read = reading::sorted(Context::Root, &nodes, &mut ledger);
+    for node in nodes.iter().filter(|node| !read.contains(node)) {
+        outline.comments.extend(node.all_comments());
+    }
+    let of = |keyword: &str| read.iter().filter(|node| node.keyword() == keyword).copied().collect::<Vec<&Node>>();
+    let instances = of("vrrp_instance");
+    let mails = reading::mails(&instances);
+    let globals = reading::globals(&of("global_defs"), &machine.name, mails, &mut outline, &mut ledger);
+    let scripts: Vec<Script> =
+        of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
+    sections(&instances, &globals, &scripts, files, &mut outline, &mut ledger);
+    if outline.instances.is_empty() {
+        let place = Place { file: 0, line: 1 };
+        ledger.refused(place, "there is no vrrp_instance in this file: there is no address to keep");
+    }
+    refuse_the_forgotten(&mut ledger);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    Import { outputs: outputs(&outline, name), ledger }
+}
+
+fn sections(
+    nodes: &[&Node],
+    globals: &Globals,
+    scripts: &[Script],
+    files: &dyn Files,
+    outline: &mut Outline,
+    ledger: &mut Ledger,
+) {
+    let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
+    for node in nodes {
+        let (mut section, tracks) = reading::instance(node, globals, scripts, ledger);
+        let weights_count = !section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
+        checks.used.extend(tracks.iter().map(|track| track.script.name.clone()));
+        for track in tracks.iter().filter(|track| weights_count || track.weight.number == 0) {
+            section.policies.extend(checks.policy(track, outline, ledger));
+        }
+        if outline.instances.iter().any(|other| other.name == section.name) {
+            ledger.refused(
+                node.place,
+                format!("there is another instance that is called {}: rename one of them", section.name),
+            );
+        }
+        twice(&section, outline, node, ledger);
+        outline.instances.push(section);
+    }
+    for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
+        ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
+        outline.comments.extend(script.comments.iter().cloned());
+    }
+}
+
+/// One virtual router is one instance.
+fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger) {
+    let value = |section: &Section, key: &str| {
+        section.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone()).unwrap_or_default()
+    };
+    let six = |section: &Section| value(section, "addresses").contains(':');
+    let same = |other: &&Section| {
+        ["interface", "virtual_router_id"].iter().all(|key| value(other, key) == value(section, key))
+            && six(other) == six(section)
+    };
+    if let Some(other) = outline.instances.iter().find(same) {
+        let todo = format!(
+            "{} has this virtual_router_id on this interface: give one of them another on every node",
+            other.name
+        );
+        ledger.refused(node.place, todo);
+    }
+}
+
+/// The policies that were written.
+struct Checks<'a> {
+    files: &'a dyn Files,
+    /// By name: the check and what it does.
+    written: BTreeMap<String, (String, Weight)>,
+    /// Checks that an instance looks at.
+    used: Vec<String>,
+}
+
+impl Checks<'_> {
+    /// The name of the policy for a check with this weight, written if it is not yet.
+    fn policy(&mut self, track: &Track<'_>, outline: &mut Outline, ledger: &mut Ledger) -> Option<String> {
+        let script = track.script;
+        let wanted = (script.name.clone(), track.weight);
+        let plain = plain_name(&script.name);
+        let mut name = plain.clone();
+        let mut number = 1;
+        while let Some(there) = self.written.get(&name) {
+            if *there == wanted {
+                return Some(name);
+            }
+            number += 1;
+            name = format!("{plain}_{number}");
+        }
+        let asked =
+            Asked { name: &script.name, timeout: script.timeout, user: script.user.as_deref(), files: self.files };
+        let translated = match translate(&script.command, asked) {
+            Ok(translated) => translated,
+            Err(todo) => {
+                ledger.refused(script.command_at, todo);
+                return None;
+            }
+        };
+        for (secret, content) in &translated.secrets {
+            ledger.hide(content);
+            if !outline.secrets.iter().any(|(known, _)| known == secret) {
+                outline.secrets.push((secret.clone(), content.clone()));
+            }
+        }
+        for program in translated.programs.iter().filter(|program| !program.starts_with('/')) {
+            ledger
+                .refused(script.command_at, format!("{program} has no directory: write the whole path of the program"));
+        }
+        ledger.mapped(script.command_at, translated.expr.text());
+        for note in &translated.notes {
+            ledger.mapped(script.command_at, note.clone());
+        }
+        if ["/bin/", "/sbin/", "/lib/"].iter().any(|old| script.command.starts_with(old)) {
+            let note = "keepalived 2.4.3 disables a check of root's that is written with /bin/, where that is a link, and serves unchecked";
+            ledger.mapped(script.command_at, note);
+        }
+        if !translated.secrets.is_empty() {
+            ledger.mapped(script.command_at, "what authorises is in secrets/, not in the policy");
+        }
+        let command = ledger.masked(&script.command);
+        outline.allow_exec.extend(translated.programs.iter().cloned());
+        outline.policies.push(writing::policy(&name, script, track.weight, &translated, &command));
+        self.written.insert(name.clone(), wanted);
+        Some(name)
+    }
+}
+
+fn outputs(outline: &Outline, from: &str) -> Vec<Output> {
+    let mut outputs =
+        vec![Output { path: "ha.toml".to_owned(), text: writing::configuration(outline, from), private: true }];
+    outputs.extend(outline.policies.iter().map(|policy| Output {
+        path: format!("policies/{}.rhai", policy.name),
+        text: policy.text.clone(),
+        private: false,
+    }));
+    outputs.extend(outline.secrets.iter().map(|(name, content)| Output {
+        path: format!("secrets/{name}"),
+        text: content.clone(),
+        private: true,
+    }));
+    outputs
+}
+
+/// A line that says something and of which nothing is known is refused: nothing is left out silently.
+fn refuse_the_forgotten(ledger: &mut Ledger) {
+    let says = |line: &str| {
+        let code = line::split_comment(line).0;
+        code.chars().any(|letter| !matches!(letter, '{' | '}') && !letter.is_whitespace())
+    };
+    let mut forgotten = Vec::new();
+    for (file, read) in ledger.files().iter().enumerate() {
+        let lines = read.lines.iter().enumerate().map(|(number, line)| (Place { file, line: number + 1 }, line));
+        forgotten
+            .extend(lines.filter(|(place, line)| says(line) && ledger.fate(*place).is_none()).map(|(place, _)| place));
+    }
+    for place in forgotten {
+        ledger.refused(place, "this line is not understood where it stands: mend or remove it");
+    }
+}

@@ -1,0 +1,232 @@
+//! `vrrp_instance`.
+
+use super::{Globals, Script, address, authentication, election, hearing, last, sorted, track, track::Track, value};
+use crate::import::{
+    keyword::Context,
+    ledger::Ledger,
+    outline::{Entry, Section, plain_name, quoted, time},
+    tree::Node,
+};
+
+/// The keys of a section, in their order.
+const ORDER: [&str; 14] = [
+    "interface",
+    "virtual_router_id",
+    "priority",
+    "version",
+    "advertise",
+    "auth.password",
+    "checksum",
+    "preempt",
+    "preempt_delay",
+    "addresses",
+    "peers",
+    "transport",
+    "source",
+    "announce_refresh",
+];
+
+/// Reads one; the answer is its section, without policies, and the checks it looks at.
+pub(in crate::import) fn instance<'s>(
+    node: &Node,
+    globals: &Globals,
+    scripts: &'s [Script],
+    ledger: &mut Ledger,
+) -> (Section, Vec<Track<'s>>) {
+    let read = sorted(Context::Instance, node.inner(), ledger);
+    let name = plain_name(node.text(1));
+    if name == node.text(1) {
+        ledger.mapped(node.place, format!("[instance.{name}]"));
+    } else {
+        ledger.mapped(node.place, format!("[instance.{name}]: names have letters, digits, - and _ only"));
+    }
+    let mut comments = node.comments.clone();
+    comments.extend(node.trailing.clone());
+    // What is left out, or becomes something else, leaves its comments at the top of the section.
+    let kept =
+        |inner: &&Node| !read.contains(inner) || matches!(inner.keyword(), "state" | "track_script" | "smtp_alert");
+    comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
+    let mut entries = Vec::new();
+    let interface = interface(node, last("interface", &read, ledger), ledger);
+    let vrid = vrid(node, last("virtual_router_id", &read, ledger), ledger);
+    let id = vrid.as_ref().and_then(|entry| entry.value.parse().ok()).unwrap_or(51);
+    let blocks: Vec<&Node> = read.iter().filter(|node| node.keyword() == "virtual_ipaddress").copied().collect();
+    if blocks.is_empty() {
+        ledger.refused(node.place, "an instance of ha has at least one address: write virtual_ipaddress");
+    }
+    let name_of_interface = interface.as_ref().map_or("", |entry| entry.value.trim_matches('"')).to_owned();
+    let (addresses, six) = address::addresses(&blocks, &name_of_interface, id, ledger);
+    let version = version(last("version", &read, ledger), globals, six, &mut entries, ledger);
+    entries.extend([interface, vrid, addresses].into_iter().flatten());
+    entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
+    entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
+    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
+    let tracks = track::tracks(&tracked, scripts, ledger);
+    let mut election = election::election(node, &read, ledger);
+    raise(&mut election, &tracks, node, ledger);
+    entries.extend(election.node);
+    entries.extend(election.entries);
+    entries.extend(hearing::hearing(node, &read, six, ledger));
+    entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
+    entries.extend(refresh(last("garp_master_refresh", &read, ledger), globals, ledger));
+    if let Some(alert) = last("smtp_alert", &read, ledger) {
+        ledger.mapped(alert.place, "[mail], which is about every instance");
+    }
+    entries.sort_by_key(|entry| ORDER.iter().position(|key| *key == entry.key));
+    (Section { name, comments, entries, policies: Vec::new() }, tracks)
+}
+
+fn interface(head: &Node, node: Option<&Node>, ledger: &mut Ledger) -> Option<Entry> {
+    let Some(node) = node else {
+        ledger.refused(
+            head.place,
+            "there is no interface: keepalived leaves the instance out; write the one that faces the clients",
+        );
+        return None;
+    };
+    let name = node.text(1);
+    if name.parse::<crate::words::InterfaceName>().is_err() || name == "lo" {
+        ledger.refused(
+            node.place,
+            format!("\"{name}\" cannot be the interface of an instance: write the one that faces the clients"),
+        );
+    }
+    ledger.mapped(node.place, format!("interface = {}", quoted(name)));
+    Some(Entry::of("interface", quoted(name), node))
+}
+
+fn vrid(head: &Node, node: Option<&Node>, ledger: &mut Ledger) -> Option<Entry> {
+    let Some(node) = node else {
+        ledger.refused(
+            head.place,
+            "there is no virtual_router_id: keepalived leaves the instance out; write the number of both nodes",
+        );
+        return None;
+    };
+    let number = value::number(node, 1, 255, ledger)?;
+    ledger.mapped(node.place, format!("virtual_router_id = {number}"));
+    Some(Entry::of("virtual_router_id", number.to_string(), node))
+}
+
+fn version(node: Option<&Node>, globals: &Globals, six: bool, out: &mut Vec<Entry>, ledger: &mut Ledger) -> i64 {
+    let written = node.and_then(|node| value::number(node, 2, 3, ledger).map(|number| (number, node)));
+    match written {
+        Some((2, node)) if six => {
+            ledger.refused(
+                node.place,
+                "version 2 over IPv6 is no standard, and ha does not speak it: change both nodes to version 3 first",
+            );
+            3
+        }
+        Some((number, node)) => {
+            ledger.mapped(node.place, format!("version = {number}"));
+            out.push(Entry::of("version", number.to_string(), node));
+            number
+        }
+        None => {
+            let number = if six { 3 } else { globals.version.unwrap_or(2) };
+            out.push(Entry::plain("version", number.to_string()));
+            number
+        }
+    }
+}
+
+fn interval(node: Option<&Node>, version: i64, ledger: &mut Ledger) -> Option<Entry> {
+    let Some(node) = node else { return Some(Entry::plain("advertise", quoted("1s"))) };
+    let micros = value::seconds(node, 10_000, 255_000_000, ledger)?;
+    let rounded = if version == 2 {
+        (micros.saturating_add(500_000) / 1_000_000).max(1) * 1_000_000
+    } else {
+        (micros.saturating_add(5_000) / 10_000).max(1) * 10_000
+    };
+    if version == 3 && rounded > 40_950_000 {
+        ledger.refused(node.place, "version 3 carries intervals up to 40.95 seconds: write a shorter one");
+        return None;
+    }
+    let value = quoted(&time(rounded));
+    if rounded == micros {
+        ledger.mapped(node.place, format!("advertise = {value}"));
+    } else {
+        ledger.mapped(
+            node.place,
+            format!("advertise = {value}: version {version} cannot carry {}, and keepalived rounds it", node.text(1)),
+        );
+    }
+    Some(Entry::of("advertise", value, node))
+}
+
+/// A weight above zero raises the priority while its check is well: that is the priority here, and the check lowers it.
+fn raise(election: &mut election::Election, tracks: &[Track<'_>], head: &Node, ledger: &mut Ledger) {
+    let weighted: Vec<&Track<'_>> = tracks.iter().filter(|track| track.weight.number != 0).collect();
+    if election.priority == 255 {
+        for track in weighted {
+            ledger.dropped(track.script.place, "an owner (priority 255) ignores weights, in keepalived and here");
+        }
+        return;
+    }
+    let base = election.priority;
+    let rise: i64 = weighted
+        .iter()
+        .filter(|track| track.weight.number > 0 && !track.weight.reverse)
+        .map(|track| track.weight.number)
+        .sum();
+    let turned: i64 = weighted
+        .iter()
+        .filter(|track| track.weight.number < 0 && track.weight.reverse)
+        .map(|track| -track.weight.number)
+        .sum();
+    let sum = base + rise + turned;
+    if sum > 254 {
+        let what = format!(
+            "the priority and its weights come to {sum}, which keepalived cuts at 254: a check that fails then takes less than its weight"
+        );
+        ledger.refused(head.place, format!("{what}. Lower the priorities of both nodes by {}", sum - 254));
+        return;
+    }
+    if sum > base
+        && let Some(entry) = &mut election.node
+    {
+        entry.value = sum.to_string();
+        entry.comments.push(format!("# {base}, and what its checks add while they are well."));
+    }
+    for track in weighted {
+        let least = (sum - track.weight.number.abs()).max(1);
+        let mut note = format!(
+            "{}: the node bids {sum} while it {} and {least} while it {}; the address moves only if the other node bids more than {least}",
+            head.text(1),
+            if track.weight.reverse { "fails" } else { "is well" },
+            if track.weight.reverse { "is well" } else { "fails" },
+        );
+        if sum - track.weight.number.abs() < 1 {
+            note += ", and less than the weight says, for 1 is the lowest priority";
+        }
+        if election.never_preempts {
+            note += ". With nopreempt on the other node it never moves: such a weight cannot hand over; leave the weight out there";
+        }
+        ledger.mapped(track.script.place, note);
+    }
+}
+
+fn checksum(node: Option<&Node>, version: i64, six: bool, ledger: &mut Ledger) -> Option<Entry> {
+    let node = node?;
+    if !value::truth(node, ledger) || version == 2 || six {
+        ledger.dropped(node.place, "there is only one checksum");
+        return None;
+    }
+    ledger.mapped(
+        node.place,
+        "checksum = \"rfc9568\"; a checksum that is wrong is rejected all the same, which keepalived does not do",
+    );
+    Some(Entry::of("checksum", quoted("rfc9568"), node))
+}
+
+fn refresh(node: Option<&Node>, globals: &Globals, ledger: &mut Ledger) -> Option<Entry> {
+    let entry = |micros: u64| quoted(&time(micros));
+    let Some(node) = node else {
+        let micros = globals.refresh.filter(|micros| *micros > 0)?;
+        return Some(Entry::plain("announce_refresh", entry(micros)));
+    };
+    let micros = value::seconds(node, 0, 3_600_000_000, ledger)?;
+    ledger.mapped(node.place, format!("announce_refresh = {}", entry(micros)));
+    Some(Entry::of("announce_refresh", entry(micros), node))
+}

@@ -1,0 +1,214 @@
+//! Configurations of keepalived in the style of what operators publish, and what becomes of every line. What is written
+//! loads by the loader and passes the lint of policies.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use ha::{
+    config::{self, Facts},
+    import::{Files, Import, Machine, import},
+    policy::{Engine, Policy, Severity, run_tests},
+};
+use proptest::prelude::*;
+
+use crate::cli::Desk;
+
+/// Files that are nowhere but in a test.
+struct Shelf(BTreeMap<String, String>);
+
+impl Files for Shelf {
+    fn list(&self, directory: &str) -> Vec<String> {
+        let names = self.0.keys().filter_map(|path| path.strip_prefix(directory));
+        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        self.0.get(path).cloned().ok_or_else(|| "it is not there".to_owned())
+    }
+}
+
+fn shelf() -> Shelf {
+    let track = "# from another file\nvirtual_ipaddress { 10.0.0.8/24 }\r\ntrack_script { nobody }\n@node2 no_accept\n";
+    Shelf(BTreeMap::from([(
+        "track-a.conf".to_owned(),
+        track.replace("track_script { nobody }\n", "garp_master_delay 3\n"),
+    )]))
+}
+
+fn machine() -> Machine {
+    Machine { name: "node1.example.org".to_owned(), id: "node1".to_owned() }
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let directory = crate::sources::root().join("tests/import");
+    let mut files: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+    files.sort();
+    files
+}
+
+fn imported(text: &str) -> Import {
+    import("keepalived.conf", text, &machine(), &shelf())
+}
+
+/// The configuration loads, and the policies are those that it names and are right.
+fn check_outputs(import: &Import) {
+    let engine = Engine::new();
+    let mut policies = BTreeMap::new();
+    for output in &import.outputs {
+        if let Some(name) = output.path.strip_prefix("policies/").and_then(|name| name.strip_suffix(".rhai")) {
+            let policy = Policy::load(&engine, name, &output.path, &output.text).unwrap_or_else(|problems| {
+                let shown: Vec<String> = problems.iter().map(|problem| problem.render(&output.text)).collect();
+                panic!("{}\n{}", output.text, shown.join("\n"))
+            });
+            assert!(policy.warnings().iter().all(|problem| problem.severity == Severity::Warning));
+            let tests = run_tests(&engine, &policy, None);
+            assert!(tests.failures.is_empty(), "{:?}\n{}", tests.failures, output.text);
+            policies.insert(name.to_owned(), policy);
+        }
+    }
+    let text = &import.outputs.first().unwrap().text;
+    let loaded = config::parse(text, "/etc/ha/ha.toml".as_ref(), &Facts::default());
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{text}\n{problems}"));
+    for instance in &loaded.config.instances {
+        for name in &instance.policies {
+            assert!(policies.contains_key(name), "{name} is not written");
+        }
+    }
+}
+
+/// Everything that one sees, for a snapshot.
+fn shown(import: &Import) -> String {
+    let mut text = import.explanation();
+    if import.is_refused() {
+        text += "\n---- refused\n";
+        text += &import.refusals();
+        return text;
+    }
+    for output in &import.outputs {
+        text += &format!("\n---- {}{}\n{}", output.path, if output.private { " (private)" } else { "" }, output.text);
+    }
+    text
+}
+
+#[test]
+fn what_operators_publish() {
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= 12);
+    for path in fixtures {
+        let text = fs::read_to_string(&path).unwrap();
+        let import = imported(&text);
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!import.refusals().contains("is not understood where it stands"), "{}", import.refusals());
+        assert_eq!(imported(&text), import, "{name}: another result for the same text");
+        if !import.is_refused() {
+            check_outputs(&import);
+        }
+        insta::with_settings!({ snapshot_path => "../import/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, shown(&import));
+        });
+    }
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    for path in fixtures() {
+        let import = imported(&fs::read_to_string(&path).unwrap());
+        let mut said = import.explanation() + import.refusals().as_str();
+        said.extend(import.outputs.iter().filter(|output| !output.private).map(|output| output.text.as_str()));
+        for secret in ["s3cr3t-i", "hunter22", "abcdef", "patroni1"] {
+            assert!(!said.contains(secret), "{}: {secret}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_refused_configuration_writes_nothing_and_ends_with_65() {
+    let desk = Desk::new();
+    let path = crate::sources::root().join("tests/import/vmac.conf");
+    let said = desk.ha(&["import", path.to_str().unwrap(), "-o", desk.path().join("out").to_str().unwrap()]);
+    assert_eq!(said.code, 65);
+    assert!(said.err.contains("vmac.conf:3: use_vmac vrrp.51"), "{}", said.err);
+    assert!(!desk.path().join("out").exists());
+}
+
+#[test]
+fn what_is_written_is_clean_for_ha_check() {
+    let desk = Desk::new();
+    let path = crate::sources::root().join("tests/import/haproxy-pair.conf");
+    let out = desk.path().join("out");
+    let arguments = ["import", path.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    let said = desk.ha(&arguments);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let config = out.join("ha.toml");
+    let checked = desk.ha(&["check", config.to_str().unwrap()]);
+    assert_eq!(checked.code, 0, "{}", checked.out);
+    assert_eq!(fs::read_to_string(out.join("secrets/chk_stats_password")).unwrap(), "admin:hunter22");
+    assert_eq!(desk.ha(&arguments).code, 73, "a second import overwrites nothing");
+    assert_eq!(desk.ha(&["import", "/nonexistent/keepalived.conf"]).code, 66);
+}
+
+proptest! {
+    /// Whatever is in the file: it comes to an end, and what is not refused loads.
+    #[test]
+    fn nothing_ends_an_import(text in words()) {
+        let import = imported(&text);
+        prop_assert!(import.is_refused() || !import.outputs.is_empty());
+        if !import.is_refused() {
+            let text = &import.outputs.first().unwrap().text;
+            prop_assert!(config::parse(text, "/etc/ha/ha.toml".as_ref(), &Facts::default()).is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn no_text_at_all_ends_an_import(text in "\\PC{0,200}") {
+        let _ = imported(&text).explanation();
+    }
+}
+
+/// Words of configurations in any order, most of them nonsense.
+fn words() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        proptest::sample::select(vec![
+            "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress { 10.0.0.7/24 }\n",
+            "vrrp_script chk {\n script \"killall -0 a\"\n",
+            "track_script { chk weight 3 }\n",
+            "}\n",
+            "{",
+            "}",
+            "\n",
+            "\"",
+            "\\",
+            "#",
+            "!",
+            "global_defs {\n",
+            "~SEQ(N,1,3) ",
+            "~LST({A,B},{1,2}) ",
+            "$N=1\n",
+            "$N",
+            "${N}",
+            "@node1 ",
+            "@^node1 ",
+            "priority 300\n",
+            "priority 120\n",
+            "state MASTER\n",
+            "nopreempt\n",
+            "preempt_delay 3\n",
+            "include track-*.conf\n",
+            "include nowhere\n",
+            "advert_int 0.5\n",
+            "version 3\n",
+            "authentication { auth_type PASS\n auth_pass ab\u{e9}defghij\n }\n",
+            "2001:db8::1\n",
+            "unicast_peer { 10.0.0.2\n 10.0.0.3 }\n",
+            "unicast_src_ip 10.0.0.2\n",
+            "weight -300\n",
+            "weight 20 reverse\n",
+            "interval 2\n",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,6}",
+    ];
+    proptest::collection::vec(word, 0..25).prop_map(|words| words.concat())
+}
