@@ -81,6 +81,16 @@ struct Use {
     policy: Option<String>,
 }
 
+impl Command {
+    /// There is nothing that it could change.
+    const fn only_asks(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Diff(_) => true,
+            Self::Rollback(_) | Self::Pin(_) | Self::Unpin(_) | Self::Use(_) => false,
+        }
+    }
+}
+
 /// Why there is nothing to show.
 enum Trouble {
     Unanswered(Unanswered),
@@ -112,7 +122,8 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
             Code::USAGE
         }
         Err(Trouble::Unanswered(Unanswered::Refused(409, why))) => {
-            output::complain(&format!("{why}; nothing was changed"));
+            let changed = if arguments.command.only_asks() { "" } else { "; nothing was changed" };
+            output::complain(&format!("{why}{changed}"));
             Code(1)
         }
         Err(Trouble::Unanswered(why)) => status::unanswered(&why),

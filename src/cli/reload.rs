@@ -36,7 +36,11 @@ fn text(reload: &Reload, paint: Paint) -> String {
     for error in &reload.errors {
         text += &format!("{} {}\n", paint.bad("✘"), error.trim_end());
     }
+    for remark in &reload.remarks {
+        text += &format!("{} {}\n", paint.doubtful("!"), output::wrap(remark, 2));
+    }
     match (reload.ok, reload.changes.is_empty()) {
+        (true, true) if !reload.remarks.is_empty() => text += "nothing that runs has changed\n",
         (true, true) => text += "nothing has changed\n",
         (true, false) => {}
         (false, _) => text += "what was refused is not taken over; what ran before keeps running\n",
@@ -52,6 +56,8 @@ mod tests {
     fn what_was_done_and_what_not_is_said() {
         let paint = Paint::plain();
         assert_eq!(text(&Reload::new(vec![], vec![]), paint), "nothing has changed\n");
+        let pinned = Reload { remarks: vec!["policy a: pinned".into()], ..Reload::new(vec![], vec![]) };
+        assert_eq!(text(&pinned, paint), "! policy a: pinned\nnothing that runs has changed\n");
         let refused = Reload::new(vec!["policy a: generation 2 runs".into()], vec!["policy b: no such file\n".into()]);
         assert_eq!(
             text(&refused, paint),

@@ -158,6 +158,13 @@ impl Problems {
         Self { outcome: outcome.into(), ..self }
     }
 
+    /// The errors before the warnings: for whoever marks the whole as refused.
+    #[must_use]
+    pub fn errors_first(mut self) -> Self {
+        self.list.sort_by_key(|problem| problem.severity != Severity::Error);
+        self
+    }
+
     /// All of them; `colour`: for a terminal.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {

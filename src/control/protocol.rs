@@ -243,13 +243,16 @@ pub struct Reload {
     pub changes: Vec<String>,
     /// Why nothing of the configuration, or a policy not, was taken over; whole reports with file and line.
     pub errors: Vec<String>,
+    /// What should be known besides, one sentence each: a file that has changed and does not matter.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 impl Reload {
     /// A reload that was refused if there is an error, done otherwise.
     #[must_use]
     pub fn new(changes: Vec<String>, errors: Vec<String>) -> Self {
-        Self { schema: RELOAD_SCHEMA.to_owned(), ok: errors.is_empty(), changes, errors }
+        Self { schema: RELOAD_SCHEMA.to_owned(), ok: errors.is_empty(), changes, errors, remarks: Vec::new() }
     }
 }
 

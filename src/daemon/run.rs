@@ -347,7 +347,7 @@ impl Daemon {
                 tokio::task::spawn_blocking(move || {
                     let found = library.look(true, by.as_ref());
                     changes.extend(found.changes);
-                    answer(Reload::new(changes, found.errors));
+                    answer(Reload { remarks: found.remarks, ..Reload::new(changes, found.errors) });
                 });
             }
             Err(why) => answer(Reload::new(Vec::new(), vec![why])),
@@ -358,7 +358,7 @@ impl Daemon {
     fn reload_configuration(&mut self) -> Result<Vec<String>, String> {
         let kept = "keeping the previous configuration";
         let Booted { loaded, text, .. } =
-            boot::from_file(&self.path).map_err(|problems| problems.with_outcome(kept).to_string())?;
+            boot::from_file(&self.path).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
         let new = Arc::new(loaded.config);
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
         self.store.record_held(&Record::of(&new)).map_err(|error| format!("{}; {kept}", unrecorded(&error)))?;
@@ -421,6 +421,7 @@ fn unrecorded(error: &io::Error) -> String {
 
 fn tell(reload: &Reload) {
     reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
+    reload.remarks.iter().for_each(|remark| tracing::warn!("reload: {remark}"));
     reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
 }
 

@@ -269,7 +269,10 @@ fn isolated(why: &str, consequence: &str) -> String {
 fn consequence(name: &str, serves: bool) -> &'static str {
     match (name, serves) {
         ("starting" | "hold" | "policy_missing", true) => "; this node keeps the address and its role meanwhile",
-        ("hold", false) => "; this node does not take the address until the policy can be evaluated: see `ha check`",
+        ("hold", false) => {
+            "; this node does not take the address until that ends. A policy that cannot be evaluated: mend it (`ha check`), \
+             or go back (`ha policy rollback`); if it is pinned (`ha policy list`), unpin it or pin another"
+        }
         ("policy_missing", false) => "; this node does not take the address until the policy loads: see `ha check`",
         ("last_resort", true) => {
             "; this node is the last resort: it offers the address, and keeps it at priority 1 while no fit peer takes it"

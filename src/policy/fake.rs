@@ -105,7 +105,7 @@ impl Performer for FakeProber {
         let told = self.answers().told(&action.key()).unwrap_or_default();
         let ok = told.get("ok").and_then(|value| value.as_bool().ok()).unwrap_or(true);
         let why = told.get("why").map(ToString::to_string);
-        Performed { ok, why: why.unwrap_or_else(|| if ok { "done" } else { "failed" }.to_owned()) }
+        Performed { ok, why: why.unwrap_or_else(|| if ok { "done" } else { "failed" }.to_owned()), refused: false }
     }
 }
 

@@ -165,7 +165,7 @@ fn done(verb: ServiceVerb, state: &State) -> Performed {
         ServiceVerb::Start | ServiceVerb::Restart | ServiceVerb::Reload => state.is_active(),
         ServiceVerb::Stop => !state.is_active(),
     };
-    Performed { ok, why: format!("{} ({})", state.active, state.sub) }
+    Performed { ok, why: format!("{} ({})", state.active, state.sub), refused: false }
 }
 
 /// Loads the unit if need be (systemd forgets units that nobody uses) and reads its state.

@@ -257,10 +257,16 @@ impl Clerk {
             let how = if performed.ok { "" } else { "not done: " };
             self.say(Event::Note(format!("{name} of policy {policy}: {action}: {how}{}", performed.why)));
         }
-        let failure = ran.error.map(|error| Condition {
-            name: "hook_failed",
-            text: format!("{name} of policy {policy} failed: {error}. The address is not affected; look at the policy"),
+        let broken = ran.error.map(|error| {
+            format!("{name} of policy {policy} failed: {error}. The address is not affected; look at the policy")
         });
+        let refused = ran.performed.iter().find(|(_, performed)| performed.refused).map(|(action, performed)| {
+            format!(
+                "{name} of policy {policy}: {action} was refused: {}. The address is not affected; look at the configuration",
+                performed.why
+            )
+        });
+        let failure = broken.or(refused).map(|text| Condition { name: "hook_failed", text });
         let key = (policy, name);
         let before = self.failed.remove(&key);
         match (before, failure) {

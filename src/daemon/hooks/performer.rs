@@ -19,7 +19,7 @@ use crate::{
     policy::{
         Secret, SecretOrText,
         action::{Action, AddressChange, AlertLevel, ConntrackdCommand, HttpSend, Network, Performed, Performer},
-        probe::{Data, ExecRequest, HttpRequest, ProbeKind, ProbeRequest, Prober},
+        probe::{Data, ErrorKind, ExecRequest, HttpRequest, ProbeKind, ProbeRequest, Prober},
     },
     probe::RealProber,
 };
@@ -91,7 +91,7 @@ impl RealPerformer {
         let settings = self.settings();
         match settings.webhooks.iter().find(|webhook| webhook.name == name) {
             Some(webhook) => self.post(webhook, data, within),
-            None => Performed::failed(format!("there is no [webhook.{name}] in the configuration")),
+            None => Performed::refused(format!("there is no [webhook.{name}] in the configuration")),
         }
     }
 
@@ -127,7 +127,7 @@ impl RealPerformer {
         if self.settings().leased.contains(&address) {
             let why =
                 format!("{address} is a virtual address of this node: ha itself holds it and lets it go; not done");
-            return Performed::failed(why);
+            return Performed::refused(why);
         }
         came(change_address(change, network, dev))
     }
@@ -172,7 +172,7 @@ impl RealPerformer {
         let until = Instant::now() + within;
         let is_it = |program: &&PathBuf| program.file_name().is_some_and(|name| name == "conntrackd");
         let Some(program) = self.settings().permits.allow_exec.iter().find(is_it).cloned() else {
-            return Performed::failed("allow_exec in ha.toml does not list conntrackd");
+            return Performed::refused("allow_exec in ha.toml does not list conntrackd");
         };
         for command in commands {
             let argv =
@@ -180,7 +180,7 @@ impl RealPerformer {
             let left = until.saturating_duration_since(Instant::now());
             let ran = self.run(argv.into(), CONNTRACKD_TIME, left);
             if !ran.ok {
-                return Performed::failed(format!("{}: {}", command.word(), ran.why));
+                return Performed { why: format!("{}: {}", command.word(), ran.why), ..ran };
             }
         }
         Performed::done("done")
@@ -193,7 +193,11 @@ impl RealPerformer {
         }
         let request = ProbeRequest::new(kind, timeout);
         match self.prober.start(&request).recv_timeout(timeout + GRACE) {
-            Ok(outcome) => Performed { ok: outcome.ok, why: outcome.why },
+            Ok(outcome) => Performed {
+                ok: outcome.ok,
+                why: outcome.why,
+                refused: !outcome.ok && outcome.error == ErrorKind::Denied,
+            },
             Err(RecvTimeoutError::Timeout) => Performed::failed("no answer in time"),
             Err(RecvTimeoutError::Disconnected) => Performed::failed("it was not tried"),
         }
@@ -398,9 +402,9 @@ mod tests {
         let listed = performed("allow_exec = [\"/bin/sh\"]", run("/bin/sh")).0;
         assert!(!listed.ok && listed.why.contains('3'), "{listed:?}");
         let unlisted = performed("", run("/bin/sh")).0;
-        assert_eq!(unlisted, Performed::failed("not started: allow_exec in ha.toml does not list /bin/sh"));
+        assert_eq!(unlisted, Performed::refused("not started: allow_exec in ha.toml does not list /bin/sh"));
         let conntrackd = performed("", Action::Conntrackd(vec![ConntrackdCommand::Commit])).0;
-        assert_eq!(conntrackd, Performed::failed("allow_exec in ha.toml does not list conntrackd"));
+        assert_eq!(conntrackd, Performed::refused("allow_exec in ha.toml does not list conntrackd"));
     }
 
     #[test]
@@ -411,7 +415,7 @@ mod tests {
         assert!(performed(&webhooks, hook("chat")).0.ok);
         assert!(received.recv().unwrap().ends_with("{\"text\":\"hello\"}"));
         let unknown = performed(&webhooks, hook("pager")).0;
-        assert_eq!(unknown, Performed::failed("there is no [webhook.pager] in the configuration"));
+        assert_eq!(unknown, Performed::refused("there is no [webhook.pager] in the configuration"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Performer for Hand {
         match action.target().as_str() {
             "wait" => drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap()),
             "panic" => panic!("as the story wants"),
+            "/not/listed" => return Performed::refused("not listed"),
             _ => {}
         }
         Performed::done("done")
@@ -204,6 +205,22 @@ async fn a_hook_that_fails_is_an_alarm_until_it_succeeds() {
         stage.becomes(Role::Master, "it leads again");
         assert_eq!(stage.alarm().await, (false, condition));
     }
+}
+
+/// What a node is not set up for does not pass with time: whoever wrote it has to know.
+#[tokio::test]
+async fn an_action_that_is_refused_is_an_alarm() {
+    let mut stage = Stage::new(&[("a", "fn on_master(ev) { run([\"/not/listed\"]); }")]);
+    stage.becomes(Role::Master, "it leads");
+    let (began, condition) = stage.alarm().await;
+    assert!(began && condition.name == "hook_failed", "{condition:?}");
+    assert_eq!(
+        condition.text,
+        "on_master of policy a: run /not/listed was refused: not listed. The address is not affected; look at the configuration"
+    );
+    stage.load("a", "fn on_master(ev) { alert(\"well\"); }");
+    stage.becomes(Role::Master, "it leads again");
+    assert_eq!(stage.alarm().await, (false, condition));
 }
 
 /// The node does not wait longer than a second either, whatever becomes of it.

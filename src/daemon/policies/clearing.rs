@@ -1,5 +1,7 @@
 //! Which rules an operator means by a name, and what clearing them does.
 
+use std::collections::BTreeSet;
+
 use crate::{
     control::protocol::Clear,
     node::NodeStatus,
@@ -64,6 +66,16 @@ fn next(rule: &RuleReport) -> String {
 
 /// No rule is called so.
 fn unknown(status: &NodeStatus, now: Instant, clear: &Clear) -> String {
+    let instances: Vec<&str> = status.instances.iter().map(|instance| instance.name.as_str()).collect();
+    if let Some(stranger) = clear.instance.as_ref().filter(|wanted| !instances.contains(&wanted.as_str())) {
+        return format!("there is no instance {stranger}; there are {}", instances.join(", "));
+    }
+    let reports = status.instances.iter().flat_map(|instance| &instance.reports);
+    let policies: BTreeSet<&str> = reports.map(|report| report.policy.as_str()).collect();
+    if let Some(stranger) = clear.policy.as_ref().filter(|wanted| !policies.contains(wanted.as_str())) {
+        let known = policies.into_iter().collect::<Vec<_>>().join(", ");
+        return format!("no policy {stranger} was evaluated; there are {known}");
+    }
     let held = rules(status).filter(|(_, _, rule)| rule.gate.is_held(now));
     let held: Vec<String> = held.map(|(instance, _, rule)| format!("{} in {instance}", rule.name)).collect();
     let there =
@@ -137,9 +149,9 @@ mod tests {
             "rule data of policy check_local is held down no more; it comes up with the next 3 successes in a row";
         assert_eq!(found, [Found { instance: "VI_1".into(), policy: "check_local".into(), text: text.into() }]);
         let elsewhere = Clear { instance: Some("VI_2".into()), ..clear("data") };
-        assert!(find(&status(), NOW, &elsewhere).is_err());
+        assert_eq!(find(&status(), NOW, &elsewhere).unwrap_err(), "there is no instance VI_2; there are VI_1");
         let other = Clear { policy: Some("other".into()), ..clear("data") };
-        assert!(find(&status(), NOW, &other).is_err());
+        assert_eq!(find(&status(), NOW, &other).unwrap_err(), "no policy other was evaluated; there are check_local");
     }
 
     #[test]

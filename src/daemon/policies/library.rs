@@ -86,6 +86,8 @@ pub struct Found {
     pub changes: Vec<String>,
     /// A whole report for each file that is not what runs.
     pub errors: Vec<String>,
+    /// One sentence for each file that has changed and does not matter, because a generation is pinned; only if asked.
+    pub remarks: Vec<String>,
 }
 
 /// A version to put on the shelf.
@@ -190,6 +192,9 @@ impl Library {
             match self.draft(&name, again) {
                 Ok(draft) => drafts.extend(draft),
                 Err(refusal) => self.refuse(&name, refusal, &mut found),
+            }
+            if again {
+                found.remarks.extend(self.beside_its_pin(&name));
             }
         }
         found

@@ -26,6 +26,8 @@ pub struct Performed {
     pub ok: bool,
     /// What came of it, for an operator.
     pub why: String,
+    /// It will not be done however often it is tried: this node is not set up for it.
+    pub refused: bool,
 }
 
 /// One thing to do.
@@ -218,13 +220,19 @@ impl Performed {
     /// Done.
     #[must_use]
     pub fn done(why: impl Into<String>) -> Self {
-        Self { ok: true, why: why.into() }
+        Self { ok: true, why: why.into(), refused: false }
     }
 
     /// Not done, and why not.
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
-        Self { ok: false, why: why.into() }
+        Self { ok: false, why: why.into(), refused: false }
+    }
+
+    /// Not done, and why this node never does it as it is set up.
+    #[must_use]
+    pub fn refused(why: impl Into<String>) -> Self {
+        Self { refused: true, ..Self::failed(why) }
     }
 }
 

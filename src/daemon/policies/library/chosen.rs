@@ -44,7 +44,7 @@ impl Library {
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let (running, previous) = {
             let stock = self.lock();
-            let entry = stock.entries.get(name).ok_or_else(|| format!("no instance has a policy {name}"))?;
+            let entry = stock.entries.get(name).ok_or_else(|| no_policy(name))?;
             let number = |generation: &Arc<Generation>| generation.number;
             (entry.running().as_ref().map(number), entry.previous.as_ref().map(number))
         };
@@ -74,7 +74,7 @@ impl Library {
     /// There is no such policy.
     pub fn generations(&self, name: &str) -> Result<Generations, String> {
         let stock = self.lock();
-        let entry = stock.entries.get(name).ok_or_else(|| format!("no instance has a policy {name}"))?;
+        let entry = stock.entries.get(name).ok_or_else(|| no_policy(name))?;
         let (running, pinned) = (entry.running().map(|running| running.number), entry.pin.clone());
         drop(stock);
         Ok(Generations {
@@ -89,12 +89,34 @@ impl Library {
     /// The texts of one generation.
     ///
     /// # Errors
-    /// It is not kept.
+    /// It is not kept, or there is no such policy.
     pub fn texts(&self, name: &str, number: u64) -> Result<Texts, String> {
+        if !self.lock().entries.contains_key(name) {
+            return Err(no_policy(name));
+        }
         let archive = Archive::open(&self.store, name);
         let sources = archive.texts(&self.engine, number).ok_or_else(|| not_kept(name, number))?;
         let files = sources.texts().map(|text| (text.file.clone(), text.text.clone()));
         Ok(Texts { policy: name.to_owned(), number, files: files.collect() })
+    }
+
+    /// What a file would say that does not matter because a generation is pinned; nothing if it is that generation.
+    pub(super) fn beside_its_pin(&self, name: &str) -> Option<String> {
+        let (directory, running) = {
+            let stock = self.lock();
+            let entry = stock.entries.get(name).filter(|entry| entry.pin.is_some())?;
+            (stock.directory.clone(), entry.running()?)
+        };
+        let what = match closure::read(&self.engine, &directory, &directory, name, &self.trust) {
+            Ok(closure) if closure.sha256 == running.sha256 => return None,
+            Ok(_) => "the file says something else".to_owned(),
+            Err(why) => format!("the file cannot be read ({why})"),
+        };
+        Some(format!(
+            "policy {name}: {what}, and generation {} is pinned and keeps running; `ha policy unpin {name}` follows the file \
+             again",
+            running.number
+        ))
     }
 
     fn run_kept(&self, name: &str, archive: &Archive, number: u64, by: &By) -> Result<String, String> {
@@ -181,6 +203,10 @@ impl Library {
         self.note(Event::Note(format!("policy {name}: {event}, {}", super::archive::said(by))));
         self.audit.record(&audit::Entry { event, by: Some(by.clone()), ..entry_of(name, running.as_deref()) });
     }
+}
+
+fn no_policy(name: &str) -> String {
+    format!("no instance has a policy {name}; `ha policy list` shows those that there are")
 }
 
 fn not_kept(name: &str, number: u64) -> String {

@@ -280,12 +280,18 @@ fn what_is_rolled_back_stays_until_it_is_unpinned() {
         shop.write("fn check() { let another = 3; }");
         shop = shop.restart();
     }
+    let found = shop.library.look(true, Some(&By::Command { uid: 0 }));
+    let remark = "policy p: the file says something else, and generation 1 is pinned and keeps running; `ha policy unpin p` \
+                  follows the file again";
+    assert_eq!(found, Found { remarks: vec![remark.to_owned()], ..Found::default() });
+    assert_eq!(shop.library.look(false, None), Found::default(), "whoever does not ask is not told each time");
+    assert!(shop.library.texts("nope", 1).unwrap_err().starts_with("no instance has a policy nope"));
     shop.choose(&Choice::Unpin).unwrap();
     let policy = shop.look();
     assert_eq!((policy.generation, policy.pinned), (Some(3), None));
     assert!(shop.choose(&Choice::Unpin).unwrap_err().contains("is not pinned"));
     let events: Vec<String> = shop.audit().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(events, ["loaded", "loaded", "loaded", "pinned", "loaded", "unpinned", "loaded"]);
+    assert_eq!(events, ["loaded", "loaded", "loaded", "pinned", "loaded", "loaded", "unpinned", "loaded"]);
     assert_eq!(shop.audit()[3]["by"]["uid"], 1000);
 }
 
