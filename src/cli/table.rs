@@ -1,6 +1,6 @@
 //! Columns that line up and fit.
 
-use super::output::WIDTH;
+use super::output::{WIDTH, wrap};
 
 /// A column that gives way stays this wide.
 const NARROW: usize = 20;
@@ -24,7 +24,8 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The lines, each as wide as [`WIDTH`] less `indent` at most, without trailing space.
+    /// The rows, each as wide as [`WIDTH`] less `indent` at most, without trailing space. A cell that does not fit is cut,
+    /// and stands below its row whole, on lines that begin after `indent`.
     pub(super) fn lines(&self, indent: usize) -> Vec<String> {
         let mut widths = self.widths();
         let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -35,7 +36,22 @@ impl Table {
             *width -= given;
             excess -= given;
         }
-        self.rows.iter().map(|row| line(row, &widths)).collect()
+        let row = |(number, row): (usize, &Vec<String>)| {
+            let whole = if number == 0 { String::new() } else { self.whole(row, &widths, indent) };
+            line(row, &widths) + whole.as_str()
+        };
+        self.rows.iter().enumerate().map(row).collect()
+    }
+
+    /// The cells of a row that are cut, each on a line of its own, with its heading.
+    fn whole(&self, row: &[String], widths: &[usize], indent: usize) -> String {
+        let columns = row.iter().zip(widths).zip(self.rows.iter().flatten());
+        let cut = columns.filter(|((cell, width), _)| cell.chars().count() > **width);
+        let line = |((cell, _), heading): ((&String, &usize), &String)| {
+            let before = format!("{}{}: ", " ".repeat(indent + GAP), heading.to_lowercase());
+            format!("\n{before}{}", wrap(cell, before.chars().count()))
+        };
+        cut.map(line).collect()
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -69,10 +85,17 @@ mod tests {
     #[test]
     fn columns_line_up_and_the_elastic_one_gives_way() {
         let mut table = Table::new(&["A", "B", "C"], &[1]);
-        table.row(["one".into(), "x".repeat(200), "c".into()]);
+        table.row(["one".into(), "long words ".repeat(20), "c".into()]);
         table.row(["é".into(), "y".into(), "c".into()]);
         let lines = table.lines(10);
-        assert!(lines.iter().all(|line| line.chars().count() <= 90), "{lines:?}");
+        let rows = lines.iter().filter_map(|line| line.lines().next());
+        assert!(rows.clone().all(|row| row.chars().count() <= 90), "{lines:?}");
+        let below: Vec<&str> = lines[1].lines().skip(1).collect();
+        assert!(
+            below[0].starts_with("            b: long words") && below.iter().all(|line| line.len() <= WIDTH),
+            "{below:?}"
+        );
+        assert_eq!(below.concat().matches("words").count(), 20, "nothing of it is lost");
         assert_eq!(lines[0].find('C'), lines[2].chars().position(|c| c == 'c'));
         assert!(lines[1].contains('…'));
     }

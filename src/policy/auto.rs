@@ -18,8 +18,11 @@ const PATIENCE: u32 = 3600;
 pub struct ForcedRule {
     /// Its name.
     pub rule: String,
-    /// The role in which it was evaluated: `backup`, or `master` if only a master evaluates it.
+    /// The role in which it was forced: `backup`, or `master` if only a master evaluates it.
     pub role: &'static str,
+    /// The roles in which it is evaluated while all is well. In one alone it may be a trap: what it found is forgotten in
+    /// the other.
+    pub roles: Vec<&'static str>,
     /// From the first failure until it was down.
     pub fell_after: Option<Duration>,
     /// What that did: `fault`, `priority -30`, `shown`, …
@@ -81,22 +84,32 @@ fn of_role(engine: &Engine, policy: &Policy, role: &str) -> Simulation {
 }
 
 fn force(engine: &Engine, policy: &Policy, rule: &str) -> ForcedRule {
+    let mut seen: Vec<(&'static str, Simulation, Report)> = Vec::new();
     for role in ROLES {
         let (simulation, before) = settled(engine, policy, role);
         if let Some(error) = &before.error {
             return refused(rule, role, format!("the policy cannot be evaluated although all is well: {error}"));
         }
         if of(&before, rule).is_some() {
-            return fall_and_rise(simulation, &before, rule, role);
+            seen.push((role, simulation, before));
         }
     }
-    refused(rule, "backup", "it is evaluated neither by a backup nor by a master while all is well".to_owned())
+    let roles: Vec<&'static str> = seen.iter().map(|(role, ..)| *role).collect();
+    let Some((role, simulation, before)) = seen.into_iter().next() else {
+        return refused(
+            rule,
+            "backup",
+            "it is evaluated neither by a backup nor by a master while all is well".to_owned(),
+        );
+    };
+    ForcedRule { roles, ..fall_and_rise(simulation, &before, rule, role) }
 }
 
 fn refused(rule: &str, role: &'static str, objection: String) -> ForcedRule {
     ForcedRule {
         rule: rule.to_owned(),
         role,
+        roles: Vec::new(),
         fell_after: None,
         effect: String::new(),
         rose_after: None,
@@ -113,9 +126,18 @@ fn fall_and_rise(mut simulation: Simulation, before: &Report, rule: &str, role: 
     }
     let useless = of(&fallen, rule).and_then(|fallen_rule| objection(before, &fallen, fallen_rule));
     let is_latched = of(&fallen, rule).is_some_and(|fallen| fallen.hysteresis.latch);
+    let forced = ForcedRule {
+        rule: rule.to_owned(),
+        role,
+        roles: Vec::new(),
+        fell_after,
+        effect,
+        rose_after: None,
+        is_latched,
+        objection: useless,
+    };
     if is_latched {
-        let objection = useless;
-        return ForcedRule { rule: rule.to_owned(), role, fell_after, effect, rose_after: None, is_latched, objection };
+        return forced;
     }
     let (rose_after, risen) = until(&mut simulation, rule, Forced::Up, RuleState::Up);
     let stuck = match rose_after {
@@ -125,7 +147,7 @@ fn fall_and_rise(mut simulation: Simulation, before: &Report, rule: &str, role: 
         }
         Some(_) => None,
     };
-    ForcedRule { rule: rule.to_owned(), role, fell_after, effect, rose_after, is_latched, objection: useless.or(stuck) }
+    ForcedRule { rose_after, objection: forced.objection.or(stuck), ..forced }
 }
 
 /// Evaluates until the rule is there; how long that took from the first of these observations, and the last report.

@@ -224,7 +224,8 @@ impl Policy {
     }
 
     /// It judges; else it has hooks alone.
-    pub(super) fn has_check(&self) -> bool {
+    #[must_use]
+    pub fn has_check(&self) -> bool {
         self.0.has_check
     }
 

@@ -243,6 +243,40 @@ fn a_rule_that_does_nothing_is_found() {
     assert!(junit.contains("<testsuite name=\"web\" tests=\"2\" failures=\"2\">"), "{junit}");
     assert!(junit.contains("<testcase classname=\"web\" name=\"rule web forced down\""), "{junit}");
     assert_eq!(said.out, desk.ha(&["test", "policies", "--auto", "--json"]).out, "the same every time");
+    let said = desk.ha(&["test", "policies", "--auto", "--json", "--junit", "no/such/place.xml"]);
+    assert_eq!((said.code, said.err.contains("no/such/place.xml cannot be written")), (1, true), "{}", said.err);
+    assert!(said.out.contains("ha.test/1"), "what was found is told all the same: {}", said.out);
+}
+
+#[test]
+fn a_file_that_looks_like_a_module_is_told_so() {
+    let desk = Desk::new();
+    for (text, hint) in [
+        (
+            "fn nginx(url) { require(\"a\", http(url)); }\n",
+            "this looks like a module: check the policy that imports it",
+        ),
+        ("fn chek() {}\n", "`chek` is called nearly so: did you mean `check`?"),
+        ("const A = 1;\n", "it is what judges the node"),
+    ] {
+        desk.write("policies/lib.rhai", text);
+        let said = desk.ha(&["check", "policies/lib.rhai"]);
+        assert!(said.code == 1 && said.out.contains("E114") && said.out.contains(hint), "{}", said.out);
+    }
+}
+
+/// A file of hooks alone judges nothing: it needs another kind of test, and has no table.
+#[test]
+fn a_file_of_hooks_alone_is_no_judge() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", "fn on_master(ev) {\n    run([\"/usr/bin/notify\"]);\n}\n");
+    let said = desk.ha(&["check", "ha.toml", "--dry-run"]);
+    assert!(said.out.contains("fire(\"on_master\"); assert_eq(actions()"), "{}", said.out);
+    assert!(said.out.contains("it has hooks alone and judges nothing\n"), "{}", said.out);
+    assert!(!said.out.contains("DOWN AFTER") && !said.out.contains("worst case  "), "{}", said.out);
+    assert!(said.out.contains("[W212]: allow_exec in ha.toml does not list /usr/bin/notify"), "{}", said.out);
+    desk.write("ha.toml", &CONFIG.replacen("\n\n", "\nallow_exec = [\"/usr/bin/notify\"]\n\n", 1));
+    assert!(!desk.ha(&["check", "ha.toml"]).out.contains("W212"));
 }
 
 #[test]
@@ -459,6 +493,8 @@ fn an_expression_that_is_wrong_says_where() {
     assert_eq!((said.code, said.err.contains("there is no expression")), (1, true), "{}", said.err);
     let said = desk.ha(&["probe", "tcp(\"127.0.0.1:1\""]);
     assert_eq!((said.code, said.err.contains("expression:1:")), (1, true), "{}", said.err);
+    let said = desk.ha(&["probe", "exec([\"/bin/true\"])"]);
+    assert!(said.err.contains("allow_exec lists the programs") && said.err.contains("-c FILE"), "{}", said.err);
     let said = desk.ha(&["probe", "ping(node.addr)"]);
     assert_eq!((said.code, said.err.contains("needs a configuration")), (64, true), "{}", said.err);
 }

@@ -46,6 +46,8 @@ const SLIPS: &[(&str, &str)] = &[
 
 /// Codes that depend on the file system or on running the tests: `tests/it/cli.rs` shows them.
 const OF_COMMANDS: [&str; 3] = ["E110", "E111", "W211"];
+/// The code of what a configuration allows, shown by a test of its own.
+const OF_NODES: [&str; 1] = ["W212"];
 /// The code of secrets, shown with those.
 const OF_SECRETS: [&str; 1] = ["E112"];
 
@@ -69,7 +71,8 @@ fn every_code_is_shown_with_its_place() {
 #[test]
 fn a_code_of_the_list_is_found_and_one_that_is_found_is_of_the_list() {
     let listed: BTreeSet<&str> = CODES.iter().map(|code| code.code).collect();
-    let shown: BTreeSet<&str> = SLIPS.iter().map(|(code, _)| *code).chain(OF_COMMANDS).chain(OF_SECRETS).collect();
+    let shown: BTreeSet<&str> =
+        SLIPS.iter().map(|(code, _)| *code).chain(OF_COMMANDS).chain(OF_NODES).chain(OF_SECRETS).collect();
     assert_eq!(shown, listed);
     let used: BTreeSet<String> = sources::program().iter().flat_map(|source| codes_in(&source.text)).collect();
     let strangers: Vec<&String> = used.iter().filter(|code| !listed.contains(code.as_str())).collect();
@@ -116,6 +119,7 @@ fn node1() -> Surroundings {
         virtual_addresses: vec!["192.168.0.60".parse().unwrap()],
         own: vec!["192.168.0.20".parse().unwrap()],
         other: None,
+        allow_exec: None,
     }
 }
 
@@ -175,6 +179,27 @@ fn w207_is_about_what_both_require() {
     assert!(around(arbiter, &[requires(&["192.168.0.1"])]).is_empty());
     assert_eq!(around(arbiter, &[node1()]).len(), 1, "the other node's policies are not known");
     assert!(around("require(\"web\", http(\"http://192.168.0.20/\"));", &[node1()]).is_empty(), "its own address");
+}
+
+#[test]
+fn w212_is_about_programs_that_the_node_does_not_allow() {
+    let allows = |programs: &[&str]| Surroundings {
+        allow_exec: Some(programs.iter().map(ToString::to_string).collect()),
+        ..node1()
+    };
+    let said = |body: &str, programs: &[&str]| around(body, &[allows(programs)]).concat();
+    let exec = "watch(\"a\", exec([\"/usr/bin/look\", \"-q\"]));";
+    assert_eq!(
+        said(exec, &["/usr/bin/other"]),
+        "W212 allow_exec in ha.toml does not list /usr/bin/look: it is never started"
+    );
+    assert_eq!(said(exec, &["/usr/bin/look"]), "");
+    let heal = "watch(\"a\", true);\nheal(\"a\", || run([\"/usr/bin/mend\"]));";
+    assert!(said(heal, &[]).contains("/usr/bin/mend"));
+    let conntrackd = "watch(\"a\", true);\nheal(\"a\", || conntrackd([\"commit\"]));";
+    assert!(said(conntrackd, &[]).contains("does not list conntrackd"));
+    assert_eq!(said(conntrackd, &["/usr/sbin/conntrackd"]), "");
+    assert!(around(exec, &[node1()]).is_empty(), "nobody knows what the node allows");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct Rehearsal {
     pub(super) policy: String,
     pub(super) interval: Duration,
     pub(super) fast: Option<Duration>,
+    /// It has a check(); else hooks alone.
+    pub(super) judges: bool,
     /// With the counters of the running daemon, if there is one.
     pub(super) report: Report,
     pub(super) forecast: Forecast,
@@ -172,6 +174,7 @@ fn rehearse_one(
         policy: policy.name().to_owned(),
         interval: policy.interval(),
         fast: policy.fast(),
+        judges: policy.has_check(),
         report,
         forecast,
         would,

@@ -44,16 +44,21 @@ fn around(
                     let all: Vec<&Instance> = config.instances.iter().collect();
                     Some((*other, config, config::counterpart(instance, &all)?))
                 });
-                found.push(match counterpart {
+                let around = match counterpart {
                     Some((other, config, counterpart)) => {
                         beside(instance, config, counterpart, required(engine, other, counterpart, policies, &loaded))
                     }
                     None => alone(instance, running),
-                });
+                };
+                found.push(Surroundings { allow_exec: configuration.config().map(allowed), ..around });
             }
         }
     }
     found
+}
+
+fn allowed(config: &Config) -> BTreeSet<String> {
+    config.permits.allow_exec.iter().map(|program| program.display().to_string()).collect()
 }
 
 fn beside(instance: &Instance, other: &Config, counterpart: &Instance, required: BTreeSet<String>) -> Surroundings {

@@ -128,7 +128,11 @@ fn dry_run_text(dry_run: &DryRun, paint: Paint) -> String {
 fn rehearsal_text(rehearsal: &Rehearsal, paint: Paint) -> String {
     let every = humantime::format_duration(rehearsal.interval);
     let mut text = format!("\n{} in {}, every {every}\n", paint.strong(&rehearsal.policy), rehearsal.instance);
-    text += &rules(rehearsal, paint);
+    text += &match (rehearsal.judges, rehearsal.report.rules.is_empty()) {
+        (false, _) => "  it has hooks alone and judges nothing\n".to_owned(),
+        (true, true) => "  no rule was evaluated\n".to_owned(),
+        (true, false) => rules(rehearsal, paint),
+    };
     text += "\n";
     if let Some(error) = &rehearsal.report.error {
         text += &format!("{} {}\n", paint.bad("error           "), wrap(error, 17));
@@ -146,6 +150,9 @@ fn rehearsal_text(rehearsal: &Rehearsal, paint: Paint) -> String {
     }
     for rise in &rehearsal.forecast.rises {
         text += &format!("                 {} comes back up in {}\n", rise.rule, judged::seconds(rise.after));
+    }
+    if rehearsal.report.rules.is_empty() {
+        return text;
     }
     text + format!("worst case       {}\n", wrap(&worst_case(rehearsal), 17)).as_str()
 }

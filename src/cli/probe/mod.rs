@@ -81,7 +81,14 @@ fn known(arguments: &Arguments) -> Result<(Context, Permits), String> {
             let context = of_instance(arguments.instance.as_deref(), &loaded.config)?;
             Ok((context, loaded.config.permits))
         }
-        Err(problems) if wants => Err(format!("the expression needs a configuration:\n{problems}")),
+        Err(problems) if wants => {
+            let what = if arguments.expression.contains("exec(") {
+                ", whose allow_exec lists the programs that may be started"
+            } else {
+                ""
+            };
+            Err(format!("the expression needs a configuration{what}; name it with -c FILE:\n{problems}"))
+        }
         Err(_) => Ok((Context { node: nobody(), ..Context::default() }, Permits::default())),
     }
 }

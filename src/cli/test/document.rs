@@ -41,6 +41,7 @@ struct Failure<'a> {
 struct Forced<'a> {
     rule: &'a str,
     role: &'static str,
+    roles: &'a [&'static str],
     fell_after_ms: Option<u64>,
     effect: &'a str,
     rose_after_ms: Option<u64>,
@@ -79,6 +80,7 @@ impl<'a> From<&'a ForcedRule> for Forced<'a> {
         Self {
             rule: &rule.rule,
             role: rule.role,
+            roles: &rule.roles,
             fell_after_ms: rule.fell_after.map(millis),
             effect: &rule.effect,
             rose_after_ms: rule.rose_after.map(millis),

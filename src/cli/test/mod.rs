@@ -53,16 +53,16 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
     };
     let engine = Engine::new();
     let tested: Vec<Tested> = files.iter().map(|path| Tested::of(&engine, path, arguments.auto)).collect();
+    if arguments.json {
+        output::print_json(&document::of(&tested));
+    } else {
+        output::print(&text::of(&tested, Paint::of_stdout()));
+    }
     if let Some(path) = &arguments.junit
         && let Err(error) = fs::write(path, junit::text(&tested))
     {
         output::complain(&format!("{} cannot be written: {error}", path.display()));
         return Code(1);
-    }
-    if arguments.json {
-        output::print_json(&document::of(&tested));
-    } else {
-        output::print(&text::of(&tested, Paint::of_stdout()));
     }
     if tested.iter().all(Tested::passed) { Code::OK } else { Code(1) }
 }

@@ -72,10 +72,14 @@ fn rule_text(rule: &ForcedRule, paint: Paint) -> String {
         None if rule.is_latched => parts.push(format!("stays down until `ha clear {}`", rule.rule)),
         None => {}
     }
-    if rule.role != "backup" {
-        parts.push(format!("as {}", rule.role));
-    }
     let mut text = format!("  {mark} {}: {}\n", rule.rule, output::wrap(&parts.join(", "), 6));
+    if let [only] = rule.roles.as_slice() {
+        let other = if *only == "master" { "backup" } else { "master" };
+        let what = format!(
+            "only a {only} evaluates it: to a {other} it is what it was for as long as it lingers, then unknown"
+        );
+        text += &format!("      {} {}\n", paint.doubtful("!"), output::wrap(&what, 8));
+    }
     if let Some(objection) = &rule.objection {
         text += &format!("      {}\n", output::wrap(objection, 6));
     }

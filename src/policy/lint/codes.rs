@@ -207,4 +207,11 @@ pub const CODES: &[Code] = &[
          duration nobody can read, a fact of the node that does not exist. A policy that breaks off holds, and does not judge.",
         "Correct what the message says; `ha test --auto` runs it in both roles, too.",
     ),
+    code(
+        "W212",
+        "a program that is not allowed",
+        "run(), exec() and conntrackd() start only what allow_exec in the configuration lists; anything else is refused, which \
+         is noticed when the hook runs, on the day of the failure.",
+        "Write the whole path into allow_exec.",
+    ),
 ];

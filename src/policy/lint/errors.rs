@@ -183,9 +183,18 @@ impl Linter<'_> {
             // A file of hooks alone judges nothing.
             [] if outline.functions.iter().any(|function| Hook::named(&function.name).is_some()) => {}
             [] => {
-                let hint = "it is what judges the node: fn check() { require(\"web\", http(`http://${node.addr}/`)); }";
+                let names = outline.functions.iter().map(|function| function.name.as_str());
+                let hint = match suggest::closest("check", names) {
+                    Some(close) => format!("`{close}` is called nearly so: did you mean `check`?"),
+                    None if outline.functions.is_empty() => {
+                        "it is what judges the node: fn check() { require(\"web\", http(`http://${node.addr}/`)); }"
+                            .to_owned()
+                    }
+                    None => "this looks like a module: check the policy that imports it, and the module is checked too"
+                        .to_owned(),
+                };
                 let message = "there is no `fn check()`".to_owned();
-                problems.push(self.error("E114", Place::default(), message, Some(hint.to_owned())));
+                problems.push(self.error("E114", Place::default(), message, Some(hint)));
             }
             [..] => {
                 let place = self.find("fn ", "check");

@@ -25,6 +25,8 @@ pub struct Surroundings {
     pub own: Vec<IpAddr>,
     /// The other node, and the hosts that its policies of this instance require; `None` where its files are not known.
     pub other: Option<(String, BTreeSet<String>)>,
+    /// The programs that its configuration allows; `None` where that is not known.
+    pub allow_exec: Option<BTreeSet<String>>,
 }
 
 impl Linter<'_> {
@@ -43,6 +45,25 @@ impl Linter<'_> {
             None => return None,
         };
         Some(self.warning("W202", given.place(), message, &hint))
+    }
+
+    /// W212: a program that the daemon would not start.
+    pub(super) fn not_allowed(&self, known: &Known<'_>, call: &Call) -> Option<Problem> {
+        let (program, place) = match (call.name.as_str(), call.arguments.first()?) {
+            ("run" | "exec", Literal::List(words, _)) => {
+                let Literal::Text(program, place) = words.first()? else { return None };
+                (program.as_str(), *place)
+            }
+            ("conntrackd", first) => ("conntrackd", first.place()),
+            _ => return None,
+        };
+        let is_it = |listed: &String| listed == program || !program.starts_with('/') && listed.ends_with("/conntrackd");
+        let lists: Vec<_> = known.around.iter().filter_map(|around| around.allow_exec.as_ref()).collect();
+        if lists.iter().all(|list| list.iter().any(is_it)) {
+            return None;
+        }
+        let message = format!("allow_exec in ha.toml does not list {program}: it is never started");
+        Some(self.warning("W212", place, message, "write its whole path into allow_exec, or leave the call out"))
     }
 
     /// W207: both nodes would lose the same thing at the same time.

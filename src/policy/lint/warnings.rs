@@ -6,7 +6,7 @@ use rhai::Dynamic;
 
 use super::{Linter, Literal, Outline, Part, Place, Surroundings, is_probe, outline::Call, rule_function};
 use crate::policy::{
-    Problem, duration,
+    Hook, Problem, duration,
     probe::{self, Reach},
 };
 
@@ -40,13 +40,21 @@ impl Linter<'_> {
         for call in outline.calls.iter().filter(|call| is_probe(&call.name) && !is_of_test(call)) {
             problems.extend(self.probe(known, call));
         }
+        for call in outline.calls.iter().filter(|call| !is_of_test(call)) {
+            problems.extend(self.not_allowed(known, call));
+        }
         for rule in known.rules() {
             problems.extend(self.rule(known, &rule));
         }
         if known.part == Part::Policy && !outline.functions.iter().any(|function| function.name.starts_with("test_")) {
-            let hint =
-                "write `fn test_…() { tick(3); assert_verdict(\"healthy\"); }`; `ha test` runs it without a network";
-            problems.push(self.warning("W208", Place::default(), "the policy has no test".to_owned(), hint));
+            let judges = outline.functions.iter().any(|function| function.name == "check");
+            let hook = outline.functions.iter().find(|function| Hook::named(&function.name).is_some());
+            let test = match hook.filter(|_| !judges) {
+                Some(hook) => format!("fire(\"{}\"); assert_eq(actions(), [\"…\"]);", hook.name),
+                None => "tick(3); assert_verdict(\"healthy\");".to_owned(),
+            };
+            let hint = format!("write `fn test_…() {{ {test} }}`; `ha test` runs it without a network");
+            problems.push(self.warning("W208", Place::default(), "the policy has no test".to_owned(), &hint));
         }
         problems
     }
