@@ -399,6 +399,10 @@ fn all_errors_at_once() {
     let lines: Vec<_> = problems.list().iter().map(|problem| problem.position().unwrap().0).collect();
     assert_eq!(lines, [1, 2, 5, 6, 7, 9, 10, 11, 12, 13]);
     assert!(problems.to_string().ends_with("10 errors in /etc/ha/ha.toml; nothing was changed."));
+    let mixed = text.replace("node = 1\npolicydir = \"p\"\n", "node = \"K1\"\n").replace("eth 0", "lo");
+    let mixed = parse(&mixed).unwrap_err();
+    assert!(mixed.to_string().starts_with("warning: lo reaches only this machine"), "{mixed}");
+    assert!(mixed.errors_first().to_string().starts_with("error: "), "whoever marks it as refused begins with why");
     assert!(problems.with_outcome("ha does not start").to_string().ends_with("; ha does not start."));
 }
 

@@ -160,6 +160,25 @@ fn configurations_are_what_is_published() {
     assert_eq!(listed, ha::config::keys().into_iter().collect());
 }
 
+/// What an editor shows beside an option is what the reference says of it.
+#[test]
+fn options_are_explained_as_the_reference_explains_them() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/reference.toml")).unwrap();
+    let reference: Vec<&str> = text.split_whitespace().filter(|word| *word != "#").collect();
+    let reference = reference.join(" ");
+    let published = schema(&Desk::new(), "config");
+    let mut ahead = vec![&published];
+    let mut told = 0;
+    while let Some(value) = ahead.pop() {
+        if let Some(said) = value.get("description").and_then(Value::as_str) {
+            assert!(reference.contains(said), "the reference does not say: {said}");
+            told += 1;
+        }
+        ahead.extend(value.as_object().into_iter().flat_map(|members| members.values()));
+    }
+    assert!(told >= 40, "{told}");
+}
+
 /// A word that the schema allows is one that the program takes, and the defaults are those of the reference.
 #[test]
 fn words_and_defaults_of_the_configuration_are_the_programs() {
