@@ -318,13 +318,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         "no_virtual_ipaddress",
         Refused("an instance of ha has at least one address: write the address that moves"),
     ),
-    (
-        Instance,
-        "track_interface",
-        Refused(
-            "write require(\"eth1\", iface(\"eth1\"), #{ fall: 1, rise: 1 }) in a policy of the instance, and remove this block",
-        ),
-    ),
+    (Instance, "track_interface", Mapped(0)),
     (
         Instance,
         "track_process",

@@ -28,12 +28,45 @@ impl Files for Shelf {
     }
 }
 
+const APISERVER: &str = r#"#!/bin/sh
+APISERVER_VIP=192.168.1.100
+APISERVER_DEST_PORT=6443
+
+errorExit() {
+    echo "*** $*" 1>&2
+    exit 1
+}
+
+curl -sfk --max-time 2 https://localhost:${APISERVER_DEST_PORT}/healthz -o /dev/null || errorExit "Error GET"
+if ip addr | grep -q ${APISERVER_VIP}; then
+    curl -sfk --max-time 2 https://${APISERVER_VIP}:${APISERVER_DEST_PORT}/healthz -o /dev/null || errorExit "Error GET"
+fi
+"#;
+
+const NGINX: &str = r#"#!/bin/bash
+# nginx, its port, and no flag
+pidof nginx > /dev/null 2>&1
+if [ $? -ne 0 ]; then
+    logger "nginx is down"
+    exit 1
+fi
+ss -ltn | grep -q ":80 " || exit 1
+[ ! -f /tmp/maintenance ] && exit 0
+exit 1
+"#;
+
+const RESTARTS: &str =
+    "#!/bin/sh\nif ! pidof nginx; then systemctl restart nginx; sleep 2; pidof nginx || pkill keepalived; fi\n";
+
 fn shelf() -> Shelf {
-    let track = "# from another file\nvirtual_ipaddress { 10.0.0.8/24 }\r\ntrack_script { nobody }\n@node2 no_accept\n";
-    Shelf(BTreeMap::from([(
-        "track-a.conf".to_owned(),
-        track.replace("track_script { nobody }\n", "garp_master_delay 3\n"),
-    )]))
+    let track = "# from another file\nvirtual_ipaddress { 10.0.0.8/24 }\r\ngarp_master_delay 3\n@node2 no_accept\n";
+    let files = [
+        ("track-a.conf", track),
+        ("/etc/keepalived/check_apiserver.sh", APISERVER),
+        ("/etc/keepalived/check_nginx.sh", NGINX),
+        ("/etc/keepalived/restart_nginx.sh", RESTARTS),
+    ];
+    Shelf(files.map(|(path, text)| (path.to_owned(), text.to_owned())).into())
 }
 
 fn machine() -> Machine {
@@ -108,6 +141,26 @@ fn what_operators_publish() {
         insta::with_settings!({ snapshot_path => "../import/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, shown(&import));
         });
+    }
+}
+
+/// `! command` must not come to "well" where nobody could look.
+#[test]
+fn what_cannot_be_seen_is_no_success_the_other_way_around() {
+    let text = "vrrp_script flag { script \"[ ! -e /run/down ]\" }\nvrrp_instance A { interface eth0\nvirtual_router_id 1\n\
+                virtual_ipaddress { 10.0.0.1/24 }\ntrack_script { flag }\n}\n";
+    let import = imported(text);
+    let policy = &import.outputs.iter().find(|output| output.path.ends_with("flag.rhai")).unwrap().text;
+    for (answer, verdict) in
+        [("ok: false", "healthy"), ("ok: true", "fault"), ("ok: false, blind: true, error: \"denied\"", "fault")]
+    {
+        let test = format!(
+            "{policy}\nfn test_it() {{ fake(\"file:/run/down\", #{{ {answer} }}); tick(3); assert_verdict(\"{verdict}\"); }}\n"
+        );
+        let engine = Engine::new();
+        let loaded = Policy::load(&engine, "flag", "flag.rhai", &test).unwrap();
+        let failures = run_tests(&engine, &loaded, None).failures;
+        assert!(failures.is_empty(), "{answer}: {failures:?}\n{test}");
     }
 }
 

@@ -5,6 +5,7 @@ mod argv;
 mod flags;
 mod local;
 mod network;
+mod shell;
 mod web;
 
 use std::collections::BTreeSet;
@@ -61,7 +62,13 @@ impl Expr {
         let list = |parts: &[Self]| parts.iter().map(Self::text).collect::<Vec<_>>().join(", ");
         match self {
             Self::Probe(call) => call.clone(),
-            Self::Not(inner) => format!("expect(!{}, \"it is so\")", inner.text()),
+            Self::Not(inner) => match &**inner {
+                // `!` alone would take what cannot be seen for what is not so.
+                Self::Probe(call) => format!("is_not({call})"),
+                Self::Not(twice) => twice.text(),
+                Self::All(parts) => Self::Any(negated(parts)).text(),
+                Self::Any(parts) => Self::All(negated(parts)).text(),
+            },
             Self::All(parts) => format!("all([{}])", list(parts)),
             Self::Any(parts) => format!("any([{}])", list(parts)),
         }
@@ -82,6 +89,15 @@ impl Expr {
     fn all(parts: Vec<Self>) -> Self {
         if parts.len() == 1 { Self::any(parts) } else { Self::All(parts) }
     }
+}
+
+fn negated(parts: &[Expr]) -> Vec<Expr> {
+    parts.iter().map(|part| Expr::Not(Box::new(part.clone()))).collect()
+}
+
+/// What `ha` asks without a command.
+pub(super) fn native(call: &str) -> Translated {
+    Translated::of(Expr::Probe(call.to_owned()))
 }
 
 /// A call of a probe: its argument, and its options in the order that they are given in.
@@ -120,7 +136,7 @@ pub(super) fn translate(command: &str, asked: Asked<'_>) -> Result<Translated, S
     let mut asked = asked;
     let mut notes = Vec::new();
     let words = unwrapped(words, &mut asked, &mut notes)?;
-    let mut translated = known(&words, asked).unwrap_or_else(|| run(&words, asked));
+    let mut translated = known(&words, asked).or_else(|| scripted(&words, asked)).unwrap_or_else(|| run(&words, asked));
     notes.append(&mut translated.notes);
     Ok(Translated { notes, ..translated })
 }
@@ -172,6 +188,21 @@ fn known(words: &[String], asked: Asked<'_>) -> Option<Translated> {
         "ping" | "ping6" => network::ping(arguments, base(program) == "ping6", asked.timeout),
         _ => None,
     }
+}
+
+/// A shell script, in the command or in a file, that asks only what `ha` can ask itself.
+fn scripted(words: &[String], asked: Asked<'_>) -> Option<Translated> {
+    let is_shell = |program: &str| matches!(base(program), "sh" | "bash" | "dash");
+    let (text, path) = match words {
+        [program, flag, text] if is_shell(program) && flag == "-c" => return shell::script(text, asked),
+        [program, path] if is_shell(program) && path.starts_with('/') => (asked.files.read(path).ok()?, path),
+        [path] if path.starts_with('/') => (asked.files.read(path).ok()?, path),
+        _ => return None,
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let fitting = words.len() == 2 || first.starts_with("#!") && is_shell(first.split_whitespace().next_back()?);
+    let translated = fitting.then(|| shell::script(&text, asked))??;
+    Some(translated.noting(format!("it asks what {path} asks now; where that file changes, this does not")))
 }
 
 /// Everything else.

@@ -27,12 +27,12 @@ const ORDER: [&str; 14] = [
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
-pub(in crate::import) fn instance<'s>(
+pub(in crate::import) fn instance(
     node: &Node,
     globals: &Globals,
-    scripts: &'s [Script],
+    scripts: &[Script],
     ledger: &mut Ledger,
-) -> (Section, Vec<Track<'s>>) {
+) -> (Section, Vec<Track>) {
     let read = sorted(Context::Instance, node.inner(), ledger);
     let name = plain_name(node.text(1));
     if name == node.text(1) {
@@ -61,7 +61,9 @@ pub(in crate::import) fn instance<'s>(
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
     entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
-    let tracks = track::tracks(&tracked, scripts, ledger);
+    let mut tracks = track::tracks(&tracked, scripts, ledger);
+    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
+    tracks.extend(track::interfaces(&tracked, &name_of_interface, ledger));
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
     entries.extend(election.node);
@@ -156,8 +158,8 @@ fn interval(node: Option<&Node>, version: i64, ledger: &mut Ledger) -> Option<En
 }
 
 /// A weight above zero raises the priority while its check is well: that is the priority here, and the check lowers it.
-fn raise(election: &mut election::Election, tracks: &[Track<'_>], head: &Node, ledger: &mut Ledger) {
-    let weighted: Vec<&Track<'_>> = tracks.iter().filter(|track| track.weight.number != 0).collect();
+fn raise(election: &mut election::Election, tracks: &[Track], head: &Node, ledger: &mut Ledger) {
+    let weighted: Vec<&Track> = tracks.iter().filter(|track| track.weight.number != 0).collect();
     if election.priority == 255 {
         for track in weighted {
             ledger.dropped(track.script.place, "an owner (priority 255) ignores weights, in keepalived and here");

@@ -9,6 +9,14 @@ use crate::import::{
 /// The shortest interval of a policy, in microseconds.
 const INTERVAL_MIN: u64 = 50_000;
 
+/// The other way around. Where a probe could not look, nothing is known, and that is no success.
+const IS_NOT: &str = "
+/// It is not so. What cannot be seen is not known to be so either, and does not count.
+fn is_not(asked) {
+    expect(!asked.ok && !asked.blind, if asked.blind { asked.why } else { `it is so: ${asked.why}` })
+}
+";
+
 /// One file: the check and what it does.
 pub(in crate::import) fn policy(
     name: &str,
@@ -17,7 +25,10 @@ pub(in crate::import) fn policy(
     translated: &Translated,
     command: &str,
 ) -> PolicyText {
-    let mut text = format!("// The check {} of keepalived: {}\n", plain(&script.name), plain(command));
+    let mut text = match &script.condition {
+        Some(_) => format!("// What keepalived tracks: {}\n", plain(command)),
+        None => format!("// The check {} of keepalived: {}\n", plain(&script.name), plain(command)),
+    };
     for comment in &script.comments {
         text += &format!("// {}\n", plain(comment.trim_start_matches(['#', '!']).trim()));
     }
@@ -26,6 +37,9 @@ pub(in crate::import) fn policy(
     }
     text += &format!("const INTERVAL = {};\n", duration(script.interval.max(INTERVAL_MIN)));
     text += &format!("\nfn check() {{\n    {};\n}}\n", rule(script, weight, &translated.expr));
+    if text.contains("is_not(") {
+        text += IS_NOT;
+    }
     // With every probe well, what is asked the other way around is not.
     if !weight.reverse && is_straight(&translated.expr) {
         let ticks = script.rise + 1;
