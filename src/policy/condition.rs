@@ -191,7 +191,7 @@ pub(super) fn further_fields(name: &str) -> impl Iterator<Item = &'static str> {
     kind(name).into_iter().flat_map(|kind| kind.function.fields).map(|field| field.name)
 }
 
-fn to_script(field: &Field) -> Dynamic {
+pub(super) fn to_script(field: &Field) -> Dynamic {
     match field {
         Field::Unit => Dynamic::UNIT,
         Field::Bool(truth) => (*truth).into(),

@@ -46,11 +46,11 @@ fn functions(engine: &Engine, text: &str) -> Vec<StandardFunction> {
         .iter_fn_def()
         .filter(|function| !function.access.is_private() && !function.name.starts_with("anon$"))
         .map(|function| {
-            let comments = function.comments.iter().flat_map(|comment| comment.lines());
+            let line = function.body.start_position().line().unwrap_or(1);
             let function_of = StandardFunction {
                 name: function.name.to_string(),
                 forms: vec![function.params.iter().map(ToString::to_string).collect()],
-                summary: paragraphs(comments.filter_map(|line| line.trim_start().strip_prefix("///"))),
+                summary: paragraphs(comment_above(text, line).into_iter()),
             };
             (place(function.body.start_position()), function_of)
         })
@@ -64,6 +64,15 @@ fn functions(engine: &Engine, text: &str) -> Vec<StandardFunction> {
         }
     }
     functions
+}
+
+/// The lines of the comment that ends above a line (from 1), in order.
+fn comment_above(text: &str, line: usize) -> Vec<&str> {
+    let above: Vec<&str> = text.lines().take(line.saturating_sub(1)).collect();
+    let comment = above.iter().rev().map_while(|line| line.trim_start().strip_prefix("///"));
+    let mut lines: Vec<&str> = comment.collect();
+    lines.reverse();
+    lines
 }
 
 /// Lines of a comment as text: an empty one ends a paragraph.

@@ -415,6 +415,22 @@ fn texts_that_are_hard_to_parse() {
 }
 
 #[test]
+fn documents_are_read_as_json_has_them() {
+    let report = evaluate(
+        r#"fn check() {
+            let list = parse_json("[1, 2.5, null, true, \"x\"]");
+            require("list", list[0] == 1 && list[1] == 2.5 && list[2] == () && list[3] && list[4] == "x");
+            require("map", parse_json("{\"a\": {\"b\": [7]}}").a.b[0] == 7);
+            require("number", parse_json("3") == 3);
+        }"#,
+    );
+    assert_eq!(report.error, None);
+    assert!(report.rules.iter().all(|rule| rule.ok == Some(true)), "{report:?}");
+    let error = error_of("parse_json(\"{a: 1}\")");
+    assert!(error.contains("parse_json: key must be a string at line 1 column 2"), "{error}");
+}
+
+#[test]
 fn functions_are_not_kept_in_notes() {
     let error = error_of("put(\"f\", || 1)");
     assert!(error.contains("h.rhai:1:14: put takes a truth, a number or a text, not a function"), "{error}");

@@ -1,10 +1,10 @@
 //! Functions of the script language that make much out of little in one step, where nothing could stop them: the same
 //! functions again, with a limit.
 
-use rhai::{Array, Engine, ImmutableString, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
 use super::{Outcome, failed};
-use crate::policy::text;
+use crate::policy::{condition::to_script, probe::json, text};
 
 /// Must be registered after the script language's own were counted: these are no functions of the policy language.
 pub(in crate::policy) fn register(engine: &mut Engine) {
@@ -24,6 +24,10 @@ pub(in crate::policy) fn register(engine: &mut Engine) {
             .register_fn(name, |list: &mut Array| text::show_list(list))
             .register_fn(name, |map: &mut Map| text::show_map(map));
     }
+    engine.register_fn("parse_json", |call: NativeCallContext<'_>, text: &str| -> Outcome<Dynamic> {
+        let document = json::read(text).map_err(|why| failed(&call, format!("parse_json: {why}")))?;
+        Ok(to_script(&document))
+    });
     engine.register_fn("to_json", |call: NativeCallContext<'_>, map: &mut Map| -> Outcome<String> {
         match text::weight_of_map(map) {
             weight if weight > text::LONGEST => Err(too_long(&call)),

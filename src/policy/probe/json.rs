@@ -203,6 +203,15 @@ pub(super) fn document(text: &str) -> Option<Field> {
     serde_json::from_str(text).ok().map(from_json)
 }
 
+/// The same, or why it is none.
+///
+/// # Errors
+///
+/// It is not JSON (RFC 8259), or is nested too deeply.
+pub(in crate::policy) fn read(text: &str) -> Result<Field, String> {
+    serde_json::from_str(text).map(from_json).map_err(|error| error.to_string())
+}
+
 fn from_json(value: Value) -> Field {
     match value {
         Value::Null => Field::Unit,

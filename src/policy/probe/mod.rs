@@ -13,7 +13,7 @@ mod exec;
 mod file;
 mod http;
 mod iface;
-mod json;
+pub(super) mod json;
 mod kind;
 mod listening;
 mod load;
@@ -437,9 +437,34 @@ impl ErrorKind {
 /// An outcome that arrives once.
 pub type Pending = std::sync::mpsc::Receiver<ProbeOutcome>;
 
+/// The outcome of a probe whose worker is gone.
+#[must_use]
+pub(super) fn given_up() -> ProbeOutcome {
+    ProbeOutcome {
+        ok: false,
+        why: "the probe was given up by its worker".to_owned(),
+        error: ErrorKind::Internal,
+        blind: true,
+        elapsed: Duration::ZERO,
+        fields: Fields::new(),
+    }
+}
+
 /// Performs probes: the real ones, or a test's.
 pub trait Prober: Send + Sync {
     /// Starts the probe and returns at once. The receiver yields one outcome no later than `request.timeout` (plus
     /// scheduling); a prober that is dropped disconnects it, which the caller takes for [`ErrorKind::Internal`].
     fn start(&self, request: &ProbeRequest) -> Pending;
+
+    /// The probe changes nothing, and all it takes is a thread that blocks: whoever waits for it may as well
+    /// [`perform`](Self::perform) it.
+    fn only_blocks(&self, _: &ProbeRequest) -> bool {
+        false
+    }
+
+    /// Performs the probe on the calling thread, which must be one that may block; no later than
+    /// [`start`](Self::start) would have it.
+    fn perform(&self, request: &ProbeRequest) -> ProbeOutcome {
+        self.start(request).recv().unwrap_or_else(|_| given_up())
+    }
 }
