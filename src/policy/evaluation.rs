@@ -14,7 +14,7 @@ use super::{
     context,
     heal::{Heal, MOST_HEALS},
     hook::HookRun,
-    job::Job,
+    job::{Job, Reserved},
     memory::Memory,
     probe::{ProbeRequest, Prober},
     rehearsal::Rehearsal,
@@ -71,6 +71,7 @@ pub(super) struct Evaluation {
     pub(super) started_at: Instant,
     deadline_at: Instant,
     prober: Arc<dyn Prober>,
+    reserved: Reserved,
     pub(super) clock: Arc<dyn Clock>,
     ledger: Mutex<Ledger>,
 }
@@ -136,6 +137,7 @@ impl Evaluation {
             started_at,
             deadline_at: started_at + policy.deadline(),
             prober: Arc::clone(prober),
+            reserved: Reserved::default(),
             clock: Arc::clone(clock),
             ledger: Mutex::new(Ledger { memory, ..Ledger::default() }),
         }
@@ -173,7 +175,7 @@ impl Evaluation {
             }
         }
         let left = self.deadline_at.saturating_since(self.clock.now());
-        Ok(Arc::new(Job::start(request, left, &*self.prober, &*self.clock)))
+        Ok(Job::start(request, left, &self.prober, &self.reserved, &*self.clock))
     }
 
     /// Takes a rule; returns its number.

@@ -106,6 +106,23 @@ pub struct RuleReport {
     pub unproven: bool,
 }
 
+impl Report {
+    /// It says of the instance what `before` said; only times, counters and words may differ.
+    #[must_use]
+    pub fn says_what(&self, before: &Self) -> bool {
+        let rule = |rule: &RuleReport| (rule.effect, rule.state(), rule.ok, rule.external, rule.alert, rule.unproven);
+        let same_rule =
+            |(ours, theirs): (&RuleReport, &RuleReport)| ours.name == theirs.name && rule(ours) == rule(theirs);
+        let said = |report: &Self| (report.generation, report.observed_ok, report.may_take_over);
+        said(self) == said(before)
+            && self.policy == before.policy
+            && self.verdict == before.verdict
+            && self.error == before.error
+            && self.rules.len() == before.rules.len()
+            && self.rules.iter().zip(&before.rules).all(same_rule)
+    }
+}
+
 impl RuleReport {
     /// What its gate says.
     #[must_use]

@@ -55,6 +55,15 @@ pub(super) async fn probe(shared: &Shared, request: &ProbeRequest, http: &HttpRe
     }
 }
 
+/// The same on the calling thread, which must be one that may block. The client alone ends it in time.
+pub(super) fn perform(shared: &Shared, request: &ProbeRequest, http: &HttpRequest, deadline: Deadline) -> Answer {
+    let progress = Progress::default();
+    match Exchange::new(shared, request, http, deadline, progress.clone()) {
+        Ok(exchange) => exchange.perform(),
+        Err(failure) => Seen::default().into_answer(Err(failure), &progress),
+    }
+}
+
 /// One exchange, ready to be performed on a thread that may block.
 struct Exchange {
     http: HttpRequest,

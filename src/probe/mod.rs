@@ -181,6 +181,18 @@ impl Prober for RealProber {
         });
         pending
     }
+
+    fn only_blocks(&self, request: &ProbeRequest) -> bool {
+        matches!(&request.kind, ProbeKind::Http(http) if http.is_safe())
+    }
+
+    fn perform(&self, request: &ProbeRequest) -> ProbeOutcome {
+        let ProbeKind::Http(http) = &request.kind else {
+            return self.shared.handle.block_on(self.shared.perform(request));
+        };
+        let deadline = Deadline::after(request.timeout);
+        http::perform(&self.shared, request, http, deadline).into_outcome(deadline.elapsed())
+    }
 }
 
 impl Shared {

@@ -711,6 +711,54 @@ fn probes_run_concurrently() {
     assert!(report.elapsed < Duration::from_millis(390), "{:?}", report.elapsed);
 }
 
+/// Slow, and http may be performed by whoever waits; remembers which probe was performed here, which elsewhere.
+struct Blocking(Slow, Arc<Mutex<Vec<(&'static str, String)>>>);
+
+impl Prober for Blocking {
+    fn start(&self, request: &ProbeRequest) -> Pending {
+        self.1.lock().unwrap().push(("elsewhere", request.key()));
+        self.0.start(request)
+    }
+
+    fn only_blocks(&self, request: &ProbeRequest) -> bool {
+        matches!(&request.kind, ProbeKind::Http(_))
+    }
+
+    fn perform(&self, request: &ProbeRequest) -> ProbeOutcome {
+        self.1.lock().unwrap().push(("here", request.key()));
+        self.0.start(request).recv().unwrap()
+    }
+}
+
+fn performed(check: &str) -> Vec<(&'static str, String)> {
+    let engine = Engine::new();
+    let policy = load(&engine, &format!("fn check() {{ {check} }}"));
+    let done = Arc::<Mutex<Vec<_>>>::default();
+    let prober: Arc<dyn Prober> = Arc::new(Blocking(Slow(Duration::from_millis(200)), Arc::clone(&done)));
+    let clock: Arc<dyn Clock> = Arc::new(Real(std::time::Instant::now()));
+    let report = Judge::new().evaluate(&engine, &policy, 1, &Context::default(), &prober, &clock);
+    assert_eq!((&report.verdict, &report.error), (&healthy(), &None));
+    // One after the other it would be 400 ms.
+    assert!(report.elapsed < Duration::from_millis(390), "{check}: {:?}", report.elapsed);
+    done.lock().unwrap().clone()
+}
+
+#[test]
+fn whoever_waits_for_a_probe_that_only_blocks_performs_it() {
+    let (here, elsewhere) = ("here", "elsewhere");
+    let of = |list: &[(&'static str, &str)]| list.iter().map(|(at, key)| (*at, (*key).to_owned())).collect::<Vec<_>>();
+    let (a, b, ping) = ("http:http://a/", "http:http://b/", "ping:10.0.0.1");
+    let first = performed(r#"require("a", http("http://a/")); require("p", ping("10.0.0.1"));"#);
+    assert_eq!(first, of(&[(elsewhere, ping), (here, a)]));
+    // Of several only the last is kept back, and only while nothing else is waited for.
+    let two = performed(r#"require("a", http("http://a/")); require("b", http("http://b/"));"#);
+    assert_eq!(two, of(&[(elsewhere, a), (elsewhere, b)]));
+    let two = performed(r#"let a = http("http://a/"); let b = http("http://b/"); require("b", b); require("a", a);"#);
+    assert_eq!(two, of(&[(elsewhere, a), (here, b)]));
+    let other = performed(r#"let a = http("http://a/"); if ping("10.0.0.1").ok { require("a", a); }"#);
+    assert_eq!(other, of(&[(elsewhere, ping), (elsewhere, a)]));
+}
+
 #[test]
 fn the_deadline_ends_what_is_unfinished() {
     let report = evaluate_slowly(

@@ -176,6 +176,12 @@ impl HttpRequest {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
+    /// It asks for nothing to be changed (RFC 9110 9.2.1).
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        ["GET", "HEAD"].contains(&self.method.as_str())
+    }
+
     /// A body as a document; only a map or a list is taken for one.
     #[must_use]
     pub fn document(body: &str) -> Field {
