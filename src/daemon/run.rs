@@ -480,9 +480,10 @@ fn start_policies(
     let hooks = hooks.clone();
     let mailbox: Mailbox = protocol.mailbox.clone();
     let say = move |said| match said {
-        Said::Judged { instance, report } => {
+        Said::Judged { instance, report, news } => {
             hooks.judged(&instance, &report);
-            mailbox.post(Message::Judged { instance, report });
+            let message = Message::Judged { instance, report };
+            if news { mailbox.post(message) } else { mailbox.leave(message) }
         }
         Said::Heal { instance, policy, healing } => hooks.heal(&instance, &policy, healing),
         Said::NeverLoaded { instance, policy, why } => mailbox.post(Message::NeverLoaded { instance, policy, why }),

@@ -8,10 +8,10 @@ use crate::{
     words::{Instant, MacAddr},
 };
 
-/// How often each configured peer is asked whether it is there (R1).
+/// How often each configured peer is asked whether it is there (R1), unless a frame of its own has shown it meanwhile.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
-/// It is asked that much earlier where something else happens.
-pub(super) const ASK_EARLY: Duration = Duration::from_millis(100);
+/// So much earlier or later, where something else happens then: a turn that is made anyway saves one of its own.
+pub(super) const ASK_SLACK: Duration = Duration::from_millis(100);
 /// A peer that answered one of its last two questions is reachable.
 const REACHABLE_FOR: Duration = Duration::from_millis(2500);
 
@@ -85,6 +85,11 @@ impl Peers {
             peer.answered_at = Some(now);
             peer.unanswered_since = None;
         }
+    }
+
+    /// Since when every configured peer has shown itself on the link. `None`: one never has.
+    pub(super) fn all_shown_at(&self) -> Option<Instant> {
+        self.known.values().filter(|peer| peer.configured).map(|peer| peer.answered_at).min().flatten()
     }
 
     /// Whom to ask, and where it was last seen: only there if the last question was answered, everywhere otherwise.

@@ -29,8 +29,7 @@ impl Instance {
             self.ask_if_due(now, out);
             self.step(now, Event::Timeout, out);
         }
-        // A turn that is made anyway saves one of its own.
-        if self.peers_due().is_some_and(|at| at <= now + peers::ASK_EARLY) {
+        if self.peers_due().is_some_and(|at| at <= now) {
             self.ask_peers(now, out);
         }
         if let Some(mac) = self.rivals.ask_due(now) {
@@ -67,11 +66,19 @@ impl Instance {
         }
     }
 
+    /// When the peers are to be asked in a turn that is made anyway. Whoever leads waits a little longer: the question of
+    /// a backup, which asks as soon as it has heard the advertisement, shows the backup as well as an answer would.
     fn peers_due(&self) -> Option<Instant> {
+        if self.leads() { self.peers_overdue() } else { self.peers_overdue().map(|at| at - peers::ASK_SLACK * 2) }
+    }
+
+    /// When a turn is made for the question alone.
+    fn peers_overdue(&self) -> Option<Instant> {
         if !self.peers.any_configured() || self.primary().is_none() {
             return None;
         }
-        Some(self.peers_asked_at.map_or(Instant::ZERO, |at| at + peers::ASK_INTERVAL))
+        let last = self.peers_asked_at.max(self.peers.all_shown_at());
+        Some(last.map_or(Instant::ZERO, |at| at + peers::ASK_INTERVAL + peers::ASK_SLACK))
     }
 
     /// When something is due, and what.
@@ -83,7 +90,7 @@ impl Instance {
             (self.settles_at().filter(|at| elected && now < *at), Wake::Claim),
             (self.next_look(now), Wake::Claim),
             (Some(now).filter(|_| elected && self.unsettled), Wake::Claim),
-            (self.peers_due(), Wake::Peers),
+            (self.peers_overdue(), Wake::Peers),
             (self.missed_at().filter(|at| now < *at && !self.judgement.is_empty()), Wake::Policies),
             (self.next_offer(), Wake::Policies),
             (self.next_farewell(), Wake::Release),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ha::{
     config::{Checksum, OnConflict, Preference, Protocol},
-    node::{Event, Role},
+    node::{Event, Role, Wake},
     policy::{FaultCause, Verdict},
     wire::AdverInterval,
 };
@@ -41,6 +41,21 @@ fn healthy() -> Verdict {
 
 pub(crate) fn external(why: &str) -> Verdict {
     Verdict::Fault { why: why.to_owned(), cause: FaultCause::External }
+}
+
+#[test]
+fn r1_a_quiet_pair_asks_for_its_peers_in_turns_that_are_made_anyway() {
+    for seed in 0..20 {
+        let mut lan = settled(seed);
+        for _ in 0..5000 {
+            lan.run_for(millis(1));
+            for station in &lan.stations {
+                let (at, wake) = station.node.poll_timeout().unwrap();
+                let own = wake == Wake::Peers && at <= lan.now + millis(1);
+                assert!(!own, "seed {seed}: a turn for the question alone, at {at:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::{
     control::protocol,
     daemon::audit::{self, Audit},
     node::{NodeStatus, Pace},
-    policy::{Clock, Context, Healing, Judge, Kept, LogLevel, LogLine, Policy, Report, RuleReport, Verdict},
+    policy::{Clock, Context, Healing, Judge, Kept, LogLevel, LogLine, Policy, Report, Verdict},
     words::Instant,
 };
 
@@ -124,8 +124,8 @@ impl Evaluator {
             wishes: Arc::clone(&wishes),
             last: None,
             trial: None,
-            verdict: String::new(),
-            rules: Vec::new(),
+            fast: false,
+            judged: None,
             left_behind: Vec::new(),
         };
         Self { task: tokio::spawn(pair.run(shelf, pace)), wishes }
@@ -156,10 +156,10 @@ struct Pair {
     last: Option<Arc<Generation>>,
     /// The version before, while this one is on probation.
     trial: Option<Trial>,
-    /// What it said last, in a word and a reason.
-    verdict: String,
-    /// As last reported, for reports that have none.
-    rules: Vec<RuleReport>,
+    /// The node waits for what it says now.
+    fast: bool,
+    /// What it said last.
+    judged: Option<Report>,
     left_behind: Vec<JoinHandle<Done>>,
 }
 
@@ -194,6 +194,7 @@ impl Pair {
         while let Some(generation) = self.next_to_evaluate(&mut shelf).await {
             let begun = Tick::now();
             let asked = *pace.borrow_and_update();
+            self.fast = asked == Pace::Fast;
             let Some(context) = self.context(asked).await else { return };
             let in_transition = match self.evaluate(&generation, context, &mut shelf).await {
                 Outcome::Done { in_transition } => in_transition,
@@ -302,8 +303,6 @@ impl Pair {
             self.say(Said::Heal { instance: self.instance.clone(), policy: done.policy.clone(), healing });
         }
         self.revision = done.revision;
-        self.rules.clone_from(&done.report.rules);
-        self.verdict = said(&done.report);
         self.judged(done.report);
     }
 
@@ -352,7 +351,7 @@ impl Pair {
             instance: self.instance.clone(),
             generation: Some(generation.number),
             sha256: generation.sha256.clone(),
-            verdict_before: self.verdict.clone(),
+            verdict_before: self.judged.as_ref().map(said).unwrap_or_default(),
             ..audit::Entry::default()
         }
     }
@@ -395,7 +394,7 @@ impl Pair {
             started_at,
             elapsed: self.bench.clock.now().saturating_since(started_at),
             verdict: Verdict::Hold { why: why.clone() },
-            rules: self.rules.clone(),
+            rules: self.judged.as_ref().map(|last| last.rules.clone()).unwrap_or_default(),
             observed_ok: false,
             // Whoever cannot say yes says no.
             may_take_over: generation.policy.has_may_take_over().then_some(false),
@@ -418,7 +417,9 @@ impl Pair {
                 });
             }
         }
-        self.say(Said::Judged { instance: self.instance.clone(), report });
+        let news = self.fast || self.judged.as_ref().is_none_or(|last| !report.says_what(last));
+        self.judged = Some(report.clone());
+        self.say(Said::Judged { instance: self.instance.clone(), report, news });
     }
 
     fn say(&self, said: Said) {

@@ -46,8 +46,9 @@ use crate::{
 /// What comes of the policies.
 #[derive(Clone, Debug)]
 pub enum Said {
-    /// A policy was evaluated, or should have been and was not.
-    Judged { instance: String, report: Report },
+    /// A policy was evaluated, or should have been and was not. `news`: it says something else than the last time, or is
+    /// waited for.
+    Judged { instance: String, report: Report, news: bool },
     /// No version of a policy could be loaded.
     NeverLoaded { instance: String, policy: String, why: String },
     /// A repair that a policy has ready for one of its rules is due.

@@ -119,7 +119,8 @@ impl Lan {
                 let mac = self.stations[to].mac;
                 self.answer(mac, Some(to), from, ask);
             }
-            if ask.to.is_none() {
+            // A question to one machine alone is heard there as well.
+            if ask.to.is_none() || ask.source.is_some() {
                 let kind = match ask.source {
                     None => NeighborKind::Probe { target: ask.target },
                     Some(sender) => NeighborKind::Request { sender, target: ask.target },

@@ -31,6 +31,20 @@ fn r1_a_silent_backup_is_alive_because_it_answers() {
     assert!(!peer(&lan, 0).alive);
 }
 
+/// The questions of a backup show it to the master, which asks by itself as soon as they stop.
+#[test]
+fn r1_a_master_asks_a_backup_that_does_not_show_itself() {
+    let mut lan = settled(1);
+    lan.kill(1);
+    for _ in 0..100 {
+        lan.run_for(millis(100));
+        assert!(peer(&lan, 0).reachable, "its machine answers");
+    }
+    lan.power_off(1);
+    lan.run_for(SECOND * 4);
+    assert!(!peer(&lan, 0).reachable);
+}
+
 /// At one second each, the question goes along with the advertisement instead of waking the node once more.
 #[test]
 fn r1_a_question_that_is_almost_due_is_asked_in_a_turn_that_is_made_anyway() {

@@ -206,6 +206,23 @@ fn evaluations_follow_the_interval_and_never_overlap() {
 }
 
 #[test]
+fn what_says_the_same_is_no_news_unless_it_is_waited_for() {
+    let rig = Rig::start(running(1, QUICK), |_, _| ());
+    let news = || match rig.said.recv_timeout(SECONDS).unwrap() {
+        Said::Judged { news, .. } => news,
+        other @ (Said::NeverLoaded { .. } | Said::Heal { .. } | Said::Journal(_)) => panic!("{other:?}"),
+    };
+    assert_eq!([news(), news(), news()], [true, false, false]);
+    rig.pace.send_replace(Pace::Fast);
+    assert!((0..3).any(|_| news()));
+    rig.pace.send_replace(Pace::Normal);
+    assert!((0..3).any(|_| !news()));
+    rig.shelf.send_replace(running(2, QUICK));
+    assert!((0..3).any(|_| news()));
+    rig.end();
+}
+
+#[test]
 fn a_take_over_is_not_kept_waiting() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&asked);
