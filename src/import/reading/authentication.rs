@@ -29,6 +29,9 @@ pub(super) fn authentication(block: Option<&Node>, version: i64, ledger: &mut Le
         return None;
     }
     ledger.mapped(block.place, "");
+    if let Some(password) = password {
+        ledger.mapped(password.place, "");
+    }
     let kind = last("auth_type", &inner, ledger);
     match (kind, password) {
         (None, Some(password)) => {
