@@ -96,7 +96,7 @@ impl Mailbox {
     }
 
     /// Puts a message in for the thread's next turn, whatever that is made for; there is one every few seconds at least
-    /// ([`WATCHDOG_AT_LEAST`]), and none acts before it has read its messages.
+    /// (`WATCHDOG_AT_LEAST`), and none acts before it has read its messages.
     pub fn leave(&self, message: Message) {
         if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
             self.post(message);
