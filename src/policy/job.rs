@@ -71,7 +71,7 @@ impl Job {
         let started_at = clock.now();
         let cut_short = left < request.timeout;
         request.timeout = request.timeout.min(left);
-        let only_blocks = prober.only_blocks(&request);
+        let only_blocks = !request.timeout.is_zero() && prober.only_blocks(&request);
         let state = if request.timeout.is_zero() {
             State::Done(Arc::new(deadline()))
         } else if only_blocks {
