@@ -128,6 +128,7 @@ impl Policies {
             say,
             keeping,
             started,
+            runtime: tokio::runtime::Handle::current(),
         };
         let mut policies = Self { library, bench, paces: BTreeMap::new(), pairs: BTreeMap::new(), watch };
         policies.pair(config);

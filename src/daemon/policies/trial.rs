@@ -104,7 +104,7 @@ impl Own {
 }
 
 impl Trial {
-    /// Begins to evaluate `before`, which remembers what `judge` does. Must be called inside a tokio runtime.
+    /// Begins to evaluate `before`, which remembers what `judge` does.
     pub(super) fn start(
         bench: &Bench,
         instance: &str,
@@ -123,7 +123,7 @@ impl Trial {
             own: own.clone(),
             until,
         };
-        Self { seen, before, own, until, task: tokio::spawn(shadow.run(sees)), _loan: loan }
+        Self { seen, before, own, until, task: bench.runtime.spawn(shadow.run(sees)), _loan: loan }
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
