@@ -1,12 +1,13 @@
 //! Addresses: the virtual ones of an instance, and those that nodes have of their own.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
     Facts,
     error::{Findings, Span},
+    manner::{self, Manner},
     raw::RawInstance,
 };
 use crate::words::{Family, InterfaceName};
@@ -21,6 +22,8 @@ const KEEPALIVED_MAX: usize = 20;
 pub(super) struct Addresses {
     /// In the order of the file, each with its place.
     pub(super) list: Vec<(IpNet, Span)>,
+    /// How they are put there, where that is not the kernel's own way.
+    pub(super) manners: BTreeMap<IpNet, Manner>,
     /// The family of the first one.
     pub(super) family: Option<Family>,
 }
@@ -45,6 +48,7 @@ pub(super) fn virtual_addresses(
         out.missing(raw.header.clone(), format!("[instance.{name}] has no addresses"), TODO);
     }
     let mut list: Vec<(IpNet, Span)> = Vec::new();
+    let mut manners = BTreeMap::new();
     if let Some((texts, whole)) = raw.addresses.given() {
         match texts.len() {
             0 => out.error(whole, format!("[instance.{name}] has no addresses"), TODO),
@@ -60,9 +64,13 @@ pub(super) fn virtual_addresses(
                 "spread them over several instances",
             ),
         }
-        for text in texts {
-            let span = text.span();
-            let Some(net) = virtual_address(text.get_ref(), &span, interface, facts, out) else { continue };
+        for raw in texts {
+            let span = raw.address.span();
+            let Some(net) = virtual_address(raw.address.get_ref(), &span, interface, facts, out) else { continue };
+            let manner = manner::resolve(raw, net, interface, out);
+            if manner != Manner::default() {
+                manners.insert(net, manner);
+            }
             match list.iter().find(|(earlier, _)| earlier.addr() == net.addr()) {
                 Some((_, first)) => {
                     let first = first.clone();
@@ -84,7 +92,8 @@ pub(super) fn virtual_addresses(
             );
         }
     }
-    Addresses { list, family }
+    manner::check_scopes(&list, &manners, out);
+    Addresses { list, manners, family }
 }
 
 /// An address of one node: a peer's, or our own source.

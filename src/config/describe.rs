@@ -39,7 +39,7 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     let Instance { name, vrid, interface, priority, .. } = instance;
     let protocol = protocol(&instance.protocol);
     let _ = writeln!(text, "{name}: virtual router {vrid} on {interface}, {protocol}, priority {priority}");
-    line(text, "addresses", &list(&instance.addresses));
+    line(text, "addresses", &list(&addresses(instance)));
     line(text, "peers", &peers(instance));
     line(
         text,
@@ -59,6 +59,12 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
         line(text, "in doubt", &doubt(instance));
         line(text, "rules down", &rules_down(instance));
     }
+}
+
+/// Each address with what is its own.
+fn addresses(instance: &Instance) -> Vec<String> {
+    let manner = |net| instance.manners.get(net).map(ToString::to_string).unwrap_or_default();
+    instance.addresses.iter().map(|net| format!("{net}{}", manner(net))).collect()
 }
 
 fn protocol(protocol: &Protocol) -> String {

@@ -1,6 +1,6 @@
 //! A resolved configuration for tests: the founding pair's first node.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges, Preempt,
@@ -23,6 +23,7 @@ pub(crate) fn instance() -> Instance {
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec!["192.168.0.60/24".parse().unwrap()],
+        manners: BTreeMap::new(),
         peers: vec!["192.168.0.21".parse().unwrap()],
         transport: Transport::Multicast,
         source: None,

@@ -87,6 +87,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         advertise: advertise?,
         preempt,
         addresses: addresses.list.iter().map(|(net, _)| *net).collect::<Vec<IpNet>>(),
+        manners: addresses.manners.clone(),
         peers: hearing.peers,
         transport: hearing.transport,
         source: hearing.source,

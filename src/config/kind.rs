@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use toml::{Spanned, de::DeValue};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
-use super::error::Findings;
+use super::{
+    error::{Findings, Span},
+    table::{Entry, Table},
+};
 
 /// A value with its place in the text.
 type Value<'d> = Spanned<DeValue<'d>>;
@@ -92,6 +98,30 @@ pub(super) fn time_or(key: &str, value: &Value<'_>, words: &[&'static str], out:
 
 /// A list of texts, each with its place.
 pub(super) fn texts(key: &str, value: &Value<'_>, out: &mut Findings) -> Option<Vec<Spanned<String>>> {
+    let items = items(key, value, out)?;
+    let texts: Vec<_> = items.iter().filter_map(|item| item_text(key, item, out)).collect();
+    (texts.len() == items.len()).then_some(texts)
+}
+
+/// A list of texts and tables.
+pub(super) fn entries<'d>(
+    key: &str,
+    value: &'d Value<'d>,
+    out: &mut Findings,
+    open: impl Fn(&'d DeTable<'d>, Span) -> Table<'d>,
+) -> Option<Vec<Entry<'d>>> {
+    let items = items(key, value, out)?;
+    let mut entries = Vec::with_capacity(items.len());
+    for item in items {
+        entries.extend(match item.get_ref().as_table() {
+            Some(table) => Some(Entry::Table(open(table, item.span()))),
+            None => item_text(key, item, out).map(Entry::Text),
+        });
+    }
+    (entries.len() == items.len()).then_some(entries)
+}
+
+fn items<'v, 'd>(key: &str, value: &'v Value<'d>, out: &mut Findings) -> Option<&'v [Value<'d>]> {
     let Some(items) = value.get_ref().as_array() else {
         let todo = match value.get_ref().as_str() {
             Some(text) => format!("write {key} = [\"{text}\"]"),
@@ -100,8 +130,7 @@ pub(super) fn texts(key: &str, value: &Value<'_>, out: &mut Findings) -> Option<
         out.error(value.span(), format!("{key} must be a list, not {}", name(value.get_ref())), todo);
         return None;
     };
-    let texts: Vec<_> = items.iter().filter_map(|item| item_text(key, item, out)).collect();
-    (texts.len() == items.len()).then_some(texts)
+    Some(items)
 }
 
 /// What a kind of value is called.

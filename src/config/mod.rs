@@ -14,6 +14,7 @@ mod hearing;
 mod instance;
 mod kind;
 mod lease;
+mod manner;
 mod protocol;
 mod raw;
 mod resolve;
@@ -24,7 +25,12 @@ mod takeover;
 mod value;
 mod webhook;
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -38,6 +44,7 @@ pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
+pub use manner::{Manner, NetworkRoute, Scope};
 pub use raw::keys;
 pub use webhook::{Webhook, WebhookUrl};
 
@@ -135,6 +142,8 @@ pub struct Instance {
     pub preempt: Preempt,
     /// The virtual addresses, at least one, in the order of the advertisement.
     pub addresses: Vec<IpNet>,
+    /// How they are put on the interface, where that is not the kernel's own way.
+    pub manners: BTreeMap<IpNet, Manner>,
     /// The other nodes, by the addresses they advertise from.
     pub peers: Vec<IpAddr>,
     /// How advertisements travel.

@@ -7,6 +7,7 @@ use toml::{Spanned, de::DeTable};
 use super::{
     error::{Findings, Span},
     kind::TimeOr,
+    manner::{self, RawAddress},
     table::{Table, Written},
     webhook::RawWebhook,
 };
@@ -57,7 +58,7 @@ pub(super) struct RawInstance {
     pub(super) checksum: Written<String>,
     pub(super) preempt: Written<bool>,
     pub(super) preempt_delay: Written<Duration>,
-    pub(super) addresses: Written<Texts>,
+    pub(super) addresses: Written<Vec<RawAddress>>,
     pub(super) peers: Written<Texts>,
     pub(super) transport: Written<String>,
     pub(super) source: Written<String>,
@@ -94,6 +95,9 @@ pub fn keys() -> Vec<String> {
     let mut webhook = Table::absent("webhook.NAME");
     RawWebhook::read(Spanned::new(0..0, "NAME".to_owned()), &mut webhook, &mut out);
     tables.push(webhook);
+    let mut address = Table::absent("instance.NAME.addresses[]");
+    RawAddress::read(&mut address, &mut out);
+    tables.push(address);
     let asked: Vec<String> = tables.iter().flat_map(Table::keys).collect();
     let is_table =
         |key: &str| asked.iter().any(|other| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
@@ -144,7 +148,8 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     (config, tables)
 }
 
-fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Findings) -> (RawInstance, [Table<'d>; 2]) {
+fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Findings) -> (RawInstance, Vec<Table<'d>>) {
+    let mut tables = Vec::new();
     let mut auth = table.table("auth", out);
     let raw = RawInstance {
         name,
@@ -158,7 +163,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         checksum: table.text("checksum", out),
         preempt: table.flag("preempt", out),
         preempt_delay: table.time("preempt_delay", out),
-        addresses: table.texts("addresses", out),
+        addresses: manner::read("addresses", &mut table, &mut tables, out),
         peers: table.texts("peers", out),
         transport: table.text("transport", out),
         source: table.text("source", out),
@@ -174,5 +179,6 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         error_for: table.time("error_for", out),
         policies: table.texts("policies", out),
     };
-    (raw, [table, auth])
+    tables.extend([table, auth]);
+    (raw, tables)
 }

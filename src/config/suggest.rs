@@ -1,16 +1,18 @@
 //! "Did you mean": the nearest of the words that would have been understood.
 
 /// What keepalived calls it, and what it is called here.
-const KEEPALIVED: [(&str, &str); 24] = [
+const KEEPALIVED: [(&str, &str); 26] = [
     ("advert_int", "advertise"),
     ("auth_pass", "auth.password"),
     ("auth_type", "auth.password (a version 2 instance that has one uses PASS)"),
     ("authentication", "auth.password"),
+    ("brd", "broadcast"),
     ("down_timer_adverts", "peer_down_adverts"),
     ("dont_track_primary", "nothing: the interface is always watched"),
     ("garp_master_refresh", "announce_refresh"),
     ("mcast_src_ip", "source"),
     ("nopreempt", "preempt = false"),
+    ("noprefixroute", "network_route = false"),
     ("notification_email", "to, in [mail]"),
     ("notification_email_from", "from, in [mail]"),
     ("router_id", "node"),

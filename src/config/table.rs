@@ -47,6 +47,15 @@ impl<T> Written<T> {
     }
 }
 
+/// One entry of a list that may have settings of its own.
+#[derive(Debug)]
+pub(super) enum Entry<'d> {
+    /// Without.
+    Text(Spanned<String>),
+    /// With.
+    Table(Table<'d>),
+}
+
 /// One table while it is read.
 #[derive(Debug)]
 pub(super) struct Table<'d> {
@@ -112,6 +121,19 @@ impl<'d> Table<'d> {
         self.value(key, |value| kind::texts(key, value, out))
     }
 
+    /// A list of texts and tables. The tables know the keys of `KEY[]`.
+    pub(super) fn entries(&mut self, key: &'static str, out: &mut Findings) -> Written<Vec<Entry<'d>>> {
+        let name = self.full(key) + "[]";
+        self.value(key, |value| {
+            kind::entries(key, value, out, |table, span| Self {
+                name: name.clone(),
+                header: span,
+                entries: Some(table),
+                asked: Vec::new(),
+            })
+        })
+    }
+
     /// A table inside this one; reads as empty if it is not there.
     pub(super) fn table(&mut self, key: &'static str, out: &mut Findings) -> Self {
         let name = self.full(key);
@@ -162,7 +184,11 @@ impl<'d> Table<'d> {
         for (key, _) in self.entries.into_iter().flatten() {
             if !self.asked.contains(&&**key.get_ref()) {
                 let todo = self.instead(key.get_ref(), elsewhere);
-                let place = if self.name.is_empty() { "here".to_owned() } else { format!("in [{}]", self.name) };
+                let place = match self.name.strip_suffix("[]").map(|list| list.rsplit('.').next().unwrap_or(list)) {
+                    Some(list) => format!("in an entry of {list}"),
+                    None if self.name.is_empty() => "here".to_owned(),
+                    None => format!("in [{}]", self.name),
+                };
                 out.error(key.span(), format!("unknown key {} {place}", key.get_ref()), todo);
             }
         }
@@ -176,6 +202,10 @@ impl<'d> Table<'d> {
         let there = |full: &&String| full.rsplit('.').next() == Some(key);
         if let Some(full) = elsewhere.iter().find(there) {
             return match full.split('.').collect::<Vec<_>>().as_slice() {
+                [_, _, list, _] if list.ends_with("[]") => {
+                    let list = list.trim_end_matches("[]");
+                    format!("it belongs to one address: {list} = [{{ address = \"192.168.0.60/24\", {key} = … }}]")
+                }
                 [_, _, rest @ ..] if rest.len() > 1 => format!("write it as {}", rest.join(".")),
                 [table, name, _] => format!("{key} belongs in [{table}.{name}]"),
                 [table, key] => format!("{key} belongs in [{table}]"),
@@ -188,7 +218,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    fn value<T>(&mut self, key: &'static str, read: impl FnOnce(&Spanned<DeValue<'d>>) -> Option<T>) -> Written<T> {
+    fn value<T>(&mut self, key: &'static str, read: impl FnOnce(&'d Spanned<DeValue<'d>>) -> Option<T>) -> Written<T> {
         let Some(value) = self.ask(key) else { return Written::Absent };
         read(value).map_or(Written::Unusable, |meant| Written::Given(Spanned::new(value.span(), meant)))
     }

@@ -5,6 +5,7 @@
 //! same a little later. It does nothing else, and nothing at all for a daemon that was not master.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, Write},
     net::IpAddr,
     process::{Child, ChildStdin, Command, Stdio},
@@ -164,6 +165,7 @@ fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>
             instance: duty.instance.clone(),
             interface,
             addresses: Vec::new(),
+            manners: BTreeMap::new(),
             configured: duty.addresses.clone(),
             lifetime: Lifetime::Forever,
             not_after: None,

@@ -170,7 +170,11 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
     let value = |section: &Section, key: &str| {
         section.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone()).unwrap_or_default()
     };
-    let six = |section: &Section| value(section, "addresses").contains(':');
+    let six = |section: &Section| {
+        let list = value(section, "addresses");
+        let mut lines = list.lines().filter(|line| !line.trim_start().starts_with('#'));
+        lines.find_map(|line| line.split('"').nth(1)).is_some_and(|first| first.contains(':'))
+    };
     let same = |other: &&Section| {
         ["interface", "virtual_router_id"].iter().all(|key| value(other, key) == value(section, key))
             && six(other) == six(section)

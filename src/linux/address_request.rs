@@ -13,15 +13,20 @@ use rtnetlink::{
 };
 
 use super::rtnl::Request;
-use crate::{node::Lifetime, words::Family};
+use crate::{
+    config::{Manner, NetworkRoute, Scope},
+    node::Lifetime,
+    words::{Family, InterfaceName},
+};
 
 /// `IFA_PROTO` of the addresses of this program. Kernels before 5.18 forget it.
 pub const MARK: u8 = 0x70;
 
 /// An address and how it was put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) address: IpNet,
+    pub(super) manner: Manner,
     pub(super) route: Route,
 }
 
@@ -58,9 +63,11 @@ fn keeps_marks(release: &str) -> bool {
 }
 
 /// Adds it, or begins its lifetime anew. Without `CREATE` the kernel would create it all the same.
-pub(super) fn put(index: u32, placed: Placed, lifetime: Lifetime) -> Request {
-    let mut message = bare(index, placed.address);
-    message.header.scope = scope(placed.address.addr());
+pub(super) fn put(index: u32, placed: &Placed, lifetime: Lifetime) -> Request {
+    let mut message = bare(index, placed.address, placed.manner.peer);
+    message.header.scope = scope(placed.address.addr(), placed.manner.scope);
+    message.attributes.extend(placed.manner.label.clone().map(AddressAttribute::Label));
+    message.attributes.extend(placed.manner.broadcast.map(AddressAttribute::Broadcast));
     message.attributes.push(AddressAttribute::CacheInfo(cache_info(placed.address, lifetime)));
     message.attributes.push(AddressAttribute::Flags(flags(placed)));
     // A renewal without it clears the mark.
@@ -68,11 +75,12 @@ pub(super) fn put(index: u32, placed: Placed, lifetime: Lifetime) -> Request {
     Request { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_REPLACE | NLM_F_CREATE }
 }
 
-pub(super) fn take_away(index: u32, address: IpNet) -> Request {
-    Request { message: RouteNetlinkMessage::DelAddress(bare(index, address)), flags: 0 }
+/// `peer`: the far end it has there; with another one the kernel does not find an IPv4 address.
+pub(super) fn take_away(index: u32, address: IpNet, peer: Option<IpAddr>) -> Request {
+    Request { message: RouteNetlinkMessage::DelAddress(bare(index, address, peer)), flags: 0 }
 }
 
-pub(super) fn bare(index: u32, address: IpNet) -> AddressMessage {
+pub(super) fn bare(index: u32, address: IpNet, peer: Option<IpAddr>) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     message.header.prefix_len = address.prefix_len();
@@ -81,16 +89,46 @@ pub(super) fn bare(index: u32, address: IpNet) -> AddressMessage {
         Family::V6 => AddressFamily::Inet6,
     };
     message.attributes.push(AddressAttribute::Local(address.addr()));
-    message.attributes.push(AddressAttribute::Address(address.addr()));
+    message.attributes.push(AddressAttribute::Address(peer.unwrap_or(address.addr())));
     message
 }
 
 /// The kernel finds the scope of an IPv6 address itself.
-pub(super) const fn scope(address: IpAddr) -> AddressScope {
+pub(super) const fn scope(address: IpAddr, wanted: Option<Scope>) -> AddressScope {
+    match wanted {
+        Some(Scope::Global) => return AddressScope::Universe,
+        Some(Scope::Site) => return AddressScope::Site,
+        Some(Scope::Link) => return AddressScope::Link,
+        Some(Scope::Host) => return AddressScope::Host,
+        None => (),
+    }
     match address {
         IpAddr::V4(v4) if v4.is_loopback() => AddressScope::Host,
         IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,
         IpAddr::V4(_) | IpAddr::V6(_) => AddressScope::Universe,
+    }
+}
+
+/// The scope in words of ours.
+pub(super) const fn known_scope(scope: AddressScope) -> Option<Scope> {
+    match scope {
+        AddressScope::Universe => Some(Scope::Global),
+        AddressScope::Site => Some(Scope::Site),
+        AddressScope::Link => Some(Scope::Link),
+        AddressScope::Host => Some(Scope::Host),
+        AddressScope::Nowhere | AddressScope::Other(_) | _ => None,
+    }
+}
+
+/// How the kernel shows an address that was put on `interface` like this.
+pub(super) fn in_full(placed: &Placed, interface: &InterfaceName) -> Manner {
+    let v4 = placed.address.addr().is_ipv4();
+    let bare = flags(placed).contains(AddressFlags::Noprefixroute);
+    Manner {
+        label: placed.manner.label.clone().or_else(|| v4.then(|| interface.to_string())),
+        scope: if v4 { known_scope(scope(placed.address.addr(), placed.manner.scope)) } else { None },
+        network_route: if bare { NetworkRoute::LeftOut } else { NetworkRoute::Made },
+        ..placed.manner.clone()
     }
 }
 
@@ -114,14 +152,14 @@ fn cache_info(address: IpNet, lifetime: Lifetime) -> CacheInfo {
 }
 
 /// Duplicate detection would keep an IPv6 address unusable for a second; the claim has asked before.
-fn flags(placed: Placed) -> AddressFlags {
+fn flags(placed: &Placed) -> AddressFlags {
     let detection = match Family::of(placed.address.addr()) {
         Family::V4 => AddressFlags::empty(),
         Family::V6 => AddressFlags::Nodad,
     };
-    match placed.route {
-        Route::Made => detection,
-        Route::LeftOut => detection | AddressFlags::Noprefixroute,
+    match (placed.route, placed.manner.network_route) {
+        (Route::Made, NetworkRoute::Made) => detection,
+        (Route::LeftOut, _) | (_, NetworkRoute::LeftOut) => detection | AddressFlags::Noprefixroute,
     }
 }
 

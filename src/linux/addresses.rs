@@ -12,8 +12,8 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    address_request::{Placed, Route, kernel_keeps_marks, promote_secondaries, put, shares_route, take_away},
-    rtnl::{Failure, Rtnl},
+    address_request::{Placed, Route, in_full, kernel_keeps_marks, promote_secondaries, put, shares_route, take_away},
+    rtnl::{Address, Failure, Rtnl},
 };
 use crate::{
     node::Hold,
@@ -103,14 +103,14 @@ impl Holder {
         let Ok(index) = self.netlink.index_of(interface) else { return Ok(Vec::new()) };
         let mark_matters = which == Which::Marked && kernel_keeps_marks();
         let present = self.netlink.addresses().map_err(|error| unreadable(interface, &error))?;
-        let found: Vec<IpNet> = present
+        let found: Vec<(IpNet, Option<IpAddr>)> = present
             .into_iter()
             .filter(|seen| seen.index == index && addresses.contains(&seen.address.addr()))
             .filter(|seen| seen.marked || !mark_matters)
-            .map(|seen| seen.address)
+            .map(|seen| (seen.address, seen.manner.peer))
             .collect();
         match self.delete(interface, index, &found)?.into_iter().next() {
-            None => Ok(found),
+            None => Ok(found.into_iter().map(|(address, _)| address).collect()),
             Some((_, why)) => Err(why),
         }
     }
@@ -127,9 +127,14 @@ impl Holder {
             Refused::ByKernel(format!("{all} cannot be held on {interface}: there is no such interface ({error})"))
         })?;
         self.prepare(interface, index, &hold.addresses);
-        let wanted = self.place(hold, index)?;
-        let requests = wanted.iter().map(|placed| put(index, *placed, hold.lifetime)).collect();
-        let results = self.netlink.change(requests, hold.not_after).map_err(|failure| match failure {
+        let present = self.present(hold, index)?;
+        let wanted = self.place(hold, index, &present);
+        let replaced = self.otherwise(hold, index, &wanted, &present);
+        let away = replaced.iter().map(|(address, peer)| take_away(index, *address, *peer));
+        let requests = away.chain(wanted.iter().map(|placed| put(index, placed, hold.lifetime))).collect();
+        let results =
+            self.netlink.change(requests, hold.not_after).map(|all| all.into_iter().skip(replaced.len()).collect());
+        let results: Result<Vec<io::Result<()>>, Refused> = results.map_err(|failure| match failure {
             Failure::TooLate(late) => Refused::TooLate(format!(
                 "{} not renewed on {interface}: {late:?} too late, the lease runs out by itself",
                 sentence_list(&hold.addresses)
@@ -143,35 +148,67 @@ impl Holder {
             Err(Refused::TooLate(_)) => Vec::new(),
             Err(Refused::ByKernel(_)) => vec![true; wanted.len()],
         };
-        self.remember(hold, index, wanted.iter().zip(there).filter_map(|(placed, there)| there.then_some(*placed)));
+        self.remember(
+            hold,
+            index,
+            wanted.iter().zip(there).filter_map(|(placed, there)| there.then_some(placed.clone())),
+        );
         let failed = |(placed, result): (&Placed, io::Result<()>)| {
             result.err().map(|error| Refused::ByKernel(not_held(interface, placed.address, &error)))
         };
         wanted.iter().zip(results?).find_map(failed).map_or(Ok(()), Err)
     }
 
-    /// How each wanted address is to be put there. It stays as it was put first.
-    fn place(&mut self, hold: &Hold, index: u32) -> Result<Vec<Placed>, Refused> {
-        let before = self.held.get(&hold.instance).filter(|held| held.index == index);
-        let known = |address: &IpNet| before?.addresses.iter().find(|placed| placed.address == *address).copied();
-        let found: Vec<(IpNet, Option<Placed>)> = hold.addresses.iter().map(|it| (*it, known(it))).collect();
-        let undecided = |(address, known): &(IpNet, Option<Placed>)| known.is_none() && shares_route(*address);
-        let others = if found.iter().any(undecided) {
-            let present = self.netlink.addresses();
-            present.map_err(|error| Refused::ByKernel(unreadable(&hold.interface, &error)))?
-        } else {
-            Vec::new()
+    /// What the interface has, if something is to be held that was not held before.
+    fn present(&mut self, hold: &Hold, index: u32) -> Result<Vec<Address>, Refused> {
+        if hold.addresses.iter().all(|address| self.known(hold, index, *address).is_some()) {
+            return Ok(Vec::new());
+        }
+        let all = self.netlink.addresses();
+        let mut all = all.map_err(|error| Refused::ByKernel(unreadable(&hold.interface, &error)))?;
+        all.retain(|seen| seen.index == index);
+        Ok(all)
+    }
+
+    fn known(&self, hold: &Hold, index: u32, address: IpNet) -> Option<&Placed> {
+        let held = self.held.get(&hold.instance).filter(|held| held.index == index)?;
+        held.addresses.iter().find(|known| known.address == address)
+    }
+
+    /// What is there in another manner than it is wanted, with its far end: the kernel changes an address's lifetime only,
+    /// so it goes and comes again in one batch.
+    fn otherwise(
+        &self,
+        hold: &Hold,
+        index: u32,
+        wanted: &[Placed],
+        present: &[Address],
+    ) -> Vec<(IpNet, Option<IpAddr>)> {
+        let other = |placed: &Placed| match self.known(hold, index, placed.address) {
+            Some(known) => (known.manner != placed.manner).then_some((placed.address, known.manner.peer)),
+            None => {
+                let seen = present.iter().find(|seen| seen.address == placed.address)?;
+                (seen.manner != in_full(placed, &hold.interface)).then_some((seen.address, seen.manner.peer))
+            }
         };
-        let place = |address: IpNet| {
-            let made_by_another = others.iter().any(|other| {
-                other.index == index
-                    && !hold.addresses.contains(&other.address)
-                    && other.address.trunc() == address.trunc()
-            });
-            let route = if shares_route(address) && made_by_another { Route::LeftOut } else { Route::Made };
-            Placed { address, route }
+        wanted.iter().filter_map(other).collect()
+    }
+
+    /// How each wanted address is to be put there. It stays as it was put first, but for its manner.
+    fn place(&self, hold: &Hold, index: u32, present: &[Address]) -> Vec<Placed> {
+        let made_by_another = |address: IpNet| {
+            let shares = |other: &Address| other.address.trunc() == address.trunc();
+            present.iter().any(|other| !hold.addresses.contains(&other.address) && shares(other))
         };
-        Ok(found.into_iter().map(|(address, known)| known.unwrap_or_else(|| place(address))).collect())
+        let route = |address: IpNet| {
+            if shares_route(address) && made_by_another(address) { Route::LeftOut } else { Route::Made }
+        };
+        let place = |address: &IpNet| Placed {
+            address: *address,
+            manner: hold.manners.get(address).cloned().unwrap_or_default(),
+            route: self.known(hold, index, *address).map_or_else(|| route(*address), |known| known.route),
+        };
+        hold.addresses.iter().map(place).collect()
     }
 
     /// Removes whatever of the instance's is not wanted: what it holds, and what somebody else put there.
@@ -198,8 +235,12 @@ impl Holder {
         let (interface, index) = (held.interface.clone(), held.index);
         let addresses = held.addresses.iter().map(|placed| placed.address);
         let unwanted: Vec<IpNet> = addresses.filter(|it| !wanted.contains(it)).collect();
-        let alone: Vec<IpNet> =
-            unwanted.iter().filter(|it| !self.held_by_another(instance, it.addr())).copied().collect();
+        let alone: Vec<(IpNet, Option<IpAddr>)> = held
+            .addresses
+            .iter()
+            .filter(|it| unwanted.contains(&it.address) && !self.held_by_another(instance, it.address.addr()))
+            .map(|it| (it.address, it.manner.peer))
+            .collect();
         let failed = self.delete(&interface, index, &alone)?;
         if let Some(held) = self.held.get_mut(instance) {
             let stays = |address: IpNet| failed.iter().any(|(kept, _)| *kept == address);
@@ -213,19 +254,19 @@ impl Holder {
         self.held.iter().any(|(other, held)| other != instance && held.addresses().contains(&address))
     }
 
-    /// Deletes these addresses, those that are gone already included; returns what could not be, with a sentence.
+    /// Deletes these addresses, each with its far end, those that are gone already included; returns what could not be, with a sentence.
     fn delete(
         &mut self,
         interface: &InterfaceName,
         index: u32,
-        addresses: &[IpNet],
+        addresses: &[(IpNet, Option<IpAddr>)],
     ) -> Result<Vec<(IpNet, String)>, String> {
-        let requests = addresses.iter().map(|address| take_away(index, *address)).collect();
+        let requests = addresses.iter().map(|(address, peer)| take_away(index, *address, *peer)).collect();
         let results = self.netlink.change(requests, None).map_err(|failure| match failure {
             Failure::Io(error) => unreadable(interface, &error),
             Failure::TooLate(late) => format!("addresses of {interface} not removed: {late:?} too late"),
         })?;
-        let failed = |(address, result): (&IpNet, io::Result<()>)| {
+        let failed = |((address, _), result): (&(IpNet, Option<IpAddr>), io::Result<()>)| {
             let error = result.err().filter(|error| !already_gone(error))?;
             Some((*address, not_removed(interface, *address, &error)))
         };
@@ -245,9 +286,8 @@ impl Holder {
         let held = self.held.entry(hold.instance.clone()).or_insert_with(empty);
         held.interface = hold.interface.clone();
         for placed in there {
-            if !held.has(placed.address) {
-                held.addresses.push(placed);
-            }
+            held.addresses.retain(|known| known.address != placed.address);
+            held.addresses.push(placed);
         }
         self.held.retain(|_, held| !held.addresses.is_empty());
     }
@@ -283,10 +323,6 @@ impl Held {
     fn addresses(&self) -> Vec<IpAddr> {
         self.addresses.iter().map(|placed| placed.address.addr()).collect()
     }
-
-    fn has(&self, address: IpNet) -> bool {
-        self.addresses.iter().any(|placed| placed.address == address)
-    }
 }
 
 /// Why addresses were not put there.
@@ -304,6 +340,7 @@ fn not_held(interface: &InterfaceName, address: IpNet, error: &io::Error) -> Str
         Some(libc::EPERM) => "; ha needs the capability CAP_NET_ADMIN",
         Some(libc::EACCES) => "; IPv6 is switched off there (disable_ipv6)",
         Some(libc::ENODEV) => "; the interface is gone",
+        Some(libc::EINVAL) => "; all addresses of a network on an interface must have one scope",
         Some(_) | None => "",
     };
     format!("{address} is not held on {interface}: the kernel refused it: {error}{advice}")

@@ -34,12 +34,12 @@ pub fn change_address(change: AddressChange, network: Network, dev: &str) -> io:
     let address = IpNet::new(network.address, network.prefix).map_err(invalid)?;
     let (request, done) = match change {
         AddressChange::Add => {
-            let mut message = bare(index, address);
-            message.header.scope = scope(address.addr());
+            let mut message = bare(index, address, None);
+            message.header.scope = scope(address.addr(), None);
             let flags = NLM_F_REPLACE | NLM_F_CREATE;
             (Request { message: RouteNetlinkMessage::NewAddress(message), flags }, Errno::EEXIST)
         }
-        AddressChange::Del => (take_away(index, address), Errno::EADDRNOTAVAIL),
+        AddressChange::Del => (take_away(index, address, None), Errno::EADDRNOTAVAIL),
     };
     request_one(request, done)
 }

@@ -192,7 +192,7 @@ impl Table {
 
     /// Whether that is a change.
     fn put_address(&mut self, address: &Address) -> bool {
-        let Address { index, address, marked, usable, remaining } = *address;
+        let Address { index, address, manner: _, marked, usable, remaining } = *address;
         let seen = AddressSeen { address, marked, usable, remaining };
         let all = self.addresses.entry(index).or_default();
         match all.iter_mut().find(|known| known.address == address) {
@@ -292,7 +292,15 @@ mod tests {
         let addresses = vec!["192.168.0.60/24".parse().unwrap()];
         let configured = addresses.clone();
         let lifetime = Lifetime::For(Duration::from_secs(seconds));
-        Hold { instance: "web".to_owned(), interface: name("va"), addresses, configured, lifetime, not_after: None }
+        Hold {
+            instance: "web".to_owned(),
+            interface: name("va"),
+            addresses,
+            manners: std::collections::BTreeMap::new(),
+            configured,
+            lifetime,
+            not_after: None,
+        }
     }
 
     fn until_gone(events: &Receiver<MonitorEvent>, interface: &str) {

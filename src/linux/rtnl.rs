@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
@@ -31,8 +31,15 @@ use rustix::{
     },
 };
 
-use super::{address_request::MARK, clock::BootClock, vrrp_socket::large_receive_buffer};
-use crate::words::{Instant, InterfaceName, MacAddr};
+use super::{
+    address_request::{MARK, known_scope},
+    clock::BootClock,
+    vrrp_socket::large_receive_buffer,
+};
+use crate::{
+    config::{Manner, NetworkRoute},
+    words::{Instant, InterfaceName, MacAddr},
+};
 
 /// The kernel works a request off inside `send`: an answer that is not there by then is lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
@@ -102,6 +109,8 @@ pub(super) struct Link {
 pub(super) struct Address {
     pub(super) index: u32,
     pub(super) address: IpNet,
+    /// How it was put there, in full: whatever can be known of it is said.
+    pub(super) manner: Manner,
     pub(super) marked: bool,
     pub(super) usable: bool,
     /// The rest of its lifetime; `None` for ever.
@@ -367,6 +376,7 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
     const IFA_PROTO: u16 = 11;
     let header = AddressHeader::parse(payload)?;
     let (mut local, mut prefix, mut marked, mut remaining) = (None, None, false, None);
+    let (mut label, mut broadcast, mut flags) = (None, None, 0);
     for attribute in attributes(payload, HEADER) {
         let attribute = attribute?;
         let value = attribute.value();
@@ -375,6 +385,9 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
             libc::IFA_LOCAL => local = ip(value),
             libc::IFA_ADDRESS => prefix = ip(value),
             libc::IFA_CACHEINFO => remaining = lifetime(value),
+            libc::IFA_LABEL => label = text(value).map(str::to_owned),
+            libc::IFA_BROADCAST => broadcast = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
+            libc::IFA_FLAGS => flags = <[u8; 4]>::try_from(value).map_or(0, u32::from_ne_bytes),
             IFA_PROTO => marked = value == [MARK],
             _ => {}
         }
@@ -383,7 +396,14 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
     let waiting = is(AddressHeaderFlags::Tentative) && !is(AddressHeaderFlags::Optimistic);
     let usable = !waiting && !is(AddressHeaderFlags::Dadfailed);
     let net = local.or(prefix).and_then(|ip| IpNet::new(ip, header.prefix_len).ok());
-    Ok(net.map(|address| Address { index: header.index, address, marked, usable, remaining }))
+    let manner = Manner {
+        peer: local.and(prefix).filter(|_| local != prefix),
+        label,
+        broadcast,
+        scope: net.filter(|net| net.addr().is_ipv4()).and_then(|_| known_scope(header.scope)),
+        network_route: if flags & libc::IFA_F_NOPREFIXROUTE == 0 { NetworkRoute::Made } else { NetworkRoute::LeftOut },
+    };
+    Ok(net.map(|address| Address { index: header.index, address, manner, marked, usable, remaining }))
 }
 
 /// `struct ifa_cacheinfo`: preferred, then valid, in seconds; all ones is for ever.

@@ -1,5 +1,7 @@
 //! An instance in the words of [`InstanceStatus`].
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::{Condition, Hold, InstanceStatus, Lifetime, Transmit, instance::Instance};
@@ -54,6 +56,7 @@ impl Instance {
             instance: self.config.name.clone(),
             interface: self.config.interface.clone(),
             addresses: Vec::new(),
+            manners: BTreeMap::new(),
             configured: self.config.addresses.clone(),
             lifetime: Lifetime::Forever,
             not_after: None,

@@ -1,11 +1,14 @@
 //! What a node wants done, in this order.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
 use super::status::{Condition, Role};
-use crate::words::{Instant, InterfaceName, MacAddr};
+use crate::{
+    config::Manner,
+    words::{Instant, InterfaceName, MacAddr},
+};
 
 /// One wanted effect. Packets are edges, `Hold` is a level.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,8 @@ pub struct Hold {
     pub interface: InterfaceName,
     /// Exactly these; empty lets go of all.
     pub addresses: Vec<IpNet>,
+    /// How they are put there, where that is not the kernel's own way.
+    pub manners: BTreeMap<IpNet, Manner>,
     /// Every virtual address of the instance: what of it is not in `addresses` is deleted from the interface, whoever
     /// put it there.
     pub configured: Vec<IpNet>,

@@ -59,7 +59,7 @@ impl Instance {
             // A policy that is new is not in a hurry yet.
             self.pace = Pace::Normal;
         }
-        let other_addresses = old.addresses != self.config.addresses;
+        let other_addresses = old.addresses != self.config.addresses || old.manners != self.config.manners;
         if self.router.holds()
             && (other_addresses || old.advertise != self.config.advertise || length != self.tenure.planned().length)
         {

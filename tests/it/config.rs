@@ -406,8 +406,11 @@ fn all_errors_at_once() {
     assert!(problems.with_outcome("ha does not start").to_string().ends_with("; ha does not start."));
 }
 
+/// The table of an entry of `addresses`.
+const ENTRY: &str = "instance.VI_1.addresses[]";
+
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 41] = [
+const KEYS: [(&str, &str, &str); 47] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -436,6 +439,12 @@ const KEYS: [(&str, &str, &str); 41] = [
     ("instance.VI_1", "preempt", "false"),
     ("instance.VI_1", "preempt_delay", "\"3s\""),
     ("instance.VI_1", "addresses", "[\"192.168.0.61/24\"]"),
+    (ENTRY, "address", "\"192.168.0.61/24\""),
+    (ENTRY, "label", "\"eth0:web\""),
+    (ENTRY, "scope", "\"link\""),
+    (ENTRY, "broadcast", "\"auto\""),
+    (ENTRY, "peer", "\"192.168.0.61\""),
+    (ENTRY, "network_route", "false"),
     ("instance.VI_1", "peers", "[\"192.168.0.22\"]"),
     ("instance.VI_1", "transport", "\"unicast\""),
     ("instance.VI_1", "source", "\"192.168.0.20\""),
@@ -470,7 +479,14 @@ fn every_key_changes_something() {
             before.set("instance.VI_1", "on_error", "\"fault\"");
         }
         let mut after = before.clone();
-        after.set(table, key, value);
+        match key {
+            "address" => after.set("instance.VI_1", "addresses", &format!("[{{ address = {value} }}]")),
+            _ if table == ENTRY => {
+                let entry = format!("[{{ address = \"192.168.0.60/24\", {key} = {value} }}]");
+                after.set("instance.VI_1", "addresses", &entry);
+            }
+            _ => after.set(table, key, value),
+        }
         assert_ne!(meant(&before.text()), meant(&after.text()), "{table}.{key} = {value}");
         tried.push(if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") });
     }
@@ -494,12 +510,14 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
     let is_setting = |line: &str| {
         line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c)))
     };
-    let settings: Vec<&str> =
-        reference.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).filter(|line| is_setting(line)).collect();
+    let of_entries = |line: &&str| !line.contains("[{");
+    let lines = reference.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+    let settings: Vec<&str> = lines.filter(of_entries).filter(|line| is_setting(line)).collect();
     let mut written: Vec<&str> = settings.iter().map(|line| line.split(' ').next().unwrap()).collect();
     let keys = config::keys();
     let mut known: Vec<&str> = keys
         .iter()
+        .filter(|key| !key.contains("[]"))
         .map(|key| {
             let named = key.strip_prefix("instance.NAME.").or(key.strip_prefix("webhook.NAME."));
             named.or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key)
@@ -511,12 +529,62 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
 }
 
 #[test]
+fn the_reference_shows_every_setting_of_an_address() {
+    let reference = read("config/reference.toml");
+    let entry = reference.lines().find_map(|line| line.strip_prefix("# addresses = [{")).unwrap();
+    for key in config::keys().iter().filter_map(|key| key.strip_prefix("instance.NAME.addresses[].")) {
+        assert!(entry.contains(&format!("{key} = ")), "{key}");
+    }
+    let instance = meant(&Draft::small().with("addresses", &format!("[{{{entry}")).text()).instances.remove(0);
+    assert_eq!(instance.addresses, ["192.168.0.60/24".parse().unwrap()]);
+    let manner = instance.manners.values().next().unwrap();
+    assert_eq!(manner.label.as_deref(), Some("eth0:web"));
+    assert_eq!(manner.broadcast, Some([192, 168, 0, 255].into()));
+}
+
+#[test]
+fn messages_about_the_settings_of_an_address() {
+    let one = |settings: &str| format!("[{{ address = \"192.168.0.60/24\", {settings} }}]");
+    let texts = [
+        ("none at all", "[{ label = \"eth0:1\" }]".to_owned()),
+        ("no prefix", "[{ address = \"192.168.0.60\" }]".to_owned()),
+        ("a typing error", one("lable = \"eth0:1\"")),
+        ("keepalived's word", one("brd = \"+\"")),
+        ("another interface's label", one("label = \"web\"")),
+        ("a long label", one("label = \"eth0:a-long-label\"")),
+        ("nearly a scope", one("scope = \"Global\"")),
+        ("no broadcast address", one("broadcast = \"+\"")),
+        (
+            "a broadcast address where there is none",
+            "[{ address = \"192.168.0.60/32\", broadcast = \"auto\" }]".to_owned(),
+        ),
+        ("a far end with a prefix", one("peer = \"192.168.0.61/32\"")),
+        ("a far end of another family", one("peer = \"fd00::1\"")),
+        ("no flag", one("network_route = \"no\"")),
+        ("an IPv6 label", "[\"fe80::33/64\", { address = \"fd00::60/64\", label = \"eth0:1\" }]".to_owned()),
+        ("a setting outside", "[\"192.168.0.60/24\"]\nlabel = \"eth0:1\"".to_owned()),
+        (
+            "two scopes in one network",
+            "[{ address = \"192.168.0.60/24\", scope = \"link\" }, \"192.168.1.60/24\", \"192.168.0.61/24\"]"
+                .to_owned(),
+        ),
+        ("a number", "[60]".to_owned()),
+    ];
+    let drafts = texts.map(|(title, addresses)| {
+        let draft = Draft::small().with("addresses", &addresses);
+        (title, if addresses.contains("fe80") { draft.with("peers", "") } else { draft }.text())
+    });
+    insta::assert_snapshot!(cases(&drafts, &Facts::default()));
+}
+
+#[test]
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "error_for", "secret = "].iter().any(|key| bare.starts_with(key));
+        let needs_another =
+            ["auth.", "error_for", "secret = ", "addresses = [{"].iter().any(|key| bare.starts_with(key));
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();

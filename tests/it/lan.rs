@@ -150,6 +150,7 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec![VIP.parse().unwrap()],
+        manners: std::collections::BTreeMap::new(),
         peers: peers.to_vec(),
         transport: Transport::Multicast,
         source: None,

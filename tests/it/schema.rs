@@ -120,7 +120,12 @@ fn keys(root: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>
         match (&inner["properties"], &inner["additionalProperties"]) {
             (Value::Object(_), _) => keys(root, inner, &format!("{key}."), found),
             (_, named @ Value::Object(_)) => keys(root, &of(named), &format!("{key}.NAME."), found),
-            _ => drop(found.insert(key)),
+            _ => {
+                if inner["items"]["$ref"].is_string() {
+                    keys(root, &of(&inner["items"]), &format!("{key}[]."), found);
+                }
+                found.insert(key);
+            }
         }
     }
 }
@@ -143,7 +148,8 @@ fn configurations_are_what_is_published() {
     }
     // The reference with every option that it only mentions.
     let text = fs::read_to_string(directory.join("reference.toml")).unwrap();
-    let full: Vec<&str> = text.lines().map(|line| option_of(line).unwrap_or(line)).collect();
+    let lines = text.lines().filter(|line| !line.starts_with("addresses = [\""));
+    let full: Vec<&str> = lines.map(|line| option_of(line).unwrap_or(line)).collect();
     let full = configuration(&full.join("\n"));
     assert!(full["webhook"]["chat"]["secret"].is_string() && full["instance"]["VI_1"]["auth"].is_object());
     check(&published, &published, &full, "reference").unwrap();

@@ -9,12 +9,13 @@ use crate::{
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 6] = [
+pub(crate) const STORIES: [Story; 7] = [
     Story { name: "reload_of_a_policy", needs: &[], seconds: 60, tell: reload_of_a_policy },
     Story { name: "reload_fifty_times_at_10_ms", needs: &[], seconds: 90, tell: reload_fifty_times_at_10_ms },
     Story { name: "reload_of_a_broken_policy", needs: &[], seconds: 60, tell: reload_of_a_broken_policy },
     Story { name: "reload_of_a_broken_configuration", needs: &[], seconds: 60, tell: reload_of_a_broken_configuration },
     Story { name: "reload_of_the_configuration", needs: &[], seconds: 60, tell: reload_of_the_configuration },
+    Story { name: "reload_of_a_label", needs: &[], seconds: 60, tell: reload_of_a_label },
     Story { name: "bad_packets_move_nothing", needs: &[], seconds: 60, tell: bad_packets_move_nothing },
 ];
 
@@ -111,6 +112,36 @@ fn reload_of_the_configuration(stage: &Stage) {
     pass(Duration::from_millis(500));
     let outage = client.stop().outage(begin, Instant::now());
     assert!(outage.lost <= 5, "{outage:?}");
+}
+
+/// Another label for an address that is held: the role stays, no packet is lost, and the lease goes on under it.
+fn reload_of_a_label(stage: &Stage) {
+    let [node1, _node2] = pair(stage);
+    let has = |label: &str| {
+        let all = stage.world.rtnl(Host::Node1).addresses().unwrap();
+        let labels = all.iter().flat_map(|address| &address.attributes).map(|attribute| format!("{attribute:?}"));
+        labels.into_iter().any(|it| it == format!("Label(\"{label}\")"))
+    };
+    assert!(!has("eth0:web"));
+    let client = stage.client();
+    pass(Duration::from_millis(300));
+    let begin = Instant::now();
+    for label in ["eth0:web", "eth0:other"] {
+        let entry = format!("addresses = [{{ address = \"192.168.0.60/24\", label = \"{label}\" }}]");
+        let config = judged(Host::Node1).replace("addresses = [\"192.168.0.60/24\"]", &entry);
+        node1.write_config(&config).unwrap();
+        let output = node1.command(&stage.world, &["reload"]).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        wait_until("the label is there", Duration::from_secs(2), || has(label));
+        // For longer than the lease: its renewals know the label.
+        pass(Duration::from_secs(4));
+        assert!(has(label));
+    }
+    assert!(!has("eth0:web"));
+    assert_eq!(stage.capture.priorities(Host::Node2, begin, Instant::now()), Vec::<u8>::new());
+    stage.held_by(&[Host::Node1], 1);
+    let outage = client.stop().outage(begin, Instant::now());
+    assert!(outage.lost <= 1, "{outage:?}");
 }
 
 /// Every bad packet is counted and moves nothing.

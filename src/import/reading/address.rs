@@ -4,31 +4,40 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::import::{
-    keyword::{Becomes, Context, becomes},
-    ledger::Ledger,
-    outline::Entry,
-    tree::Node,
-};
+use super::settings::{self, Settings};
+use crate::import::{ledger::Ledger, outline::Entry, tree::Node};
+
+/// One address, and where it stands.
+struct Given<'n> {
+    net: IpNet,
+    settings: Settings,
+    line: &'n Node,
+}
+
+impl Given<'_> {
+    fn entry(&self) -> String {
+        self.settings.entry(&self.net)
+    }
+}
 
 /// Reads the addresses of an instance, as the entry of its section; `None` if there is none.
 pub(super) fn addresses(blocks: &[&Node], interface: &str, vrid: i64, ledger: &mut Ledger) -> (Option<Entry>, bool) {
-    let mut list: Vec<(IpNet, &Node)> = Vec::new();
+    let mut list: Vec<Given<'_>> = Vec::new();
     for block in blocks {
         ledger.mapped(block.place, "addresses");
         for line in block.inner() {
-            let Some(net) = address(line, interface, ledger) else { continue };
-            match list.iter().find(|(earlier, _)| earlier.addr() == net.addr()) {
-                Some((_, first)) => {
+            let Some((net, settings)) = address(line, interface, ledger) else { continue };
+            match list.iter().find(|earlier| earlier.net.addr() == net.addr()) {
+                Some(Given { line: first, .. }) => {
                     let text = format!("{} is there already, in line {}", net.addr(), first.place.line);
                     ledger.dropped(line.place, text);
                 }
-                None => list.push((net, line)),
+                None => list.push(Given { net, settings, line }),
             }
         }
     }
-    let six = list.first().is_some_and(|(first, _)| first.addr().is_ipv6());
-    for (net, line) in list.iter().filter(|(net, _)| net.addr().is_ipv6() != six) {
+    let six = list.first().is_some_and(|first| first.net.addr().is_ipv6());
+    for Given { net, line, .. } in list.iter().filter(|given| given.net.addr().is_ipv6() != six) {
         let todo = "keepalived refuses an address of the other family here: make a vrrp_instance of its own for it";
         ledger.refused(line.place, format!("{}: {todo}", net.addr()));
     }
@@ -40,37 +49,38 @@ pub(super) fn addresses(blocks: &[&Node], interface: &str, vrid: i64, ledger: &m
         ledger.refused(first.place, "an instance of ha has at least one address: write the address that moves");
         return (None, six);
     }
-    let value = if list.len() == 1 && list.iter().all(|(_, line)| line.comments.is_empty()) {
-        format!("[{}]", list.iter().map(|(net, _)| format!("\"{net}\"")).collect::<String>())
+    let value = if list.len() == 1 && list.iter().all(|given| given.line.comments.is_empty()) {
+        format!("[{}]", list.iter().map(Given::entry).collect::<String>())
     } else {
         several(&list)
     };
     let mut entry = Entry::plain("addresses", value);
     entry.comments = blocks.iter().flat_map(|block| block.comments.iter().chain(&block.trailing)).cloned().collect();
-    if let [(_, only)] = list.as_slice() {
-        entry.trailing = only.trailing.clone().filter(|_| only.comments.is_empty());
+    if let [Given { line, .. }] = list.as_slice() {
+        entry.trailing = line.trailing.clone().filter(|_| line.comments.is_empty());
     }
     (Some(entry), six)
 }
 
 /// One line each, with its comments.
-fn several(list: &[(IpNet, &Node)]) -> String {
+fn several(list: &[Given<'_>]) -> String {
     let mut text = "[\n".to_owned();
-    for (net, line) in list {
+    for given in list {
+        let line = given.line;
         for comment in &line.comments {
             text += &format!("    {}\n", super::super::writing::comment(comment));
         }
         let trailing = line.trailing.as_deref().map(|comment| format!("  {}", super::super::writing::comment(comment)));
-        text += &format!("    \"{net}\",{}\n", trailing.unwrap_or_default());
+        text += &format!("    {},{}\n", given.entry(), trailing.unwrap_or_default());
     }
     text + "]"
 }
 
 /// RFC 9568 wants a link-local address first; keepalived does not care for the order.
-fn link_local_first(list: &mut [(IpNet, &Node)], vrid: i64, ledger: &mut Ledger) {
-    let local = |net: &IpNet| matches!(net.addr(), IpAddr::V6(address) if address.is_unicast_link_local());
-    let Some(at) = list.iter().position(|(net, _)| local(net)) else {
-        if let Some((_, line)) = list.first() {
+fn link_local_first(list: &mut [Given<'_>], vrid: i64, ledger: &mut Ledger) {
+    let local = |given: &Given<'_>| matches!(given.net.addr(), IpAddr::V6(address) if address.is_unicast_link_local());
+    let Some(at) = list.iter().position(local) else {
+        if let Some(Given { line, .. }) = list.first() {
             let todo = format!(
                 "ha needs a link-local address first (RFC 9568): write fe80::{vrid:x}/64 before it, on both nodes"
             );
@@ -79,7 +89,7 @@ fn link_local_first(list: &mut [(IpNet, &Node)], vrid: i64, ledger: &mut Ledger)
         return;
     };
     if at > 0 {
-        if let Some((_, line)) = list.get(at) {
+        if let Some(Given { line, .. }) = list.get(at) {
             ledger.mapped(line.place, "the link-local address comes first; peers do not look at the order");
         }
         if let Some(upto) = list.get_mut(..=at) {
@@ -88,7 +98,7 @@ fn link_local_first(list: &mut [(IpNet, &Node)], vrid: i64, ledger: &mut Ledger)
     }
 }
 
-fn address(line: &Node, interface: &str, ledger: &mut Ledger) -> Option<IpNet> {
+fn address(line: &Node, interface: &str, ledger: &mut Ledger) -> Option<(IpNet, Settings)> {
     let text = line.text(0);
     let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(net), _) => net,
@@ -109,41 +119,11 @@ fn address(line: &Node, interface: &str, ledger: &mut Ledger) -> Option<IpNet> {
         }
     };
     let before = ledger.notes(line.place).len();
-    options(line, interface, ledger);
-    if ledger.notes(line.place).len() == before {
+    let settings = settings::read(line, net, interface, ledger);
+    if settings.is_any() {
+        ledger.mapped(line.place, settings.entry(&net));
+    } else if ledger.notes(line.place).len() == before {
         ledger.mapped(line.place, format!("\"{net}\""));
     }
-    Some(net)
-}
-
-fn options(line: &Node, interface: &str, ledger: &mut Ledger) {
-    let mut words = line.words.iter().skip(1).map(|word| word.text.as_str());
-    while let Some(word) = words.next() {
-        match becomes(Context::Address, word) {
-            Some(Becomes::Mapped(_)) => {
-                let given = words.next().unwrap_or_default();
-                let fine = if word == "dev" { given == interface } else { given == "global" };
-                if !fine {
-                    let todo = if word == "dev" {
-                        format!(
-                            "ha holds the addresses of an instance on its interface, {interface}: make an instance of its own on {given}"
-                        )
-                    } else {
-                        format!("ha sets no scope: remove \"scope {given}\"")
-                    };
-                    ledger.refused(line.place, todo);
-                }
-            }
-            Some(Becomes::Dropped(why)) => {
-                ledger.dropped(line.place, format!("{word}: {why}"));
-                if matches!(word, "label" | "brd" | "broadcast" | "preferred_lft") {
-                    words.next();
-                }
-            }
-            Some(Becomes::Refused(todo)) => ledger.refused(line.place, format!("{word}: {todo}")),
-            None => {
-                ledger.dropped(line.place, format!("\"{word}\" means nothing to keepalived here, which ignores it"));
-            }
-        }
-    }
+    Some((net, settings))
 }

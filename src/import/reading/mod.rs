@@ -7,6 +7,7 @@ mod globals;
 mod hearing;
 mod instance;
 mod script;
+mod settings;
 mod track;
 mod value;
 

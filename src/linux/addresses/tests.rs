@@ -9,10 +9,14 @@ use super::{
     super::{
         clock::BootClock,
         namespace::{Far, address, alone, eventually, ip, ip_shows, name},
+        rtnl::Seen,
     },
     *,
 };
-use crate::node::Lifetime;
+use crate::{
+    config::{Manner, NetworkRoute, Scope},
+    node::Lifetime,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,6 +30,7 @@ fn hold(addresses: &[&str]) -> Hold {
         instance: "web".to_owned(),
         interface: name("va"),
         addresses: nets(addresses),
+        manners: BTreeMap::new(),
         configured: nets(addresses),
         lifetime: Lifetime::For(2 * SECOND),
         not_after: None,
@@ -146,6 +151,71 @@ fn what_is_configured_and_not_wanted_goes_whoever_put_it_there() {
         holder.apply(&web).unwrap();
         assert!(!is_there("192.168.0.60") && !is_there("fd00::60"));
         assert!(is_there("192.168.0.62") && is_there("fd00::1"));
+    });
+}
+
+#[test]
+fn an_address_is_put_there_as_it_is_written_and_goes_again() {
+    alone(|| {
+        let _far = Far::connect();
+        let mut holder = Holder::open().unwrap();
+        let mut web = hold(&["192.168.0.60/24", "192.168.0.61/24", "10.9.0.1/32", "fd00:9::60/64"]);
+        let shown = || [ip_shows("addr show dev va"), ip_shows("-6 route show dev va")].concat();
+        holder.apply(&web).unwrap();
+        assert!(!shown().contains("va:web") && shown().contains("fd00:9::/64"), "{}", shown());
+        // In another manner while it is held: nobody else's address moves.
+        let manners = [
+            ("192.168.0.60/24", Manner { label: Some("va:web".to_owned()), ..Manner::default() }),
+            ("192.168.0.61/24", Manner { broadcast: Some([192, 168, 0, 255].into()), ..Manner::default() }),
+            ("10.9.0.1/32", Manner { peer: Some([10, 9, 0, 2].into()), scope: Some(Scope::Link), ..Manner::default() }),
+            ("fd00:9::60/64", Manner { network_route: NetworkRoute::LeftOut, ..Manner::default() }),
+        ];
+        web.manners = manners.map(|(address, manner)| (address.parse().unwrap(), manner)).into();
+        for _ in 0..2 {
+            holder.apply(&web).unwrap();
+            for line in [
+                "192.168.0.60/24 scope global secondary dynamic va:web",
+                "192.168.0.61/24 brd 192.168.0.255 scope global secondary",
+                "10.9.0.1 peer 10.9.0.2/32 scope link",
+            ] {
+                let text = shown();
+                let plain = text.replace(" proto 0x70", "");
+                assert!(plain.contains(line), "{line}: {text}");
+            }
+            // The route that was made ends with the lease that made it.
+            let route = ip_shows("-6 route show dev va fd00:9::/64");
+            assert!(route.is_empty() || route.contains("expires"), "{route}");
+            assert!(shown().contains("fd00:9::60/64 scope global nodad dynamic noprefixroute"), "{}", shown());
+            assert_eq!(held(&holder).len(), 4);
+        }
+        let until = Instant::now() + 4 * SECOND;
+        while Instant::now() < until {
+            holder.apply(&web).unwrap();
+            thread::sleep(SECOND / 4);
+        }
+        let route = ip_shows("-6 route show dev va fd00:9::/64");
+        assert!(route.is_empty() || route.contains("expires -"), "renewals do not prolong it: {route}");
+        holder.apply(&Hold { addresses: Vec::new(), ..web.clone() }).unwrap();
+        let gone = || !["192.168.0.60", "192.168.0.61", "10.9.0.1", "fd00:9::60"].iter().any(|it| is_there(it));
+        assert!(gone(), "{}", shown());
+        // What a predecessor left, with its far end, goes too.
+        ip("addr add 10.9.0.1 peer 10.9.0.2/32 dev va");
+        holder.apply(&Hold { addresses: Vec::new(), ..web.clone() }).unwrap();
+        assert!(gone() && is_there("192.168.0.1"), "{}", shown());
+        // And what is there in another manner when it is first held is brought into the one that is wanted.
+        ip("addr add 192.168.0.60/24 dev va");
+        holder.apply(&web).unwrap();
+        assert!(shown().contains("va:web"), "{}", shown());
+        // The next process finds it as it wants it and leaves it alone, or brings it into its own manner.
+        let mut next = Holder::open().unwrap();
+        let mut events = Rtnl::open(super::super::rtnl::GROUPS).unwrap();
+        next.apply(&web).unwrap();
+        while let Some(seen) = events.events().unwrap() {
+            assert!(!seen.iter().any(|seen| matches!(seen, Seen::DelAddress(_))), "{seen:?}");
+        }
+        web.manners.clear();
+        Holder::open().unwrap().apply(&web).unwrap();
+        assert!(is_there("192.168.0.60") && !shown().contains("va:web"), "{}", shown());
     });
 }
 

@@ -1,0 +1,152 @@
+//! The words behind an address in `virtual_ipaddress`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::import::{
+    keyword::{Becomes, Context, becomes},
+    ledger::Ledger,
+    outline::quoted,
+    tree::Node,
+};
+
+/// `IFNAMSIZ` without the terminating zero.
+const LABEL_MAX: usize = 15;
+
+/// Names and numbers of scopes (`rtnetlink(7)`), with the word of `ha`.
+const SCOPES: [(&str, &str); 8] = [
+    ("global", "global"),
+    ("0", "global"),
+    ("site", "site"),
+    ("200", "site"),
+    ("link", "link"),
+    ("253", "link"),
+    ("host", "host"),
+    ("254", "host"),
+];
+
+/// Settings of one address, as keys and values of TOML.
+#[derive(Debug, Default)]
+pub(super) struct Settings(Vec<(&'static str, String)>);
+
+impl Settings {
+    pub(super) const fn is_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The entry of `addresses`.
+    pub(super) fn entry(&self, net: &IpNet) -> String {
+        if self.0.is_empty() {
+            return format!("\"{net}\"");
+        }
+        let settings: String = self.0.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
+        format!("{{ address = \"{net}\"{settings} }}")
+    }
+
+    fn set(&mut self, key: &'static str, value: String) {
+        self.0.retain(|(known, _)| *known != key);
+        self.0.push((key, value));
+    }
+}
+
+/// Reads the words behind the address; what cannot be is refused.
+pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger) -> Settings {
+    let mut settings = Settings::default();
+    let mut words = line.words.iter().skip(1).map(|word| word.text.as_str());
+    while let Some(word) = words.next() {
+        match becomes(Context::Address, word) {
+            Some(Becomes::Mapped(0)) => settings.set("network_route", "false".to_owned()),
+            Some(Becomes::Mapped(_)) => {
+                let given = words.next().unwrap_or_default();
+                match one(word, given, net, interface) {
+                    Ok(Some((key, value))) => settings.set(key, value),
+                    Ok(None) => {}
+                    Err(Trouble::Without(why)) => ledger.dropped(line.place, format!("{word} {given}: {why}")),
+                    Err(Trouble::Never(todo)) => ledger.refused(line.place, format!("{word} {given}: {todo}")),
+                }
+            }
+            Some(Becomes::Dropped(why)) => {
+                ledger.dropped(line.place, format!("{word}: {why}"));
+                if word == "preferred_lft" {
+                    words.next();
+                }
+            }
+            Some(Becomes::Refused(todo)) => ledger.refused(line.place, format!("{word}: {todo}")),
+            None => {
+                ledger.dropped(line.place, format!("\"{word}\" means nothing to keepalived here, which ignores it"));
+            }
+        }
+    }
+    settings
+}
+
+/// Why a word does not become a setting.
+enum Trouble {
+    /// The address works without it.
+    Without(String),
+    Never(String),
+}
+
+/// What one word with its value becomes; nothing, if it is so anyway.
+fn one(word: &str, given: &str, net: IpNet, interface: &str) -> Result<Option<(&'static str, String)>, Trouble> {
+    let six = net.addr().is_ipv6();
+    match word {
+        "dev" if given == interface => Ok(None),
+        "dev" => Err(Trouble::Never(format!(
+            "ha holds the addresses of an instance on its interface, {interface}: make an instance of its own on {given}"
+        ))),
+        "label" | "scope" | "brd" | "broadcast" if six => Err(Trouble::Without("IPv6 addresses have none".to_owned())),
+        "label" => label(given, interface).map(Some),
+        "scope" => match SCOPES.iter().find(|(name, _)| *name == given) {
+            Some((_, "global")) => Ok(None),
+            Some((_, scope)) => Ok(Some(("scope", quoted(scope)))),
+            None => Err(Trouble::Never("write global, site, link or host".to_owned())),
+        },
+        "peer" => peer(given, net).map(Some),
+        _ => broadcast(given, net).map(Some),
+    }
+}
+
+fn label(given: &str, interface: &str) -> Result<(&'static str, String), Trouble> {
+    let fits = given.strip_prefix(interface).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    if !fits || given.len() > LABEL_MAX || given.contains(|letter: char| !letter.is_ascii_graphic()) {
+        let todo = format!(
+            "a label is at most {LABEL_MAX} letters and begins with the interface: write {interface}:1, or remove it"
+        );
+        return Err(Trouble::Never(todo));
+    }
+    Ok(("label", quoted(given)))
+}
+
+/// `+` is the last address of the network, `-` the first.
+fn broadcast(given: &str, net: IpNet) -> Result<(&'static str, String), Trouble> {
+    let meant = match given {
+        "+" | "-" if net.prefix_len() >= net.max_prefix_len() - 1 => {
+            return Err(Trouble::Without(format!("{} has no broadcast address", net.trunc())));
+        }
+        "+" => "auto".to_owned(),
+        "-" => net.network().to_string(),
+        other => other.to_owned(),
+    };
+    if meant != "auto" && !meant.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) {
+        return Err(Trouble::Never("it is not an address: write + for the last one of the network".to_owned()));
+    }
+    Ok(("broadcast", quoted(&meant)))
+}
+
+fn peer(given: &str, net: IpNet) -> Result<(&'static str, String), Trouble> {
+    let (address, prefix) = match given.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (given, None),
+    };
+    let Some(address) = address.parse::<IpAddr>().ok().filter(|address| address.is_ipv6() == net.addr().is_ipv6())
+    else {
+        return Err(Trouble::Never("it is not an address of this family".to_owned()));
+    };
+    if prefix.is_some_and(|prefix| prefix != net.prefix_len().to_string()) {
+        let todo = format!("ha takes the prefix of the address itself, {}: write that one", net.prefix_len());
+        return Err(Trouble::Never(todo));
+    }
+    Ok(("peer", quoted(&address.to_string())))
+}
