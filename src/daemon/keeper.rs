@@ -5,7 +5,7 @@
 //! same a little later. It does nothing else, and nothing at all for a daemon that was not master.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, Write},
     net::IpAddr,
     process::{Child, ChildStdin, Command, Stdio},
@@ -45,13 +45,24 @@ impl Duty {
             addresses: hold.configured.clone(),
         }
     }
+
+    /// Which socket it needs.
+    fn way(&self) -> (String, Family) {
+        (self.interface.clone(), Family::of(self.source))
+    }
 }
+
+/// What is to be done, for each instance that serves.
+type Duties = BTreeMap<String, Duty>;
+
+/// What is new: the duty of an instance, or that there is none any more. One line of the pipe.
+type News = BTreeMap<String, Option<Duty>>;
 
 /// The daemon's end.
 #[derive(Debug)]
 pub struct Keeper {
     process: Option<(Child, ChildStdin)>,
-    entrusted: Vec<Duty>,
+    entrusted: Duties,
 }
 
 impl Keeper {
@@ -60,27 +71,30 @@ impl Keeper {
     #[must_use]
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
-            Ok(process) => (Self { process: Some(process), entrusted: Vec::new() }, None),
-            Err(error) => (Self { process: None, entrusted: Vec::new() }, Some(without(&error))),
+            Ok(process) => (Self { process: Some(process), entrusted: Duties::new() }, None),
+            Err(error) => (Self { process: None, entrusted: Duties::new() }, Some(without(&error))),
         }
     }
 
-    /// Tells it what is to be done from now on; nothing if nothing is held. Returns what to tell if it is gone and cannot
-    /// be had again.
-    pub fn entrust(&mut self, will: &[(Transmit, Hold)]) -> Option<String> {
-        let duties: Vec<Duty> = will.iter().map(Duty::of).collect();
-        if duties == self.entrusted {
+    /// Tells it what is to be done from now on for these instances; `None` if one holds nothing. Returns what to tell if it
+    /// is gone and cannot be had again.
+    pub fn entrust(&mut self, wills: impl Iterator<Item = (String, Option<(Transmit, Hold)>)>) -> Option<String> {
+        let duties = wills.map(|(instance, will)| (instance, will.as_ref().map(Duty::of)));
+        let news: News = duties.filter(|(instance, duty)| self.entrusted.get(instance) != duty.as_ref()).collect();
+        if news.is_empty() {
             return None;
         }
-        self.entrusted = duties;
-        if self.write().is_ok() {
+        note(&mut self.entrusted, news.clone());
+        if self.write(&news).is_ok() {
             return None;
         }
         self.bury();
         match spawn() {
             Ok(process) => {
                 self.process = Some(process);
-                self.write().err().map(|error| without(&error))
+                let all =
+                    self.entrusted.iter().map(|(instance, duty)| (instance.clone(), Some(duty.clone()))).collect();
+                self.write(&all).err().map(|error| without(&error))
             }
             Err(error) => Some(without(&error)),
         }
@@ -88,15 +102,15 @@ impl Keeper {
 
     /// Nothing is to be done any more; it ends.
     pub fn dismiss(&mut self) {
-        self.entrusted.clear();
+        let none = std::mem::take(&mut self.entrusted).into_keys().map(|instance| (instance, None)).collect();
         // Gone already is as good.
-        let _ = self.write();
+        let _ = self.write(&none);
         self.bury();
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self, news: &News) -> io::Result<()> {
         let Some((_, pipe)) = &mut self.process else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let mut line = serde_json::to_vec(&self.entrusted)?;
+        let mut line = serde_json::to_vec(news)?;
         line.push(b'\n');
         pipe.write_all(&line)
     }
@@ -135,26 +149,38 @@ fn spawn() -> io::Result<(Child, ChildStdin)> {
 
 /// The keeper's end. Returns when the daemon has died or dismissed it.
 pub fn keep() {
-    let mut duties: Vec<Duty> = Vec::new();
-    let mut hands: Vec<(Duty, Option<VrrpSocket>)> = Vec::new();
+    let mut duties = Duties::new();
+    let mut sockets: BTreeMap<(String, Family), Option<VrrpSocket>> = BTreeMap::new();
     let mut holder = Holder::open().ok();
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        let Ok(new) = serde_json::from_str::<Vec<Duty>>(&line) else { continue };
-        if new != duties {
-            duties = new;
-            // Opened now: when the daemon has died there may be no descriptor left on this machine.
-            hands = duties.iter().map(|duty| (duty.clone(), socket(duty))).collect();
+        let Ok(news) = serde_json::from_str::<News>(&line) else { continue };
+        let renewed: BTreeSet<_> = news.values().flatten().map(Duty::way).collect();
+        note(&mut duties, news);
+        sockets.retain(|way, _| duties.values().any(|duty| duty.way() == *way));
+        for way in renewed {
+            // Opened now: when the daemon has died there may be no descriptor left on this machine. And anew: the interface
+            // may be another one of the same name.
+            let socket = open(&way);
+            sockets.insert(way, socket);
         }
     }
-    for (duty, socket) in &hands {
-        execute(duty, socket.as_ref(), holder.as_mut());
+    for duty in duties.values() {
+        execute(duty, sockets.get(&duty.way()).and_then(Option::as_ref), holder.as_mut());
     }
 }
 
-fn socket(duty: &Duty) -> Option<VrrpSocket> {
-    let interface: InterfaceName = duty.interface.parse().ok()?;
-    VrrpSocket::open_deaf(&interface, Family::of(duty.source)).ok()
+fn note(duties: &mut Duties, news: News) {
+    for (instance, duty) in news {
+        match duty {
+            Some(duty) => drop(duties.insert(instance, duty)),
+            None => drop(duties.remove(&instance)),
+        }
+    }
+}
+
+fn open((interface, family): &(String, Family)) -> Option<VrrpSocket> {
+    VrrpSocket::open_deaf(&interface.parse().ok()?, *family).ok()
 }
 
 /// Lets go first: nobody is told to take what is still held.

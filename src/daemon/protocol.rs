@@ -5,6 +5,7 @@
 //! [`Told`]. Nothing here waits for anybody but the kernel.
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::AsFd,
     sync::{
@@ -289,12 +290,18 @@ impl Turns {
 
     /// Performs everything the node wants; what becomes of it is handed in at once and may be followed by more.
     fn perform_all(&mut self) {
-        let mut held_changed = false;
+        let mut held = BTreeSet::new();
         while let Some(output) = self.node.poll_output() {
-            held_changed |= matches!(&output, Output::Hold(_));
+            if let Output::Hold(hold) = &output {
+                held.insert(hold.instance.clone());
+            }
             self.perform(output);
         }
-        if held_changed && let Some(note) = self.keeper.entrust(&self.node.last_will()) {
+        let wills = held.into_iter().map(|instance| {
+            let will = self.node.last_will(&instance);
+            (instance, will)
+        });
+        if let Some(note) = self.keeper.entrust(wills) {
             self.tell_note(note);
         }
     }

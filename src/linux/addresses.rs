@@ -235,6 +235,9 @@ impl Holder {
         let (interface, index) = (held.interface.clone(), held.index);
         let addresses = held.addresses.iter().map(|placed| placed.address);
         let unwanted: Vec<IpNet> = addresses.filter(|it| !wanted.contains(it)).collect();
+        if unwanted.is_empty() {
+            return Ok(());
+        }
         let alone: Vec<(IpNet, Option<IpAddr>)> = held
             .addresses
             .iter()
@@ -246,7 +249,7 @@ impl Holder {
             let stays = |address: IpNet| failed.iter().any(|(kept, _)| *kept == address);
             held.addresses.retain(|placed| !unwanted.contains(&placed.address) || stays(placed.address));
         }
-        self.held.retain(|_, held| !held.addresses.is_empty());
+        self.forget_if_empty(instance);
         failed.into_iter().next().map_or(Ok(()), |(_, why)| Err(why))
     }
 
@@ -289,7 +292,13 @@ impl Holder {
             held.addresses.retain(|known| known.address != placed.address);
             held.addresses.push(placed);
         }
-        self.held.retain(|_, held| !held.addresses.is_empty());
+        self.forget_if_empty(&hold.instance);
+    }
+
+    fn forget_if_empty(&mut self, instance: &str) {
+        if self.held.get(instance).is_some_and(|held| held.addresses.is_empty()) {
+            self.held.remove(instance);
+        }
     }
 
     /// Once for each interface, before its first IPv4 address: when the first address of a network goes, the kernel must

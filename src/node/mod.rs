@@ -18,6 +18,7 @@ mod output;
 mod peers;
 mod reload;
 mod rivals;
+mod roll;
 mod seeing;
 mod status;
 mod tenure;
@@ -37,6 +38,7 @@ pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
 use reload::{Change, change, collide};
+use roll::Roll;
 pub use status::{Condition, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
 
@@ -70,7 +72,7 @@ pub enum Wake {
 #[derive(Debug)]
 pub struct Node {
     name: String,
-    instances: BTreeMap<String, Instance>,
+    instances: Roll,
     /// Instances of an earlier configuration on their way out.
     leaving: Vec<Instance>,
     /// Instances of the configuration that wait for one of those.
@@ -91,7 +93,7 @@ impl Node {
     pub fn new(now: Instant, config: &Config) -> Self {
         let mut node = Self {
             name: config.node.clone(),
-            instances: BTreeMap::new(),
+            instances: Roll::default(),
             leaving: Vec::new(),
             coming: Vec::new(),
             virtual_here: Arc::new(virtual_addresses(config)),
@@ -168,7 +170,8 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant, ears: Ears) {
         self.advance(now);
         let out = &mut self.outbox;
-        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+        self.instances.tell_the_time(now, ears, |instance| instance.on_timeout(now, ears, out));
+        for instance in &mut self.leaving {
             instance.on_timeout(now, ears, out);
         }
         self.retire();
@@ -182,17 +185,17 @@ impl Node {
     /// When [`handle_timeout`](Self::handle_timeout) is due at the latest, and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
-        let all = self.instances.values().chain(&self.leaving);
-        all.filter_map(|instance| instance.next_timeout(self.now)).min_by_key(|(at, _)| *at)
+        let leaving = self.leaving.iter().filter_map(|instance| instance.next_timeout(self.now));
+        self.instances.next_timeout(self.now).into_iter().chain(leaving).min_by_key(|(at, _)| *at)
     }
 
-    /// What a keeper must do if this process dies: the resignation of each instance that serves, and the addresses it
-    /// holds. Empty while none does.
+    /// What a keeper must do for an instance if this process dies: its resignation, and the addresses it holds. `None` while
+    /// it does not serve.
     #[must_use]
-    pub fn last_will(&self) -> Vec<(Transmit, Hold)> {
-        let all = self.instances.values().chain(&self.leaving);
-        let serving = all.filter(|instance| instance.router.holds() && !instance.native);
-        serving.filter_map(Instance::last_will).collect()
+    pub fn last_will(&self, instance: &str) -> Option<(Transmit, Hold)> {
+        let leaving = || self.leaving.iter().find(|leaving| leaving.config.name == instance);
+        let serving = self.instances.get(instance).or_else(leaving)?;
+        if serving.router.holds() && !serving.native { serving.last_will() } else { None }
     }
 
     /// Every instance was asked to stop and holds nothing any more.
@@ -227,6 +230,9 @@ impl Node {
                 return Err(format!("{}: role {role} in state {state:?}", instance.config.name));
             }
         }
+        if let Some(forgotten) = self.instances.forgotten(self.now) {
+            return Err(format!("{}: it wants the time earlier than is known", forgotten.config.name));
+        }
         if let Some(twice) = self.leaving.iter().find(|instance| self.instances.contains_key(&instance.config.name)) {
             return Err(format!("{}: two instances answer to one name", twice.config.name));
         }
@@ -254,11 +260,13 @@ impl Node {
         let (now, out) = (self.now, &mut self.outbox);
         let family = Family::of(datagram.source);
         let vrid = vrid_of(datagram.payload);
-        let owner = self.instances.values_mut().chain(&mut self.leaving).find(|instance| {
-            instance.config.interface == *datagram.interface
+        let is_owner = |instance: &Instance| {
+            Some(instance.config.vrid) == vrid
                 && instance.config.family == family
-                && Some(instance.config.vrid) == vrid
-        });
+                && instance.config.interface == *datagram.interface
+        };
+        let mut leaving = self.leaving.iter_mut().filter(|instance| is_owner(instance));
+        let owner = self.instances.matching_mut(is_owner).next().or_else(|| leaving.next());
         match owner {
             Some(instance) => instance.on_datagram(now, datagram, out),
             None => self.unclaimed += 1,
@@ -273,10 +281,10 @@ impl Node {
     }
 
     fn each_on(&mut self, interface: &InterfaceName, mut act: impl FnMut(Instant, &mut Instance, &mut Outbox)) {
-        for instance in self.instances.values_mut().chain(&mut self.leaving) {
-            if instance.config.interface == *interface {
-                act(self.now, instance, &mut self.outbox);
-            }
+        let is_there = |instance: &Instance| instance.config.interface == *interface;
+        let leaving = self.leaving.iter_mut().filter(|instance| is_there(instance));
+        for instance in self.instances.matching_mut(is_there).chain(leaving) {
+            act(self.now, instance, &mut self.outbox);
         }
     }
 

@@ -54,8 +54,9 @@ fn r1_a_question_that_is_almost_due_is_asked_in_a_turn_that_is_made_anyway() {
     node.handle_input(begun, Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
     let address = "192.168.0.20/24".parse().unwrap();
     let own = AddressSeen { address, marked: false, usable: true, remaining: None };
-    node.handle_input(begun, Input::Addresses { interface: eth0(), addresses: vec![own] });
     let mut asks_after = |time| {
+        // What makes the turn: the kernel says again what it has said.
+        node.handle_input(begun + time, Input::Addresses { interface: eth0(), addresses: vec![own.clone()] });
         node.handle_timeout(begun + time, Ears::Drained);
         std::iter::from_fn(|| node.poll_output()).filter(|output| matches!(output, Output::Ask(_))).count()
     };
