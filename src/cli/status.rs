@@ -212,7 +212,12 @@ fn particulars(instance: &Instance) -> String {
 
 fn counters(instance: &Instance) -> String {
     let transitions = judged::count(instance.transitions, "transition");
-    format!("{transitions} · advertisements: {} sent, {} received", instance.sent, instance.received)
+    let told = instance.notify.map(|notify| {
+        let replaced = if notify.replaced == 0 { String::new() } else { format!(", {} overtaken", notify.replaced) };
+        format!(" · programs told: {}, {} failed{replaced}", notify.ran, notify.failed)
+    });
+    let told = told.unwrap_or_default();
+    format!("{transitions} · advertisements: {} sent, {} received{told}", instance.sent, instance.received)
 }
 
 fn peer_text(peer: &Peer, paint: Paint) -> String {
@@ -392,6 +397,7 @@ mod tests {
                 observed_ok: false,
                 error: None,
             }],
+            notify: Some(crate::control::protocol::Notified { ran: 3, failed: 1, replaced: 2 }),
         }
     }
 

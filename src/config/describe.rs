@@ -3,8 +3,8 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{
-    Auth, Checksum, Claim, Config, Instance, LastResort, Lease, OnConflict, OnError, Preempt, Preference, Protocol,
-    Transport, lease_length, value::readable,
+    Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
+    Protocol, Transport, lease_length, value::readable,
 };
 use crate::wire::Priority;
 
@@ -41,6 +41,9 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     let _ = writeln!(text, "{name}: virtual router {vrid} on {interface}, {protocol}, priority {priority}");
     line(text, "addresses", &list(&addresses(instance)));
     line(text, "peers", &peers(instance));
+    if let Some(told) = told(&instance.notify) {
+        line(text, "tells", &told);
+    }
     line(
         text,
         "policies",
@@ -87,6 +90,18 @@ fn peers(instance: &Instance) -> String {
         return format!("none named, by {transport}{source}: the master cannot see whether there is a standby");
     }
     format!("{}, by {transport}{source}", list(&instance.peers))
+}
+
+/// Who is told of transitions.
+fn told(notify: &Notify) -> Option<String> {
+    let each = notify.all().map(|(key, argv)| {
+        let when = if key == "run" { String::new() } else { format!(" ({key})") };
+        format!("{}{when}", argv.join(" "))
+    });
+    let programs: Vec<String> = each.collect();
+    let user = notify.user.as_ref().map_or_else(String::new, |user| format!(", as {user}"));
+    let timeout = readable(notify.timeout);
+    (!programs.is_empty()).then(|| format!("{}{user}; each has {timeout}", programs.join(", ")))
 }
 
 fn takeover(instance: &Instance) -> String {

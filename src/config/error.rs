@@ -48,7 +48,7 @@ struct Place {
 
 impl Problem {
     /// A problem that is in no particular line.
-    pub(super) fn anywhere(severity: Severity, what: impl Into<String>, todo: impl Into<String>) -> Self {
+    pub(crate) fn anywhere(severity: Severity, what: impl Into<String>, todo: impl Into<String>) -> Self {
         Self { severity, what: what.into(), todo: todo.into(), place: None, absence: false }
     }
 

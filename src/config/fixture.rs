@@ -34,6 +34,7 @@ pub(crate) fn instance() -> Instance {
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
+        notify: super::Notify::default(),
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],

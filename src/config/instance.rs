@@ -10,7 +10,7 @@ use super::{
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
-    takeover, value,
+    takeover, told, value,
 };
 use crate::{
     wire::{Priority, Version, Vrid},
@@ -74,6 +74,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let peer_down_adverts = value::number("peer_down_adverts", &raw.peer_down_adverts, 1, 100, out).unwrap_or(3);
     let link_settle = value::time("link_settle", &raw.link_settle, Duration::ZERO, HOUR, out);
     let announce_refresh = announce_refresh(raw, out);
+    let notify = told::resolve(&raw.notify, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
     let policies = policies(raw, out);
@@ -98,6 +99,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         peer_down_adverts,
         link_settle: link_settle.unwrap_or(Duration::from_secs(5)),
         announce_refresh,
+        notify,
         last_resort,
         on_error,
         policies,

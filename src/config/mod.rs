@@ -15,6 +15,7 @@ mod instance;
 mod kind;
 mod lease;
 mod manner;
+
 mod protocol;
 mod raw;
 mod resolve;
@@ -22,6 +23,7 @@ mod suggest;
 mod syntax;
 mod table;
 mod takeover;
+mod told;
 mod value;
 mod webhook;
 
@@ -46,6 +48,7 @@ pub use file::{Facts, Loaded, load, load_with, parse};
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
 pub use raw::keys;
+pub use told::{Notify, Occasion};
 pub use webhook::{Webhook, WebhookUrl};
 
 /// Everything one daemon runs.
@@ -164,6 +167,8 @@ pub struct Instance {
     pub link_settle: Duration,
     /// How often a master repeats its announcements; zero: never; 10 s by default.
     pub announce_refresh: Duration,
+    /// Programs that are told of transitions.
+    pub notify: Notify,
     /// What becomes of the address while rules are down and nobody else takes it.
     pub last_resort: LastResort,
     /// What a policy that cannot be evaluated comes to.

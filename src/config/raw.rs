@@ -9,6 +9,7 @@ use super::{
     kind::TimeOr,
     manner::{self, RawAddress},
     table::{Table, Written},
+    told::RawNotify,
     webhook::RawWebhook,
 };
 
@@ -69,6 +70,7 @@ pub(super) struct RawInstance {
     pub(super) peer_down_adverts: Written<i64>,
     pub(super) link_settle: Written<Duration>,
     pub(super) announce_refresh: Written<Duration>,
+    pub(super) notify: RawNotify,
     pub(super) last_resort: Written<String>,
     pub(super) on_error: Written<String>,
     pub(super) error_for: Written<Duration>,
@@ -151,6 +153,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
 fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Findings) -> (RawInstance, Vec<Table<'d>>) {
     let mut tables = Vec::new();
     let mut auth = table.table("auth", out);
+    let mut notify = table.table("notify", out);
     let raw = RawInstance {
         name,
         header: table.header(),
@@ -174,11 +177,12 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         peer_down_adverts: table.number("peer_down_adverts", out),
         link_settle: table.time("link_settle", out),
         announce_refresh: table.time("announce_refresh", out),
+        notify: RawNotify::read(&mut notify, out),
         last_resort: table.text("last_resort", out),
         on_error: table.text("on_error", out),
         error_for: table.time("error_for", out),
         policies: table.texts("policies", out),
     };
-    tables.extend([table, auth]);
+    tables.extend([table, auth, notify]);
     (raw, tables)
 }

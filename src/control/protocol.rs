@@ -106,6 +106,20 @@ pub struct Instance {
     pub discarded: BTreeMap<String, u64>,
     /// The last evaluation of each of its policies.
     pub reports: Vec<Evaluation>,
+    /// What became of the programs that are told of transitions; absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notified>,
+}
+
+/// What became of the programs that an instance tells of transitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// Runs.
+    pub ran: u64,
+    /// Of these, those that failed.
+    pub failed: u64,
+    /// Transitions that were not told, because a newer one came before.
+    pub replaced: u64,
 }
 
 /// The public states.
@@ -301,6 +315,7 @@ impl Instance {
             received: status.received,
             discarded: status.discarded.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             reports: status.reports.iter().map(|report| Evaluation::at(now, report)).collect(),
+            notify: None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
 use super::store::Store;
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
+    control::Reload,
     linux::snapshot,
     policy::sources::sha256_of,
 };
@@ -110,6 +111,13 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
         changes.push("[control], realtime_priority and lock_memory take effect at the next start".to_owned());
     }
     changes
+}
+
+/// What a reload did goes to the log.
+pub(super) fn tell(reload: &Reload) {
+    reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
+    reload.remarks.iter().for_each(|remark| tracing::warn!("reload: {remark}"));
+    reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
 }
 
 /// What this machine knows of its networks, without what this program put there.

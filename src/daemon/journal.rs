@@ -51,6 +51,11 @@ impl Journal {
     pub fn record(&mut self, entry: &Entry) {
         let instance = entry.instance.as_str();
         let text = sentence(&entry.event);
+        // It happens at every handover: what matters of it is a condition, peer_deaf.
+        if matches!(entry.event, Event::LowerHeard { .. }) {
+            tracing::debug!(target: TARGET, instance, "{instance}: {text}");
+            return;
+        }
         let line = if instance.is_empty() { text.clone() } else { format!("{instance}: {text}") };
         match &entry.event {
             Event::Transition { from, to, reason } => say_transition(instance, *from, *to, reason, &line),
@@ -62,7 +67,7 @@ impl Journal {
                 tracing::info!(target: TARGET, instance, condition = condition.name, "{line}");
                 self.clear(instance, condition);
             }
-            Event::Note(_) => tracing::info!(target: TARGET, instance, "{line}"),
+            Event::Note(_) | Event::LowerHeard { .. } => tracing::info!(target: TARGET, instance, "{line}"),
         }
         self.remember(entry, text);
     }
@@ -113,6 +118,9 @@ fn sentence(event: &Event) -> String {
         Event::Transition { from, to, reason } => format!("{to} (was {from}): {reason}"),
         Event::Raised(condition) => condition.text.clone(),
         Event::Cleared(condition) => format!("no longer so: {}", beginning(&condition.text)),
+        Event::LowerHeard { source, priority } => {
+            format!("{source} advertises priority {priority}, which is lower; it is told so")
+        }
         Event::Note(text) => text.clone(),
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     config::{Config, Problems},
     control::{
         About, Cleared, Reload, Request, Server, Status, Wanted,
-        protocol::{By, Configuration, Done},
+        protocol::{By, Configuration, Done, millis},
     },
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
     node::{Condition, Event, Journal as Entry, NodeStatus, RULE_ALERT},
@@ -232,7 +232,7 @@ impl Daemon {
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
-                _ = hangup.recv() => self.reload(None, |reload| tell(&reload)),
+                _ = hangup.recv() => self.reload(None, |reload| boot::tell(&reload)),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
@@ -284,7 +284,7 @@ impl Daemon {
             }
             Event::Raised(condition) => alert(condition, false),
             Event::Cleared(condition) => alert(condition, true),
-            Event::Note(_) => None,
+            Event::Note(_) | Event::LowerHeard { .. } => None,
         }
     }
 
@@ -297,7 +297,7 @@ impl Daemon {
                 }
             }
             Request::Reload(uid, reply) => self.reload(Some(By::Command { uid }), move |reload| {
-                tell(&reload);
+                boot::tell(&reload);
                 let _ = reply.send(reload);
             }),
             Request::Policy { policy, wanted, uid, reply } => {
@@ -322,7 +322,7 @@ impl Daemon {
         self.protocol.mailbox.post(Message::Status(sender));
         let node = tokio::time::timeout(STATUS_TIME, receiver).await.ok()?.ok()?;
         let now = self.clock.now();
-        let millis = |since: Instant| u64::try_from(now.saturating_since(since).as_millis()).unwrap_or(u64::MAX);
+        let millis = |since: Instant| millis(now.saturating_since(since));
         Some(Status {
             pid: std::process::id(),
             uptime_ms: millis(self.started_at),
@@ -334,7 +334,7 @@ impl Daemon {
             },
             policies: self.policies.status(now),
             history: self.journal.history(now),
-            ..Status::from(&node)
+            ..self.hooks.counted(Status::from(&node))
         })
     }
 
@@ -419,12 +419,6 @@ fn unrecorded(error: &io::Error) -> String {
     format!("what this node may hold cannot be recorded in the state directory: {error}")
 }
 
-fn tell(reload: &Reload) {
-    reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
-    reload.remarks.iter().for_each(|remark| tracing::warn!("reload: {remark}"));
-    reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));
-}
-
 fn start_protocol(config: &Config, keeper: Keeper) -> Result<Protocol, Refusal> {
     let priority = config.realtime_priority;
     let prepare = move || {
@@ -458,6 +452,7 @@ fn start_hooks(
     let bench = hooks::Bench {
         engine: Engine::new(),
         performer: Arc::clone(performer) as Arc<dyn Performer>,
+        run: Arc::new(hooks::run),
         started: clock.now(),
         clock: Arc::new(clock),
         status: protocol.status.clone(),

@@ -33,8 +33,6 @@ const ANY: usize = usize::MAX;
 const ANNOUNCES: &str =
     "ha announces in its own rhythm: at the takeover, when another node lets go, and every announce_refresh";
 const CHECKS_SOURCES: &str = "ha hears only the peers in any case";
-const NOT_NOTIFY: &str = "ha cannot run this script as keepalived does: write a hook, `fn on_master(ev) { run([\"/path\", \"argument\"]); }`, \
-    in a policy of the instance, list the program in allow_exec, and remove this line";
 const NOT_LVS: &str =
     "ha does no load balancing: keep keepalived for it in a file of its own, and remove this block here";
 const NOT_BFD: &str = "ha speaks no BFD: remove it, or ask the neighbour with ping or arping in a policy";
@@ -357,13 +355,13 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
             "in this mode keepalived sends no password, and answers no ping on the addresses: ha cannot do that; remove the line on both nodes",
         ),
     ),
-    (Instance, "notify_master", Refused(NOT_NOTIFY)),
-    (Instance, "notify_backup", Refused(NOT_NOTIFY)),
-    (Instance, "notify_fault", Refused(NOT_NOTIFY)),
-    (Instance, "notify_stop", Refused(NOT_NOTIFY)),
-    (Instance, "notify_deleted", Refused(NOT_NOTIFY)),
-    (Instance, "notify_master_rx_lower_pri", Refused(NOT_NOTIFY)),
-    (Instance, "notify", Refused(NOT_NOTIFY)),
+    (Instance, "notify_master", Mapped(3)),
+    (Instance, "notify_backup", Mapped(3)),
+    (Instance, "notify_fault", Mapped(3)),
+    (Instance, "notify_stop", Mapped(3)),
+    (Instance, "notify_deleted", Mapped(3)),
+    (Instance, "notify_master_rx_lower_pri", Mapped(3)),
+    (Instance, "notify", Mapped(3)),
     (Instance, "notify_priority_changes", Refused(NOT_FIFO)),
     (
         Instance,

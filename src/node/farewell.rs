@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What is known of the hooks before a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseHook {
-    /// No policy of the instance has `on_release`.
+    /// No policy of the instance has `on_release`, and no program is told of a stop.
     Absent,
     /// One has.
     Present,
@@ -94,7 +94,7 @@ impl Instance {
     /// Said while it waits.
     pub(super) fn releasing(&self) -> Option<String> {
         self.next_farewell().map(|_| {
-            "on_release runs before the address is handed over; this node goes on serving meanwhile, for a second at most"
+            "on_release or notify.stop runs before the address is handed over; this node goes on serving meanwhile, for a second at most"
                 .to_owned()
         })
     }

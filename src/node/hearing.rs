@@ -156,6 +156,8 @@ impl Instance {
         if !lower || !matches!(self.router.state(), State::Master { hold_at: None, .. }) {
             return;
         }
+        let theirs = adv.priority.map_or(0, Priority::get);
+        self.report(now, crate::node::Event::LowerHeard { source, priority: theirs }, out);
         if let Some(pause) = self.rivals.lower_heard(now, adv.interval.as_duration()) {
             self.master = Some(source);
             self.router.defer_preemption(now + pause);

@@ -112,6 +112,8 @@ pub struct Journal {
 pub enum Event {
     /// The role changed.
     Transition { from: Role, to: Role, reason: String },
+    /// A master heard another node advertise a lower priority, so as a master.
+    LowerHeard { source: IpAddr, priority: u8 },
     /// A condition began.
     Raised(Condition),
     /// A condition ended.

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::User;
+use nix::unistd::{Group, User};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::ioctl_fionbio,
@@ -35,6 +35,7 @@ use crate::{
     config::Permits,
     policy::{
         SecretOrText,
+        action::Performed,
         probe::{ErrorKind, ExecRequest, Field},
     },
 };
@@ -45,6 +46,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(100);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Chunks that are taken from a pipe whose writer has ended: the largest pipe there is.
 const PIPES_FULL: usize = 16;
+/// How much of the output of a program is kept that nobody asks anything.
+const PROGRAM_OUTPUT: usize = 4096;
 /// How much of what it said stands in the reason.
 const EXCERPT: usize = 200;
 
@@ -115,18 +118,69 @@ impl Programs {
         if !self.listed.contains(program) {
             return denied(format!("allow_exec in ha.toml does not list {}", program.display()));
         }
-        let trust = Trust::of_this_process();
-        let Ok(metadata) = fs::metadata(program) else {
+        if fs::metadata(program).is_err() {
             return Err(Failure::internal(format!("not started: there is no {}", program.display())));
-        };
-        match trust.objection(program, &metadata).or_else(|| trust.objection_on_the_way(program)) {
-            Some(objection) => denied(objection),
-            None => Ok(()),
+        }
+        program_objection(program).map_or(Ok(()), denied)
+    }
+}
+
+/// Why this process does not start a program: it is not there, or others could change it or something on the way to it.
+#[must_use]
+pub fn program_objection(program: &Path) -> Option<String> {
+    let trust = Trust::of_this_process();
+    match fs::metadata(program) {
+        Err(error) => Some(format!("{} cannot be started: {error}", program.display())),
+        Ok(metadata) if metadata.is_dir() => Some(format!("{} is a directory", program.display())),
+        Ok(metadata) => trust.objection(program, &metadata).or_else(|| trust.objection_on_the_way(program)),
+    }
+}
+
+/// Runs a program that the configuration itself names, under the same conditions as one that `allow_exec` lists, and
+/// blocks until it and all that it started have ended, or were killed `within` this time. Ok: exit code 0.
+#[must_use]
+pub fn run_program(
+    argv: &[String],
+    user: Option<&str>,
+    environment: &[(String, String)],
+    within: Duration,
+) -> Performed {
+    let named = argv.first().map(PathBuf::from);
+    let programs = Programs { listed: named.into_iter().collect(), secrets: Secrets::of(PathBuf::new()) };
+    let text = |(name, value): &(String, String)| (name.clone(), SecretOrText::Text(value.replace('\0', " ")));
+    let wanted = ExecRequest {
+        argv: argv.to_vec(),
+        user: user.map(str::to_owned),
+        environment: environment.iter().map(text).collect(),
+        cwd: None,
+        input: None,
+        code: 0,
+        expect: None,
+        max_output: PROGRAM_OUTPUT,
+    };
+    let outcome = programs.run(&wanted, Deadline::after(within)).into_outcome(Duration::ZERO);
+    Performed { refused: !outcome.ok && outcome.error == ErrorKind::Denied, ok: outcome.ok, why: outcome.why }
+}
+
+/// `user`, or `user:group`; without a group the user's own.
+fn user_and_group(text: &str) -> Result<(u32, u32), Failure> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let (uid, own) = user_and_own_group(user)?;
+    let Some(group) = group else { return Ok((uid, own)) };
+    let looked_up = match group.parse() {
+        Ok(gid) => return Ok((uid, gid)),
+        Err(_) => Group::from_name(group),
+    };
+    match looked_up {
+        Ok(Some(group)) => Ok((uid, group.gid.as_raw())),
+        Ok(None) => Err(Failure::internal(format!("not started: there is no group {group}"))),
+        Err(error) => {
+            Err(Failure::internal(format!("not started: looking up {group}: {}", error.desc().to_lowercase())))
         }
     }
 }
 
-fn user_and_group(user: &str) -> Result<(u32, u32), Failure> {
+fn user_and_own_group(user: &str) -> Result<(u32, u32), Failure> {
     let looked_up = match user.parse() {
         Ok(uid) => User::from_uid(nix::unistd::Uid::from_raw(uid)),
         Err(_) => User::from_name(user),

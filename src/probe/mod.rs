@@ -67,6 +67,7 @@ use crate::{
 };
 
 pub use self::{
+    exec::{program_objection, run_program},
     secrets::{Revealed, Secrets, Unreadable},
     trust::{Trust, trail},
     vitals::TimeStatus,

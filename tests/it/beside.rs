@@ -61,7 +61,8 @@ pub(crate) fn status(rules: &Value) -> Status {
                 "policy": "web", "generation": 7, "age_ms": 400, "elapsed_ms": 1.5,
                 "verdict": { "kind": "healthy", "why": "", "delta": 0, "external": false },
                 "rules": rules, "observed_ok": true, "error": null
-            }]
+            }],
+            "notify": { "ran": 4, "failed": 1, "replaced": 0 }
         }],
         "policies": [{
             "name": "web", "path": "policies/web.rhai", "generation": 7, "sha256": "b41e55d2aa", "age_ms": 60_000,

@@ -236,6 +236,15 @@ fn messages_about_an_instance() {
             ("peer_down_adverts", &[("peer_down_adverts", "0")]),
             ("link_settle", &[("link_settle", "\"2h\"")]),
             ("announce_refresh", &[("announce_refresh", "\"100ms\"")]),
+            (
+                "programs that are told",
+                &[
+                    ("notify.run", "[\"notify.sh\"]"),
+                    ("notify.master", "[\"/m\", \"a\\u0000b\"]"),
+                    ("notify.user", "\"a b\""),
+                    ("notify.timeout", "\"1ms\""),
+                ],
+            ),
             ("policies", &[("policies", "[\"check_local.rhai\", \"a\", \"a\", \"../b\"]")]),
             ("lease that is none", &[("lease", "\"0s\"")]),
             ("lease in fractions", &[("lease", "\"1500ms\"")]),
@@ -410,7 +419,7 @@ fn all_errors_at_once() {
 const ENTRY: &str = "instance.VI_1.addresses[]";
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 47] = [
+const KEYS: [(&str, &str, &str); 56] = [
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -455,6 +464,15 @@ const KEYS: [(&str, &str, &str); 47] = [
     ("instance.VI_1", "peer_down_adverts", "5"),
     ("instance.VI_1", "link_settle", "\"1s\""),
     ("instance.VI_1", "announce_refresh", "\"0s\""),
+    ("instance.VI_1", "notify.run", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.master", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.backup", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.fault", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.stop", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.deleted", "[]"),
+    ("instance.VI_1", "notify.lower_priority", "[\"/etc/ha/notify.sh\"]"),
+    ("instance.VI_1", "notify.user", "\"nobody\""),
+    ("instance.VI_1", "notify.timeout", "\"5s\""),
     ("instance.VI_1", "last_resort", "\"keep\""),
     ("instance.VI_1", "on_error", "\"fault\""),
     ("instance.VI_1", "error_for", "\"5m\""),

@@ -161,6 +161,7 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
+        notify: ha::config::Notify::default(),
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec![],

@@ -42,3 +42,4 @@ mod state_table;
 mod storms;
 mod subject;
 mod tidy;
+mod told;

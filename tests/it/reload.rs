@@ -80,7 +80,7 @@ impl Site {
                 }
                 Said::Journal(entry) => match entry.event {
                     Event::Raised(condition) => conditions.lock().unwrap().push(condition.name),
-                    Event::Cleared(_) | Event::Note(_) | Event::Transition { .. } => {}
+                    Event::Cleared(_) | Event::Note(_) | Event::Transition { .. } | Event::LowerHeard { .. } => {}
                 },
                 Said::NeverLoaded { .. } | Said::Heal { .. } => {}
             }),

@@ -20,6 +20,7 @@ mod founding;
 mod hooks;
 mod hostile;
 mod mixed;
+mod notify;
 mod reload;
 mod runner;
 mod stage;
@@ -50,6 +51,7 @@ fn stories() -> Vec<Story> {
     all.extend(mixed::STORIES);
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
+    all.extend(notify::STORIES);
     all.extend(reload::STORIES);
     all.extend(hostile::STORIES);
     all.extend(tour::STORIES);

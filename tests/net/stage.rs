@@ -32,8 +32,13 @@ impl Stage {
 
     /// keepalived on a node.
     pub(crate) fn keepalived(&self, node: Host, setup: &Setup) -> Daemon {
+        self.keepalived_with(node, &setup.keepalived_conf(node, None))
+    }
+
+    /// keepalived on a node, with a configuration.
+    pub(crate) fn keepalived_with(&self, node: Host, config: &str) -> Daemon {
         let program = runner::keepalived().expect("keepalived was looked for before");
-        Daemon::keepalived(&self.world, node, &program, &setup.keepalived_conf(node, None)).unwrap()
+        Daemon::keepalived(&self.world, node, &program, config).unwrap()
     }
 
     /// `ha` on a node, without policies.

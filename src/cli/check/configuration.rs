@@ -2,7 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, Facts, Loaded, Problem, Problems};
+use crate::{
+    config::{self, Config, Facts, Instance, Loaded, Problem, Problems, Severity},
+    probe::program_objection,
+};
+
+/// The programs of an instance that would not be started here.
+fn objections(instance: &Instance) -> impl Iterator<Item = Problem> {
+    let named = |(key, argv): (&'static str, &[String])| argv.first().map(|program| (key, program.clone()));
+    instance.notify.all().filter_map(named).filter_map(|(key, program)| {
+        let objection = program_objection(Path::new(&program))?;
+        let what = format!("{}: notify.{key} would not be started on this machine: {objection}", instance.name);
+        let todo = "the program must be there, it and every directory on the way root's and writable by nobody else";
+        Some(Problem::anywhere(Severity::Warning, what, todo))
+    })
+}
 
 /// A file that was looked at.
 #[derive(Debug)]
@@ -13,7 +27,11 @@ pub(super) struct ConfigurationFile {
 
 impl ConfigurationFile {
     pub(super) fn examine(path: &Path, facts: &Facts) -> Self {
-        let loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
+        let mut loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
+        if let Ok(loaded) = &mut loaded {
+            let unsafe_ones = loaded.config.instances.iter().flat_map(objections).collect::<Vec<_>>();
+            loaded.warnings.extend(unsafe_ones);
+        }
         Self { path: path.to_owned(), loaded }
     }
 

@@ -14,12 +14,14 @@ use tokio::{
 
 use super::{
     Bench, Said,
+    notice::{self, Notice},
     queue::{Job, Order, Task, Waiting},
 };
 use crate::{
+    control::protocol::Notified,
     daemon::policies::{evaluator::say_line, facts},
     node::{Condition, Event, Journal, ReleaseHook},
-    policy::{Context, Hook, HookEvent, Policy, Ran, Work, run_hook},
+    policy::{Context, Hook, HookEvent, Policy, Ran, Work, action::Performed, run_hook},
     words::Instant,
 };
 
@@ -61,6 +63,7 @@ struct Desk {
 struct State {
     waiting: Waiting,
     busy: bool,
+    tally: Notified,
     /// When the node last asked for what comes before a release.
     asked_at: Instant,
 }
@@ -80,9 +83,12 @@ impl Line {
     }
 
     pub(super) fn push(&self, job: Job, order: Order) {
-        for dropped in self.desk.state().waiting.push(job, order) {
-            tracing::info!("{} of policy {} is not run: something newer happened", dropped.task.name(), dropped.policy);
+        let mut state = self.desk.state();
+        for dropped in state.waiting.push(job, order) {
+            state.tally.replaced += u64::from(matches!(dropped.task, Task::Notice(_)));
+            tracing::info!("{} is not run: something newer happened", dropped.name());
         }
+        drop(state);
         self.desk.more.notify_one();
     }
 
@@ -93,6 +99,11 @@ impl Line {
         jobs.into_iter().rev().for_each(|job| state.waiting.push_first(job));
         drop(state);
         self.desk.more.notify_one();
+    }
+
+    /// What became of the programs so far.
+    pub(super) fn tally(&self) -> Notified {
+        self.desk.state().tally
     }
 
     /// Until nothing waits or runs.
@@ -141,14 +152,25 @@ impl Task {
         match self {
             Self::Hook(hook, _) | Self::Heal(_, Work::Hook(hook, _)) => *hook == wanted,
             Self::Heal(_, Work::Heal(_)) => false,
+            Self::Notice(notice) => wanted == Hook::Release && notice.before_release,
         }
     }
 
     fn name(&self) -> String {
         match self {
+            Self::Notice(notice) => format!("notify ({})", notice::state(notice.occasion)),
             Self::Hook(hook, _) => hook.to_string(),
             Self::Heal(_, Work::Heal(healing)) => format!("heal(\"{}\")", healing.rule),
             Self::Heal(_, Work::Hook(hook, _)) => hook.to_string(),
+        }
+    }
+}
+
+impl Job {
+    fn name(&self) -> String {
+        match &self.task {
+            Task::Notice(_) => self.task.name(),
+            Task::Hook(..) | Task::Heal(..) => format!("{} of policy {}", self.task.name(), self.policy),
         }
     }
 }
@@ -203,9 +225,43 @@ impl Clerk {
                 let limit = if matches!(work, Work::Hook(Hook::Release, _)) { RELEASE_DEADLINE } else { DEADLINE };
                 (policy, work, limit, None)
             }
+            Task::Notice(notice) => return self.notify(&notice).await,
         };
         let outcome = self.perform(policy, work, limit, role.as_deref()).await;
         self.tell(job.policy, name, outcome);
+    }
+
+    /// Starts the programs, one after the other.
+    async fn notify(&mut self, notice: &Notice) {
+        let context = self.context(notice.role()).await;
+        let known = !context.node.instance.is_empty();
+        let priority = known.then_some(context.node.effective);
+        for (key, program) in notice.programs(&self.instance, priority) {
+            let shown = program.argv.join(" ");
+            let within = notice.timeout();
+            let run = Arc::clone(&self.bench.run);
+            let mut running = spawn_blocking(move || run(&program, within));
+            let performed = match timeout(within + GRACE, &mut running).await {
+                Ok(Ok(performed)) => performed,
+                Ok(Err(error)) => Performed::failed(format!("it ended early: {error}")),
+                // Whoever runs it keeps the deadline; it is the kernel that does not let go of the process.
+                Err(_) => Performed::failed(format!("it did not come back within {within:?}; it is left behind")),
+            };
+            let mut state = self.desk.state();
+            state.tally.ran += 1;
+            state.tally.failed += u64::from(!performed.ok);
+            drop(state);
+            let (how, why) = if performed.ok { ("done", "") } else { ("failed: ", performed.why.as_str()) };
+            self.say(Event::Note(format!("{key}: {shown}: {how}{why}")));
+            let failure = (!performed.ok).then(|| Condition {
+                name: "notify_failed",
+                text: format!(
+                    "{key}: {shown}: {}. The address is not affected; mend the program, it is told of the next transition",
+                    performed.why
+                ),
+            });
+            self.remember((String::new(), key), failure);
+        }
     }
 
     /// What came of it, or why nothing did.
@@ -267,7 +323,11 @@ impl Clerk {
             )
         });
         let failure = broken.or(refused).map(|text| Condition { name: "hook_failed", text });
-        let key = (policy, name);
+        self.remember((policy, name), failure);
+    }
+
+    /// An alarm begins, goes on, changes or ends.
+    fn remember(&mut self, key: (String, String), failure: Option<Condition>) {
         let before = self.failed.remove(&key);
         match (before, failure) {
             (Some(before), None) => self.say(Event::Cleared(before)),

@@ -1,9 +1,12 @@
 //! The hooks of policies: told what happened, run one at a time and in order for each instance, never where the protocol
 //! runs. What policies give to `heal` has a queue of its own, so that neither waits for the other.
 //!
+//! Programs that the configuration has in `notify` stand in the queue of the hooks, and before them.
+//!
 //! A hook that fails, or does not come back, is an alarm and no verdict: the address stays where it is.
 
 mod line;
+mod notice;
 mod performer;
 mod queue;
 mod story;
@@ -19,17 +22,26 @@ use tokio::sync::watch;
 
 use self::{
     line::Line,
+    notice::Notice,
     queue::{Job, Order, Task},
     story::{Due, Story},
 };
 use crate::{
-    config::Config,
+    config::{self, Config, Notify, Occasion},
+    control::{Status, protocol::Notified},
     node::{Journal, NodeStatus, ReleaseHook},
-    policy::{Clock, Engine, Healing, Hook, Policy, Report, Work, action::Performer},
+    policy::{
+        Clock, Engine, Healing, Hook, HookEvent, Policy, Report, Work,
+        action::{Performed, Performer},
+    },
+    probe::run_program,
     words::Instant,
 };
 
-pub use self::performer::{Alarm, RealPerformer};
+pub use self::{
+    notice::Program,
+    performer::{Alarm, RealPerformer},
+};
 
 /// What the hooks have for the rest of the daemon.
 #[derive(Clone, Debug)]
@@ -46,6 +58,15 @@ pub type Find = Arc<dyn Fn(&str) -> Option<Policy> + Send + Sync>;
 /// Takes what hooks say, from any thread, without waiting.
 pub type Say = Arc<dyn Fn(Said) + Send + Sync>;
 
+/// Runs a program of `notify` within this time; blocks.
+pub type Run = Arc<dyn Fn(&Program, Duration) -> Performed + Send + Sync>;
+
+/// Runs a program for real; blocks.
+#[must_use]
+pub fn run(program: &Program, within: Duration) -> Performed {
+    run_program(&program.argv, program.user.as_deref(), &program.environment, within)
+}
+
 /// What hooks need.
 #[derive(Clone)]
 pub struct Bench {
@@ -53,6 +74,8 @@ pub struct Bench {
     pub engine: Engine,
     /// Does what they want done.
     pub performer: Arc<dyn Performer>,
+    /// Runs the programs of `notify`.
+    pub run: Run,
     /// The driver's clock.
     pub clock: Arc<dyn Clock>,
     /// The node, as it last said it is.
@@ -81,6 +104,9 @@ pub struct Hooks {
 #[derive(Debug)]
 struct Instance {
     policies: Vec<String>,
+    config: config::Instance,
+    /// That the daemon stops was told before the release.
+    said_stop: bool,
     story: Story,
     release: ReleaseHook,
     /// The configuration has it no more: the policies, as they were, that have something to do before it hands over.
@@ -113,6 +139,8 @@ impl Hooks {
         for instance in &config.instances {
             let known = instances.entry(instance.name.clone()).or_insert_with(|| Instance {
                 policies: Vec::new(),
+                config: instance.clone(),
+                said_stop: false,
                 story: Story::default(),
                 release: ReleaseHook::Absent,
                 leaving: None,
@@ -120,11 +148,35 @@ impl Hooks {
                 heals: Line::start(&self.bench, &instance.name),
             });
             known.policies.clone_from(&instance.policies);
+            known.config = instance.clone();
+            let release = self.release_of(known);
+            // A router that begins anew knows nothing of it.
+            if std::mem::replace(&mut known.release, release) != release || release == ReleaseHook::Present {
+                (self.bench.say)(Said::Release { instance: instance.name.clone(), release });
+            }
         }
+    }
+
+    /// With what became of the programs, where there are some.
+    #[must_use]
+    pub fn counted(&self, mut status: Status) -> Status {
+        for instance in &mut status.instances {
+            instance.notify = self.tally(&instance.name);
+        }
+        status
+    }
+
+    fn tally(&self, name: &str) -> Option<Notified> {
+        let instances = self.lock();
+        let instance = instances.get(name).filter(|instance| instance.config.notify.all().next().is_some())?;
+        Some(instance.hooks.tally())
     }
 
     /// A line of the node's journal.
     pub fn happened(&self, entry: &Journal) {
+        if let Some(instance) = self.lock().get_mut(&entry.instance) {
+            instance.tell(entry);
+        }
         self.with(&entry.instance, |instance| {
             let due = instance.story.happened(entry.at, &entry.event);
             let policies = instance.policies.clone();
@@ -138,7 +190,7 @@ impl Hooks {
             for due in instance.story.judged(report) {
                 self.enqueue(instance, std::slice::from_ref(&report.policy), due);
             }
-            let release = self.release_of(&instance.policies);
+            let release = self.release_of(instance);
             if std::mem::replace(&mut instance.release, release) != release {
                 (self.bench.say)(Said::Release { instance: name.to_owned(), release });
             }
@@ -158,7 +210,7 @@ impl Hooks {
         let now = self.bench.clock.now();
         let known = self.lock().get_mut(name).map(|instance| {
             let Due { hook, event } = instance.story.leaving(Hook::Release, why, now);
-            let jobs: Vec<Job> = match &instance.leaving {
+            let mut jobs: Vec<Job> = match &instance.leaving {
                 None => {
                     let job = |policy| Job { policy, task: Task::Hook(hook, event.clone()) };
                     self.having(&instance.policies, hook).into_iter().map(job).collect()
@@ -169,6 +221,7 @@ impl Hooks {
                     policies.iter().map(job).collect()
                 }
             };
+            jobs.extend(instance.farewell(&event));
             let some = !jobs.is_empty();
             instance.hooks.release(jobs, asked_at);
             some
@@ -191,6 +244,9 @@ impl Hooks {
             for instance in instances.values_mut().filter(|instance| instance.leaving.is_none()) {
                 let due = instance.story.leaving(Hook::Stop, "the daemon stops", now);
                 let policies = instance.policies.clone();
+                if !instance.said_stop {
+                    instance.notice(Occasion::Stop, due.event.clone());
+                }
                 self.enqueue(instance, &policies, due);
             }
             instances.values().map(|instance| instance.hooks.clone()).collect()
@@ -219,8 +275,10 @@ impl Hooks {
         policies.iter().filter(has).cloned().collect()
     }
 
-    fn release_of(&self, policies: &[String]) -> ReleaseHook {
-        if self.having(policies, Hook::Release).is_empty() { ReleaseHook::Absent } else { ReleaseHook::Present }
+    fn release_of(&self, instance: &Instance) -> ReleaseHook {
+        let some =
+            instance.config.notify.tells(Occasion::Stop) || !self.having(&instance.policies, Hook::Release).is_empty();
+        if some { ReleaseHook::Present } else { ReleaseHook::Absent }
     }
 
     /// With an instance of the configuration.
@@ -230,6 +288,36 @@ impl Hooks {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Instance {
+    /// Programs are told, before any hook is.
+    fn tell(&mut self, entry: &Journal) {
+        let going = self.leaving.is_some();
+        let Some(occasion) = notice::occasion(&entry.event, going, &self.config.notify) else { return };
+        // Of the end of the daemon they are told as such.
+        if !(self.story.leaves() && occasion == Occasion::Fault) {
+            self.notice(occasion, self.story.told(&entry.event, entry.at));
+        }
+    }
+
+    fn notice(&self, occasion: Occasion, event: HookEvent) {
+        let notice = Notice::new(occasion, event, &self.config);
+        // Also where nobody is told of this one: what waits is not true any more.
+        if self.config.notify != Notify::default() {
+            self.hooks.push(Job { policy: String::new(), task: Task::Notice(notice) }, Order::Latest);
+        }
+    }
+
+    /// What programs are told before a planned release: that the daemon stops, if it does.
+    fn farewell(&mut self, event: &HookEvent) -> Option<Job> {
+        if !self.story.leaves() || self.said_stop || !self.config.notify.tells(Occasion::Stop) {
+            return None;
+        }
+        self.said_stop = true;
+        let notice = Notice { before_release: true, ..Notice::new(Occasion::Stop, event.clone(), &self.config) };
+        Some(Job { policy: String::new(), task: Task::Notice(notice) })
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use super::notice::Notice;
+use crate::config::Occasion;
 use crate::policy::{Hook, HookEvent, Policy, Work};
 
 /// What waits at most; the oldest gives way.
@@ -12,7 +14,7 @@ const WAITING_MAX: usize = 64;
 /// One thing to run.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    /// The policy, by name.
+    /// The policy, by name; empty for what is no policy's.
     pub(super) policy: String,
     pub(super) task: Task,
 }
@@ -24,6 +26,8 @@ pub(super) enum Task {
     Hook(Hook, HookEvent),
     /// A repair, of the version that asked for it.
     Heal(Policy, Work),
+    /// Programs that are told of something.
+    Notice(Notice),
 }
 
 /// Whether every transition counts for a policy, or the latest.
@@ -45,11 +49,13 @@ impl Waiting {
     /// Takes a job; returns those that it makes pointless, or that had to give way.
     pub(super) fn push(&mut self, job: Job, order: Order) -> Vec<Job> {
         let mut dropped = Vec::new();
-        if is_transition(&job) && order == Order::Latest {
-            dropped = self.withdraw(|other| other.policy == job.policy && is_transition(other));
+        if order == Order::Latest {
+            dropped = self.withdraw(|other| other.policy == job.policy && replaces(&job, other));
         }
         if self.jobs.len() >= WAITING_MAX {
-            dropped.extend(self.jobs.pop_front());
+            // Which role it is in must be told in the end.
+            let least = self.jobs.iter().position(|job| !is_transition(job)).unwrap_or(0);
+            dropped.extend(self.jobs.remove(least));
         }
         self.jobs.push_back(job);
         dropped
@@ -81,6 +87,12 @@ impl Waiting {
     }
 }
 
+/// Whether nobody needs to know of the other one any more.
+fn replaces(job: &Job, other: &Job) -> bool {
+    let of_lower = |job: &Job| matches!(&job.task, Task::Notice(notice) if notice.occasion == Occasion::LowerPriority);
+    is_transition(job) && is_transition(other) || of_lower(job) && of_lower(other)
+}
+
 /// Whether it is about a role, of which only the latest is true.
 fn is_transition(job: &Job) -> bool {
     match &job.task {
@@ -88,6 +100,7 @@ fn is_transition(job: &Job) -> bool {
         Task::Hook(Hook::Release | Hook::Stop | Hook::Rule | Hook::Maintenance | Hook::Reload, _) | Task::Heal(..) => {
             false
         }
+        Task::Notice(notice) => notice.is_transition(),
     }
 }
 
@@ -104,6 +117,7 @@ mod tests {
             .map(|job| match job.task {
                 Task::Hook(hook, _) => format!("{} {hook}", job.policy),
                 Task::Heal(..) => format!("{} heal", job.policy),
+                Task::Notice(notice) => format!("{}notice {}", job.policy, notice.occasion.key()),
             })
             .collect()
     }
@@ -134,6 +148,26 @@ mod tests {
         let mut waiting = Waiting::default();
         let dropped: usize = (0..100).map(|_| waiting.push(job("a", Hook::Rule), Order::All).len()).sum();
         assert_eq!((dropped, names(&mut waiting).len()), (100 - WAITING_MAX, WAITING_MAX));
+    }
+
+    fn notice(occasion: Occasion) -> Job {
+        let instance = crate::config::fixture::pair().0.instances.remove(0);
+        let notice = Notice::new(occasion, HookEvent::default(), &instance);
+        Job { policy: String::new(), task: Task::Notice(notice) }
+    }
+
+    #[test]
+    fn what_programs_are_told_of_a_role_is_never_lost() {
+        let mut waiting = Waiting::default();
+        for occasion in [Occasion::Master, Occasion::LowerPriority, Occasion::LowerPriority, Occasion::Backup] {
+            waiting.push(notice(occasion), Order::Latest);
+        }
+        for _ in 0..200 {
+            waiting.push(job("a", Hook::Rule), Order::Latest);
+        }
+        let names = names(&mut waiting);
+        assert_eq!((names.len(), names.iter().filter(|name| *name == "notice backup").count()), (WAITING_MAX, 1));
+        assert!(!names.contains(&"notice master".to_owned()), "{names:?}");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Story {
             }
             Event::Raised(condition) if is_maintenance(condition) => self.maintenance(true, condition, at),
             Event::Cleared(condition) if is_maintenance(condition) => self.maintenance(false, condition, at),
-            Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => None,
+            Event::Raised(_) | Event::Cleared(_) | Event::Note(_) | Event::LowerHeard { .. } => None,
         }
     }
 
@@ -86,6 +86,23 @@ impl Story {
     /// The daemon stops: becoming fault is no fault any more.
     pub(super) const fn leave(&mut self) {
         self.leaving = true;
+    }
+
+    /// Whether the daemon stops.
+    pub(super) const fn leaves(&self) -> bool {
+        self.leaving
+    }
+
+    /// What programs are told of an event of the node's that is theirs.
+    pub(super) fn told(&self, event: &Event, at: Instant) -> HookEvent {
+        let (from, to, reason) = match event {
+            Event::Transition { from, to, reason } => (*from, *to, reason.clone()),
+            Event::LowerHeard { source, priority } => {
+                (self.role, self.role, format!("{source} advertises priority {priority}"))
+            }
+            Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => (self.role, self.role, String::new()),
+        };
+        HookEvent { from: from.to_string(), to: to.to_string(), reason, at, ..HookEvent::default() }
     }
 
     /// The event of a release or of the end.

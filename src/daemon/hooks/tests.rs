@@ -1,5 +1,7 @@
 //! Hooks as stories: what is run, in which order, and what a hook that fails or hangs costs.
 
+mod notices;
+
 use std::{
     path::Path,
     sync::{Condvar, RwLock},
@@ -25,6 +27,22 @@ struct Hand {
     done: Sender<String>,
     open: Mutex<bool>,
     opened: Condvar,
+}
+
+impl Hand {
+    /// A program is a line; one that is called so waits, or fails.
+    fn run(&self, program: &Program) -> Performed {
+        let line = program.argv.join(" ");
+        self.done.try_send(line.clone()).unwrap();
+        if line.starts_with("/wait") {
+            drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
+        }
+        if line.starts_with("/fails") {
+            Performed::failed("exit code 1, wanted 0")
+        } else {
+            Performed::done("exit code 0")
+        }
+    }
 }
 
 impl Performer for Hand {
@@ -53,10 +71,15 @@ struct Stage {
 impl Stage {
     /// One instance with these policies.
     fn new(policies: &[(&str, &str)]) -> Self {
+        Self::with(policies, "")
+    }
+
+    /// The same, with more settings.
+    fn with(policies: &[(&str, &str)], settings: &str) -> Self {
         let names: Vec<String> = policies.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let text = format!(
             "node = \"K1\"\n[instance.VI_1]\ninterface = \"eth0\"\nvirtual_router_id = 51\n\
-             addresses = [\"192.168.0.60/24\"]\npeers = [\"192.168.0.21\"]\npolicies = [{}]\n",
+             addresses = [\"192.168.0.60/24\"]\npeers = [\"192.168.0.21\"]\npolicies = [{}]\n{settings}",
             names.join(", ")
         );
         let config = config::parse(&text, Path::new("/etc/ha/ha.toml"), &config::Facts::default()).unwrap().config;
@@ -66,12 +89,14 @@ impl Stage {
         let (done_sender, done) = channel(256);
         let (said_sender, said) = channel(256);
         let hand = Arc::new(Hand { done: done_sender, open: Mutex::default(), opened: Condvar::new() });
+        let runner = Arc::clone(&hand);
         let known: Arc<RwLock<BTreeMap<String, Policy>>> = Arc::default();
         let found = Arc::clone(&known);
         let engine = Engine::new();
         let bench = Bench {
             engine: engine.clone(),
             performer: Arc::clone(&hand) as Arc<dyn Performer>,
+            run: Arc::new(move |program, _| runner.run(program)),
             clock: Arc::new(DriverClock::default()),
             status: status.subscribe(),
             started: Instant::ZERO,

@@ -1,7 +1,7 @@
 //! A command as its arguments, by the rules of keepalived: both quotes, and backslashes.
 
 /// The arguments; `None` if a quote is left open.
-pub(super) fn split(command: &str) -> Option<Vec<String>> {
+pub(in crate::import) fn split(command: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = command.chars();

@@ -10,6 +10,8 @@ mod web;
 
 use std::collections::BTreeSet;
 
+pub(super) use argv::split;
+
 use super::{Files, outline::quoted};
 
 /// What a check asks, as a condition of a policy.

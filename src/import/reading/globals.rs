@@ -17,6 +17,7 @@ pub(in crate::import) struct Globals {
     /// Of `vrrp_garp_master_refresh`, in microseconds.
     pub(in crate::import) refresh: Option<u64>,
     pub(in crate::import) script_user: Option<String>,
+    pub(in crate::import) script_group: Option<String>,
     /// What `smtp_alert` of an instance is where it is not written.
     pub(in crate::import) mails: bool,
 }
@@ -50,6 +51,7 @@ pub(in crate::import) fn globals(
     }
     if let Some(node) = last("script_user", &read, ledger) {
         globals.script_user = Some(node.text(1).to_owned());
+        globals.script_group = Some(node.text(2).to_owned()).filter(|group| !group.is_empty());
         ledger.mapped(node.place, "probes run in ha itself; programs that are started get it as their user");
     }
     if let Some(node) = last("vrrp_no_swap", &read, ledger) {

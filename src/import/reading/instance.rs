@@ -1,6 +1,8 @@
 //! `vrrp_instance`.
 
-use super::{Globals, Script, address, authentication, election, hearing, last, sorted, track, track::Track, value};
+use super::{
+    Globals, Script, address, authentication, election, hearing, last, sorted, told, track, track::Track, value,
+};
 use crate::import::{
     keyword::Context,
     ledger::Ledger,
@@ -9,7 +11,7 @@ use crate::import::{
 };
 
 /// The keys of a section, in their order.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 22] = [
     "interface",
     "virtual_router_id",
     "priority",
@@ -24,6 +26,14 @@ const ORDER: [&str; 14] = [
     "transport",
     "source",
     "announce_refresh",
+    "notify.run",
+    "notify.master",
+    "notify.backup",
+    "notify.fault",
+    "notify.stop",
+    "notify.deleted",
+    "notify.lower_priority",
+    "notify.user",
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
@@ -71,6 +81,7 @@ pub(in crate::import) fn instance(
     entries.extend(hearing::hearing(node, &read, six, ledger));
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
     entries.extend(refresh(last("garp_master_refresh", &read, ledger), globals, ledger));
+    entries.extend(told::told(&read, globals, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance");
     }

@@ -8,6 +8,7 @@ mod hearing;
 mod instance;
 mod script;
 mod settings;
+mod told;
 mod track;
 mod value;
 

@@ -1,0 +1,114 @@
+//! Scripts that were written for keepalived are told of transitions by `ha`, with the same arguments, unchanged.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ha::lab::{Daemon, Host, Setup};
+
+use crate::{
+    Need, Story,
+    stage::{Stage, wait_until},
+};
+
+pub(crate) const STORIES: [Story; 2] = [
+    Story { name: "notify_scripts_run_unchanged", needs: &[Need::Keepalived], seconds: 60, tell: unchanged },
+    Story { name: "r18_notify_stop_runs_while_the_address_is_there", needs: &[], seconds: 60, tell: stop },
+];
+
+const ADVERTISE: Duration = Duration::from_millis(200);
+
+/// In the style of what tutorials publish: three arguments, a case, a state file, a log.
+const SCRIPT: &str = r#"#!/bin/bash
+TYPE=$1
+NAME=$2
+STATE=$3
+PRIORITY=$4
+cd "$(dirname "$0")" || exit 1
+echo "$TYPE $NAME $STATE $PRIORITY" >> told
+ip -4 addr show dev eth0 | grep -q 192.168.0.60 && echo "$STATE with the address" >> told
+case $STATE in
+    "MASTER") echo master > role; exit 0 ;;
+    "BACKUP") echo backup > role; exit 0 ;;
+    "FAULT")  echo fault > role; exit 0 ;;
+    "STOP")   exit 0 ;;
+    *)        echo "unknown state $STATE"; exit 1 ;;
+esac
+"#;
+
+fn write(directory: &Path) -> String {
+    let script = directory.join("notify.sh");
+    fs::write(&script, SCRIPT).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script.display().to_string()
+}
+
+/// What the script of a node was told, without the lines about the address.
+fn told(daemon: &Daemon) -> Vec<String> {
+    let text = fs::read_to_string(daemon.directory().join("told")).unwrap_or_default();
+    text.lines().filter(|line| !line.contains("with the address")).map(str::to_owned).collect()
+}
+
+/// The words that both daemons say in the same story: alone it serves, cut off it does not, then it serves again.
+fn unchanged(stage: &Stage) {
+    let setup = Setup::founding(Host::Node1).version3(ADVERTISE);
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    fs::create_dir_all(&directory).unwrap();
+    let script = write(&directory);
+    let mut heard = Vec::new();
+    for with_ha in [false, true] {
+        let _ = fs::remove_file(directory.join("told"));
+        let mut daemon = if with_ha {
+            stage.ha_with(Host::Node1, &format!("{}notify.run = [\"{script}\"]\n", setup.toml(Host::Node1)), &[])
+        } else {
+            let config = setup.keepalived_conf(Host::Node1, None);
+            let config = format!("{} notify \"{script}\"\n}}\n", config.strip_suffix("}\n").unwrap());
+            stage.keepalived_with(Host::Node1, &config)
+        };
+        stage.held_by(&[Host::Node1], 20);
+        let says = |state: &str| {
+            let wanted = format!("INSTANCE VI_1 {state} 100");
+            wait_until(&format!("the script is told: {wanted}"), Duration::from_secs(5), || {
+                told(&daemon).last() == Some(&wanted)
+            });
+        };
+        says("MASTER");
+        stage.world.plug(Host::Node1, false).unwrap();
+        says("FAULT");
+        stage.world.plug(Host::Node1, true).unwrap();
+        stage.held_by(&[Host::Node1], 20);
+        says("MASTER");
+        daemon.terminate().unwrap();
+        says("STOP");
+        daemon.process().wait(Duration::from_secs(10)).unwrap();
+        heard.push(told(&daemon));
+        assert_eq!(fs::read_to_string(directory.join("role")).unwrap(), "master\n");
+    }
+    let [keepalived, ours] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(keepalived, ours, "the same words in the same order");
+}
+
+fn stop(stage: &Stage) {
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    fs::create_dir_all(&directory).unwrap();
+    let script = write(&directory);
+    let setup = |node| Setup::founding(node).version3(ADVERTISE).toml(node);
+    let config = format!("{}notify.run = [\"{script}\"]\n", setup(Host::Node1));
+    let mut node1 = stage.ha_with(Host::Node1, &config, &[]);
+    let _node2 = stage.ha_with(Host::Node2, &setup(Host::Node2), &[]);
+    stage.held_by(&[Host::Node1], 20);
+    wait_until("it is told of its role", Duration::from_secs(5), || {
+        told(&node1).last().is_some_and(|line| line.contains("MASTER"))
+    });
+    let stopped = node1.terminate().unwrap();
+    stage.held_by(&[Host::Node2], 10);
+    let status = node1.process().wait(Duration::from_secs(10)).unwrap();
+    assert!(status.success(), "{status}");
+    assert!(stage.observer.no_holder(stopped, Instant::now()) < ADVERTISE, "no gap");
+    let text = fs::read_to_string(directory.join("told")).unwrap();
+    assert!(text.contains("STOP with the address"), "{text}");
+    assert!(node1.log().contains("notify.run: "), "{}", node1.log());
+}
