@@ -18,8 +18,11 @@ use super::{CONFIG, Code, address, output};
 use crate::{
     config,
     control::Client,
-    daemon::store::{Lock, Store},
-    linux::{Holder, Which},
+    daemon::{
+        guard_of,
+        store::{Lock, Store},
+    },
+    linux::{GuardTable, Guards, Holder, Which},
     words::InterfaceName,
 };
 
@@ -58,6 +61,7 @@ fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
     for record in &records {
         let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
         removed += remove(&record.interface, addresses, Which::Marked)?;
+        removed += remove_table(record.table.as_ref())?;
     }
     conclude(removed);
     forget(&store)
@@ -73,13 +77,18 @@ fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
         let addresses = instance.addresses.iter().map(ipnet::IpNet::addr).collect();
         removed += remove(instance.interface.as_str(), addresses, Which::Any)?;
     }
+    // Of a configuration that is not this one, too; addresses of that are nobody's business.
+    let recorded = store.held().unwrap_or_default().into_iter().map(|record| record.table);
+    for table in recorded.chain(config.instances.iter().map(guard_of)) {
+        removed += remove_table(table.as_ref())?;
+    }
     conclude(removed);
     forget(&store)
 }
 
 fn conclude(removed: usize) {
     if removed == 0 {
-        output::print("no address was left behind\n");
+        output::print("nothing was left behind\n");
     }
 }
 
@@ -132,6 +141,19 @@ fn remove(interface: &str, addresses: Vec<IpAddr>, which: Which) -> Result<usize
         output::print(&format!("removed {address} from {name}\n"));
     }
     Ok(removed.len())
+}
+
+/// The table of nftables that drops packets to the addresses, which are gone by now.
+fn remove_table(table: Option<&GuardTable>) -> Result<usize, Failure> {
+    let Some(table) = table else { return Ok(0) };
+    match Guards::open().and_then(|mut guards| guards.remove(table)) {
+        Ok(true) => {
+            output::print(&format!("removed the nftables table {table}\n"));
+            Ok(1)
+        }
+        Ok(false) => Ok(0),
+        Err(error) => Err(system(&format!("the nftables table {table} cannot be removed"), &error)),
+    }
 }
 
 /// The kernel's refusals arrive as sentences.

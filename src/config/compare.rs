@@ -73,6 +73,7 @@ impl Pair<'_> {
         self.check_priorities(found);
         self.check_hearing(found);
         self.check_last_resort(found);
+        self.check_accept(found);
     }
 
     /// `NAME: what A has on A, what B has on B`.
@@ -190,6 +191,13 @@ impl Pair<'_> {
         }
     }
 
+    fn check_accept(&self, found: &mut Vec<Problem>) {
+        if self.a.drops_packets() != self.b.drops_packets() {
+            let what = self.both("accept", self.a.accept, self.b.accept);
+            warning(found, what, "write the same in both: a takeover changes whether the addresses answer");
+        }
+    }
+
     fn check_hearing(&self, found: &mut Vec<Problem>) {
         if self.a.transport != self.b.transport {
             let name = |transport: Transport| match transport {
@@ -258,7 +266,7 @@ mod tests {
 
     #[test]
     fn messages_about_pairs() {
-        let cases: [(&str, Change); 20] = [
+        let cases: [(&str, Change); 21] = [
             ("name", |a, b| b.node.clone_from(&a.node)),
             ("identifier", |_, b| b.instances[0].vrid = Vrid::new(52).unwrap()),
             ("another name, the same router", |_, b| b.instances[0].name = "VI_X".to_owned()),
@@ -295,6 +303,7 @@ mod tests {
                 a.instances[0].last_resort = LastResort::Keep;
                 b.instances[0].preempt = Preempt::Never;
             }),
+            ("accept", |a, _| a.instances[0].accept = false),
             ("known source", |a, _| a.instances[0].source = Some("192.168.0.20".parse().unwrap())),
         ];
         let messages: String =

@@ -51,6 +51,14 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     );
     line(text, "advertises", &format!("every {} while master", readable(instance.advertise.as_duration())));
     line(text, "takes over", &takeover(instance));
+    if instance.drops_packets() {
+        line(
+            text,
+            "accepts",
+            "nothing that is sent to the addresses: nftables drops it, ARP and neighbour discovery are answered; where \
+             the kernel cannot do that, this node does not serve",
+        );
+    }
     if priority.is_owner() {
         line(
             text,
@@ -262,6 +270,7 @@ mod tests {
             instance.preempt = Preempt::After(Duration::from_secs(90));
             instance.transport = Transport::Unicast;
             instance.source = Some("192.168.0.20".parse().unwrap());
+            instance.accept = false;
         });
         let fixed = one(|instance| instance.lease = Lease::Fixed(Duration::from_secs(5)));
         let owner = one(|instance| instance.priority = Priority::OWNER);

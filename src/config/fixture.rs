@@ -35,6 +35,7 @@ pub(crate) fn instance() -> Instance {
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
         notify: super::Notify::default(),
+        accept: true,
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{
-    Facts, Instance,
+    Facts, Instance, accept,
     address::{self, Addresses},
     error::{Findings, Span},
     hearing, protocol,
@@ -75,6 +75,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let link_settle = value::time("link_settle", &raw.link_settle, Duration::ZERO, HOUR, out);
     let announce_refresh = announce_refresh(raw, out);
     let notify = told::resolve(&raw.notify, out);
+    let accept = accept::accept(raw, parts.priority, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
     let policies = policies(raw, out);
@@ -100,6 +101,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         link_settle: link_settle.unwrap_or(Duration::from_secs(5)),
         announce_refresh,
         notify,
+        accept,
         last_resort,
         on_error,
         policies,

@@ -2,6 +2,7 @@
 //!
 //! `raw` is the file as written, `resolve` turns it into these types, `error` says where, what, and what to do.
 
+mod accept;
 mod address;
 mod compare;
 mod describe;
@@ -169,6 +170,8 @@ pub struct Instance {
     pub announce_refresh: Duration,
     /// Programs that are told of transitions.
     pub notify: Notify,
+    /// Whether a master answers what is sent to the virtual addresses; [`Instance::drops_packets`] is what follows.
+    pub accept: bool,
     /// What becomes of the address while rules are down and nobody else takes it.
     pub last_resort: LastResort,
     /// What a policy that cannot be evaluated comes to.

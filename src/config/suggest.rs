@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the words that would have been understood.
 
 /// What keepalived calls it, and what it is called here.
-const KEEPALIVED: [(&str, &str); 26] = [
+const KEEPALIVED: &[(&str, &str)] = &[
     ("advert_int", "advertise"),
     ("auth_pass", "auth.password"),
     ("auth_type", "auth.password (a version 2 instance that has one uses PASS)"),
@@ -11,6 +11,7 @@ const KEEPALIVED: [(&str, &str); 26] = [
     ("dont_track_primary", "nothing: the interface is always watched"),
     ("garp_master_refresh", "announce_refresh"),
     ("mcast_src_ip", "source"),
+    ("no_accept", "accept = false"),
     ("nopreempt", "preempt = false"),
     ("noprefixroute", "network_route = false"),
     ("notification_email", "to, in [mail]"),

@@ -2,7 +2,7 @@
 //!
 //! It holds a pipe, and knows what is to be done if the pipe ends: let go of the addresses and say so with priority 0, so
 //! that the peer takes over in milliseconds instead of waiting out the down timer. If it dies as well, the lease does the
-//! same a little later. It does nothing else, and nothing at all for a daemon that was not master.
+//! same a little later. Then it takes away what has no lifetime of its own, tables of nftables. It does nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    linux::{Holder, VrrpSocket},
+    linux::{GuardTable, Guards, Holder, VrrpSocket},
     node::{Hold, Lifetime, Transmit},
     words::{Family, InterfaceName},
 };
@@ -58,11 +58,36 @@ type Duties = BTreeMap<String, Duty>;
 /// What is new: the duty of an instance, or that there is none any more. One line of the pipe.
 type News = BTreeMap<String, Option<Duty>>;
 
+/// One line to the keeper: what has changed, and every table that is taken away once nothing is held any more.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Line {
+    news: News,
+    tables: Vec<Table>,
+}
+
+/// A table of nftables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Table {
+    six: bool,
+    name: String,
+}
+
+impl Table {
+    fn of(table: &GuardTable) -> Self {
+        Self { six: table.family() == Family::V6, name: table.name().to_owned() }
+    }
+
+    fn itself(&self) -> GuardTable {
+        GuardTable::recorded(if self.six { Family::V6 } else { Family::V4 }, self.name.clone())
+    }
+}
+
 /// The daemon's end.
 #[derive(Debug)]
 pub struct Keeper {
     process: Option<(Child, ChildStdin)>,
     entrusted: Duties,
+    tables: Vec<Table>,
 }
 
 impl Keeper {
@@ -71,19 +96,25 @@ impl Keeper {
     #[must_use]
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
-            Ok(process) => (Self { process: Some(process), entrusted: Duties::new() }, None),
-            Err(error) => (Self { process: None, entrusted: Duties::new() }, Some(without(&error))),
+            Ok(process) => (Self { process: Some(process), entrusted: Duties::new(), tables: Vec::new() }, None),
+            Err(error) => (Self { process: None, entrusted: Duties::new(), tables: Vec::new() }, Some(without(&error))),
         }
     }
 
     /// Tells it what is to be done from now on for these instances; `None` if one holds nothing. Returns what to tell if it
     /// is gone and cannot be had again.
-    pub fn entrust(&mut self, wills: impl Iterator<Item = (String, Option<(Transmit, Hold)>)>) -> Option<String> {
+    pub fn entrust(
+        &mut self,
+        wills: impl Iterator<Item = (String, Option<(Transmit, Hold)>)>,
+        tables: &[GuardTable],
+    ) -> Option<String> {
+        let tables: Vec<Table> = tables.iter().map(Table::of).collect();
         let duties = wills.map(|(instance, will)| (instance, will.as_ref().map(Duty::of)));
         let news: News = duties.filter(|(instance, duty)| self.entrusted.get(instance) != duty.as_ref()).collect();
-        if news.is_empty() {
+        if news.is_empty() && tables == self.tables {
             return None;
         }
+        self.tables = tables;
         note(&mut self.entrusted, news.clone());
         if self.write(&news).is_ok() {
             return None;
@@ -102,6 +133,7 @@ impl Keeper {
 
     /// Nothing is to be done any more; it ends.
     pub fn dismiss(&mut self) {
+        self.tables.clear();
         let none = std::mem::take(&mut self.entrusted).into_keys().map(|instance| (instance, None)).collect();
         // Gone already is as good.
         let _ = self.write(&none);
@@ -110,7 +142,7 @@ impl Keeper {
 
     fn write(&mut self, news: &News) -> io::Result<()> {
         let Some((_, pipe)) = &mut self.process else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let mut line = serde_json::to_vec(news)?;
+        let mut line = serde_json::to_vec(&Line { news: news.clone(), tables: self.tables.clone() })?;
         line.push(b'\n');
         pipe.write_all(&line)
     }
@@ -152,9 +184,14 @@ pub fn keep() {
     let mut duties = Duties::new();
     let mut sockets: BTreeMap<(String, Family), Option<VrrpSocket>> = BTreeMap::new();
     let mut holder = Holder::open().ok();
+    let (mut tables, mut guards) = (Vec::new(), None);
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        let Ok(news) = serde_json::from_str::<News>(&line) else { continue };
+        let Ok(Line { news, tables: new }) = serde_json::from_str(&line) else { continue };
+        tables = new;
+        if guards.is_none() && !tables.is_empty() {
+            guards = Guards::open().ok();
+        }
         let renewed: BTreeSet<_> = news.values().flatten().map(Duty::way).collect();
         note(&mut duties, news);
         sockets.retain(|way, _| duties.values().any(|duty| duty.way() == *way));
@@ -165,8 +202,16 @@ pub fn keep() {
             sockets.insert(way, socket);
         }
     }
+    let mut released = true;
     for duty in duties.values() {
-        execute(duty, sockets.get(&duty.way()).and_then(Option::as_ref), holder.as_mut());
+        released &= execute(duty, sockets.get(&duty.way()).and_then(Option::as_ref), holder.as_mut());
+    }
+    // What is still held here must not begin to answer.
+    if released && let Some(guards) = &mut guards {
+        for table in &tables {
+            // One that stays is taken over, or taken away, by the next daemon or by `ha release`.
+            let _ = guards.remove(&table.itself());
+        }
     }
 }
 
@@ -183,9 +228,9 @@ fn open((interface, family): &(String, Family)) -> Option<VrrpSocket> {
     VrrpSocket::open_deaf(&interface.parse().ok()?, *family).ok()
 }
 
-/// Lets go first: nobody is told to take what is still held.
-fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>) {
-    let Ok(interface) = duty.interface.parse::<InterfaceName>() else { return };
+/// Lets go first: nobody is told to take what is still held. Returns whether it is let go.
+fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>) -> bool {
+    let Ok(interface) = duty.interface.parse::<InterfaceName>() else { return false };
     let released = holder.is_some_and(|holder| {
         let release = Hold {
             instance: duty.instance.clone(),
@@ -198,9 +243,10 @@ fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>
         };
         holder.apply(&release).is_ok()
     });
-    let Some(socket) = socket.filter(|_| released) else { return };
+    let Some(socket) = socket.filter(|_| released) else { return released };
     for (destination, payload) in duty.destinations.iter().zip(&duty.payloads) {
         // One that fails is waited out by the peer's down timer.
         let _ = socket.send(duty.source, *destination, payload);
     }
+    released
 }

@@ -2,9 +2,11 @@
 
 pub mod audit;
 mod boot;
+mod equipment;
 pub mod hooks;
 pub mod journal;
 pub mod keeper;
+mod leftovers;
 mod locks;
 pub mod mail;
 pub mod policies;
@@ -14,4 +16,5 @@ mod sockets;
 pub mod store;
 pub mod watch;
 
+pub use equipment::guard_of;
 pub use run::run;

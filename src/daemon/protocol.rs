@@ -19,7 +19,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{keeper::Keeper, sockets::Sockets};
+use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets};
 use crate::{
     config::Config,
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot},
@@ -133,6 +133,7 @@ impl Protocol {
             now: clock.now(),
             clock,
             sockets: Sockets::new(config),
+            equipment: Equipment::new(config),
             holder: Holder::open()?,
             drivers: Drivers::open()?,
             alarm: Alarm::new()?,
@@ -172,6 +173,7 @@ struct Turns {
     now: Instant,
     node: Node,
     sockets: Sockets,
+    equipment: Equipment,
     holder: Holder,
     drivers: Drivers,
     alarm: Alarm,
@@ -187,6 +189,7 @@ struct Turns {
 
 impl Turns {
     fn run(&mut self) {
+        self.look_after_equipment();
         self.look_around();
         while !self.node.is_stopped() {
             self.perform_all();
@@ -199,10 +202,17 @@ impl Turns {
             self.node.handle_timeout(self.now, ears);
             if !self.node.is_changing() {
                 self.sockets.close_unwanted();
+                if let Some(notes) = self.equipment.settle() {
+                    self.tell_equipment(notes);
+                }
             }
+            self.look_after_equipment();
             self.publish();
         }
         self.perform_all();
+        let holding = self.holder.held().map(|(instance, _, _)| instance.to_owned()).collect();
+        let notes = self.equipment.remove_all(&holding);
+        notes.into_iter().for_each(|note| self.tell_note(note));
         self.keeper.dismiss();
         self.published_at = Instant::ZERO;
         self.publish();
@@ -273,6 +283,9 @@ impl Turns {
             Message::Reload(config) => {
                 let notes = self.sockets.reconfigure(&config);
                 notes.into_iter().for_each(|note| self.tell_note(note));
+                // Before the node knows: what it is about to need is there.
+                let notes = self.equipment.reconfigure(&config);
+                self.tell_equipment(notes);
                 Input::Reload(config)
             }
             Message::Hooks { instance, release } => Input::Hooks { instance, release },
@@ -297,13 +310,34 @@ impl Turns {
             }
             self.perform(output);
         }
+        if !held.is_empty() {
+            self.entrust(held);
+        }
+    }
+
+    fn entrust(&mut self, held: BTreeSet<String>) {
         let wills = held.into_iter().map(|instance| {
             let will = self.node.last_will(&instance);
             (instance, will)
         });
-        if let Some(note) = self.keeper.entrust(wills) {
+        if let Some(note) = self.keeper.entrust(wills, &self.equipment.tables()) {
             self.tell_note(note);
         }
+    }
+
+    fn look_after_equipment(&mut self) {
+        if let Some(notes) = self.equipment.look_if_due(self.now) {
+            self.tell_equipment(notes);
+        }
+    }
+
+    /// Hands in how it stands, whether or not that is news.
+    fn tell_equipment(&mut self, notes: Vec<String>) {
+        notes.into_iter().for_each(|note| self.tell_note(note));
+        for (instance, result) in self.equipment.told() {
+            self.node.handle_input(self.now, Input::Equipped { instance, result });
+        }
+        self.entrust(BTreeSet::new());
     }
 
     fn perform(&mut self, output: Output) {
@@ -315,7 +349,7 @@ impl Turns {
                 self.node.handle_input(self.now, input);
             }
             Output::Hold(hold) => {
-                let result = self.holder.apply(&hold);
+                let result = self.equipment.before(&hold).and_then(|()| self.holder.apply(&hold));
                 for warning in self.holder.take_warnings() {
                     self.tell_note(warning);
                 }

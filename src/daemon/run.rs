@@ -19,6 +19,7 @@ use super::{
     hooks::{self, Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
     keeper::Keeper,
+    leftovers,
     locks::Locks,
     mail::{Alert, Letter, Mailer, Transition},
     policies::{Choice, DriverClock, Library, Policies, Said, Surroundings},
@@ -155,6 +156,7 @@ impl Daemon {
         {
             tracing::warn!("{why}");
         }
+        leftovers::clear(&store, &config);
         store.record_held(&Record::of(&config)).map_err(|error| Refusal::Machine(unrecorded(&error)))?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {

@@ -14,7 +14,12 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Instance};
+use super::equipment::guard_of;
+use crate::{
+    config::{Config, Instance},
+    linux::GuardTable,
+    words::Family,
+};
 
 const HELD: &str = "held.json";
 const CONFIG: &str = "ha.toml";
@@ -38,6 +43,8 @@ pub struct Record {
     pub interface: String,
     /// With their prefixes.
     pub addresses: Vec<IpNet>,
+    /// The nftables table that drops packets to them, if one does.
+    pub table: Option<GuardTable>,
 }
 
 impl Record {
@@ -49,6 +56,7 @@ impl Record {
             instance: instance.name.clone(),
             interface: instance.interface.to_string(),
             addresses: instance.addresses.clone(),
+            table: guard_of(instance),
         };
         leased.map(record).collect()
     }
@@ -66,6 +74,8 @@ struct HeldEntry {
     instance: String,
     interface: String,
     addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
 }
 
 /// The state directory is this process's as long as this lives. The kernel lets go of it with the process: a file that
@@ -114,6 +124,7 @@ impl Store {
             instance: record.instance.clone(),
             interface: record.interface.clone(),
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
+            table: record.table.as_ref().map(|table| table.name().to_owned()),
         });
         let file = HeldFile { boot: boot_id(), held: entries.collect() };
         // It means nothing after a boot, and addresses wait for it: it need not reach the disk.
@@ -223,11 +234,11 @@ fn replace(target: &Path, content: &[u8], sync: impl Fn(&fs::File) -> io::Result
 impl HeldEntry {
     fn into_record(self) -> io::Result<Record> {
         let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "an address in the record makes no sense");
-        Ok(Record {
-            instance: self.instance,
-            interface: self.interface,
-            addresses: self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?,
-        })
+        let addresses: Vec<IpNet> =
+            self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?;
+        let family = addresses.first().map(|net| Family::of(net.addr()));
+        let table = family.zip(self.table).map(|(family, name)| GuardTable::recorded(family, name));
+        Ok(Record { instance: self.instance, interface: self.interface, addresses, table })
     }
 }
 
@@ -288,6 +299,7 @@ mod tests {
             instance: "VI_1".into(),
             interface: "eth0".into(),
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
+            table: None,
         }
     }
 
@@ -295,7 +307,8 @@ mod tests {
     fn what_is_held_is_found_again() {
         let (_directory, store) = store();
         assert_eq!(store.held().unwrap(), vec![]);
-        let held = vec![record(), record()];
+        let table = GuardTable::recorded(Family::V4, "ha_eth0_51".to_owned());
+        let held = vec![record(), Record { table: Some(table), ..record() }];
         store.record_held(&held).unwrap();
         assert_eq!(store.held().unwrap(), held);
         store.record_held(&[]).unwrap();

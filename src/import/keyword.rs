@@ -41,6 +41,7 @@ const SCHEDULING: &str = "how the process is scheduled is the unit's and realtim
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
 const DEFAULT: &str = "it is so anyway";
+const FILTERS: &str = "accept = false has a table of nftables of its own; virtual MAC addresses need none";
 
 /// Every word, with what becomes of it.
 pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
@@ -139,12 +140,12 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         remove the line on both nodes",
         ),
     ),
-    (Global, "vrrp_iptables", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
-    (Global, "vrrp_ipsets", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
-    (Global, "nftables", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
-    (Global, "nftables_priority", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
-    (Global, "nftables_counters", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
-    (Global, "nftables_ifindex", Dropped("keepalived needs it for no_accept and virtual MAC addresses only")),
+    (Global, "vrrp_iptables", Dropped(FILTERS)),
+    (Global, "vrrp_ipsets", Dropped(FILTERS)),
+    (Global, "nftables", Dropped(FILTERS)),
+    (Global, "nftables_priority", Dropped(FILTERS)),
+    (Global, "nftables_counters", Dropped(FILTERS)),
+    (Global, "nftables_ifindex", Dropped(FILTERS)),
     (Global, "disable_local_igmp", Dropped("keepalived needs it for virtual MAC addresses only")),
     (Global, "vmac_prefix", Refused("ha has no virtual MAC addresses: remove it with use_vmac")),
     (Global, "vmac_addr_prefix", Refused("ha has no virtual MAC addresses: remove it with use_vmac")),
@@ -340,14 +341,8 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "vmac_xmit_base", Refused("ha has no virtual MAC addresses: remove it with use_vmac")),
     (Instance, "use_vmac_addr", Refused("ha has no virtual MAC addresses: remove it")),
     (Instance, "use_ipvlan", Refused("ha has no ipvlan: remove the line")),
-    (Instance, "accept", Dropped(DEFAULT)),
-    (
-        Instance,
-        "no_accept",
-        Refused(
-            "ha does not filter what is sent to the addresses: remove the line, and filter with nftables if it is wanted",
-        ),
-    ),
+    (Instance, "accept", Mapped(0)),
+    (Instance, "no_accept", Mapped(0)),
     (
         Instance,
         "strict_mode",

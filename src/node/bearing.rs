@@ -97,6 +97,11 @@ impl Instance {
         if !link.carrier {
             return Some(format!("interface {interface} has no carrier: cable, switch port or the machine's host"));
         }
+        if self.config.drops_packets()
+            && let Some(why) = self.unequipped()
+        {
+            return Some(why);
+        }
         if self.primary().is_none() {
             return Some(match self.config.source {
                 Some(source) => format!("the source address {source} is not on {interface}; waiting for it"),

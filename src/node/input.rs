@@ -30,6 +30,11 @@ pub enum Input<'a> {
     Transmitted { instance: String, result: Result<(), String>, carrier: Option<bool> },
     /// A [`Hold`](super::Output::Hold) with addresses was performed.
     Held { instance: String, result: Result<(), String> },
+    /// What an instance needs of the machine beside its interface ([`config::Instance::drops_packets`]) is there, or why it
+    /// is not. Told again and again; without it the instance takes no part.
+    ///
+    /// [`config::Instance::drops_packets`]: crate::config::Instance::drops_packets
+    Equipped { instance: String, result: Result<(), String> },
     /// A policy was evaluated for an instance.
     Judged { instance: String, report: Report },
     /// A policy of an instance could not be loaded and none is running: never eligible.

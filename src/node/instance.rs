@@ -20,13 +20,14 @@ use super::{
     farewell::Farewell,
     judgement::Judgement,
     peers::Peers,
+    reload::router_config,
     rivals::Rivals,
     tenure::Tenure,
 };
 use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
     policy::Report,
-    vrrp::{Action, Announcer, Config as RouterConfig, Event, Reason, State, VirtualRouter},
+    vrrp::{Action, Announcer, Event, Reason, State, VirtualRouter},
     wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3, group},
     words::{Family, Instant, readable},
 };
@@ -44,6 +45,8 @@ pub(super) struct Instance {
     pub(super) carrier_since: Option<Instant>,
     pub(super) foreign_frame: bool,
     pub(super) addresses: Option<Vec<AddressSeen>>,
+    /// Whether what it needs of the machine beside its interface is there; `None` until that is known.
+    pub(super) equipped: Option<Result<(), String>>,
     /// The virtual addresses of every instance of this node that does not own them: none of them is a source.
     pub(super) virtual_here: Arc<BTreeSet<IpAddr>>,
     /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
@@ -110,6 +113,7 @@ impl Instance {
             carrier_since: None,
             foreign_frame: false,
             addresses: None,
+            equipped: None,
             virtual_here,
             native: false,
             adopts: false,
@@ -481,18 +485,5 @@ impl Instance {
             self.pace = pace;
             out.push_back(Output::Judge { instance: self.config.name.clone(), pace });
         }
-    }
-}
-
-/// What the state machine needs of the configuration.
-pub(super) fn router_config(config: &config::Instance) -> RouterConfig {
-    RouterConfig {
-        version: config.protocol.version(),
-        interval: config.advertise,
-        preempt: match config.preempt {
-            config::Preempt::Never => None,
-            config::Preempt::AtOnce => Some(Duration::ZERO),
-            config::Preempt::After(delay) => Some(delay),
-        },
     }
 }

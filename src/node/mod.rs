@@ -144,6 +144,9 @@ impl Node {
             Input::Held { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_held(now, result, out));
             }
+            Input::Equipped { instance, result } => {
+                self.with(&instance, |now, instance, out| instance.on_equipped(now, result, out));
+            }
             Input::Judged { instance, report } => {
                 self.with(&instance, |now, instance, out| {
                     instance.judged(now, report, out);

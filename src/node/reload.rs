@@ -1,12 +1,15 @@
 //! A new configuration as a keyed difference: what did not change is not touched.
 
+use std::time::Duration;
+
 use super::{
     Output, Pace,
-    instance::{Instance, Outbox, router_config},
+    instance::{Instance, Outbox},
     rivals::Rivals,
 };
 use crate::{
     config::{self, lease_length},
+    vrrp::Config as RouterConfig,
     words::Instant,
 };
 
@@ -84,5 +87,18 @@ impl Instance {
         if let Some(Output::Hold(hold)) = out.back_mut() {
             hold.configured.extend(old.addresses.iter().filter(|address| !self.config.addresses.contains(address)));
         }
+    }
+}
+
+/// What the state machine needs of the configuration.
+pub(super) fn router_config(config: &config::Instance) -> RouterConfig {
+    RouterConfig {
+        version: config.protocol.version(),
+        interval: config.advertise,
+        preempt: match config.preempt {
+            config::Preempt::Never => None,
+            config::Preempt::AtOnce => Some(Duration::ZERO),
+            config::Preempt::After(delay) => Some(delay),
+        },
     }
 }

@@ -44,6 +44,23 @@ impl Instance {
         self.reassess(now, out);
     }
 
+    /// What it needs beside its interface is there, or is not.
+    pub(super) fn on_equipped(&mut self, now: Instant, result: Result<(), String>, out: &mut Outbox) {
+        if self.equipped.as_ref() != Some(&result) {
+            self.equipped = Some(result);
+            self.reassess(now, out);
+        }
+    }
+
+    /// Why it cannot be without it.
+    pub(super) fn unequipped(&self) -> Option<String> {
+        match &self.equipped {
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(why.clone()),
+            None => Some("nftables is being set up: packets to the addresses are to be dropped".to_owned()),
+        }
+    }
+
     /// Virtual addresses that are here at start (R13): a predecessor's whose lease runs is taken over with its role,
     /// anything else is let go.
     fn take_stock(&mut self, now: Instant, out: &mut Outbox) {

@@ -524,7 +524,7 @@ fn a_candidate_stands_for_the_installed_policy_of_its_name() {
 #[test]
 fn nothing_recorded_is_nothing_to_release() {
     let said = Desk::new().ha(&["release", "--stale", "-c", "ha.toml"]);
-    assert_eq!((said.code, said.out.as_str()), (0, "no address was left behind\n"), "{}", said.err);
+    assert_eq!((said.code, said.out.as_str()), (0, "nothing was left behind\n"), "{}", said.err);
 }
 
 #[test]

@@ -245,6 +245,7 @@ fn messages_about_an_instance() {
                     ("notify.timeout", "\"1ms\""),
                 ],
             ),
+            ("an owner that accepts nothing", &[("accept", "false"), ("priority", "255")]),
             ("policies", &[("policies", "[\"check_local.rhai\", \"a\", \"a\", \"../b\"]")]),
             ("lease that is none", &[("lease", "\"0s\"")]),
             ("lease in fractions", &[("lease", "\"1500ms\"")]),
@@ -419,7 +420,7 @@ fn all_errors_at_once() {
 const ENTRY: &str = "instance.VI_1.addresses[]";
 
 /// Every key with a value that is not its default, in the order of the reference.
-const KEYS: [(&str, &str, &str); 56] = [
+const KEYS: &[(&str, &str, &str)] = &[
     ("", "node", "\"K2\""),
     ("", "policy_dir", "\"scripts\""),
     ("", "realtime_priority", "10"),
@@ -473,6 +474,7 @@ const KEYS: [(&str, &str, &str); 56] = [
     ("instance.VI_1", "notify.lower_priority", "[\"/etc/ha/notify.sh\"]"),
     ("instance.VI_1", "notify.user", "\"nobody\""),
     ("instance.VI_1", "notify.timeout", "\"5s\""),
+    ("instance.VI_1", "accept", "false"),
     ("instance.VI_1", "last_resort", "\"keep\""),
     ("instance.VI_1", "on_error", "\"fault\""),
     ("instance.VI_1", "error_for", "\"5m\""),
@@ -481,7 +483,7 @@ const KEYS: [(&str, &str, &str); 56] = [
 #[test]
 fn every_key_changes_something() {
     let mut tried: Vec<String> = Vec::new();
-    for (table, key, value) in KEYS {
+    for &(table, key, value) in KEYS {
         let mut before = Draft::small();
         if table == "mail" {
             before.set("mail", "to", "[\"ops@example.org\"]");

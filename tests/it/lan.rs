@@ -162,6 +162,7 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         link_settle: Duration::from_secs(5),
         announce_refresh: Duration::from_secs(10),
         notify: ha::config::Notify::default(),
+        accept: true,
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec![],

@@ -15,6 +15,7 @@
     reason = "a test may stop where it stands"
 )]
 
+mod accept;
 mod crash;
 mod founding;
 mod hooks;
@@ -49,6 +50,7 @@ fn stories() -> Vec<Story> {
     let mut all = Vec::from(world::STORIES);
     all.extend(founding::STORIES);
     all.extend(mixed::STORIES);
+    all.extend(accept::STORIES);
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
     all.extend(notify::STORIES);

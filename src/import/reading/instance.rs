@@ -1,7 +1,7 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, address, authentication, election, hearing, last, sorted, told, track, track::Track, value,
+    Globals, Script, accept, address, authentication, election, hearing, last, sorted, told, track, track::Track, value,
 };
 use crate::import::{
     keyword::Context,
@@ -11,7 +11,7 @@ use crate::import::{
 };
 
 /// The keys of a section, in their order.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "interface",
     "virtual_router_id",
     "priority",
@@ -34,6 +34,7 @@ const ORDER: [&str; 22] = [
     "notify.deleted",
     "notify.lower_priority",
     "notify.user",
+    "accept",
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
@@ -82,6 +83,7 @@ pub(in crate::import) fn instance(
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
     entries.extend(refresh(last("garp_master_refresh", &read, ledger), globals, ledger));
     entries.extend(told::told(&read, globals, ledger));
+    entries.extend(accept::accept(&read, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance");
     }

@@ -1,5 +1,6 @@
 //! What the statements mean: the globals, the check scripts, the instances.
 
+mod accept;
 mod address;
 mod authentication;
 mod election;
