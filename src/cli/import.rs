@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -11,10 +11,10 @@ use std::{
 use clap::Args;
 
 use super::{Code, output};
-use crate::import::{Files, Import, Machine, Output, import};
-
-/// No file of a configuration is longer, in bytes.
-const LENGTH_MAX: u64 = 4 << 20;
+use crate::{
+    daemon::keepalived::import,
+    import::{Import, Output},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,30 +33,14 @@ pub(super) struct Arguments {
     config_id: Option<String>,
 }
 
-/// The files of this machine.
-struct Disk;
-
-impl Files for Disk {
-    fn list(&self, directory: &str) -> Vec<String> {
-        let directory = if directory.is_empty() { "." } else { directory };
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-    }
-
-    fn read(&self, path: &str) -> Result<String, String> {
-        read(Path::new(path))
-    }
-}
-
 pub(super) fn perform(arguments: &Arguments) -> Code {
-    let text = match read(&arguments.file) {
-        Ok(text) => text,
+    let imported = match import(&arguments.file, arguments.config_id.as_deref()) {
+        Ok(imported) => imported,
         Err(why) => {
-            output::complain(&format!("{} cannot be read: {why}", arguments.file.display()));
+            output::complain(&format!("{} {why}", arguments.file.display()));
             return Code::NO_INPUT;
         }
     };
-    let imported = import(&arguments.file.to_string_lossy(), &text, &machine(arguments), &Disk);
     if arguments.explain {
         output::print(&imported.explanation());
     }
@@ -85,25 +69,6 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
             }
         },
     }
-}
-
-fn machine(arguments: &Arguments) -> Machine {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let short = name.split('.').next().unwrap_or_default().to_owned();
-    Machine { id: arguments.config_id.clone().unwrap_or(short), name }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
-    file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LENGTH_MAX) {
-        return Err(format!("it is longer than {LENGTH_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 /// Without a directory: what is not secret.
@@ -136,7 +101,8 @@ fn write(directory: &Path, outputs: &[Output]) -> Result<(), String> {
     Ok(())
 }
 
-fn create(path: &Path, output: &Output) -> io::Result<()> {
+/// Writes one file, and the directory it is in.
+pub(super) fn create(path: &Path, output: &Output) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         let mode = if parent.ends_with("secrets") { 0o700 } else { 0o755 };
         fs::DirBuilder::new().recursive(true).mode(mode).create(parent)?;

@@ -5,14 +5,34 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::CONFIG;
+use crate::daemon::{Keepalived, Origin};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     config: PathBuf,
+    /// Run straight from a configuration of keepalived, imported at the start and at each reload
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    keepalived: Option<PathBuf>,
+    /// What lines that begin with @ID are for, as keepalived's own -i; else the short name of this machine
+    #[arg(short = 'i', long, value_name = "ID", requires = "keepalived")]
+    config_id: Option<String>,
+    /// Where the imported files, the state and the control socket lie; else /var/lib/ha/keepalived, /var/lib/ha and
+    /// /run/ha/ha.sock
+    #[arg(long, value_name = "DIR", requires = "keepalived")]
+    directory: Option<PathBuf>,
 }
 
 pub(super) fn perform(arguments: &Arguments) -> ExitCode {
-    crate::daemon::run(&arguments.config)
+    let Arguments { config, keepalived, config_id, directory } = arguments;
+    crate::daemon::run(&match keepalived {
+        Some(file) => {
+            // What is written there names itself: relative to nothing.
+            let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let directory = directory.as_ref().map(absolute);
+            Origin::Keepalived(Keepalived { file: file.clone(), id: config_id.clone(), directory })
+        }
+        None => Origin::Own(config.clone()),
+    })
 }

@@ -141,7 +141,7 @@ pub struct Problems {
 
 impl Problems {
     /// The file cannot be read at all.
-    pub(super) fn unreadable(path: PathBuf, what: String, todo: &str) -> Self {
+    pub(crate) fn unreadable(path: PathBuf, what: String, todo: &str) -> Self {
         let list = vec![Problem::anywhere(Severity::Error, what, todo)];
         Self { path, list, hidden: 0, outcome: "nothing was changed".to_owned() }
     }

@@ -1,12 +1,8 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use super::store::Store;
+use super::{origin::Origin, store::Store};
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
     control::Reload,
@@ -29,8 +25,9 @@ pub(super) struct Booted {
 ///
 /// # Errors
 /// Everything that is wrong with the file, if there is no last good one or it is not wanted.
-pub(super) fn configuration(path: &Path) -> Result<Booted, Problems> {
-    let problems = match from_file(path) {
+pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
+    let path = &origin.path();
+    let problems = match from_file(origin) {
         Ok(booted) => return Ok(booted),
         Err(problems) => problems,
     };
@@ -50,7 +47,9 @@ pub(super) fn configuration(path: &Path) -> Result<Booted, Problems> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn from_file(path: &Path) -> Result<Booted, Problems> {
+pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
+    origin.refresh()?;
+    let path = &origin.path();
     let loaded = load_with(path, &facts())?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
@@ -60,11 +59,6 @@ pub(super) fn from_file(path: &Path) -> Result<Booted, Problems> {
 /// Keeps a text for a boot with a broken file.
 pub(super) fn keep(store: &Store, text: &str) -> io::Result<()> {
     if text.is_empty() { Ok(()) } else { store.keep_config(text) }
-}
-
-/// The hash of a file; `None` if it cannot be read.
-pub(super) fn sha256_of_file(path: &Path) -> Option<String> {
-    fs::read(path).ok().map(|bytes| sha256_of(&bytes))
 }
 
 /// What a reload changes, one sentence each.

@@ -5,10 +5,12 @@ mod boot;
 mod equipment;
 pub mod hooks;
 pub mod journal;
+pub mod keepalived;
 pub mod keeper;
 mod leftovers;
 mod locks;
 pub mod mail;
+mod origin;
 pub mod policies;
 pub mod protocol;
 mod run;
@@ -17,4 +19,5 @@ pub mod store;
 pub mod watch;
 
 pub use equipment::guard_of;
+pub use origin::{Keepalived, Origin};
 pub use run::run;

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -22,6 +21,7 @@ use super::{
     leftovers,
     locks::Locks,
     mail::{Alert, Letter, Mailer, Transition},
+    origin::Origin,
     policies::{Choice, DriverClock, Library, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
@@ -77,9 +77,9 @@ impl Refusal {
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 70 the protocol thread failed, 71 the machine does not
 /// give what is needed, 75 another daemon is in the way, 78 the configuration.
 #[must_use]
-pub fn run(path: &Path) -> ExitCode {
+pub fn run(origin: &Origin) -> ExitCode {
     journal::init();
-    match in_runtime(path) {
+    match in_runtime(origin) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             tracing::error!(
@@ -104,17 +104,17 @@ pub fn run(path: &Path) -> ExitCode {
 
 /// One thread: everything on it waits most of the time, and what computes has threads of its own. A probe that hangs does
 /// not keep the daemon from leaving.
-fn in_runtime(path: &Path) -> Result<bool, Refusal> {
+fn in_runtime(origin: &Origin) -> Result<bool, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK).enable_all().build();
     let runtime = runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))?;
-    let ended = runtime.block_on(async { Daemon::start(path)?.serve().await });
+    let ended = runtime.block_on(async { Daemon::start(origin)?.serve().await });
     runtime.shutdown_background();
     ended
 }
 
 /// Everything that runs, and what it runs by.
 struct Daemon {
-    path: PathBuf,
+    origin: Origin,
     clock: BootClock,
     started_at: Instant,
     config: Arc<Config>,
@@ -139,9 +139,9 @@ struct Daemon {
 
 impl Daemon {
     /// Must be called inside the runtime.
-    fn start(path: &Path) -> Result<Self, Refusal> {
+    fn start(origin: &Origin) -> Result<Self, Refusal> {
         let clock = BootClock;
-        let Booted { loaded, text, last_good } = boot::configuration(path).map_err(Refusal::Configuration)?;
+        let Booted { loaded, text, last_good } = boot::configuration(origin).map_err(Refusal::Configuration)?;
         let config = Arc::new(loaded.config);
         let store = Store::open(&config.control.state_dir)
             .map_err(|error| Refusal::machine("the state directory cannot be used", &error))?;
@@ -185,10 +185,15 @@ impl Daemon {
         }
         let mailer = mailer(&config);
         let now = clock.now();
-        tracing::info!("node {}: {} instances, configuration {}", config.node, config.instances.len(), path.display());
+        tracing::info!(
+            "node {}: {} instances, configuration {}",
+            config.node,
+            config.instances.len(),
+            origin.path().display()
+        );
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(Self {
-            path: path.to_owned(),
+            origin: origin.clone(),
             clock,
             started_at: now,
             config,
@@ -329,10 +334,10 @@ impl Daemon {
             pid: std::process::id(),
             uptime_ms: millis(self.started_at),
             configuration: Configuration {
-                path: self.path.display().to_string(),
+                path: self.origin.path().display().to_string(),
                 age_ms: millis(self.loaded_at),
                 last_good: self.last_good,
-                differs: boot::sha256_of_file(&self.path).is_none_or(|sha256| sha256 != self.sha256),
+                differs: self.origin.sha256().is_none_or(|sha256| sha256 != self.sha256),
             },
             policies: self.policies.status(now),
             history: self.journal.history(now),
@@ -360,7 +365,7 @@ impl Daemon {
     fn reload_configuration(&mut self) -> Result<Vec<String>, String> {
         let kept = "keeping the previous configuration";
         let Booted { loaded, text, .. } =
-            boot::from_file(&self.path).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
+            boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
         let new = Arc::new(loaded.config);
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
         self.store.record_held(&Record::of(&new)).map_err(|error| format!("{}; {kept}", unrecorded(&error)))?;

@@ -147,6 +147,21 @@ impl Daemon {
         Ok(Self { node, directory, program: program.to_owned(), process })
     }
 
+    /// Starts `ha run --keepalived` on a node: from a configuration of keepalived.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start.
+    pub fn straight(world: &World, node: Host, program: &Path, config: &str) -> Result<Self> {
+        let directory = world.directory(node)?;
+        write_private(&directory.join("keepalived.conf"), config)?;
+        let file = directory.join("keepalived.conf").display().to_string();
+        let place = directory.display().to_string();
+        let arguments = ["run".to_owned(), "--keepalived".to_owned(), file, "--directory".to_owned(), place];
+        let process = Process::start(world.netns(node), program, &arguments, &directory.join("log"))?;
+        Ok(Self { node, directory, program: program.to_owned(), process })
+    }
+
     /// Starts keepalived on a node.
     ///
     /// # Errors

@@ -203,6 +203,33 @@ fn what_is_written_is_clean_for_ha_check() {
     assert_eq!(desk.ha(&["import", "/nonexistent/keepalived.conf"]).code, 66);
 }
 
+const VI_1: &str = "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority 100\n authentication {\n  auth_type PASS\n  \
+                    auth_pass 1111\n }\n virtual_ipaddress {\n  192.168.0.60/24\n }\n}\n";
+
+#[test]
+fn two_files_of_keepalived_are_compared_as_a_pair() {
+    let desk = Desk::new();
+    desk.write("one.conf", VI_1);
+    desk.write("other.conf", &VI_1.replace("priority 100", "priority 99"));
+    let fits = desk.ha(&["check", "--keepalived", "one.conf", "other.conf"]);
+    assert_eq!((fits.code, fits.err.as_str()), (0, ""), "{}", fits.out);
+    assert!(fits.out.contains("one.conf") && fits.out.contains("192.168.0.60/24"), "{}", fits.out);
+    desk.write("other.conf", &VI_1.replace("auth_pass 1111", "auth_pass 2222"));
+    let differs = desk.ha(&["check", "--keepalived", "one.conf", "other.conf"]);
+    assert_eq!(differs.code, 1, "{}", differs.out);
+    assert!(differs.out.contains("password"), "{}", differs.out);
+}
+
+#[test]
+fn a_file_of_keepalived_that_cannot_be_imported_is_no_valid_configuration() {
+    let desk = Desk::new();
+    desk.write("one.conf", &VI_1.replace("interface eth0", "interface eth0\n use_ipvlan"));
+    let said = desk.ha(&["check", "--keepalived", "one.conf"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("use_ipvlan"), "{}", said.err);
+    assert_eq!(desk.ha(&["check", "--keepalived", "a", "b", "c"]).code, 64);
+}
+
 proptest! {
     /// Whatever is in the file: it comes to an end, and what is not refused loads.
     #[test]

@@ -25,6 +25,7 @@ mod notify;
 mod reload;
 mod runner;
 mod stage;
+mod straight;
 mod tour;
 mod world;
 
@@ -56,6 +57,7 @@ fn stories() -> Vec<Story> {
     all.extend(notify::STORIES);
     all.extend(reload::STORIES);
     all.extend(hostile::STORIES);
+    all.extend(straight::STORIES);
     all.extend(tour::STORIES);
     all
 }

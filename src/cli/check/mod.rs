@@ -8,6 +8,7 @@ mod configuration;
 mod document;
 mod explain;
 mod hooks;
+mod imported;
 mod outlook;
 mod privileges;
 mod rehearsal;
@@ -28,6 +29,7 @@ use clap::Args;
 
 use self::{
     configuration::ConfigurationFile,
+    imported::Imported,
     privileges::Privileges,
     rehearsal::Rehearsal,
     running::{Difference, Running},
@@ -41,12 +43,21 @@ use crate::{
 
 /// How often nothing is looked at again.
 const IDLE: Duration = Duration::from_secs(1);
+/// Where keepalived has its configuration.
+const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Configurations (.toml) and policies (.rhai); else /etc/ha/ha.toml. Two configurations are compared as a pair
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The files are configurations of keepalived (else /etc/keepalived/keepalived.conf); what they come to is checked
+    #[arg(long)]
+    keepalived: bool,
+    /// What lines that begin with @ID are for, once for each file, as keepalived's own -i; else the short name of this
+    /// machine
+    #[arg(short = 'i', long, value_name = "ID", requires = "keepalived")]
+    config_id: Vec<String>,
     /// Make every probe once, and say what follows; nothing is changed
     #[arg(long)]
     dry_run: bool,
@@ -84,6 +95,8 @@ struct Findings {
     what_if: Option<Vec<WhatIf>>,
     /// Only in a dry run.
     dry_run: Option<DryRun>,
+    /// Gone with this.
+    _imported: Vec<Imported>,
 }
 
 /// What the probes showed.
@@ -116,8 +129,12 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
     }
     match findings {
         Ok(findings) => findings.code(),
-        Err(usage) => {
-            output::complain(&usage);
+        Err(Refusal::NotImported(why)) => {
+            output::complain(&why);
+            Code(1)
+        }
+        Err(Refusal::Usage(why)) => {
+            output::complain(&why);
             Code::USAGE
         }
     }
@@ -141,12 +158,19 @@ impl Findings {
         rehearsals.map(|rehearsal| rehearsal.interval).min().unwrap_or(IDLE)
     }
 
-    /// Looks, and probes if it is to; an error is one of usage. `earlier`: what the same command saw before.
-    fn of(arguments: &Arguments, earlier: &[Rehearsal]) -> Result<Self, String> {
-        let (configurations, named) = sort(&arguments.files)?;
+    /// Looks, and probes if it is to. `earlier`: what the same command saw before.
+    fn of(arguments: &Arguments, earlier: &[Rehearsal]) -> Result<Self, Refusal> {
+        let imported = import(arguments)?;
+        let (configurations, named) = match imported.as_slice() {
+            [] => sort(&arguments.files)?,
+            imported => (imported.iter().map(Imported::config).collect(), Vec::new()),
+        };
         let facts = machine::facts();
         let mut configurations: Vec<ConfigurationFile> =
             configurations.iter().map(|path| ConfigurationFile::examine(path, &facts)).collect();
+        for (configuration, imported) in configurations.iter_mut().zip(&imported) {
+            configuration.path.clone_from(&imported.file);
+        }
         let mut policies = named.clone();
         for configured in configurations.iter().flat_map(ConfigurationFile::policies) {
             // A file that is named here stands for the installed one of the same name.
@@ -177,7 +201,16 @@ impl Findings {
             what_if::simulate(&engine, &configurations, &policies, running.as_ref(), assumption, arguments.ticks)
         });
         let what_if = what_if.transpose()?;
-        let mut findings = Self { strict, configurations, policies, disagreements, privileges, what_if, dry_run: None };
+        let mut findings = Self {
+            strict,
+            configurations,
+            policies,
+            disagreements,
+            privileges,
+            what_if,
+            dry_run: None,
+            _imported: imported,
+        };
         if arguments.dry_run {
             findings.dry_run = findings.rehearse(&engine, running, earlier)?;
         }
@@ -228,6 +261,33 @@ impl Findings {
         let worst = rehearsals.map(Rehearsal::code).chain(simulated).max_by_key(|code| code.0);
         worst.unwrap_or(Code::OK)
     }
+}
+
+/// Why nothing is checked.
+enum Refusal {
+    Usage(String),
+    /// A configuration of keepalived comes to nothing.
+    NotImported(String),
+}
+
+impl From<String> for Refusal {
+    fn from(usage: String) -> Self {
+        Self::Usage(usage)
+    }
+}
+
+/// The configurations of keepalived that are named, if that is what is named.
+fn import(arguments: &Arguments) -> Result<Vec<Imported>, Refusal> {
+    if !arguments.keepalived {
+        return Ok(Vec::new());
+    }
+    let usual = [PathBuf::from(KEEPALIVED)];
+    let files = if arguments.files.is_empty() { &usual[..] } else { &arguments.files };
+    if files.len() > 2 || arguments.config_id.len() > files.len() {
+        return Err(Refusal::Usage("at most two configurations can be compared, with one --config-id each".to_owned()));
+    }
+    let ids = arguments.config_id.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
+    files.iter().zip(ids).map(|(file, id)| Imported::new(file, id).map_err(Refusal::NotImported)).collect()
 }
 
 /// Configurations and policies, by their names.
