@@ -1,5 +1,6 @@
 //! The daemon: the protocol thread, the workers that evaluate policies, the watch on files, mail and journal.
 
+mod answer;
 pub mod audit;
 mod boot;
 mod equipment;

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    answer,
     boot::{self, Booted},
     hooks::{self, Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
@@ -22,15 +23,15 @@ use super::{
     locks::Locks,
     mail::{Alert, Letter, Mailer, Transition},
     origin::Origin,
-    policies::{Choice, DriverClock, Library, Policies, Said, Surroundings},
+    policies::{DriverClock, Library, Policies, Said, Surroundings},
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
 };
 use crate::{
     config::{Config, Problems},
     control::{
-        About, Cleared, Reload, Request, Server, Status, Wanted,
-        protocol::{By, Configuration, Done, millis},
+        Cleared, Reload, Request, Server, Status,
+        protocol::{By, Configuration, millis},
     },
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
     node::{Condition, Event, Journal as Entry, NodeStatus, RULE_ALERT},
@@ -310,7 +311,7 @@ impl Daemon {
             Request::Policy { policy, wanted, uid, reply } => {
                 let library = self.policies.library();
                 tokio::task::spawn_blocking(move || {
-                    let _ = reply.send(answer_about(&library, &policy, wanted, uid));
+                    let _ = reply.send(answer::about(&library, &policy, wanted, uid));
                 });
             }
             Request::Clear(clear, reply) => {
@@ -399,26 +400,6 @@ fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
     }
     if let Some(mailer) = mailer {
         mailer.send(Letter::alert(node, &alarm.text, jiff::Timestamp::now()));
-    }
-}
-
-/// A question or a command about one policy.
-fn answer_about(library: &Library, policy: &str, wanted: Wanted, uid: u32) -> Result<About, String> {
-    let by = By::Command { uid };
-    let choose = |choice: Choice| library.choose(policy, &choice, &by).map(|message| About::Done(Done { message }));
-    match wanted {
-        Wanted::Generations => library.generations(policy).map(About::Generations),
-        Wanted::Texts(number) => library.texts(policy, number).map(About::Texts),
-        Wanted::Rollback(number) => choose(Choice::Rollback(number)),
-        Wanted::Pin(number) => choose(Choice::Pin(number)),
-        Wanted::Use(file) => choose(Choice::Use(file)),
-        Wanted::Unpin => {
-            let done = library.choose(policy, &Choice::Unpin, &by)?;
-            let found = library.look(true, Some(&by));
-            let about = found.changes.into_iter().chain(found.errors).filter(|line| line.contains(policy));
-            let message = about.fold(done, |text, line| format!("{text}\n{line}"));
-            Ok(About::Done(Done { message }))
-        }
     }
 }
 

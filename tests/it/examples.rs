@@ -1,5 +1,5 @@
-//! The policies that come along: every one is checked strictly and passes its own tests, by the commands an operator would
-//! type; and every module of `std/` is imported by one of them.
+//! What comes along. Every policy is checked strictly and passes its own tests, by the commands an operator would type; every
+//! module of `std/` is imported by one of them; and the two halves of each deployment fit together, with their policies.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
 
@@ -60,4 +60,45 @@ fn every_module_that_comes_along_has_an_example() {
         let import = format!("import \"{module}\" as");
         assert!(lines.iter().any(|line| line.starts_with(&import)), "no example imports {module}");
     }
+}
+
+/// The folders of `examples/` that show a deployment.
+fn deployments() -> Vec<PathBuf> {
+    let entries = fs::read_dir(crate::sources::root().join("examples")).unwrap();
+    let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut folders: Vec<PathBuf> = folders.filter(|path| !path.ends_with("policies")).collect();
+    folders.sort();
+    assert!(folders.len() >= 9, "{folders:?}");
+    folders
+}
+
+#[test]
+fn both_halves_of_every_deployment_are_clean_and_fit_together() {
+    for folder in deployments() {
+        let (one, other) = (folder.join("node1.toml"), folder.join("node2.toml"));
+        let half = other.to_str().unwrap();
+        // One that is being migrated has keepalived's file on node1.
+        let arguments = if one.exists() { vec!["check", "--strict", half] } else { vec!["check", "--strict"] };
+        succeeds(&arguments, if one.exists() { &one } else { &other });
+        for policy in fs::read_dir(folder.join("policies")).unwrap() {
+            succeeds(&["test"], &policy.unwrap().path());
+        }
+    }
+}
+
+/// What node1 runs is what node2 expects of its peer.
+#[test]
+fn a_pair_in_the_middle_of_its_migration_fits_together() {
+    let folder = crate::sources::root().join("examples/migration");
+    let imported = tempfile::tempdir().unwrap();
+    let directory = imported.path().join("node1");
+    succeeds(&["import", "-o", directory.to_str().unwrap()], &folder.join("node1.conf"));
+    let load = |path: PathBuf| ha::config::load(&path).unwrap().config;
+    let (one, other) = (load(directory.join("ha.toml")), load(folder.join("node2.toml")));
+    let errors: Vec<String> = ha::config::compare(&one, &other)
+        .iter()
+        .filter(|problem| problem.severity() == ha::config::Severity::Error)
+        .map(|problem| problem.what().to_owned())
+        .collect();
+    assert_eq!(errors, Vec::<String>::new());
 }
