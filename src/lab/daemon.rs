@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Output,
@@ -15,7 +16,7 @@ use nix::sys::signal::Signal;
 use super::{
     process::{self, Process},
     trouble::{Result, Trouble},
-    world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, World},
+    world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, SERVICE_ADDRESS_6, World},
 };
 
 /// How a node is set up, in words that both daemons understand. The default is the founding pair's.
@@ -29,6 +30,8 @@ pub struct Setup {
     pub priority: u8,
     /// Advertise to the peer alone.
     pub unicast: bool,
+    /// The pair keeps an IPv6 address ([`SERVICE_ADDRESS_6`]); version 3.
+    pub ipv6: bool,
     /// Take over from a lower master.
     pub preempt: bool,
     /// Password, version 2 only.
@@ -41,7 +44,7 @@ impl Setup {
     pub fn founding(node: Host) -> Self {
         let priority = if node == Host::Node1 { 100 } else { 99 };
         let advertise = Duration::from_secs(1);
-        Self { version: 2, advertise, priority, unicast: false, preempt: true, password: Some("1111") }
+        Self { version: 2, advertise, priority, unicast: false, ipv6: false, preempt: true, password: Some("1111") }
     }
 
     /// The same in version 3, with an interval of hundredths of a second.
@@ -50,22 +53,40 @@ impl Setup {
         Self { version: 3, advertise, password: None, ..self }
     }
 
+    /// The same over IPv6.
+    #[must_use]
+    pub fn over_ipv6(self) -> Self {
+        Self { ipv6: true, ..self }
+    }
+
+    /// The address that a node advertises from.
+    const fn own_address(&self, node: Host) -> IpAddr {
+        if self.ipv6 { IpAddr::V6(node.link_local()) } else { IpAddr::V4(node.address()) }
+    }
+
+    /// The service address with its prefix.
+    fn service(&self) -> String {
+        if self.ipv6 { format!("{SERVICE_ADDRESS_6}/64") } else { format!("{SERVICE_ADDRESS}/{PREFIX}") }
+    }
+
     /// As `ha` reads it, without policies.
     #[must_use]
     pub fn toml(&self, node: Host) -> String {
         let mut text = format!(
             "node = \"{node}\"\n\n[instance.VI_1]\ninterface = \"{INTERFACE}\"\nvirtual_router_id = 51\npriority = {}\n\
-             version = {}\nadvertise = \"{}ms\"\naddresses = [\"{SERVICE_ADDRESS}/{PREFIX}\"]\npeers = [\"{}\"]\n",
+             version = {}\nadvertise = \"{}ms\"\naddresses = [\"{}\"]\npeers = [\"{}\"]\n",
             self.priority,
             self.version,
             self.advertise.as_millis(),
-            node.peer().address(),
+            self.service(),
+            self.own_address(node.peer()),
         );
         if let Some(password) = self.password {
             push(&mut text, format_args!("auth.password = \"{password}\"\n"));
         }
         if self.unicast {
-            text.push_str("transport = \"unicast\"\n");
+            let source = self.own_address(node);
+            push(&mut text, format_args!("transport = \"unicast\"\nsource = \"{source}\"\n"));
         }
         if !self.preempt {
             text.push_str("preempt = false\n");
@@ -90,17 +111,18 @@ impl Setup {
             &mut text,
             format_args!(
                 "vrrp_instance VI_1 {{\n state BACKUP\n interface {INTERFACE}\n virtual_router_id 51\n priority {}\n \
-                 version {}\n advert_int {}\n virtual_ipaddress {{\n  {SERVICE_ADDRESS}/{PREFIX}\n }}\n",
+                 version {}\n advert_int {}\n virtual_ipaddress {{\n  {}\n }}\n",
                 self.priority,
                 self.version,
                 self.advertise.as_secs_f64(),
+                self.service(),
             ),
         );
         if let Some(password) = self.password {
             push(&mut text, format_args!(" authentication {{\n  auth_type PASS\n  auth_pass {password}\n }}\n"));
         }
         if self.unicast {
-            let (own, peer) = (node.address(), node.peer().address());
+            let (own, peer) = (self.own_address(node), self.own_address(node.peer()));
             push(&mut text, format_args!(" unicast_src_ip {own}\n unicast_peer {{\n  {peer}\n }}\n"));
         }
         if !self.preempt {

@@ -122,6 +122,21 @@ impl World {
         self.nft(rules)
     }
 
+    /// Something between the nodes changes what protocol 112 carries from one to the other: `change` is a statement of nft,
+    /// like `ip ttl set 64`. Needs `nft`.
+    ///
+    /// # Errors
+    ///
+    /// Where `nft` is missing or does not accept it.
+    pub fn meddle(&self, way: Silence, change: &str) -> Result<Instant> {
+        let (from, to) = (way.from.port(), way.to.port());
+        self.nft(format!(
+            "table bridge lab\ndelete table bridge lab\ntable bridge lab {{\nchain forward {{\n\
+             type filter hook forward priority 0; policy accept;\n\
+             iifname {from} oifname {to} ip protocol 112 {change}\n}}\n}}\n"
+        ))
+    }
+
     fn nft(&self, rules: String) -> Result<Instant> {
         let failed = |error| Trouble::Program { name: "nft".to_owned(), error };
         let done = self.switch().run(move || {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::OwnedFd,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -23,9 +23,9 @@ use rtnetlink::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    rtnl::{IPV4_ADDRESSES, address_dump, open_socket, receive, send_request},
+    rtnl::{IPV4_ADDRESSES, IPV6_ADDRESSES, address_dump, open_socket, receive, send_request},
     trouble::{Result, Trouble},
-    world::{Host, SERVICE_ADDRESS, World},
+    world::{Host, SERVICE_ADDRESS, SERVICE_ADDRESS_6, World},
 };
 
 /// How long to wait before looking whether it is over.
@@ -195,7 +195,7 @@ impl Seen {
 
     /// A renewal is no change.
     fn note(&self, change: Change, address: &AddressMessage) {
-        if ipv4_of(address) != Some(SERVICE_ADDRESS) {
+        if !speaks_of_the_service(address) {
             return;
         }
         let mut changes = self.lock();
@@ -208,16 +208,20 @@ impl Seen {
 
 fn subscribe(world: &World, node: Host) -> Result<OwnedFd> {
     let subscribed = world.netns(node).run(|| -> io::Result<OwnedFd> {
-        let socket = open_socket(IPV4_ADDRESSES)?;
+        let socket = open_socket(IPV4_ADDRESSES | IPV6_ADDRESSES)?;
         send_request(&socket, address_dump(), NLM_F_DUMP, 1)?;
         Ok(socket)
     })?;
     subscribed.map_err(Trouble::kernel(format!("watch the addresses of {node}")))
 }
 
-fn ipv4_of(message: &AddressMessage) -> Option<Ipv4Addr> {
-    message.attributes.iter().find_map(|attribute| {
-        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute { Some(*address) } else { None }
+/// Whether it is about the service address, of the family that the pair has.
+fn speaks_of_the_service(message: &AddressMessage) -> bool {
+    message.attributes.iter().any(|attribute| match attribute {
+        AddressAttribute::Local(IpAddr::V4(address)) => *address == SERVICE_ADDRESS,
+        // IPv6 has no local address of its own here.
+        AddressAttribute::Address(IpAddr::V6(address)) => *address == SERVICE_ADDRESS_6,
+        _ => false,
     })
 }
 

@@ -35,6 +35,7 @@ use super::{
 
 /// Rtnetlink groups, as a bit mask for `bind`.
 pub(crate) const IPV4_ADDRESSES: u32 = 1 << 4;
+pub(crate) const IPV6_ADDRESSES: u32 = 1 << 8;
 
 /// A socket for requests in one namespace.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use std::{
     fmt,
     fs::{self, DirBuilder},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -22,6 +22,8 @@ use super::{
 
 /// The service address of the founding scenario.
 pub const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 60);
+/// The service address of pairs over IPv6: link-local, as the first address of a virtual router must be.
+pub const SERVICE_ADDRESS_6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x33);
 /// The prefix of the only network here.
 pub const PREFIX: u8 = 24;
 /// The interface of each machine.
@@ -63,6 +65,12 @@ impl Host {
     #[must_use]
     pub const fn address(self) -> Ipv4Addr {
         Ipv4Addr::new(192, 168, 0, self.number())
+    }
+
+    /// The link-local address that its kernel makes of its Ethernet address.
+    #[must_use]
+    pub const fn link_local(self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, self.number() as u16)
     }
 
     /// The Ethernet address of its interface.

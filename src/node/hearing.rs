@@ -22,6 +22,7 @@ impl Instance {
             Ok(adv) => {
                 self.counters.received += 1;
                 self.heard_foreign();
+                self.compare_addresses(now, datagram.source, &adv, out);
                 self.on_advertisement(now, datagram.source, &adv, out);
             }
             Err(rejection) => self.on_rejection(now, datagram.source, rejection, out),
@@ -90,9 +91,25 @@ impl Instance {
             self.heard_foreign();
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);
-        } else if rejection == Rejection::NotAPeer {
+        } else if rejection == Rejection::NotAPeer
+            || (rejection.means_unheard_peer() && self.peers.is_configured(source))
+        {
             self.peers.rejected(now, source, rejection);
         }
+    }
+
+    /// Version 3 believes a sender that serves other addresses (RFC 9568, 7.1); whoever looks after the two is told. The
+    /// other half may be less generous: keepalived up to 2.3.2 drops such advertisements.
+    fn compare_addresses(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, out: &mut Outbox) {
+        if self.config.protocol.version() == Version::V2 || self.serves_exactly(&adv.addresses) {
+            return;
+        }
+        let theirs = adv.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "{source} serves {theirs}, which is not the list of this node: it is heard, and a takeover changes what clients \
+             find. Write the same addresses on every node"
+        );
+        self.condition_until(now + self.down_interval() * 2, "peer_differs", text, now, out);
     }
 
     /// Somebody else is there, and this master has not advertised for a lease: the other may have taken the address (R10).

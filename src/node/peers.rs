@@ -57,6 +57,10 @@ impl Peers {
         self.sender(source).rejected = Some((now, rejection));
     }
 
+    pub(super) fn is_configured(&self, address: IpAddr) -> bool {
+        self.known.get(&address).is_some_and(|peer| peer.configured)
+    }
+
     /// At most this many senders are remembered: nobody fills our memory with forged ones.
     fn sender(&mut self, source: IpAddr) -> &mut Peer {
         const STRANGERS_MAX: usize = 16;
@@ -138,7 +142,8 @@ impl Peers {
 
     /// Peers whose advertisements are rejected at the moment.
     pub(super) fn unusable(&self, now: Instant, within: Duration) -> Vec<(IpAddr, Rejection)> {
-        let unusable = |(at, rejection): &(Instant, Rejection)| now <= *at + within && rejection.means_unusable_peer();
+        let told = |rejection: Rejection| rejection.means_unusable_peer() || rejection.means_unheard_peer();
+        let unusable = |(at, rejection): &(Instant, Rejection)| now <= *at + within && told(*rejection);
         let recent = |peer: &Peer| peer.rejected.filter(unusable).map(|(_, rejection)| rejection);
         self.known.iter().filter_map(|(address, peer)| recent(peer).map(|rejection| (*address, rejection))).collect()
     }
@@ -168,7 +173,8 @@ impl Peer {
     }
 
     fn last_sign(&self) -> Option<Instant> {
-        self.heard.map(|(at, _)| at).max(self.rejected.map(|(at, _)| at))
+        let rejected = self.rejected.filter(|(_, rejection)| !rejection.means_unheard_peer());
+        self.heard.map(|(at, _)| at).max(rejected.map(|(at, _)| at))
     }
 }
 
@@ -212,6 +218,17 @@ mod tests {
         assert!(peers.any_alive(at(3600), DOWN));
         assert!(!peers.any_alive(at(3601), DOWN));
         assert_eq!(peers.unusable(at(1), DOWN), [(PEER, Rejection::AuthType)]);
+    }
+
+    /// A packet with another hop limit may come from anywhere.
+    #[test]
+    fn r2_what_nobody_on_the_link_need_have_sent_is_told_and_no_sign_of_life() {
+        let mut peers = Peers::new(&[PEER]);
+        for rejection in [Rejection::HopLimit, Rejection::Destination] {
+            peers.rejected(at(0), PEER, rejection);
+            assert!(!peers.any_alive(at(1), DOWN));
+            assert_eq!(peers.unusable(at(1), DOWN), [(PEER, rejection)]);
+        }
     }
 
     #[test]

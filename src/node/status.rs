@@ -31,7 +31,7 @@ impl fmt::Display for Role {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
     /// One word: `waiting`, `starting`, `elected`, `resigning`, `conflict`, `common_mode`, `isolated`, `maintenance`,
-    /// `peer_rejected`, `peer_deaf`, `address_conflict`, …
+    /// `peer_rejected`, `peer_differs`, `peer_deaf`, `address_conflict`, …
     pub name: &'static str,
     /// What is so, what this node does now, what to do.
     pub text: String,

@@ -133,6 +133,14 @@ impl Rejection {
             | Self::LocalOwner => false,
         }
     }
+
+    /// Whether it is told where it comes from a configured peer: with a wrong hop limit, or sent to the group where unicast
+    /// is expected (or the other way round). From anybody else it is noise, and it is nobody's sign of life: a hop limit
+    /// below 255 may come from anywhere.
+    #[must_use]
+    pub const fn means_unheard_peer(self) -> bool {
+        matches!(self, Self::HopLimit | Self::Destination)
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -152,6 +160,13 @@ mod tests {
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b));
         // The last variant's number says how many there are.
         assert_eq!(Rejection::ALL.len(), Rejection::LocalOwner as usize + 1);
+    }
+
+    #[test]
+    fn what_may_come_from_anywhere_is_no_sign_of_life() {
+        let told: Vec<_> = Rejection::ALL.into_iter().filter(|r| r.means_unheard_peer()).collect();
+        assert_eq!(told, [Rejection::HopLimit, Rejection::Destination]);
+        assert!(told.iter().all(|rejection| !rejection.means_unusable_peer()));
     }
 
     #[test]

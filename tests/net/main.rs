@@ -50,8 +50,8 @@ struct Story {
 fn stories() -> Vec<Story> {
     let mut all = Vec::from(world::STORIES);
     all.extend(founding::STORIES);
-    all.extend(mixed::STORIES);
     all.extend(accept::STORIES);
+    all.extend(mixed::stories());
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
     all.extend(notify::STORIES);

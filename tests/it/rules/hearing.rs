@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use ha::{
-    config::{Auth, Instance, Protocol, Transport},
+    config::{Auth, Checksum, Instance, Protocol, Transport},
     node::{AddressSeen, Ears, Input, LinkSeen, Node, Output, PeerStatus, Role},
     wire::AdverInterval,
     words::{Instant, MacAddr},
@@ -84,6 +84,36 @@ fn r2_a_peer_that_is_not_understood_is_seen_and_asked() {
         assert!(peer(&lan, 1).rejected.is_some());
         assert_eq!(lan.settle_counts().two, Duration::ZERO, "{number}");
     }
+}
+
+/// One sends to the group, the other to its peer: neither hears the other, and both say why.
+#[test]
+fn r2_a_peer_of_the_other_transport_is_told_and_the_address_stays_where_it_is() {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        if index == 1 {
+            instance.transport = Transport::Unicast;
+        }
+    });
+    lan.run_for(SECOND * 60);
+    assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
+    assert_eq!(peer(&lan, 1).rejected, Some("sent to the wrong address (multicast against unicast)"));
+    assert!(lan.has_condition(1, "peer_rejected") && lan.has_condition(1, "conflict"));
+    assert_eq!(lan.settle_counts().two, Duration::ZERO);
+}
+
+/// Version 3 believes who serves other addresses, and says so.
+#[test]
+fn r2_other_addresses_are_told_in_version_3() {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        instance.protocol = Protocol::V3(Checksum::Auto);
+        if index == 1 {
+            instance.addresses.push("192.168.0.61/24".parse().unwrap());
+        }
+    });
+    lan.run_for(SECOND * 20);
+    assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
+    assert!(lan.has_condition(1, "peer_differs") && !lan.has_condition(1, "peer_rejected"));
+    assert!(!lan.has_condition(0, "peer_differs"), "a standby is silent");
 }
 
 #[test]

@@ -1,4 +1,8 @@
-//! One node runs `ha`, the other keepalived: a correct pair, in both roles and in every form that is deployed.
+//! One node runs `ha`, the other keepalived: a correct pair, in both roles and in every form that is deployed. What is the matter where they do not
+//! understand each other is in `mismatch`.
+
+mod mismatch;
+mod short;
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +16,11 @@ use crate::{
 const BOTH: &[Need] = &[Need::Keepalived];
 const FILTERED: &[Need] = &[Need::Keepalived, Need::Nft];
 
-pub(crate) const STORIES: [Story; 12] = [
+pub(crate) fn stories() -> impl Iterator<Item = Story> {
+    WHOLE_LIVES.into_iter().chain(short::STORIES).chain(mismatch::STORIES)
+}
+
+const WHOLE_LIVES: [Story; 12] = [
     Story {
         name: "mixed_v2_multicast_ha_first",
         needs: BOTH,
