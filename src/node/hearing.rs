@@ -175,18 +175,28 @@ impl Instance {
         }
         let theirs = adv.priority.map_or(0, Priority::get);
         self.report(now, crate::node::Event::LowerHeard { source, priority: theirs }, out);
-        if let Some(pause) = self.rivals.lower_heard(now, adv.interval.as_duration()) {
-            self.master = Some(source);
-            self.router.defer_preemption(now + pause);
-            let text = format!(
-                "{source} goes on advertising as master although this node advertises a higher priority: it does not hear \
-                 us. This node lets it have the address and tries again in {} s. Look at multicast, filters and switches \
-                 in the direction from here to there",
-                pause.as_secs()
-            );
-            self.condition_until(now + pause, "peer_deaf", text, now, out);
-            self.step(now, Event::Yield(Reason::PeerDeaf), out);
+        match self.rivals.lower_heard(now, adv.interval.as_duration()) {
+            Some(pause) => self.yield_to_the_deaf(now, source, pause, out),
+            None => {
+                if let Some(mac) = self.peers.mac_of(source) {
+                    self.rivals.doubt(now, mac);
+                }
+            }
         }
+    }
+
+    /// It does not hear that it lost.
+    pub(super) fn yield_to_the_deaf(&mut self, now: Instant, source: IpAddr, pause: Duration, out: &mut Outbox) {
+        self.master = Some(source);
+        self.router.defer_preemption(now + pause);
+        let text = format!(
+            "{source} goes on as master although this node advertises a higher priority: it does not hear us, or does not \
+             understand us. This node lets it have the address and tries again in {} s. Look at multicast, filters and \
+             switches in the direction from here to there, and compare the two configurations",
+            pause.as_secs()
+        );
+        self.condition_until(now + pause, "peer_deaf", text, now, out);
+        self.step(now, Event::Yield(Reason::PeerDeaf), out);
     }
 
     /// The master resigned, and this node is its only heir (R17): no skew time, which would order several.

@@ -123,6 +123,11 @@ impl Peers {
         self.known.values().any(|peer| peer.mac == Some(mac))
     }
 
+    /// Where `address` is.
+    pub(super) fn mac_of(&self, address: IpAddr) -> Option<MacAddr> {
+        self.known.get(&address).and_then(|peer| peer.mac)
+    }
+
     /// Who is at `mac`, if it is one of ours.
     pub(super) fn at_mac(&self, mac: MacAddr) -> Option<IpAddr> {
         self.known.iter().find(|(_, peer)| peer.mac == Some(mac)).map(|(address, _)| *address)

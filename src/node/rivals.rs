@@ -10,6 +10,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// A pause is forgotten after so long without a deaf peer.
 const FORGET: Duration = Duration::from_secs(7200);
+/// Whoever has heard that it lost has let go after this time.
+const LETS_GO_WITHIN: Duration = Duration::from_millis(100);
 /// At most one defence of an address per this time (RFC 5227, `DEFEND_INTERVAL`).
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -73,11 +75,31 @@ impl Rivals {
         if now.saturating_since(first_at) <= self.interval * 3 {
             return None;
         }
+        Some(self.pause(now))
+    }
+
+    /// A deaf peer is obeyed, and the next one for longer.
+    fn pause(&mut self, now: Instant) -> Duration {
         let again = self.deaf.filter(|deaf| now <= deaf.at + FORGET).map(|deaf| (deaf.pause * 2).min(PAUSE_MAX));
         let pause = again.unwrap_or(PAUSE);
         self.deaf = Some(Deaf { pause, at: now });
         self.lower = None;
-        Some(pause)
+        pause
+    }
+
+    /// A lower router has advertised, and its machine is at `mac`. Whoever hears our answer lets go at once. Whoever does not
+    /// may speak again much later: the timer of keepalived begins anew with every advertisement that it drops. So its
+    /// machine is asked whether it still holds the address.
+    pub(super) fn doubt(&mut self, now: Instant, mac: MacAddr) {
+        let wait = (self.interval * 9 / 4).max(LETS_GO_WITHIN);
+        self.second = Some(Second { mac, first_at: now + wait - self.interval, asked_at: None });
+    }
+
+    /// Whoever was just confirmed as a second holder was heard as a lower master not long ago: it does not hear us. Returns
+    /// how long to obey it.
+    pub(super) fn second_is_deaf(&mut self, now: Instant) -> Option<Duration> {
+        let heard = self.lower.is_some_and(|lower| now <= lower.last_at + (self.interval * 4).max(LETS_GO_WITHIN * 2));
+        heard.then(|| self.pause(now))
     }
 
     /// A lower router was heard lately: it is dealt with by its advertisements.
@@ -170,6 +192,20 @@ mod tests {
         let mut rivals = Rivals::new(SECOND);
         assert_eq!(rivals.lower_heard(at(0), SECOND), None);
         assert_eq!(rivals.lower_heard(at(9000), SECOND), None);
+    }
+
+    /// Heard once, and it still holds the address.
+    #[test]
+    fn r19a_a_lower_router_that_still_holds_is_deaf_however_rarely_it_speaks() {
+        let mut rivals = Rivals::new(SECOND);
+        assert_eq!(rivals.lower_heard(at(0), SECOND), None);
+        rivals.doubt(at(0), PEER);
+        assert_eq!(rivals.ask_due(at(2249)), None);
+        assert_eq!(rivals.ask_due(at(2250)), Some(PEER));
+        assert!(!rivals.lower_is_heard(at(2251)));
+        assert_eq!(rivals.second_seen(at(2251), PEER), Evidence::Confirmed);
+        assert_eq!(rivals.second_is_deaf(at(2251)), Some(PAUSE));
+        assert_eq!(rivals.second_is_deaf(at(2252)), None);
     }
 
     #[test]

@@ -81,6 +81,9 @@ impl Instance {
         }
         // Where advertisements are heard, they decide.
         if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac) == Evidence::Confirmed {
+            if let Some((source, pause)) = self.peers.at_mac(mac).zip(self.rivals.second_is_deaf(now)) {
+                return self.yield_to_the_deaf(now, source, pause, out);
+            }
             self.note(now, format!("{mac} answers for {address} as well, a peer's machine: this node yields"), out);
             self.step(now, Event::Yield(Reason::SecondHolder), out);
         }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use ha::{config::Claim, node::Role, wire::NeighborKind, words::MacAddr};
+use ha::{
+    config::{Claim, OnConflict},
+    node::Role,
+    wire::NeighborKind,
+    words::MacAddr,
+};
 
 use crate::{
     lan::Lan,
@@ -42,6 +47,29 @@ fn r19b_two_that_see_each_other_on_the_link_become_one() {
         lan.run_for(SECOND * 10);
         assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup));
     }
+}
+
+/// keepalived begins its interval anew with everything it drops, so it speaks once and then not for long; it still holds.
+#[test]
+fn r19a_a_lower_master_that_is_heard_once_and_still_holds_is_let_have_it() {
+    let mut lan = both_hold(1);
+    let mut stubborn = lan.stations[1].configured.clone();
+    stubborn.on_conflict = OnConflict::Steal;
+    lan.reload(1, stubborn);
+    lan.hear_from_a_deaf_master(0, 99);
+    lan.run_for(SECOND * 3);
+    assert!(lan.has_condition(0, "peer_deaf"), "{}", lan.tale(40));
+    assert_eq!(lan.holding(), [1]);
+}
+
+/// Whoever hears the answer lets go, and nothing comes of the question.
+#[test]
+fn r19a_a_lower_master_that_lets_go_is_none() {
+    let mut lan = settled(1);
+    lan.hear_from_a_deaf_master(0, 99);
+    lan.run_for(SECOND * 5);
+    assert_eq!((lan.role(0), lan.released(0).len()), (Role::Master, 0));
+    assert!(!lan.has_condition(0, "peer_deaf"));
 }
 
 #[test]

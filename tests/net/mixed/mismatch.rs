@@ -115,7 +115,8 @@ fn first(stage: &Stage, mismatch: &Mismatch) {
     assert!(two < SECOND * 3, "two holders for {two:?}");
 }
 
-/// Only keepalived does not understand: it wants the pseudo header, and `ha` was told to leave it out.
+/// Only keepalived does not understand: it wants the pseudo header, and `ha` was told to leave it out. It begins its interval
+/// anew with every advertisement it drops, so as a master it is rarely heard.
 fn checksum_form(stage: &Stage) {
     let setup = |node| Setup::founding(node).version3(Duration::from_millis(100));
     let config = setup(Host::Node1).toml(Host::Node1) + "checksum = \"rfc9568\"\n";
