@@ -206,6 +206,9 @@ impl Pair<'_> {
             };
             let what = self.both("transport", name(self.a.transport), name(self.b.transport));
             error(found, what, "write the same in both: they do not hear each other");
+        } else if self.a.transport == Transport::Multicast && self.a.group() != self.b.group() {
+            let what = self.both("multicast_group", self.a.group(), self.b.group());
+            error(found, what, "write the same in both: they do not hear each other");
         }
         let peers = |instance: &Instance| instance.peers.iter().copied().collect::<BTreeSet<IpAddr>>();
         let (a, b) = (peers(self.a), peers(self.b));
@@ -266,7 +269,7 @@ mod tests {
 
     #[test]
     fn messages_about_pairs() {
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 22] = [
             ("name", |a, b| b.node.clone_from(&a.node)),
             ("identifier", |_, b| b.instances[0].vrid = Vrid::new(52).unwrap()),
             ("another name, the same router", |_, b| b.instances[0].name = "VI_X".to_owned()),
@@ -297,6 +300,7 @@ mod tests {
                 fast(b);
             }),
             ("transport", |_, b| b.instances[0].transport = Transport::Unicast),
+            ("group", |_, b| b.instances[0].multicast_group = Some("224.0.0.99".parse().unwrap())),
             ("a copied file", |a, b| b.instances[0].peers.clone_from(&a.instances[0].peers)),
             ("source", |a, _| a.instances[0].source = Some("192.168.0.30".parse().unwrap())),
             ("last resort beside a peer that never preempts", |a, b| {

@@ -90,8 +90,11 @@ fn protocol(protocol: &Protocol) -> String {
 
 fn peers(instance: &Instance) -> String {
     let transport = match instance.transport {
-        Transport::Multicast => "multicast",
-        Transport::Unicast => "unicast",
+        Transport::Multicast => {
+            instance.multicast_group.map_or_else(|| "multicast".to_owned(), |group| format!("multicast to {group}"))
+        }
+        Transport::Unicast if instance.min_ttl > 1 => format!("unicast, with a TTL of at least {}", instance.min_ttl),
+        Transport::Unicast => "unicast".to_owned(),
     };
     let source = instance.source.map_or_else(String::new, |source| format!(", from {source}"));
     if instance.peers.is_empty() {

@@ -26,6 +26,8 @@ pub(crate) fn instance() -> Instance {
         manners: BTreeMap::new(),
         peers: vec!["192.168.0.21".parse().unwrap()],
         transport: Transport::Multicast,
+        multicast_group: None,
+        min_ttl: 1,
         source: None,
         lease: Lease::Auto,
         claim: Claim::Auto,

@@ -7,6 +7,7 @@ use super::{
     address::{Addresses, node_address},
     error::{Findings, Span},
     raw::RawInstance,
+    reach::{self, Reach},
     value,
 };
 use crate::words::Family;
@@ -16,6 +17,7 @@ use crate::words::Family;
 pub(super) struct Hearing {
     pub(super) transport: Transport,
     pub(super) peers: Vec<IpAddr>,
+    pub(super) reach: Reach,
     pub(super) source: Option<IpAddr>,
 }
 
@@ -25,6 +27,7 @@ pub(super) fn resolve(raw: &RawInstance, addresses: &Addresses, out: &mut Findin
     let transport = value::choice("transport", &raw.transport, &choices, out).unwrap_or(Transport::Multicast);
     let peers = peers(raw, addresses, out);
     let source = source(raw, addresses, &peers, out);
+    let reach = reach::resolve(raw, transport, addresses.family, out);
     if raw.peers.is_absent() || raw.peers.given().is_some_and(|(written, _)| written.is_empty()) {
         nobody_named(raw, transport, out);
     }
@@ -34,6 +37,7 @@ pub(super) fn resolve(raw: &RawInstance, addresses: &Addresses, out: &mut Findin
     Hearing {
         transport,
         peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        reach,
         source: source.map(|(source, _)| source),
     }
 }

@@ -92,6 +92,8 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         manners: addresses.manners.clone(),
         peers: hearing.peers,
         transport: hearing.transport,
+        multicast_group: hearing.reach.group,
+        min_ttl: hearing.reach.min_ttl,
         source: hearing.source,
         lease,
         claim: doubt.claim,

@@ -19,6 +19,7 @@ mod manner;
 
 mod protocol;
 mod raw;
+mod reach;
 mod resolve;
 mod suggest;
 mod syntax;
@@ -38,7 +39,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    wire::{AdverInterval, Priority, Version, Vrid},
+    wire::{AdverInterval, Priority, Version, Vrid, group},
     words::{Family, InterfaceName},
 };
 
@@ -152,6 +153,10 @@ pub struct Instance {
     pub peers: Vec<IpAddr>,
     /// How advertisements travel.
     pub transport: Transport,
+    /// The group of multicast; `None` is the RFC's.
+    pub multicast_group: Option<IpAddr>,
+    /// Unicast: what arrives with a lower TTL or hop limit is discarded; 1 by default, which is everything.
+    pub min_ttl: u8,
     /// Source address of advertisements; else the interface's first own address.
     pub source: Option<IpAddr>,
     /// The lifetime of a held address.
@@ -178,6 +183,14 @@ pub struct Instance {
     pub on_error: OnError,
     /// Names of the policies that judge it, at most one file each: `policy_dir/NAME.rhai`.
     pub policies: Vec<String>,
+}
+
+impl Instance {
+    /// Where advertisements go in multicast.
+    #[must_use]
+    pub fn group(&self) -> IpAddr {
+        self.multicast_group.unwrap_or_else(|| group(self.family))
+    }
 }
 
 /// What only one version of the protocol has.
@@ -244,7 +257,7 @@ pub enum Preempt {
 /// How advertisements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// To 224.0.0.18 or ff02::12.
+    /// To 224.0.0.18 or ff02::12, or another group.
     Multicast,
     /// To each peer; only peers are heard.
     Unicast,

@@ -2,7 +2,8 @@
 //! ARP or neighbour discovery. They come and go with the interfaces.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
 };
@@ -18,7 +19,8 @@ type Place = (InterfaceName, Family);
 
 /// See the module.
 pub(super) struct Sockets {
-    wanted: BTreeSet<Place>,
+    /// The groups to be heard at each place, beside that of the RFC.
+    wanted: BTreeMap<Place, BTreeSet<IpAddr>>,
     links: BTreeMap<InterfaceName, LinkSeen>,
     open: BTreeMap<Place, Pair>,
     buffer: Vec<u8>,
@@ -27,6 +29,26 @@ pub(super) struct Sockets {
 struct Pair {
     vrrp: VrrpSocket,
     neighbor: NeighborSocket,
+    joined: BTreeSet<IpAddr>,
+}
+
+impl Pair {
+    fn open(interface: &InterfaceName, family: Family) -> io::Result<Self> {
+        let vrrp = VrrpSocket::open(interface, family)?;
+        Ok(Self { vrrp, neighbor: NeighborSocket::open(interface, family)?, joined: BTreeSet::new() })
+    }
+
+    /// Joins what is wanted and not joined yet. Whoever is not heard any more goes with the socket: what comes for a group
+    /// that no instance has is discarded.
+    fn join(&mut self, groups: &BTreeSet<IpAddr>) -> io::Result<()> {
+        for group in groups {
+            if !self.joined.contains(group) {
+                self.vrrp.join(*group)?;
+                self.joined.insert(*group);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Sockets {
@@ -43,7 +65,7 @@ impl Sockets {
 
     /// Closes what the configuration does not need.
     pub(super) fn close_unwanted(&mut self) {
-        self.open.retain(|place, _| self.wanted.contains(place));
+        self.open.retain(|place, _| self.wanted.contains_key(place));
     }
 
     /// An interface is there, perhaps another one of the same name.
@@ -60,16 +82,22 @@ impl Sockets {
 
     fn open_missing(&mut self) -> Vec<String> {
         let mut notes = Vec::new();
-        for (interface, family) in &self.wanted {
-            let place = (interface.clone(), *family);
-            if !self.links.contains_key(interface) || self.open.contains_key(&place) {
+        for ((interface, family), groups) in &self.wanted {
+            if !self.links.contains_key(interface) {
                 continue;
             }
-            let opened = VrrpSocket::open(interface, *family)
-                .and_then(|vrrp| Ok(Pair { vrrp, neighbor: NeighborSocket::open(interface, *family)? }));
-            match opened {
+            let pair = match self.open.entry((interface.clone(), *family)) {
+                Entry::Occupied(open) => Ok(open.into_mut()),
+                Entry::Vacant(free) => Pair::open(interface, *family).map(|pair| free.insert(pair)),
+            };
+            match pair {
                 Ok(pair) => {
-                    self.open.insert(place, pair);
+                    if let Err(error) = pair.join(groups) {
+                        notes.push(format!(
+                            "{interface} cannot listen to a multicast_group: {error}; its instance does not hear its peers. \
+                             Look at net.ipv4.igmp_max_memberships"
+                        ));
+                    }
                 }
                 Err(error) => notes.push(format!(
                     "no sockets on {interface}: {error}; its instances hear and send nothing until the interface changes. \
@@ -156,6 +184,11 @@ impl Sockets {
     }
 }
 
-fn places(config: &Config) -> BTreeSet<Place> {
-    config.instances.iter().map(|instance| (instance.interface.clone(), instance.family)).collect()
+fn places(config: &Config) -> BTreeMap<Place, BTreeSet<IpAddr>> {
+    let mut places = BTreeMap::<Place, BTreeSet<IpAddr>>::new();
+    for instance in &config.instances {
+        let groups = places.entry((instance.interface.clone(), instance.family)).or_default();
+        groups.extend(instance.multicast_group);
+    }
+    places
 }

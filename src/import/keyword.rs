@@ -149,16 +149,8 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "disable_local_igmp", Dropped("keepalived needs it for virtual MAC addresses only")),
     (Global, "vmac_prefix", Refused("ha has no virtual MAC addresses: remove it with use_vmac")),
     (Global, "vmac_addr_prefix", Refused("ha has no virtual MAC addresses: remove it with use_vmac")),
-    (
-        Global,
-        "vrrp_mcast_group4",
-        Refused("ha advertises to 224.0.0.18 only: remove the line on both nodes, or use unicast"),
-    ),
-    (
-        Global,
-        "vrrp_mcast_group6",
-        Refused("ha advertises to ff02::12 only: remove the line on both nodes, or use unicast"),
-    ),
+    (Global, "vrrp_mcast_group4", Mapped(1)),
+    (Global, "vrrp_mcast_group6", Mapped(1)),
     (
         Global,
         "vrrp_skip_check_adv_addr",
@@ -374,9 +366,9 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         Dropped("a list that differs never makes ha deaf: it says so and believes the advertisement's sender"),
     ),
     (Instance, "check_unicast_src", Dropped(CHECKS_SOURCES)),
-    (Instance, "unicast_ttl", Refused("ha sends with TTL 255: remove the line on both nodes")),
+    (Instance, "unicast_ttl", Mapped(1)),
     (Instance, "unicast_fault_no_peer", Dropped("ha does not start without a peer in unicast")),
-    (Instance, "mcast_dst_ip", Refused("ha advertises to the group of the RFC only: remove the line on both nodes")),
+    (Instance, "mcast_dst_ip", Mapped(1)),
     (Instance, "vrf", Refused("ha has no VRF of its own: name the interface instead")),
     (
         Instance,

@@ -30,6 +30,10 @@ pub struct Setup {
     pub priority: u8,
     /// Advertise to the peer alone.
     pub unicast: bool,
+    /// Advertise to another group than the RFC's.
+    pub group: Option<&'static str>,
+    /// Unicast: the least TTL that is accepted.
+    pub min_ttl: Option<u8>,
     /// The pair keeps an IPv6 address ([`SERVICE_ADDRESS_6`]); version 3.
     pub ipv6: bool,
     /// Take over from a lower master.
@@ -44,7 +48,17 @@ impl Setup {
     pub fn founding(node: Host) -> Self {
         let priority = if node == Host::Node1 { 100 } else { 99 };
         let advertise = Duration::from_secs(1);
-        Self { version: 2, advertise, priority, unicast: false, ipv6: false, preempt: true, password: Some("1111") }
+        Self {
+            version: 2,
+            advertise,
+            priority,
+            unicast: false,
+            group: None,
+            min_ttl: None,
+            ipv6: false,
+            preempt: true,
+            password: Some("1111"),
+        }
     }
 
     /// The same in version 3, with an interval of hundredths of a second.
@@ -88,6 +102,12 @@ impl Setup {
             let source = self.own_address(node);
             push(&mut text, format_args!("transport = \"unicast\"\nsource = \"{source}\"\n"));
         }
+        if let Some(group) = self.group {
+            push(&mut text, format_args!("multicast_group = \"{group}\"\n"));
+        }
+        if let Some(ttl) = self.min_ttl {
+            push(&mut text, format_args!("min_ttl = {ttl}\n"));
+        }
         if !self.preempt {
             text.push_str("preempt = false\n");
         }
@@ -123,7 +143,11 @@ impl Setup {
         }
         if self.unicast {
             let (own, peer) = (self.own_address(node), self.own_address(node.peer()));
-            push(&mut text, format_args!(" unicast_src_ip {own}\n unicast_peer {{\n  {peer}\n }}\n"));
+            let limit = self.min_ttl.map_or_else(String::new, |ttl| format!(" min_ttl {ttl}"));
+            push(&mut text, format_args!(" unicast_src_ip {own}\n unicast_peer {{\n  {peer}{limit}\n }}\n"));
+        }
+        if let Some(group) = self.group {
+            push(&mut text, format_args!(" mcast_dst_ip {group}\n"));
         }
         if !self.preempt {
             text.push_str(" nopreempt\n");

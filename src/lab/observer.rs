@@ -217,12 +217,10 @@ fn subscribe(world: &World, node: Host) -> Result<OwnedFd> {
 
 /// Whether it is about the service address, of the family that the pair has.
 fn speaks_of_the_service(message: &AddressMessage) -> bool {
-    message.attributes.iter().any(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => *address == SERVICE_ADDRESS,
-        // IPv6 has no local address of its own here.
-        AddressAttribute::Address(IpAddr::V6(address)) => *address == SERVICE_ADDRESS_6,
-        _ => false,
-    })
+    let four = AddressAttribute::Local(IpAddr::V4(SERVICE_ADDRESS));
+    // IPv6 has no local address of its own here.
+    let six = AddressAttribute::Address(IpAddr::V6(SERVICE_ADDRESS_6));
+    message.attributes.iter().any(|attribute| *attribute == four || *attribute == six)
 }
 
 /// Holders at the end of `changes`.

@@ -91,6 +91,22 @@ impl VrrpSocket {
         Ok(socket)
     }
 
+    /// Joins another group than the one of the RFC, which stays.
+    ///
+    /// # Errors
+    /// It is no group of this family, or the kernel has no room for it.
+    pub fn join(&self, group: IpAddr) -> io::Result<()> {
+        match (self.family, group) {
+            (Family::V4, IpAddr::V4(group)) => {
+                self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.index))
+            }
+            (Family::V6, IpAddr::V6(group)) => self.socket.join_multicast_v6(&group, self.index),
+            (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "a group of the other family"))
+            }
+        }
+    }
+
     /// The number of the interface it is bound to.
     #[must_use]
     pub const fn index(&self) -> u32 {
@@ -296,6 +312,23 @@ mod tests {
                 assert_eq!(next(&mut there), (at(source), at(group), 255, MESSAGE.to_vec()));
                 nothing_waits(&mut there);
                 nothing_waits(&mut near);
+                ip("link del va");
+            }
+        });
+    }
+
+    #[test]
+    fn another_group_is_heard_once_it_is_joined() {
+        alone(|| {
+            for (family, source, group) in
+                [(Family::V4, "192.168.0.1", "224.0.0.99"), (Family::V6, "fe80::1", "ff02::99")]
+            {
+                let (_far, near, mut there) = ends(family);
+                near.send(at(source), at(group), MESSAGE).unwrap();
+                nothing_waits(&mut there);
+                there.join(at(group)).unwrap();
+                near.send(at(source), at(group), MESSAGE).unwrap();
+                assert_eq!(next(&mut there), (at(source), at(group), 255, MESSAGE.to_vec()));
                 ip("link del va");
             }
         });

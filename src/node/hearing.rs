@@ -11,8 +11,8 @@ use super::{
 use crate::{
     config::{Auth, Protocol, Transport},
     vrrp::{Event, Reason, Standing, State},
-    wire::{Advertisement, Decoded, HOP_LIMIT, Priority, Rejection, Version, decode, group},
-    words::{Family, Instant},
+    wire::{Advertisement, Decoded, HOP_LIMIT, Priority, Rejection, Version, decode},
+    words::Instant,
 };
 
 impl Instance {
@@ -36,9 +36,10 @@ impl Instance {
             return Err(Rejection::OwnSource);
         }
         match self.config.transport {
-            Transport::Multicast if !is_group(destination) => return Err(Rejection::Destination),
+            Transport::Multicast if destination != self.config.group() => return Err(Rejection::Destination),
             Transport::Multicast if hop_limit != HOP_LIMIT => return Err(Rejection::HopLimit),
-            Transport::Unicast if is_group(destination) => return Err(Rejection::Destination),
+            Transport::Unicast if destination.is_multicast() => return Err(Rejection::Destination),
+            Transport::Unicast if hop_limit < self.config.min_ttl => return Err(Rejection::HopLimit),
             Transport::Unicast if !self.config.peers.contains(&source) => return Err(Rejection::NotAPeer),
             Transport::Multicast | Transport::Unicast => (),
         }
@@ -261,8 +262,4 @@ impl Instance {
             Version::V3 => 3,
         }
     }
-}
-
-fn is_group(destination: IpAddr) -> bool {
-    destination == group(Family::of(destination))
 }

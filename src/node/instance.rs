@@ -28,7 +28,7 @@ use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
     policy::Report,
     vrrp::{Action, Announcer, Event, Reason, State, VirtualRouter},
-    wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3, group},
+    wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3},
     words::{Family, Instant, readable},
 };
 
@@ -395,7 +395,7 @@ impl Instance {
         let source = self.primary()?;
         let destinations = match self.config.transport {
             Transport::Unicast => self.config.peers.clone(),
-            Transport::Multicast => vec![group(self.config.family)],
+            Transport::Multicast => vec![self.config.group()],
         };
         let adv = Advertisement {
             vrid: self.config.vrid,

@@ -25,7 +25,8 @@ pub(super) enum Change {
 /// Which of the two a new configuration asks for.
 pub(super) fn change(old: &config::Instance, new: &config::Instance) -> Change {
     let identity = |instance: &config::Instance| {
-        (instance.interface.clone(), instance.vrid, instance.family, instance.protocol.version(), instance.transport)
+        let way = (instance.transport, instance.group());
+        (instance.interface.clone(), instance.vrid, instance.family, instance.protocol.version(), way)
     };
     if identity(old) == identity(new) { Change::Adapt } else { Change::Replace }
 }

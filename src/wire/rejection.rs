@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Rejection {
     /// It carries an address of this machine as its source.
     OwnSource,
-    /// TTL or hop limit is not 255.
+    /// TTL or hop limit is not 255; in unicast, it is lower than what was configured.
     HopLimit,
     /// It is neither for the group nor for an address of ours, or it is for the other one of the two.
     Destination,
@@ -92,8 +92,8 @@ impl Rejection {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::OwnSource => "it came from an address of this machine",
-            Self::HopLimit => "TTL or hop limit is not 255",
-            Self::Destination => "sent to the wrong address (multicast against unicast)",
+            Self::HopLimit => "TTL or hop limit is not 255, or below min_ttl",
+            Self::Destination => "sent to the wrong address (multicast against unicast, or another group)",
             Self::NotAPeer => "not a configured peer",
             Self::Length => "too short for what it announces",
             Self::Version => "protocol version",

@@ -356,6 +356,12 @@ fn messages_about_peers() {
                 "IPv6 unicast",
                 &[v6, ("peers", "[\"2001:db8::21\"]"), ("source", "\"2001:db8::20\""), ("transport", "\"unicast\"")],
             ),
+            ("no group", &[("multicast_group", "\"192.168.0.99\"")]),
+            ("a group of the other family", &[v6, ("multicast_group", "\"224.0.0.99\"")]),
+            ("a group that leaves the link", &[v6, ("multicast_group", "\"ff05::99\"")]),
+            ("a group in unicast", &[("multicast_group", "\"224.0.0.99\""), ("transport", "\"unicast\"")]),
+            ("a least TTL in multicast", &[("min_ttl", "254")]),
+            ("a least TTL of nothing", &[("min_ttl", "256"), ("transport", "\"unicast\"")]),
         ],
         &Facts::default(),
     );
@@ -457,6 +463,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     (ENTRY, "network_route", "false"),
     ("instance.VI_1", "peers", "[\"192.168.0.22\"]"),
     ("instance.VI_1", "transport", "\"unicast\""),
+    ("instance.VI_1", "multicast_group", "\"224.0.0.99\""),
+    ("instance.VI_1", "min_ttl", "255"),
     ("instance.VI_1", "source", "\"192.168.0.20\""),
     ("instance.VI_1", "lease", "\"off\""),
     ("instance.VI_1", "claim", "\"off\""),
@@ -497,6 +505,9 @@ fn every_key_changes_something() {
         }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");
+        }
+        if key == "min_ttl" {
+            before.set("instance.VI_1", "transport", "\"unicast\"");
         }
         let mut after = before.clone();
         match key {
@@ -604,7 +615,7 @@ fn what_the_reference_comments_out_is_right_too() {
         let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let needs_another =
-            ["auth.", "error_for", "secret = ", "addresses = [{"].iter().any(|key| bare.starts_with(key));
+            ["auth.", "error_for", "secret = ", "addresses = [{", "min_ttl"].iter().any(|key| bare.starts_with(key));
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();

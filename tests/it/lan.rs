@@ -28,7 +28,7 @@ use ha::{
         Pace, ReleaseHook, Role, Transmit,
     },
     policy::{FaultCause, Report, Verdict},
-    wire::{AdverInterval, NeighborKind, Priority, Vrid, group},
+    wire::{AdverInterval, NeighborKind, Priority, Vrid},
     words::{Family, Instant, InterfaceName, MacAddr},
 };
 use ipnet::IpNet;
@@ -153,6 +153,8 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         manners: std::collections::BTreeMap::new(),
         peers: peers.to_vec(),
         transport: Transport::Multicast,
+        multicast_group: None,
+        min_ttl: 1,
         source: None,
         lease: Lease::Auto,
         claim: Claim::Auto,

@@ -1,8 +1,8 @@
 //! `global_defs`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{last, sorted, value};
+use super::{last, reach, sorted, value};
 use crate::import::{
     keyword::Context,
     ledger::{Fate, Ledger},
@@ -16,6 +16,8 @@ pub(in crate::import) struct Globals {
     pub(in crate::import) version: Option<i64>,
     /// Of `vrrp_garp_master_refresh`, in microseconds.
     pub(in crate::import) refresh: Option<u64>,
+    /// Of `vrrp_mcast_group4` and `vrrp_mcast_group6`.
+    pub(in crate::import) groups: [Option<IpAddr>; 2],
     pub(in crate::import) script_user: Option<String>,
     pub(in crate::import) script_group: Option<String>,
     /// What `smtp_alert` of an instance is where it is not written.
@@ -49,6 +51,9 @@ pub(in crate::import) fn globals(
         globals.refresh = value::seconds(node, 0, 3_600_000_000, ledger);
         ledger.mapped(node.place, "announce_refresh of each instance");
     }
+    globals.groups = ["vrrp_mcast_group4", "vrrp_mcast_group6"].map(|keyword| {
+        last(keyword, &read, ledger).and_then(|node| reach::group(node, keyword.ends_with('6'), ledger))
+    });
     if let Some(node) = last("script_user", &read, ledger) {
         globals.script_user = Some(node.text(1).to_owned());
         globals.script_group = Some(node.text(2).to_owned()).filter(|group| !group.is_empty());

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::last;
+use super::{Globals, last, reach};
 use crate::import::{
     ledger::Ledger,
     outline::{Entry, list, quoted},
@@ -10,16 +10,22 @@ use crate::import::{
 };
 
 /// Reads transport, peers and source; `six`: the addresses are IPv6.
-pub(super) fn hearing(head: &Node, read: &[&Node], six: bool, ledger: &mut Ledger) -> Vec<Entry> {
+pub(super) fn hearing(head: &Node, read: &[&Node], globals: &Globals, six: bool, ledger: &mut Ledger) -> Vec<Entry> {
     let mut entries = Vec::new();
     let blocks: Vec<&&Node> = read.iter().filter(|node| node.keyword() == "unicast_peer").collect();
     let mut peers = Vec::new();
+    let mut limits = Vec::new();
     for block in &blocks {
         ledger.mapped(block.place, "transport = \"unicast\", peers");
         for line in block.inner() {
-            peers.extend(peer(line, six, ledger));
+            if let Some(address) = peer(line, six, ledger) {
+                peers.push(address);
+                limits.push(reach::limit(line, ledger));
+            }
         }
     }
+    entries.extend(reach::least(&limits, ledger));
+    entries.extend(reach::reach(read, globals, blocks.is_empty(), six, ledger));
     if let Some(block) = blocks.first() {
         if peers.is_empty() {
             ledger.refused(
@@ -50,12 +56,6 @@ fn peer(line: &Node, six: bool, ledger: &mut Ledger) -> Option<String> {
     let text = line.text(0);
     match text.parse::<IpAddr>() {
         Ok(address) if address.is_ipv6() == six => {
-            if line.words.len() > 1 {
-                ledger.refused(
-                    line.place,
-                    "ha does not look at the TTL of a peer: remove what stands behind the address",
-                );
-            }
             ledger.mapped(line.place, "");
             Some(address.to_string())
         }

@@ -11,7 +11,7 @@ use crate::import::{
 };
 
 /// The keys of a section, in their order.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 25] = [
     "interface",
     "virtual_router_id",
     "priority",
@@ -24,6 +24,8 @@ const ORDER: [&str; 23] = [
     "addresses",
     "peers",
     "transport",
+    "multicast_group",
+    "min_ttl",
     "source",
     "announce_refresh",
     "notify.run",
@@ -79,7 +81,7 @@ pub(in crate::import) fn instance(
     raise(&mut election, &tracks, node, ledger);
     entries.extend(election.node);
     entries.extend(election.entries);
-    entries.extend(hearing::hearing(node, &read, six, ledger));
+    entries.extend(hearing::hearing(node, &read, globals, six, ledger));
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
     entries.extend(refresh(last("garp_master_refresh", &read, ledger), globals, ledger));
     entries.extend(told::told(&read, globals, ledger));

@@ -7,6 +7,7 @@ mod election;
 mod globals;
 mod hearing;
 mod instance;
+mod reach;
 mod script;
 mod settings;
 mod told;

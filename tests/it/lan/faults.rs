@@ -190,7 +190,7 @@ impl Lan {
 
     /// An advertisement of version 2 for the founding pair's address arrives.
     pub(crate) fn hear(&mut self, index: usize, source: IpAddr, priority: u8, password: &[u8; 8]) {
-        self.hear_at(index, source, group(Family::V4), priority, password);
+        self.hear_at(index, source, ha::wire::group(Family::V4), priority, password);
     }
 
     /// The same, to this station alone.

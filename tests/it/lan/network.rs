@@ -78,7 +78,7 @@ impl Lan {
     }
 
     pub(super) fn send_vrrp(&mut self, from: usize, source: IpAddr, destination: IpAddr, payload: &[u8]) {
-        let multicast = destination == group(Family::of(destination));
+        let multicast = destination.is_multicast();
         for to in 0..self.stations.len() {
             let meant = to != from && (multicast || self.stations[to].ip == destination);
             if !meant || self.cut.contains(&(from, to)) || !self.connected(from, to) || self.loses() {

@@ -96,9 +96,27 @@ fn r2_a_peer_of_the_other_transport_is_told_and_the_address_stays_where_it_is() 
     });
     lan.run_for(SECOND * 60);
     assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
-    assert_eq!(peer(&lan, 1).rejected, Some("sent to the wrong address (multicast against unicast)"));
+    assert_eq!(peer(&lan, 1).rejected, Some("sent to the wrong address (multicast against unicast, or another group)"));
     assert!(lan.has_condition(1, "peer_rejected") && lan.has_condition(1, "conflict"));
     assert_eq!(lan.settle_counts().two, Duration::ZERO);
+}
+
+/// Both in a group of their own: a pair. Only one of them: two that do not hear each other.
+#[test]
+fn another_group_is_another_conversation() {
+    let mut lan = Lan::with(1, &[100, 99], |_, instance| {
+        instance.multicast_group = Some("224.0.0.99".parse().unwrap());
+    });
+    lan.run_for(SECOND * 20);
+    assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
+    assert!(!lan.has_condition(1, "peer_rejected"));
+
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        instance.multicast_group = (index == 1).then(|| "224.0.0.99".parse().unwrap());
+    });
+    lan.run_for(SECOND * 20);
+    assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
+    assert!(lan.has_condition(1, "peer_rejected") && lan.has_condition(1, "conflict"));
 }
 
 /// Version 3 believes who serves other addresses, and says so.

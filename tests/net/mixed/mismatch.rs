@@ -40,10 +40,13 @@ const ADDRESSES: Mismatch =
 const TRANSPORT: Mismatch =
     Mismatch { keepalived: |setup| Setup { unicast: true, ..setup }, says: "multicast against unicast", ..NONE };
 const HOP_LIMIT: Mismatch = Mismatch { meddles: Some("ip ttl set 64"), says: "is not 255", ..NONE };
+/// Both speak unicast and want each other on the same link.
+const FAR: Mismatch =
+    Mismatch { ha: near, keepalived: near, meddles: Some("ip ttl set 64"), says: "below min_ttl", ..NONE };
 /// The priority is not what was sent, and the checksum tells.
 const SPOILED: Mismatch = Mismatch { meddles: Some("@th,16,8 set 101"), says: "checksum", ..NONE };
 
-pub(crate) const STORIES: [Story; 16] = [
+pub(crate) const STORIES: [Story; 17] = [
     story("mixed_mismatch_version_ha_second", BOTH, |stage| second(stage, &VERSION)),
     story("mixed_mismatch_auth_type_ha_second", BOTH, |stage| second(stage, &AUTH_TYPE)),
     story("mixed_mismatch_password_ha_second", BOTH, |stage| second(stage, &PASSWORD)),
@@ -52,6 +55,7 @@ pub(crate) const STORIES: [Story; 16] = [
     story("mixed_mismatch_transport_ha_second", BOTH, |stage| second(stage, &TRANSPORT)),
     story("mixed_mismatch_hop_limit_ha_second", FILTERED, |stage| second(stage, &HOP_LIMIT)),
     story("mixed_mismatch_checksum_spoiled_ha_second", FILTERED, |stage| second(stage, &SPOILED)),
+    story("mixed_mismatch_least_ttl_ha_second", FILTERED, |stage| second(stage, &FAR)),
     story("mixed_mismatch_version_ha_first", BOTH, |stage| first(stage, &VERSION)),
     story("mixed_mismatch_auth_type_ha_first", BOTH, |stage| first(stage, &AUTH_TYPE)),
     story("mixed_mismatch_password_ha_first", BOTH, |stage| first(stage, &PASSWORD)),
@@ -66,6 +70,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const fn story(name: &'static str, needs: &'static [Need], tell: fn(&Stage)) -> Story {
     Story { name, needs, seconds: 60, tell }
+}
+
+fn near(setup: Setup) -> Setup {
+    Setup { unicast: true, min_ttl: Some(255), ..setup }
 }
 
 fn same(setup: Setup) -> Setup {

@@ -12,7 +12,7 @@ use crate::{
 
 const FAST: Duration = Duration::from_millis(100);
 
-pub(crate) const STORIES: [Story; 9] = [
+pub(crate) const STORIES: [Story; 12] = [
     story("mixed_v2_without_password_ha_first", |stage| life(stage, Host::Node1, open)),
     story("mixed_v2_without_password_ha_second", |stage| life(stage, Host::Node2, open)),
     story("mixed_v3_unicast_ha_second", |stage| life(stage, Host::Node2, v3_unicast)),
@@ -20,6 +20,9 @@ pub(crate) const STORIES: [Story; 9] = [
     story("mixed_v3_ipv6_multicast_ha_second", |stage| life(stage, Host::Node2, ipv6)),
     story("mixed_v3_ipv6_unicast_ha_first", |stage| life(stage, Host::Node1, ipv6_unicast)),
     story("mixed_v3_ipv6_unicast_ha_second", |stage| life(stage, Host::Node2, ipv6_unicast)),
+    story("mixed_v3_another_group_ha_first", |stage| life(stage, Host::Node1, another_group)),
+    story("mixed_v3_another_group_ha_second", |stage| life(stage, Host::Node2, another_group)),
+    story("mixed_v3_unicast_with_a_least_ttl", |stage| life(stage, Host::Node1, from_the_link)),
     // Legal in version 3: a backup waits three intervals of the master's.
     story("mixed_v3_ha_has_the_longer_interval", |stage| life(stage, Host::Node1, slow_first)),
     story("mixed_v3_keepalived_has_the_longer_interval", |stage| life(stage, Host::Node2, slow_first)),
@@ -39,6 +42,14 @@ fn ipv6(node: Host) -> Setup {
 
 fn ipv6_unicast(node: Host) -> Setup {
     Setup { unicast: true, ..ipv6(node) }
+}
+
+fn another_group(node: Host) -> Setup {
+    Setup { group: Some("224.0.0.99"), ..Setup::founding(node).version3(FAST) }
+}
+
+fn from_the_link(node: Host) -> Setup {
+    Setup { unicast: true, min_ttl: Some(255), ..Setup::founding(node).version3(FAST) }
 }
 
 fn slow_first(node: Host) -> Setup {
