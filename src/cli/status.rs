@@ -13,7 +13,7 @@ use super::{
 };
 use crate::control::{
     Unanswered,
-    protocol::{Condition, Evaluation, Instance, Peer, Policy, State, Status},
+    protocol::{Condition, Evaluation, Group, Instance, Peer, Policy, State, Status},
 };
 
 /// Lines of the history shown.
@@ -120,7 +120,7 @@ impl Health {
 
 /// Part of the normal course of things.
 fn passes(condition: &Condition) -> bool {
-    matches!(condition.name.as_str(), "starting" | "elected" | "resigning" | "maintenance")
+    matches!(condition.name.as_str(), "starting" | "elected" | "group_waits" | "resigning" | "maintenance")
 }
 
 /// The whole status, for people.
@@ -130,9 +130,10 @@ fn text(status: &Status, paint: Paint) -> String {
         text += "\n";
         text += &instance_text(instance, paint);
     }
+    let groups: String = status.groups.iter().map(|group| group_text(group, paint)).collect();
     let policies: String = status.policies.iter().map(|policy| policy_text(policy, paint)).collect();
-    if !policies.is_empty() {
-        text += &format!("\n{policies}");
+    for part in [groups, policies].iter().filter(|part| !part.is_empty()) {
+        text += &format!("\n{part}");
     }
     text + history(status, paint).as_str()
 }
@@ -283,6 +284,16 @@ fn rules(report: &Evaluation, instance: &str, paint: Paint) -> String {
     rows.chain(remarks.map(|remark| format!("      {}\n", wrap(&remark, 8)))).collect()
 }
 
+fn group_text(group: &Group, paint: Paint) -> String {
+    let paint_state = match group.state {
+        State::Master => Paint::good,
+        State::Backup => Paint::strong,
+        State::Fault => Paint::bad,
+    };
+    let state = paint_state(paint, &group.state.as_str().to_uppercase());
+    format!("group {}  {state}  {} together\n", paint.strong(&group.name), group.instances.join(", "))
+}
+
 fn policy_text(policy: &Policy, paint: Paint) -> String {
     let mut text = format!("policy {}  ", paint.strong(&policy.name));
     text += &match (policy.generation, &policy.sha256) {
@@ -410,6 +421,7 @@ mod tests {
             uptime_ms: 7_400_000,
             configuration: Configuration { path: "/etc/ha/ha.toml".into(), ..Configuration::default() },
             instances: vec![instance()],
+            groups: vec![],
             policies: vec![Policy {
                 name: "check_local".into(),
                 path: "/etc/ha/policies/check_local.rhai".into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{
     Auth, Config, Instance, LastResort, Preempt, Protocol, Transport,
     error::{Problem, Severity},
+    group,
     value::readable,
 };
 use crate::wire::Version;
@@ -25,11 +26,13 @@ pub fn compare(a: &Config, b: &Config) -> Vec<Problem> {
         (name_a, name_b) = ("the first", "the second");
     }
     let mut alone: Vec<&Instance> = b.instances.iter().collect();
+    let mut counterparts = Vec::new();
     for first in &a.instances {
         match counterpart(first, &alone) {
             None => only_on(first, name_a, name_b, &mut found),
             Some(second) => {
                 alone.retain(|instance| !std::ptr::eq(*instance, second));
+                counterparts.push((first, second));
                 Pair { a: first, b: second, name_a, name_b }.check(&mut found);
             }
         }
@@ -37,6 +40,7 @@ pub fn compare(a: &Config, b: &Config) -> Vec<Problem> {
     for second in alone {
         only_on(second, name_b, name_a, &mut found);
     }
+    group::compare(a, b, &counterparts, &mut found);
     found
 }
 
@@ -262,6 +266,16 @@ mod tests {
         instance.advertise = AdverInterval::from_centis(1).unwrap();
     }
 
+    /// A second instance, in one group with the first.
+    fn two(config: &mut Config) {
+        let mut second = config.instances[0].clone();
+        second.name = "VI_2".to_owned();
+        second.vrid = Vrid::new(52).unwrap();
+        config.instances.push(second);
+        let instances = vec!["VI_1".to_owned(), "VI_2".to_owned()];
+        config.groups = vec![crate::config::Group { name: "G1".to_owned(), instances }];
+    }
+
     #[test]
     fn the_founding_pair_fits() {
         assert_eq!(seen(|_, _| ()), "");
@@ -269,7 +283,7 @@ mod tests {
 
     #[test]
     fn messages_about_pairs() {
-        let cases: [(&str, Change); 22] = [
+        let cases: [(&str, Change); 24] = [
             ("name", |a, b| b.node.clone_from(&a.node)),
             ("identifier", |_, b| b.instances[0].vrid = Vrid::new(52).unwrap()),
             ("another name, the same router", |_, b| b.instances[0].name = "VI_X".to_owned()),
@@ -308,6 +322,16 @@ mod tests {
                 b.instances[0].preempt = Preempt::Never;
             }),
             ("accept", |a, _| a.instances[0].accept = false),
+            ("a group on one node alone", |a, b| {
+                two(a);
+                two(b);
+                b.groups.clear();
+            }),
+            ("a group whose members are ranked differently", |a, b| {
+                two(a);
+                two(b);
+                b.instances[1].priority = Priority::new(101).unwrap();
+            }),
             ("known source", |a, _| a.instances[0].source = Some("192.168.0.20".parse().unwrap())),
         ];
         let messages: String =

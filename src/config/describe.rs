@@ -31,6 +31,16 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
         let other = peer.and_then(|peer| peer.instances.iter().find(same));
         text += "\n";
         describe_instance(&mut text, instance, other.map(|other| other.priority));
+        let group = config.groups.iter().find(|group| group.instances.contains(&instance.name));
+        if let Some(group) = group {
+            let others: Vec<&String> = group.instances.iter().filter(|name| **name != instance.name).collect();
+            let others = list(&others);
+            line(
+                &mut text,
+                "group",
+                &format!("{}: leads and follows together with {others}, in fault if one is", group.name),
+            );
+        }
     }
     text
 }

@@ -58,6 +58,7 @@ pub(crate) fn pair() -> (Config, Config) {
         mail: None,
         webhooks: vec![],
         instances: vec![instance],
+        groups: vec![],
     };
     let two =
         Instance { priority: Priority::new(99).unwrap(), peers: vec!["192.168.0.20".parse().unwrap()], ..instance() };

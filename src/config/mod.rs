@@ -11,6 +11,7 @@ mod file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a fixture of tests")]
 pub(crate) mod fixture;
+mod group;
 mod hearing;
 mod instance;
 mod kind;
@@ -47,6 +48,7 @@ pub use compare::{compare, counterpart};
 pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use file::{Facts, Loaded, load, load_with, parse};
+pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
 pub use raw::keys;
@@ -78,6 +80,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// The virtual routers, by name.
     pub instances: Vec<Instance>,
+    /// Those that lead and follow together, by name.
+    pub groups: Vec<Group>,
 }
 
 /// What of this machine policies may use through their probes and actions.

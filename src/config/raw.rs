@@ -6,6 +6,7 @@ use toml::{Spanned, de::DeTable};
 
 use super::{
     error::{Findings, Span},
+    group::RawGroup,
     kind::TimeOr,
     manner::{self, RawAddress},
     table::{Table, Written},
@@ -33,6 +34,7 @@ pub(super) struct RawConfig {
     pub(super) mail: Option<RawMail>,
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) instances: Vec<RawInstance>,
+    pub(super) groups: Vec<RawGroup>,
 }
 
 /// `[mail]`.
@@ -103,6 +105,9 @@ pub fn keys() -> Vec<String> {
     let mut address = Table::absent("instance.NAME.addresses[]");
     RawAddress::read(&mut address, &mut out);
     tables.push(address);
+    let mut group = Table::absent("group.NAME");
+    RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut out);
+    tables.push(group);
     let asked: Vec<String> = tables.iter().flat_map(Table::keys).collect();
     let is_table =
         |key: &str| asked.iter().any(|other| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
@@ -133,6 +138,11 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         instances.push(raw);
         tables.extend(read);
     }
+    let mut groups = Vec::new();
+    for (name, mut table) in root.named_tables("group", out) {
+        groups.push(RawGroup::read(name, &mut table, out));
+        tables.push(table);
+    }
     let config = RawConfig {
         node: root.text("node", out),
         policy_dir: root.text("policy_dir", out),
@@ -148,6 +158,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         mail: mail.is_present().then_some(raw_mail),
         webhooks,
         instances,
+        groups,
     };
     tables.extend([root, control, policy, mail]);
     (config, tables)

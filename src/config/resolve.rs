@@ -12,6 +12,7 @@ use lettre::message::Mailbox;
 use super::{
     Config, Control, Facts, Mail, Permits, PolicyChanges,
     error::{Findings, Span},
+    group,
     instance::{self, Drawn},
     raw::{RawConfig, RawMail, Texts},
     table::Written,
@@ -51,6 +52,9 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     for (index, later) in drawn.iter().enumerate() {
         check_against(later, drawn.iter().take(index), out);
     }
+    let names: Vec<_> = raw.instances.iter().map(|raw| raw.name.get_ref().as_str()).collect();
+    let named: Vec<_> = names.into_iter().zip(drawn.iter().map(|drawn| drawn.instance.as_ref())).collect();
+    let groups = group::resolve(&raw.groups, &named, out);
     Some(Config {
         node: node?,
         policy_dir,
@@ -62,6 +66,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         policy,
         mail,
         webhooks: webhooks.into_iter().collect::<Option<_>>()?,
+        groups,
         instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,
     })
 }

@@ -28,6 +28,7 @@ const KEEPALIVED: &[(&str, &str)] = &[
     ("virtual_ips", "addresses"),
     ("vrid", "virtual_router_id"),
     ("vrrp_instance", "[instance.NAME]"),
+    ("vrrp_sync_group", "[group.NAME]"),
     ("vrrp_version", "version, in [instance.NAME]"),
 ];
 

@@ -5,6 +5,7 @@
 
 mod clear;
 mod generations;
+mod group;
 mod rule;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
 
 pub use clear::{CLEAR_SCHEMA, Clear, Cleared};
 pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
+pub use group::Group;
 pub use rule::{Backoff, Options, Rule};
 
 /// The name and version of [`Status`] as JSON.
@@ -44,6 +46,9 @@ pub struct Status {
     pub configuration: Configuration,
     /// Every instance, by name.
     pub instances: Vec<Instance>,
+    /// Instances that lead and follow together, by name.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// Every policy, by name.
     pub policies: Vec<Policy>,
     /// What happened lately, oldest first.
@@ -278,6 +283,7 @@ impl From<&NodeStatus> for Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: status.node.clone(),
             instances: status.instances.iter().map(|instance| Instance::at(status.now, instance)).collect(),
+            groups: status.groups.iter().map(Group::from).collect(),
             ..Self::default()
         }
     }
@@ -427,6 +433,7 @@ mod tests {
         NodeStatus {
             node: "K1".into(),
             now: at(100),
+            groups: vec![],
             instances: vec![InstanceStatus {
                 name: "VI_1".into(),
                 interface: "eth0".into(),

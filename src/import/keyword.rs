@@ -13,6 +13,8 @@ pub enum Context {
     Instance,
     /// Behind an address in `virtual_ipaddress`.
     Address,
+    /// In `vrrp_sync_group`.
+    Group,
 }
 
 /// What becomes of a word.
@@ -27,7 +29,7 @@ pub enum Becomes {
 }
 
 use Becomes::{Dropped, Mapped, Refused};
-use Context::{Address, Global, Instance, Root, Script};
+use Context::{Address, Global, Group, Instance, Root, Script};
 
 const ANY: usize = usize::MAX;
 const ANNOUNCES: &str =
@@ -36,6 +38,9 @@ const CHECKS_SOURCES: &str = "ha hears only the peers in any case";
 const NOT_LVS: &str =
     "ha does no load balancing: keep keepalived for it in a file of its own, and remove this block here";
 const NOT_BFD: &str = "ha speaks no BFD: remove it, or ask the neighbour with ping or arping in a policy";
+const TRACK_IN_MEMBER: &str =
+    "write this block in one vrrp_instance of the group: in ha a fault of one is a fault of all";
+const NOTIFY_IN_MEMBER: &str = "write it in each vrrp_instance of the group: ha tells of what becomes of each";
 const NOT_FIFO: &str = "ha has no FIFO: write a hook in a policy instead, and remove the line";
 const SCHEDULING: &str = "how the process is scheduled is the unit's and realtime_priority's business";
 const KERNEL: &str = "a matter of keepalived's own sockets";
@@ -48,11 +53,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Root, "global_defs", Mapped(0)),
     (Root, "vrrp_instance", Mapped(1)),
     (Root, "vrrp_script", Mapped(1)),
-    (
-        Root,
-        "vrrp_sync_group",
-        Refused("ha moves each instance by itself: put the addresses into one instance, or leave the pair as it is"),
-    ),
+    (Root, "vrrp_sync_group", Mapped(1)),
     (
         Root,
         "vrrp_track_process",
@@ -113,6 +114,25 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Root, "tmp_config_directory", Dropped("ha reads its own file once")),
     (Root, "reload_check_config", Dropped("ha checks every configuration before it runs it")),
     (Root, "include_check", Dropped("every include must be there for the import")),
+    (Group, "group", Mapped(ANY)),
+    (Group, "sync_group_tracking_weight", Dropped("what a check adds to the priority of one member, ha adds to all")),
+    (Group, "global_tracking", Dropped("what a check adds to the priority of one member, ha adds to all")),
+    (
+        Group,
+        "smtp_alert",
+        Refused("write smtp_alert in each vrrp_instance of the group: ha mails what becomes of each"),
+    ),
+    (Group, "notify", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "notify_master", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "notify_backup", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "notify_fault", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "notify_stop", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "notify_priority_changes", Refused(NOT_FIFO)),
+    (Group, "track_interface", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_script", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_process", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_file", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_bfd", Refused(NOT_BFD)),
     (Global, "router_id", Mapped(1)),
     (Global, "notification_email", Mapped(0)),
     (Global, "notification_email_from", Mapped(1)),
@@ -420,6 +440,7 @@ pub fn elsewhere(word: &str) -> Option<&'static str> {
         Script => "in vrrp_script",
         Instance => "in vrrp_instance",
         Address => "behind an address",
+        Group => "in vrrp_sync_group",
     })
 }
 

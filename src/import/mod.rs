@@ -125,6 +125,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
     sections(&instances, &globals, &scripts, files, &mut outline, &mut ledger);
+    groups(&of("vrrp_sync_group"), &mut outline, &mut ledger);
     if outline.instances.is_empty() {
         let place = Place { file: 0, line: 1 };
         ledger.refused(place, "there is no vrrp_instance in this file: there is no address to keep");
@@ -162,6 +163,15 @@ fn sections(
     for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
         ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
         outline.comments.extend(script.comments.iter().cloned());
+    }
+}
+
+fn groups(nodes: &[&Node], outline: &mut Outline, ledger: &mut Ledger) {
+    let owns = |section: &Section| section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
+    let instances: Vec<_> = outline.instances.iter().map(|section| (section.name.clone(), owns(section))).collect();
+    let mut taken = Vec::new();
+    for node in nodes {
+        outline.groups.extend(reading::group(node, &instances, &mut taken, ledger));
     }
 }
 

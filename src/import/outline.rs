@@ -39,6 +39,15 @@ pub(super) struct Section {
     pub(super) policies: Vec<String>,
 }
 
+/// `[group.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Together {
+    pub(super) name: String,
+    pub(super) comments: Vec<String>,
+    /// As TOML.
+    pub(super) members: String,
+}
+
 /// A policy, `policies/NAME.rhai`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PolicyText {
@@ -53,6 +62,7 @@ pub(super) struct Outline {
     pub(super) root: Vec<Entry>,
     pub(super) mail: Vec<Entry>,
     pub(super) instances: Vec<Section>,
+    pub(super) groups: Vec<Together>,
     pub(super) policies: Vec<PolicyText>,
     /// Name and content of each.
     pub(super) secrets: Vec<(String, String)>,

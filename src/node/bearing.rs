@@ -58,8 +58,13 @@ pub(super) enum Bearing {
 }
 
 impl Instance {
-    /// What bears on it now.
+    /// What bears on it now, and on those that it leads together with: the worst holds for all.
     pub(super) fn bearing(&self, now: Instant) -> Bearing {
+        self.pooled(self.own_bearing(now))
+    }
+
+    /// What bears on it alone.
+    pub(super) fn own_bearing(&self, now: Instant) -> Bearing {
         if self.stopping {
             return Bearing::StandDown { name: None, why: "stopped by its operator".to_owned() };
         }
@@ -124,7 +129,7 @@ impl Instance {
                 self.offer = Offer::None;
                 self.stand(now, Standing::Fault, out);
             }
-            Bearing::StandDown { why, .. } if self.says_farewell(now, &why, out) => {
+            Bearing::StandDown { why, .. } if self.says_farewell(now, &why, out) || self.awaits_farewells() => {
                 self.condition(now, "releasing", self.releasing(), out);
                 return;
             }
@@ -199,12 +204,22 @@ impl Instance {
     }
 
     pub(super) fn resign(&mut self, now: Instant, offer: bool, out: &mut Outbox) {
+        self.tenure.renew_soon();
+        self.step(now, Event::Resign { patience: self.patience(), offer }, out);
+    }
+
+    /// How long it holds while it hands over: the longest of its group.
+    pub(super) fn patience(&self) -> Duration {
+        self.own_patience().max(self.ties.patience)
+    }
+
+    /// The longest skew of whoever takes over, and a little more.
+    pub(super) fn own_patience(&self) -> Duration {
         let longest_skew = match self.config.protocol.version() {
             Version::V2 => Duration::from_secs(1),
             Version::V3 => self.interval(),
         };
-        self.tenure.renew_soon();
-        self.step(now, Event::Resign { patience: longest_skew + MARGIN, offer }, out);
+        longest_skew + MARGIN
     }
 
     fn stand(&mut self, now: Instant, standing: Standing, out: &mut Outbox) {
@@ -235,6 +250,7 @@ impl Instance {
             "address_vanishes",
             "cannot_send",
             "cannot_hold",
+            super::group::CONDITION,
         ] {
             let text = (name == Some(known)).then(|| format!("{text}{}", consequence(known, self.router.serves())));
             self.condition(now, known, text, out);

@@ -75,6 +75,22 @@ impl Instance {
         }
     }
 
+    /// It has hooks to wait for before a planned release, or waits for them.
+    pub(super) fn has_farewell(&self, now: Instant) -> bool {
+        let holds = matches!(self.router.state(), State::Master { hold_at: None, .. });
+        holds
+            && match self.farewell {
+                Farewell::Wanted => true,
+                Farewell::Running { asked_at } => now < asked_at + PATIENCE,
+                Farewell::Unwanted | Farewell::Over => false,
+            }
+    }
+
+    /// Those of its group are to be waited for: all hand over together.
+    pub(super) fn awaits_farewells(&self) -> bool {
+        self.ties.farewell && matches!(self.router.state(), State::Master { hold_at: None, .. })
+    }
+
     /// No release is planned (any more): the next one waits again.
     pub(super) const fn forget_farewell(&mut self) {
         self.farewell = match self.farewell {

@@ -18,6 +18,7 @@ use super::{
     bearing::{Bearing, Offer},
     claim::Claim,
     farewell::Farewell,
+    group::Ties,
     judgement::Judgement,
     peers::Peers,
     reload::router_config,
@@ -66,6 +67,8 @@ pub(super) struct Instance {
     /// What is to be done before a planned release.
     pub(super) farewell: Farewell,
     pub(super) stopping: bool,
+    /// What the others of its group come to.
+    pub(super) ties: Ties,
     /// Something was heard that may decide a takeover.
     pub(super) unsettled: bool,
     /// Since when packets have been waiting unread.
@@ -129,6 +132,7 @@ impl Instance {
             offer: Offer::default(),
             farewell: Farewell::default(),
             stopping: false,
+            ties: Ties::default(),
             unsettled: false,
             behind_since: None,
             master: None,
@@ -314,6 +318,7 @@ impl Instance {
             }
             Reason::PeerDeaf => format!("{master} goes on advertising as master: it does not hear this node"),
             Reason::SecondHolder => "another machine answers for the address".to_owned(),
+            Reason::Grouped => self.ties.why_back(),
         }
     }
 

@@ -151,6 +151,15 @@ impl Judgement {
         since.map(|since| since + time).filter(|at| now < *at).min()
     }
 
+    /// What each policy adds to the priority.
+    pub(super) fn weights(&self) -> BTreeMap<String, i32> {
+        let healthy = |(name, word): (&String, &Word)| match word.report()?.verdict {
+            Verdict::Healthy { delta, .. } => Some((name.clone(), delta)),
+            Verdict::Starting | Verdict::Fault { .. } | Verdict::Hold { .. } | Verdict::Maintenance { .. } => None,
+        };
+        self.policies.iter().filter_map(healthy).collect()
+    }
+
     /// Maintenance before fault before never loaded before hold before starting before healthy.
     pub(super) fn opinion(&self, now: Instant, on_error: OnError) -> Opinion {
         let opinions: Vec<Opinion> =

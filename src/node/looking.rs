@@ -28,6 +28,7 @@ impl Instance {
     /// Decides whether an elected router may serve. Only when time is up, never in the middle of what is heard.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
         self.unsettled = false;
+        self.ties.ready = false;
         let State::Elected { since, .. } = self.router.state() else {
             for ended in ["elected", "conflict", "no_master_seen"] {
                 self.condition(now, ended, None, out);
@@ -48,8 +49,12 @@ impl Instance {
             Leave::Granted => {
                 self.condition(now, "elected", None, out);
                 self.condition(now, "conflict", None, out);
-                let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
-                self.step(now, Event::Promote { listen }, out);
+                // One of a group takes nothing before all may.
+                if self.ties.is_bound() {
+                    self.ties.ready = true;
+                } else {
+                    self.promote(now, out);
+                }
             }
             // A moment of asking is nothing to speak of.
             Leave::Wait(_) if now < since + spacing(self.down_interval()) * 2 => (),
@@ -58,6 +63,12 @@ impl Instance {
                 self.condition(now, "elected", Some(text), out);
             }
         }
+    }
+
+    /// Nothing stands against it: it serves.
+    pub(super) fn promote(&mut self, now: Instant, out: &mut Outbox) {
+        let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
+        self.step(now, Event::Promote { listen }, out);
     }
 
     /// Nobody serves, and this node's policy cannot be evaluated: somebody must look (R21).
@@ -92,7 +103,7 @@ impl Instance {
     }
 
     /// A lower master, heard within the last down interval, did not stop the timer: this is a preemption, nothing to claim (R3).
-    fn lower_master_heard(&self, now: Instant) -> bool {
+    pub(super) fn lower_master_heard(&self, now: Instant) -> bool {
         self.lower_heard_at.is_some_and(|at| now < at + self.down_interval())
     }
 
@@ -225,7 +236,9 @@ impl Instance {
 
     /// Whether the policies are to be evaluated fast: the master is missed.
     pub(super) fn repace(&mut self, now: Instant, out: &mut Outbox) {
-        let missed = self.missed_at().is_some_and(|at| at <= now);
+        // Whoever could preempt and waits for others of its group misses nobody.
+        let preempts = self.ties.ready && self.lower_master_heard(now);
+        let missed = !preempts && self.missed_at().is_some_and(|at| at <= now);
         self.set_pace(if missed { Pace::Fast } else { Pace::Normal }, out);
     }
 }

@@ -9,6 +9,7 @@ mod claim;
 mod course;
 mod describe;
 mod farewell;
+mod group;
 mod hearing;
 mod input;
 mod instance;
@@ -34,12 +35,13 @@ use std::{
 pub use alerts::RULE_ALERT;
 pub use course::{Course, Prospect, foresee};
 pub use farewell::ReleaseHook;
+use group::Group;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
 use reload::{Change, change, collide};
 use roll::Roll;
-pub use status::{Condition, InstanceStatus, NodeStatus, PeerStatus, Role};
+pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
 
 use crate::{
@@ -73,6 +75,8 @@ pub enum Wake {
 pub struct Node {
     name: String,
     instances: Roll,
+    /// Instances that lead and follow together.
+    groups: Vec<Group>,
     /// Instances of an earlier configuration on their way out.
     leaving: Vec<Instance>,
     /// Instances of the configuration that wait for one of those.
@@ -94,6 +98,7 @@ impl Node {
         let mut node = Self {
             name: config.node.clone(),
             instances: Roll::default(),
+            groups: Vec::new(),
             leaving: Vec::new(),
             coming: Vec::new(),
             virtual_here: Arc::new(virtual_addresses(config)),
@@ -110,6 +115,7 @@ impl Node {
         for instance in node.instances.values_mut() {
             instance.adopts = true;
         }
+        node.form_groups(&config.groups);
         node
     }
 
@@ -167,6 +173,7 @@ impl Node {
             Input::Reload(config) => self.reload(&config),
         }
         self.retire();
+        self.move_together();
     }
 
     /// Fires what is due. Calling it early, or twice, does nothing.
@@ -178,6 +185,8 @@ impl Node {
             instance.on_timeout(now, ears, out);
         }
         self.retire();
+        self.move_together();
+        self.take_together();
     }
 
     /// The next wanted effect, in order.
@@ -189,7 +198,9 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let leaving = self.leaving.iter().filter_map(|instance| instance.next_timeout(self.now));
-        self.instances.next_timeout(self.now).into_iter().chain(leaving).min_by_key(|(at, _)| *at)
+        let joining = self.joined_at().map(|at| (at, Wake::Protocol));
+        let all = self.instances.next_timeout(self.now).into_iter().chain(leaving).chain(joining);
+        all.min_by_key(|(at, _)| *at)
     }
 
     /// What a keeper must do for an instance if this process dies: its resignation, and the addresses it holds. `None` while
@@ -214,6 +225,7 @@ impl Node {
             node: self.name.clone(),
             now: self.now,
             instances: self.instances.values().chain(&self.leaving).map(|instance| instance.status(self.now)).collect(),
+            groups: self.group_status(),
         }
     }
 
@@ -250,6 +262,7 @@ impl Node {
     fn start(&mut self, config: config::Instance) {
         let (now, out) = (self.now, &mut self.outbox);
         let mut instance = Instance::new(now, config, Arc::clone(&self.virtual_here));
+        instance.ties = group::Ties::of(now, &self.groups, &instance);
         if let Some(link) = self.links.get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
@@ -320,6 +333,7 @@ impl Node {
                 && let Some(mut instance) = self.instances.remove(&name)
             {
                 instance.stopping = true;
+                instance.ties = group::Ties::default();
                 instance.reassess(self.now, &mut self.outbox);
                 self.leaving.push(instance);
             }
@@ -333,6 +347,7 @@ impl Node {
                 None => self.coming.push(new.clone()),
             }
         }
+        self.form_groups(&config.groups);
     }
 
     /// Forgets the instances that have gone, and starts those that waited for them.

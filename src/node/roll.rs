@@ -75,6 +75,11 @@ impl Roll {
         self.0.get_mut(name).map(Entry::touch)
     }
 
+    /// The instance of this name, if it is like that, to be changed.
+    pub(super) fn get_mut_if(&mut self, name: &str, like: impl Fn(&Instance) -> bool) -> Option<&mut Instance> {
+        self.0.get_mut(name).filter(|entry| like(&entry.instance)).map(Entry::touch)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }

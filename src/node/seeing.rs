@@ -76,16 +76,23 @@ impl Instance {
         // What is seen later may be as old as the interface's last change.
         let adopts = std::mem::replace(&mut self.adopts, false);
         if adopts && all_here && leased && usable && self.master.is_none() {
-            self.note(
-                now,
-                "the addresses are still here under this program's running lease: going on as master".to_owned(),
-                out,
-            );
-            self.last_fit = Some(self.config.priority);
-            self.reassess(now, out);
-            self.step(now, Event::Adopt, out);
-            return;
+            if self.adopts_later(now) {
+                return;
+            }
+            return self.adopt(now, out);
         }
+        self.let_go_what_was_left(now, out);
+    }
+
+    pub(super) fn adopt(&mut self, now: Instant, out: &mut Outbox) {
+        let text = "the addresses are still here under this program's running lease: going on as master";
+        self.note(now, text.to_owned(), out);
+        self.last_fit = Some(self.config.priority);
+        self.reassess(now, out);
+        self.step(now, Event::Adopt, out);
+    }
+
+    pub(super) fn let_go_what_was_left(&mut self, now: Instant, out: &mut Outbox) {
         let names = self.held().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         self.note(
             now,

@@ -46,6 +46,19 @@ pub struct NodeStatus {
     pub now: Instant,
     /// Every instance, by name.
     pub instances: Vec<InstanceStatus>,
+    /// Every group, by name.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// Instances that lead and follow together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its members.
+    pub instances: Vec<String>,
+    /// The lowest role of its members.
+    pub role: Role,
 }
 
 /// One instance at one moment.

@@ -38,7 +38,9 @@ impl Instance {
             out.extend(asks);
         }
         self.reassess(now, out);
-        if !patient {
+        if patient {
+            self.ties.ready = false;
+        } else {
             self.settle(now, out);
         }
         self.repace(now, out);

@@ -46,6 +46,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         6 => short().prop_map(|listen| Event::Promote { listen }),
         2 => Just(Event::Inherit),
         1 => short().prop_map(|at_least| Event::Defer { at_least }),
+        1 => short().prop_map(|patience| Event::StepBack { patience }),
         2 => Just(Event::Adopt),
         3 => (pause(), any::<bool>()).prop_map(|(patience, offer)| Event::Resign { patience, offer }),
         1 => Just(Event::Relieved),

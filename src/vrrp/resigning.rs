@@ -59,6 +59,19 @@ impl VirtualRouter {
         }
     }
 
+    /// It need not go, but the others of its group have gone. It becomes a backup, of whoever takes over.
+    pub(super) fn step_back(&mut self, now: Instant, ours: Priority, patience: Duration, out: &mut Vec<Action>) {
+        out.push(Action::Send(None));
+        if !self.holds() {
+            return self.listen_anew(now, ours, Reason::Grouped, out);
+        }
+        let master_interval = self.config.interval;
+        let until = now + patience;
+        let down_at = until + self.down_interval(master_interval, ours);
+        let then = Then::Follow { down_at, master_interval, reason: Reason::Grouped };
+        self.become_resigning(until, first_zero(now), then, out);
+    }
+
     /// A higher router leads. One last advertisement of ours makes it announce (R34); we hold until it does.
     pub(super) fn be_overruled(
         &mut self,
@@ -120,6 +133,7 @@ impl VirtualRouter {
             | Event::Inherit
             | Event::Defer { .. }
             | Event::Adopt
+            | Event::StepBack { .. }
             | Event::Resign { offer: true, .. } => (),
         }
     }

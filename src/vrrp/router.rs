@@ -60,6 +60,9 @@ pub enum Event<'a> {
     Adopt,
     /// Hand over in order: priority 0 now, hold for at most `patience`.
     Resign { patience: Duration, offer: bool },
+    /// Hand over in order likewise, and listen afterwards: the routers that it leads together with no longer lead (not in
+    /// the RFC; R26).
+    StepBack { patience: Duration },
     /// A stranger announced our addresses: whoever relieves us holds.
     Relieved,
     /// Let go at once and listen, without a word.
@@ -118,6 +121,8 @@ pub enum Reason {
     PeerDeaf,
     /// A peer answers for our addresses.
     SecondHolder,
+    /// A router of its group does not lead any more.
+    Grouped,
 }
 
 /// One virtual router on one interface, for one address family.
@@ -286,6 +291,7 @@ impl VirtualRouter {
                 Some(_) => self.assert_leadership(now, ours, adver_at, out),
             },
             (State::Master { .. }, Event::Resign { patience, offer }) => self.resign(now, ours, patience, offer, out),
+            (State::Master { .. }, Event::StepBack { patience }) => self.step_back(now, ours, patience, out),
             (State::Master { .. }, Event::Yield(reason)) => self.listen_anew(now, ours, reason, out),
             (State::Master { .. }, _) => (),
 

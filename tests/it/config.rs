@@ -445,6 +445,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook.VI_1", "url", "\"https://other.example.org/\""),
     ("webhook.VI_1", "secret", "\"chat_url\""),
     ("webhook.VI_1", "alert", "true"),
+    ("group.VI_1", "instances", "[\"VI_1\"]"),
     ("instance.VI_1", "interface", "\"eth1\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
@@ -550,7 +551,8 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
         .iter()
         .filter(|key| !key.contains("[]"))
         .map(|key| {
-            let named = key.strip_prefix("instance.NAME.").or(key.strip_prefix("webhook.NAME."));
+            let tables = ["instance.NAME.", "webhook.NAME.", "group.NAME."];
+            let named = tables.iter().find_map(|table| key.strip_prefix(table));
             named.or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key)
         })
         .collect();
@@ -614,8 +616,9 @@ fn what_the_reference_comments_out_is_right_too() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another =
-            ["auth.", "error_for", "secret = ", "addresses = [{", "min_ttl"].iter().any(|key| bare.starts_with(key));
+        let needs_another = ["auth.", "error_for", "secret = ", "addresses = [{", "min_ttl", "instances = "]
+            .iter()
+            .any(|key| bare.starts_with(key));
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();
@@ -827,4 +830,30 @@ fn shipped_pairs_fit_together() {
         assert_eq!(config::compare(&a, &b), [], "{one} {two}");
         assert_eq!(config::compare(&b, &a), [], "{two} {one}");
     }
+}
+
+#[test]
+fn a_group_has_members_that_there_are() {
+    let problem = |members: &str| {
+        let mut draft = Draft::small();
+        draft.set("group.G1", "instances", members);
+        parse(&draft.text()).unwrap_err().to_string()
+    };
+    for (members, expected) in [
+        ("[]", "[group.G1] has no instances"),
+        ("[\"VI_1\", \"VI_1\"]", "VI_1 is in a group twice"),
+        ("[\"VI_1\", \"VI_2\"]", "there is no instance VI_2"),
+        ("[\"V1_1\"]", "write \"VI_1\""),
+    ] {
+        let said = problem(members);
+        assert!(said.contains(expected), "{members}: {said}");
+    }
+    let mut owner = Draft::small().with("priority", "255");
+    owner.set("group.G1", "instances", "[\"VI_1\"]");
+    let said = parse(&owner.text()).unwrap_err().to_string();
+    assert!(said.contains("VI_1 owns its addresses (priority 255)"), "{said}");
+    let mut alone = Draft::small();
+    alone.set("group.G1", "instances", "[\"VI_1\"]");
+    let groups = meant(&alone.text()).groups;
+    assert_eq!(groups.first().map(|group| group.instances.len()), Some(1), "one member is a warning only");
 }

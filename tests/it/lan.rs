@@ -194,6 +194,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         mail: None,
         webhooks: vec![],
         instances: vec![instance],
+        groups: vec![],
     }
 }
 

@@ -12,6 +12,7 @@ mod documents;
 mod examples;
 mod floors;
 mod foretold;
+mod groups;
 mod import;
 mod lan;
 mod language;

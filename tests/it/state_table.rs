@@ -14,7 +14,7 @@ use ha::{
 };
 
 use crate::subject::{
-    BARRED, DEFER, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STOP, Subject, advertisement, role,
+    BARRED, DEFER, FAULT, FIT, LISTEN, OFFER, PREEMPT, PROMOTE, SECOND, STEP_BACK, STOP, Subject, advertisement, role,
 };
 
 /// When the event happens, in milliseconds. Preparations end a little earlier.
@@ -134,7 +134,7 @@ enum Column {
     Late,
 }
 
-const COLUMNS: [(&str, Column); 25] = [
+const COLUMNS: [(&str, Column); 26] = [
     ("hears 0", Column::Heard { priority: 0, wins_tie: false }),
     ("hears 50", Column::Heard { priority: 50, wins_tie: true }),
     ("hears 100, lower address", Column::Heard { priority: 100, wins_tie: false }),
@@ -155,6 +155,7 @@ const COLUMNS: [(&str, Column); 25] = [
     ("adopt", Column::Told(Event::Adopt)),
     ("stop", Column::Told(STOP)),
     ("offer", Column::Told(OFFER)),
+    ("step back", Column::Told(STEP_BACK)),
     ("relieved", Column::Told(Event::Relieved)),
     ("yield", Column::Told(Event::Yield(Reason::LeaseLapsed))),
     ("shutdown", Column::Told(Event::Shutdown)),

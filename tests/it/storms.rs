@@ -16,12 +16,12 @@ use crate::lan::Lan;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn seeds() -> std::ops::Range<u64> {
+pub(crate) fn seeds(usually: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match (number("HA_STORM_SEED"), number("HA_STORMS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, Some(count)) => 0..count,
-        (None, None) => 0..25,
+        (None, None) => 0..usually,
     }
 }
 
@@ -141,7 +141,7 @@ fn storm(seed: u64) -> Lan {
 
 #[test]
 fn after_a_storm_the_higher_node_holds_the_address_alone() {
-    for seed in seeds() {
+    for seed in seeds(25) {
         let mut lan = storm(seed);
         assert_eq!(lan.holding(), [0], "seed {seed}: {}", lan.tale(60));
         assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "seed {seed}");
@@ -156,7 +156,7 @@ fn after_a_storm_the_higher_node_holds_the_address_alone() {
 /// longer than a handover, as long as every takeover looks first.
 #[test]
 fn freezes_never_make_two_holders_where_every_takeover_is_a_claim() {
-    for seed in seeds() {
+    for seed in seeds(25) {
         freezes(seed, Preempt::Never, Duration::from_millis(30));
     }
 }
@@ -165,7 +165,7 @@ fn freezes_never_make_two_holders_where_every_takeover_is_a_claim() {
 /// lease does it then (R3: preemption does not claim).
 #[test]
 fn freezes_under_preemption_are_bounded_by_the_lease() {
-    for seed in seeds() {
+    for seed in seeds(25) {
         freezes(seed, Preempt::AtOnce, Duration::from_millis(3020));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) const LISTEN: Event<'static> = Event::Promote { listen: Duration::fro
 pub(crate) const DEFER: Event<'static> = Event::Defer { at_least: Duration::ZERO };
 pub(crate) const STOP: Event<'static> = Event::Resign { patience: PATIENCE, offer: false };
 pub(crate) const OFFER: Event<'static> = Event::Resign { patience: PATIENCE, offer: true };
+pub(crate) const STEP_BACK: Event<'static> = Event::StepBack { patience: PATIENCE };
 const PATIENCE: Duration = Duration::from_millis(1100);
 const HUNDRED: Priority = match Priority::new(100) {
     Some(priority) => priority,

@@ -18,6 +18,7 @@
 mod accept;
 mod crash;
 mod founding;
+mod group;
 mod hooks;
 mod hostile;
 mod mixed;
@@ -55,6 +56,7 @@ fn stories() -> Vec<Story> {
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
     all.extend(notify::STORIES);
+    all.extend(group::STORIES);
     all.extend(reload::STORIES);
     all.extend(hostile::STORIES);
     all.extend(straight::STORIES);

@@ -99,6 +99,7 @@ mod tests {
         NodeStatus {
             node: "K1".into(),
             now: at(100),
+            groups: vec![],
             instances: vec![InstanceStatus {
                 name: "VI_1".into(),
                 interface: "eth0".into(),

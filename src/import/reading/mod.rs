@@ -5,6 +5,7 @@ mod address;
 mod authentication;
 mod election;
 mod globals;
+mod group;
 mod hearing;
 mod instance;
 mod reach;
@@ -21,6 +22,7 @@ use super::{
 };
 
 pub(super) use globals::{Globals, globals, mails};
+pub(super) use group::group;
 pub(super) use instance::instance;
 pub(super) use script::{Script, Weight, script};
 pub(super) use track::Track;

@@ -31,6 +31,13 @@ pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String 
             text += &format!("policies = {}\n", list(&section.policies));
         }
     }
+    for group in &outline.groups {
+        text.push('\n');
+        for line in &group.comments {
+            text += &(comment(line) + "\n");
+        }
+        text += &format!("[group.{}]\ninstances = {}\n", group.name, group.members);
+    }
     if !outline.ending.is_empty() {
         text.push('\n');
     }

@@ -64,6 +64,7 @@ fn status() -> NodeStatus {
     NodeStatus {
         node: "K1".into(),
         now: Instant::ZERO,
+        groups: vec![],
         instances: vec![InstanceStatus {
             name: "VI_1".into(),
             interface: "eth0".into(),
