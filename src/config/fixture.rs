@@ -35,7 +35,7 @@ pub(crate) fn instance() -> Instance {
         prefer: Preference::Safety,
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
-        announce_refresh: Duration::from_secs(10),
+        announce: crate::vrrp::Announcing::default(),
         notify: super::Notify::default(),
         accept: true,
         last_resort: LastResort::Release,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{
     Facts, Instance, accept,
     address::{self, Addresses},
+    announce,
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
@@ -73,7 +74,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let doubt = takeover::doubt(raw, out);
     let peer_down_adverts = value::number("peer_down_adverts", &raw.peer_down_adverts, 1, 100, out).unwrap_or(3);
     let link_settle = value::time("link_settle", &raw.link_settle, Duration::ZERO, HOUR, out);
-    let announce_refresh = announce_refresh(raw, out);
+    let announce = announce::resolve(&raw.announce, out);
     let notify = told::resolve(&raw.notify, out);
     let accept = accept::accept(raw, parts.priority, out);
     let last_resort = takeover::last_resort(raw, out);
@@ -101,7 +102,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         prefer: doubt.prefer,
         peer_down_adverts,
         link_settle: link_settle.unwrap_or(Duration::from_secs(5)),
-        announce_refresh,
+        announce,
         notify,
         accept,
         last_resort,
@@ -150,16 +151,6 @@ fn check_link_local_first(vrid: Option<Vrid>, addresses: &Addresses, out: &mut F
             "write one before it that no machine has, the same on every node: addresses = [\"fe80::{id:x}/64\", \"{first}\"]"
         ),
     );
-}
-
-fn announce_refresh(raw: &RawInstance, out: &mut Findings) -> Duration {
-    const DEFAULT: Duration = Duration::from_secs(10);
-    let time = value::time("announce_refresh", &raw.announce_refresh, Duration::ZERO, HOUR, out).unwrap_or(DEFAULT);
-    if let Some((_, span)) = raw.announce_refresh.given().filter(|_| !time.is_zero() && time < Duration::from_secs(1)) {
-        let todo = "write \"1s\" or more, or \"0s\" for never: switches and hosts need a rest";
-        out.error(span, "announce_refresh is less than a second", todo);
-    }
-    time
 }
 
 fn policies(raw: &RawInstance, out: &mut Findings) -> Vec<String> {

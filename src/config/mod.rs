@@ -4,6 +4,7 @@
 
 mod accept;
 mod address;
+mod announce;
 mod compare;
 mod describe;
 mod error;
@@ -40,6 +41,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
+    vrrp::Announcing,
     wire::{AdverInterval, Priority, Version, Vrid, group},
     words::{Family, InterfaceName},
 };
@@ -175,8 +177,8 @@ pub struct Instance {
     pub peer_down_adverts: u8,
     /// How long an interface without any foreign frame counts as not yet forwarding; 5 s by default.
     pub link_settle: Duration,
-    /// How often a master repeats its announcements; zero: never; 10 s by default.
-    pub announce_refresh: Duration,
+    /// How a master announces.
+    pub announce: Announcing,
     /// Programs that are told of transitions.
     pub notify: Notify,
     /// Whether a master answers what is sent to the virtual addresses; [`Instance::drops_packets`] is what follows.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::{Spanned, de::DeTable};
 
 use super::{
+    announce::RawAnnounce,
     error::{Findings, Span},
     group::RawGroup,
     kind::TimeOr,
@@ -73,7 +74,7 @@ pub(super) struct RawInstance {
     pub(super) prefer: Written<String>,
     pub(super) peer_down_adverts: Written<i64>,
     pub(super) link_settle: Written<Duration>,
-    pub(super) announce_refresh: Written<Duration>,
+    pub(super) announce: RawAnnounce,
     pub(super) notify: RawNotify,
     pub(super) accept: Written<bool>,
     pub(super) last_resort: Written<String>,
@@ -192,7 +193,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         prefer: table.text("prefer", out),
         peer_down_adverts: table.number("peer_down_adverts", out),
         link_settle: table.time("link_settle", out),
-        announce_refresh: table.time("announce_refresh", out),
+        announce: RawAnnounce::read(&mut table, out),
         notify: RawNotify::read(&mut notify, out),
         accept: table.flag("accept", out),
         last_resort: table.text("last_resort", out),

@@ -32,7 +32,7 @@ use Becomes::{Dropped, Mapped, Refused};
 use Context::{Address, Global, Group, Instance, Root, Script};
 
 const ANY: usize = usize::MAX;
-const ANNOUNCES: &str =
+pub(super) const ANNOUNCES: &str =
     "ha announces in its own rhythm: at the takeover, when another node lets go, and every announce_refresh";
 const CHECKS_SOURCES: &str = "ha hears only the peers in any case";
 const NOT_LVS: &str =
@@ -177,14 +177,14 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         Dropped("a list that differs never makes ha deaf: it says so and believes the advertisement's sender"),
     ),
     (Global, "vrrp_check_unicast_src", Dropped(CHECKS_SOURCES)),
-    (Global, "vrrp_garp_master_delay", Dropped(ANNOUNCES)),
-    (Global, "vrrp_garp_master_repeat", Dropped(ANNOUNCES)),
-    (Global, "vrrp_garp_master_refresh_repeat", Dropped(ANNOUNCES)),
-    (Global, "vrrp_garp_lower_prio_delay", Dropped(ANNOUNCES)),
-    (Global, "vrrp_garp_lower_prio_repeat", Dropped(ANNOUNCES)),
-    (Global, "vrrp_garp_interval", Dropped(ANNOUNCES)),
-    (Global, "vrrp_gna_interval", Dropped(ANNOUNCES)),
-    (Global, "vrrp_min_garp", Dropped(ANNOUNCES)),
+    (Global, "vrrp_garp_master_delay", Mapped(1)),
+    (Global, "vrrp_garp_master_repeat", Mapped(1)),
+    (Global, "vrrp_garp_master_refresh_repeat", Mapped(1)),
+    (Global, "vrrp_garp_lower_prio_delay", Mapped(1)),
+    (Global, "vrrp_garp_lower_prio_repeat", Mapped(1)),
+    (Global, "vrrp_garp_interval", Mapped(1)),
+    (Global, "vrrp_gna_interval", Mapped(1)),
+    (Global, "vrrp_min_garp", Mapped(1)),
     (Global, "vrrp_garp_extra_if", Refused("ha announces on the instance's interface only: remove the line")),
     (Global, "vrrp_lower_prio_no_advert", Refused("ha answers a lower advertisement (RFC 9568): remove the line")),
     (Global, "vrrp_higher_prio_send_advert", Dropped(DEFAULT)),
@@ -398,11 +398,11 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "kernel_rx_buf_size", Dropped(KERNEL)),
     (Instance, "linkbeat_use_polling", Dropped("ha learns of the carrier from the kernel")),
     (Instance, "promote_secondaries", Dropped("ha sets it before it holds an address")),
-    (Instance, "garp_master_delay", Dropped(ANNOUNCES)),
-    (Instance, "garp_master_repeat", Dropped(ANNOUNCES)),
-    (Instance, "garp_master_refresh_repeat", Dropped(ANNOUNCES)),
-    (Instance, "garp_lower_prio_delay", Dropped(ANNOUNCES)),
-    (Instance, "garp_lower_prio_repeat", Dropped(ANNOUNCES)),
+    (Instance, "garp_master_delay", Mapped(1)),
+    (Instance, "garp_master_repeat", Mapped(1)),
+    (Instance, "garp_master_refresh_repeat", Mapped(1)),
+    (Instance, "garp_lower_prio_delay", Mapped(1)),
+    (Instance, "garp_lower_prio_repeat", Mapped(1)),
     (Instance, "garp_extra_if", Refused("ha announces on the instance's interface only: remove the line")),
     (Instance, "debug", Dropped("it does nothing in keepalived")),
     (Instance, "native_ipv6", Dropped("the family is that of the addresses")),

@@ -128,7 +128,7 @@ impl Instance {
             tenure: Tenure::new(lease_length(&config, None), interval),
             claim: Claim::default(),
             rivals: Rivals::new(interval),
-            announcer: Announcer::new(config.announce_refresh),
+            announcer: Announcer::new(config.announce),
             offer: Offer::default(),
             farewell: Farewell::default(),
             stopping: false,
@@ -260,6 +260,10 @@ impl Instance {
             }
             Action::Announce => {
                 self.announcer.start(now);
+                self.announce_if_due(now, out);
+            }
+            Action::AnnounceAgain => {
+                self.announcer.start_again(now);
                 self.announce_if_due(now, out);
             }
             Action::Became(state, reason) => self.became(now, state, reason, out),
@@ -467,8 +471,13 @@ impl Instance {
 
     pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
         // Whoever is about to hand over must not call the clients back.
-        if self.leads() && self.announcer.due(now) {
-            self.announce(self.virtual_addresses(), out);
+        if !self.leads() {
+            return;
+        }
+        let addresses = self.virtual_addresses();
+        let due = self.announcer.due(now, addresses.len());
+        if let Some(due) = addresses.get(due).filter(|due| !due.is_empty()) {
+            self.announce(due.to_vec(), out);
         }
     }
 

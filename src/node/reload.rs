@@ -69,8 +69,8 @@ impl Instance {
         {
             self.exchange(now, &old, out);
         }
-        if old.announce_refresh != self.config.announce_refresh {
-            self.announcer.set_refresh(now, self.config.announce_refresh, self.leads());
+        if old.announce != self.config.announce {
+            self.announcer.configure(now, self.config.announce, self.leads());
         }
         if self.router.holds() && other_addresses {
             self.announcer.start(now);

@@ -120,7 +120,7 @@ impl Observed {
             match action {
                 Action::Hold => assert!(!std::mem::replace(&mut self.holds, true), "held twice"),
                 Action::Release => assert!(std::mem::replace(&mut self.holds, false), "released twice"),
-                Action::Announce => assert!(self.holds, "announced what it does not hold"),
+                Action::Announce | Action::AnnounceAgain => assert!(self.holds, "announced what it does not hold"),
                 Action::Send(Some(_)) => assert!(served || serves, "only who serves advertises"),
                 Action::Send(None) => assert!(served && !matches!(after, State::Master { .. }), "who resigns goes"),
                 Action::Became(state, _) => told = *state,

@@ -11,7 +11,7 @@ mod router;
 mod serving;
 mod standing;
 
-pub use announcer::Announcer;
+pub use announcer::{Announcer, Announcing, Burst};
 pub use resigning::Then;
 pub use router::{Action, Config, Event, Reason, State, VirtualRouter};
 pub use standing::{Standing, standing};

@@ -82,6 +82,8 @@ pub enum Action {
     Release,
     /// Announce the addresses, from the start of a burst.
     Announce,
+    /// The same because another master was heard.
+    AnnounceAgain,
     /// The state changed in a way that others see.
     Became(State, Reason),
 }

@@ -72,7 +72,7 @@ impl VirtualRouter {
     /// Whoever heard the rival must hear us again (R34).
     fn announce_again(&self, out: &mut Vec<Action>) {
         if self.holds() {
-            out.push(Action::Announce);
+            out.push(Action::AnnounceAgain);
         }
     }
 }

@@ -237,6 +237,15 @@ fn messages_about_an_instance() {
             ("link_settle", &[("link_settle", "\"2h\"")]),
             ("announce_refresh", &[("announce_refresh", "\"100ms\"")]),
             (
+                "announcements",
+                &[
+                    ("announce_repeat", "0"),
+                    ("announce_lower_repeat", "101"),
+                    ("announce_delay", "\"2h\""),
+                    ("announce_interval", "\"11s\""),
+                ],
+            ),
+            (
                 "programs that are told",
                 &[
                     ("notify.run", "[\"notify.sh\"]"),
@@ -474,6 +483,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "peer_down_adverts", "5"),
     ("instance.VI_1", "link_settle", "\"1s\""),
     ("instance.VI_1", "announce_refresh", "\"0s\""),
+    ("instance.VI_1", "announce_refresh_repeat", "2"),
+    ("instance.VI_1", "announce_repeat", "2"),
+    ("instance.VI_1", "announce_delay", "\"3s\""),
+    ("instance.VI_1", "announce_lower_repeat", "2"),
+    ("instance.VI_1", "announce_lower_delay", "\"3s\""),
+    ("instance.VI_1", "announce_interval", "\"10ms\""),
     ("instance.VI_1", "notify.run", "[\"/etc/ha/notify.sh\"]"),
     ("instance.VI_1", "notify.master", "[\"/etc/ha/notify.sh\"]"),
     ("instance.VI_1", "notify.backup", "[\"/etc/ha/notify.sh\"]"),

@@ -162,7 +162,7 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         prefer: Preference::Safety,
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
-        announce_refresh: Duration::from_secs(10),
+        announce: ha::vrrp::Announcing::default(),
         notify: ha::config::Notify::default(),
         accept: true,
         last_resort: LastResort::Release,

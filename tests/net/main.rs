@@ -16,6 +16,7 @@
 )]
 
 mod accept;
+mod announce;
 mod crash;
 mod founding;
 mod group;
@@ -53,6 +54,7 @@ fn stories() -> Vec<Story> {
     all.extend(founding::STORIES);
     all.extend(accept::STORIES);
     all.extend(mixed::stories());
+    all.extend(announce::STORIES);
     all.extend(crash::STORIES);
     all.extend(hooks::STORIES);
     all.extend(notify::STORIES);

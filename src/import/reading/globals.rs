@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{last, reach, sorted, value};
+use super::{
+    announce::{self, Announce},
+    last, reach, sorted, value,
+};
 use crate::import::{
     keyword::Context,
     ledger::{Fate, Ledger},
@@ -14,8 +17,8 @@ use crate::import::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::import) struct Globals {
     pub(in crate::import) version: Option<i64>,
-    /// Of `vrrp_garp_master_refresh`, in microseconds.
-    pub(in crate::import) refresh: Option<u64>,
+    /// How instances announce.
+    pub(in crate::import) announce: Announce,
     /// Of `vrrp_mcast_group4` and `vrrp_mcast_group6`.
     pub(in crate::import) groups: [Option<IpAddr>; 2],
     pub(in crate::import) script_user: Option<String>,
@@ -47,10 +50,7 @@ pub(in crate::import) fn globals(
         globals.version = value::number(node, 2, 3, ledger);
         ledger.mapped(node.place, "written in each instance");
     }
-    if let Some(node) = last("vrrp_garp_master_refresh", &read, ledger) {
-        globals.refresh = value::seconds(node, 0, 3_600_000_000, ledger);
-        ledger.mapped(node.place, "announce_refresh of each instance");
-    }
+    globals.announce = announce::global(&read, ledger);
     globals.groups = ["vrrp_mcast_group4", "vrrp_mcast_group6"].map(|keyword| {
         last(keyword, &read, ledger).and_then(|node| reach::group(node, keyword.ends_with('6'), ledger))
     });

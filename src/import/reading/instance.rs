@@ -1,7 +1,8 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, accept, address, authentication, election, hearing, last, sorted, told, track, track::Track, value,
+    Globals, Script, accept, address, announce, authentication, election, hearing, last, sorted, told, track,
+    track::Track, value,
 };
 use crate::import::{
     keyword::Context,
@@ -11,7 +12,7 @@ use crate::import::{
 };
 
 /// The keys of a section, in their order.
-const ORDER: [&str; 25] = [
+const ORDER: &[&str] = &[
     "interface",
     "virtual_router_id",
     "priority",
@@ -28,6 +29,12 @@ const ORDER: [&str; 25] = [
     "min_ttl",
     "source",
     "announce_refresh",
+    "announce_refresh_repeat",
+    "announce_repeat",
+    "announce_delay",
+    "announce_lower_repeat",
+    "announce_lower_delay",
+    "announce_interval",
     "notify.run",
     "notify.master",
     "notify.backup",
@@ -83,7 +90,7 @@ pub(in crate::import) fn instance(
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
-    entries.extend(refresh(last("garp_master_refresh", &read, ledger), globals, ledger));
+    entries.extend(announce::announce(&read, &globals.announce, six, ledger));
     entries.extend(told::told(&read, globals, ledger));
     entries.extend(accept::accept(&read, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
@@ -235,15 +242,4 @@ fn checksum(node: Option<&Node>, version: i64, six: bool, ledger: &mut Ledger) -
         "checksum = \"rfc9568\"; a checksum that is wrong is rejected all the same, which keepalived does not do",
     );
     Some(Entry::of("checksum", quoted("rfc9568"), node))
-}
-
-fn refresh(node: Option<&Node>, globals: &Globals, ledger: &mut Ledger) -> Option<Entry> {
-    let entry = |micros: u64| quoted(&time(micros));
-    let Some(node) = node else {
-        let micros = globals.refresh.filter(|micros| *micros > 0)?;
-        return Some(Entry::plain("announce_refresh", entry(micros)));
-    };
-    let micros = value::seconds(node, 0, 3_600_000_000, ledger)?;
-    ledger.mapped(node.place, format!("announce_refresh = {}", entry(micros)));
-    Some(Entry::of("announce_refresh", entry(micros), node))
 }

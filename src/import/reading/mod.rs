@@ -2,6 +2,7 @@
 
 mod accept;
 mod address;
+mod announce;
 mod authentication;
 mod election;
 mod globals;

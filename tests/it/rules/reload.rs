@@ -5,6 +5,7 @@ use std::time::Duration;
 use ha::{
     config::{Auth, Checksum, Instance, Lease, Preempt, Protocol, Transport},
     node::Role,
+    vrrp::Burst,
     wire::{AdverInterval, Vrid},
 };
 
@@ -38,7 +39,7 @@ fn what_says_nothing_of_the_role_leaves_it_alone() {
         ("preempt_delay", |instance| instance.preempt = Preempt::After(Duration::from_secs(30))),
         ("peers", |instance| instance.peers.push([192, 168, 0, 99].into())),
         ("link_settle", |instance| instance.link_settle = Duration::from_secs(1)),
-        ("refresh", |instance| instance.announce_refresh = Duration::from_secs(3)),
+        ("refresh", |instance| instance.announce.refresh = Duration::from_secs(3)),
         ("lease off", |instance| instance.lease = Lease::Off),
         ("lease fixed", |instance| instance.lease = Lease::Fixed(Duration::from_secs(3))),
     ];
@@ -68,12 +69,25 @@ fn a_lease_that_is_switched_on_or_off_is_in_force_at_once() {
 
 #[test]
 fn a_refresh_that_is_switched_on_begins() {
-    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.announce_refresh = Duration::ZERO));
+    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.announce.refresh = Duration::ZERO));
     lan.run_for(SECOND * 20);
     assert!(lan.announced(0).len() <= 1);
     lan.reset_counts();
-    let lan = changed(lan, |instance| instance.announce_refresh = Duration::from_secs(5));
+    let lan = changed(lan, |instance| instance.announce.refresh = Duration::from_secs(5));
     assert!(lan.announced(0).len() >= 5, "{:?}", lan.announced(0));
+}
+
+#[test]
+fn a_master_announces_as_often_as_it_is_told_to() {
+    let mut lan = Lan::with(1, &[100, 99], |_, instance| {
+        instance.announce.takeover = Burst::Twice { repeat: 3, delay: SECOND * 2 };
+        instance.announce.refresh = Duration::ZERO;
+    });
+    lan.run_for(SECOND * 20);
+    let announced = lan.announced(0);
+    let after: Vec<u128> = announced.iter().map(|at| at.saturating_since(lan.held(0)[0]).as_millis()).take(6).collect();
+    assert_eq!(after, [0, 20, 40, 2000, 2020, 2040]);
+    assert_eq!(announced.len(), 6, "{announced:?}");
 }
 
 #[test]
