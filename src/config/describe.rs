@@ -15,6 +15,9 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     if let Some(mail) = &config.mail {
         line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
     }
+    if let Some(fifo) = &config.events.fifo {
+        line(&mut text, "events", &format!("in the FIFO {}", fifo.display()));
+    }
     if !config.webhooks.is_empty() {
         let names: Vec<&str> = config.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
         line(&mut text, "webhooks", &names.join(", "));

@@ -55,6 +55,7 @@ pub(crate) fn pair() -> (Config, Config) {
         permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
         policy: PolicyChanges { probation: Duration::from_secs(60), auto_rollback: false },
+        events: super::EventStream::default(),
         mail: None,
         webhooks: vec![],
         instances: vec![instance],

@@ -8,6 +8,7 @@ mod announce;
 mod compare;
 mod describe;
 mod error;
+mod events;
 mod file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a fixture of tests")]
@@ -49,6 +50,7 @@ use crate::{
 pub use compare::{compare, counterpart};
 pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
+pub use events::EventStream;
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
@@ -76,6 +78,8 @@ pub struct Config {
     pub control: Control,
     /// What happens when a policy changes.
     pub policy: PolicyChanges,
+    /// What happens, as a stream.
+    pub events: EventStream,
     /// Mail on transitions, if wanted.
     pub mail: Option<Mail>,
     /// Addresses that policies send data to, by name.

@@ -7,6 +7,7 @@ use toml::{Spanned, de::DeTable};
 use super::{
     announce::RawAnnounce,
     error::{Findings, Span},
+    events::RawEvents,
     group::RawGroup,
     kind::TimeOr,
     manner::{self, RawAddress},
@@ -32,6 +33,7 @@ pub(super) struct RawConfig {
     pub(super) state_dir: Written<String>,
     pub(super) probation: Written<Duration>,
     pub(super) auto_rollback: Written<bool>,
+    pub(super) events: RawEvents,
     pub(super) mail: Option<RawMail>,
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) instances: Vec<RawInstance>,
@@ -119,6 +121,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     let mut root = Table::root(document);
     let mut control = root.table("control", out);
     let mut policy = root.table("policy", out);
+    let mut events = root.table("events", out);
     let mut mail = root.table("mail", out);
     let raw_mail = RawMail {
         header: mail.header(),
@@ -156,12 +159,13 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         state_dir: control.text("state_dir", out),
         probation: policy.time("probation", out),
         auto_rollback: policy.flag("auto_rollback", out),
+        events: RawEvents::read(&mut events, out),
         mail: mail.is_present().then_some(raw_mail),
         webhooks,
         instances,
         groups,
     };
-    tables.extend([root, control, policy, mail]);
+    tables.extend([root, control, policy, events, mail]);
     (config, tables)
 }
 

@@ -12,7 +12,7 @@ use lettre::message::Mailbox;
 use super::{
     Config, Control, Facts, Mail, Permits, PolicyChanges,
     error::{Findings, Span},
-    group,
+    events, group,
     instance::{self, Drawn},
     raw::{RawConfig, RawMail, Texts},
     table::Written,
@@ -39,6 +39,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         allow_exec: programs(&raw.allow_exec, out),
     };
     let policy = policy(raw, out);
+    let events = events::resolve(&raw.events, base, out);
     let mail = raw.mail.as_ref().map(|raw| mail(raw, out));
     let webhooks: Vec<_> = raw.webhooks.iter().map(|raw| webhook::resolve(raw, out)).collect();
     if raw.instances.is_empty() {
@@ -64,6 +65,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         permits,
         control,
         policy,
+        events,
         mail,
         webhooks: webhooks.into_iter().collect::<Option<_>>()?,
         groups,

@@ -83,6 +83,9 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.mail != new.mail {
         changes.push("mail changed".to_owned());
     }
+    if old.events != new.events {
+        changes.push("[events] changed".to_owned());
+    }
     if old.policy_dir != new.policy_dir {
         changes.push(format!("policies are read from {}", new.policy_dir.display()));
     }

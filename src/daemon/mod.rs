@@ -4,6 +4,7 @@ mod answer;
 pub mod audit;
 mod boot;
 mod equipment;
+pub mod events;
 pub mod hooks;
 pub mod journal;
 pub mod keepalived;

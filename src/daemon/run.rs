@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     answer,
     boot::{self, Booted},
+    events::Events,
     hooks::{self, Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
     keeper::Keeper,
@@ -441,6 +442,7 @@ fn start_hooks(
         engine: Engine::new(),
         performer: Arc::clone(performer) as Arc<dyn Performer>,
         run: Arc::new(hooks::run),
+        events: Events::of_daemon(&config.events, protocol.mailbox.clone()),
         started: clock.now(),
         clock: Arc::new(clock),
         status: protocol.status.clone(),

@@ -41,7 +41,6 @@ const NOT_BFD: &str = "ha speaks no BFD: remove it, or ask the neighbour with pi
 const TRACK_IN_MEMBER: &str =
     "write this block in one vrrp_instance of the group: in ha a fault of one is a fault of all";
 const NOTIFY_IN_MEMBER: &str = "write it in each vrrp_instance of the group: ha tells of what becomes of each";
-const NOT_FIFO: &str = "ha has no FIFO: write a hook in a policy instead, and remove the line";
 const SCHEDULING: &str = "how the process is scheduled is the unit's and realtime_priority's business";
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
@@ -127,7 +126,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Group, "notify_backup", Refused(NOTIFY_IN_MEMBER)),
     (Group, "notify_fault", Refused(NOTIFY_IN_MEMBER)),
     (Group, "notify_stop", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_priority_changes", Refused(NOT_FIFO)),
+    (Group, "notify_priority_changes", Refused(NOTIFY_IN_MEMBER)),
     (Group, "track_interface", Refused(TRACK_IN_MEMBER)),
     (Group, "track_script", Refused(TRACK_IN_MEMBER)),
     (Group, "track_process", Refused(TRACK_IN_MEMBER)),
@@ -204,7 +203,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         "vrrp_delay_after_boot",
         Refused("ha has no such delay: it serves once its policies are well; remove the line"),
     ),
-    (Global, "vrrp_notify_priority_changes", Refused(NOT_FIFO)),
+    (Global, "vrrp_notify_priority_changes", Mapped(1)),
     (Global, "v3_checksum_as_v2", Refused("write it in each vrrp_instance instead")),
     (Global, "vrrp_rt_priority", Dropped(SCHEDULING)),
     (Global, "vrrp_priority", Dropped(SCHEDULING)),
@@ -220,12 +219,24 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "bfd_rt_priority", Dropped(SCHEDULING)),
     (Global, "bfd_no_swap", Dropped(SCHEDULING)),
     (Global, "process_names", Dropped(SCHEDULING)),
-    (Global, "notify_fifo", Refused(NOT_FIFO)),
-    (Global, "notify_fifo_script", Refused(NOT_FIFO)),
-    (Global, "vrrp_notify_fifo", Refused(NOT_FIFO)),
-    (Global, "vrrp_notify_fifo_script", Refused(NOT_FIFO)),
-    (Global, "lvs_notify_fifo", Refused(NOT_FIFO)),
-    (Global, "lvs_notify_fifo_script", Refused(NOT_FIFO)),
+    (Global, "notify_fifo", Mapped(3)),
+    (
+        Global,
+        "notify_fifo_script",
+        Refused(
+            "ha starts no program for a FIFO: start it as a unit of its own that reads events.fifo, and remove the line",
+        ),
+    ),
+    (Global, "vrrp_notify_fifo", Mapped(3)),
+    (
+        Global,
+        "vrrp_notify_fifo_script",
+        Refused(
+            "ha starts no program for a FIFO: start it as a unit of its own that reads events.fifo, and remove the line",
+        ),
+    ),
+    (Global, "lvs_notify_fifo", Refused(NOT_LVS)),
+    (Global, "lvs_notify_fifo_script", Refused(NOT_LVS)),
     (Global, "fifo_write_vrrp_states_on_reload", Dropped("it is about FIFOs")),
     (Global, "startup_script", Refused("write it as ExecStartPre= of the unit, and remove the line")),
     (Global, "startup_script_timeout", Dropped("it is about startup_script")),
@@ -369,7 +380,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "notify_deleted", Mapped(3)),
     (Instance, "notify_master_rx_lower_pri", Mapped(3)),
     (Instance, "notify", Mapped(3)),
-    (Instance, "notify_priority_changes", Refused(NOT_FIFO)),
+    (Instance, "notify_priority_changes", Mapped(1)),
     (
         Instance,
         "down_timer_adverts",

@@ -122,6 +122,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let instances = of("vrrp_instance");
     let mails = reading::mails(&instances);
     let globals = reading::globals(&of("global_defs"), &machine.name, mails, &mut outline, &mut ledger);
+    reading::events(&instances, &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
     sections(&instances, &globals, &scripts, files, &mut outline, &mut ledger);

@@ -60,6 +60,7 @@ pub(super) struct PolicyText {
 pub(super) struct Outline {
     pub(super) comments: Vec<String>,
     pub(super) root: Vec<Entry>,
+    pub(super) events: Vec<Entry>,
     pub(super) mail: Vec<Entry>,
     pub(super) instances: Vec<Section>,
     pub(super) groups: Vec<Together>,

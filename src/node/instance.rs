@@ -469,26 +469,6 @@ impl Instance {
         }));
     }
 
-    pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
-        // Whoever is about to hand over must not call the clients back.
-        if !self.leads() {
-            return;
-        }
-        let addresses = self.virtual_addresses();
-        let due = self.announcer.due(now, addresses.len());
-        if let Some(due) = addresses.get(due).filter(|due| !due.is_empty()) {
-            self.announce(due.to_vec(), out);
-        }
-    }
-
-    pub(super) fn announce(&self, addresses: Vec<IpAddr>, out: &mut Outbox) {
-        out.push_back(Output::Announce {
-            instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            addresses,
-        });
-    }
-
     pub(super) fn ask(&self, target: IpAddr, source: Option<IpAddr>, to: Option<crate::words::MacAddr>) -> Output {
         Output::Ask(Ask { interface: self.config.interface.clone(), target, source, to })
     }

@@ -4,6 +4,7 @@
 //! is already waiting with [`Node::handle_input`], then the clock with [`Node::handle_timeout`]. Mutate, drain, mutate.
 
 mod alerts;
+mod announcing;
 mod bearing;
 mod claim;
 mod course;

@@ -447,6 +447,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("control", "state_dir", "\"/tmp/ha\""),
     ("policy", "probation", "\"5s\""),
     ("policy", "auto_rollback", "true"),
+    ("events", "fifo", "\"/run/ha/events\""),
+    ("events", "priority_changes", "true"),
     ("mail", "to", "[\"other@example.org\"]"),
     ("mail", "from", "\"other@example.org\""),
     ("mail", "smtp", "\"mail:587\""),

@@ -191,6 +191,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         policy: PolicyChanges { probation: Duration::ZERO, auto_rollback: false },
+        events: ha::config::EventStream::default(),
         mail: None,
         webhooks: vec![],
         instances: vec![instance],

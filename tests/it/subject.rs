@@ -127,7 +127,7 @@ pub(crate) fn actions(actions: &[Action]) -> String {
             Action::Send(priority) => write!(text, "send {}", priority.map_or(0, Priority::get)).unwrap(),
             Action::Hold => text.push_str("hold"),
             Action::Release => text.push_str("release"),
-            Action::Announce => text.push_str("announce"),
+            Action::Announce | Action::AnnounceAgain => text.push_str("announce"),
             Action::Became(state, reason) => write!(text, "{} {reason:?}", role(*state)).unwrap(),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    io::Read,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     time::{Duration, Instant},
 };
@@ -14,7 +15,8 @@ use crate::{
     stage::{Stage, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 2] = [
+pub(crate) const STORIES: [Story; 3] = [
+    Story { name: "notify_fifo_has_keepalived_s_lines", needs: &[Need::Keepalived], seconds: 60, tell: fifo },
     Story { name: "notify_scripts_run_unchanged", needs: &[Need::Keepalived], seconds: 60, tell: unchanged },
     Story { name: "r18_notify_stop_runs_while_the_address_is_there", needs: &[], seconds: 60, tell: stop },
 ];
@@ -89,6 +91,41 @@ fn unchanged(stage: &Stage) {
     }
     let [keepalived, ours] = heard.as_slice() else { panic!("{heard:?}") };
     assert_eq!(keepalived, ours, "the same words in the same order");
+}
+
+/// The same story of both daemons, as each of them writes it into a FIFO.
+fn fifo(stage: &Stage) {
+    let setup = Setup::founding(Host::Node1).version3(ADVERTISE);
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("events");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    // Open both ways nobody waits for the other end, and what was written stays.
+    let mut reader = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+    let mut heard = Vec::new();
+    for with_ha in [false, true] {
+        let name = path.display();
+        let mut daemon = if with_ha {
+            stage.ha_with(Host::Node1, &format!("events.fifo = \"{name}\"\n{}", setup.toml(Host::Node1)), &[])
+        } else {
+            let fifo = format!("global_defs {{\n vrrp_notify_fifo {name}");
+            stage
+                .keepalived_with(Host::Node1, &setup.keepalived_conf(Host::Node1, None).replace("global_defs {", &fifo))
+        };
+        stage.held_by(&[Host::Node1], 20);
+        stage.world.plug(Host::Node1, false).unwrap();
+        stage.held_by(&[], 10);
+        stage.world.plug(Host::Node1, true).unwrap();
+        stage.held_by(&[Host::Node1], 20);
+        daemon.terminate().unwrap();
+        daemon.process().wait(Duration::from_secs(10)).unwrap();
+        let mut bytes = [0; 4096];
+        let length = reader.read(&mut bytes).unwrap();
+        heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+    }
+    let [keepalived, ours] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(keepalived, ours);
+    assert!(ours.contains("INSTANCE \"VI_1\" MASTER 100\n"), "{ours}");
 }
 
 fn stop(stage: &Stage) {

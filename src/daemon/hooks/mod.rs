@@ -29,6 +29,7 @@ use self::{
 use crate::{
     config::{self, Config, Notify, Occasion},
     control::{Status, protocol::Notified},
+    daemon::events::Events,
     node::{Journal, NodeStatus, ReleaseHook},
     policy::{
         Clock, Engine, Healing, Hook, HookEvent, Policy, Report, Work,
@@ -76,6 +77,8 @@ pub struct Bench {
     pub performer: Arc<dyn Performer>,
     /// Runs the programs of `notify`.
     pub run: Run,
+    /// Takes a line for each transition.
+    pub events: Events,
     /// The driver's clock.
     pub clock: Arc<dyn Clock>,
     /// The node, as it last said it is.
@@ -119,6 +122,7 @@ impl Hooks {
     /// Those of this configuration. Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(bench: Bench, config: &Config) -> Self {
+        tokio::spawn(bench.events.clone().follow_priorities(bench.status.clone()));
         let hooks = Self { bench, instances: Arc::default() };
         hooks.reconfigure(config);
         hooks
@@ -127,6 +131,7 @@ impl Hooks {
     /// From now on those of this one. What an instance that goes still has to run is not run, but for what comes before it
     /// hands over (R18): the versions of now, since nobody knows them any more by then.
     pub fn reconfigure(&self, config: &Config) {
+        self.bench.events.reconfigure(&config.events);
         let mut instances = self.lock();
         let wanted: BTreeSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
         // Those that were leaving before have gone, or begin anew.
@@ -175,7 +180,7 @@ impl Hooks {
     /// A line of the node's journal.
     pub fn happened(&self, entry: &Journal) {
         if let Some(instance) = self.lock().get_mut(&entry.instance) {
-            instance.tell(entry);
+            instance.tell(entry, &self.bench);
         }
         self.with(&entry.instance, |instance| {
             let due = instance.story.happened(entry.at, &entry.event);
@@ -244,6 +249,7 @@ impl Hooks {
             for instance in instances.values_mut().filter(|instance| instance.leaving.is_none()) {
                 let due = instance.story.leaving(Hook::Stop, "the daemon stops", now);
                 let policies = instance.policies.clone();
+                instance.write(Occasion::Stop, &self.bench);
                 if !instance.said_stop {
                     instance.notice(Occasion::Stop, due.event.clone());
                 }
@@ -259,6 +265,7 @@ impl Hooks {
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("hooks still run after {patience:?}; leaving without them");
         }
+        self.bench.events.finish().await;
     }
 
     fn enqueue(&self, instance: &Instance, policies: &[String], due: Due) {
@@ -293,13 +300,22 @@ impl Hooks {
 
 impl Instance {
     /// Programs are told, before any hook is.
-    fn tell(&mut self, entry: &Journal) {
+    fn tell(&mut self, entry: &Journal, bench: &Bench) {
         let going = self.leaving.is_some();
         let Some(occasion) = notice::occasion(&entry.event, going, &self.config.notify) else { return };
         // Of the end of the daemon they are told as such.
         if !(self.story.leaves() && occasion == Occasion::Fault) {
+            self.write(occasion, bench);
             self.notice(occasion, self.story.told(&entry.event, entry.at));
         }
+    }
+
+    /// A line for whoever follows.
+    fn write(&self, occasion: Occasion, bench: &Bench) {
+        let status = bench.status.borrow();
+        let known = status.instances.iter().find(|instance| instance.name == self.config.name);
+        let priority = known.and_then(|instance| instance.effective_priority).unwrap_or(self.config.priority);
+        bench.events.instance(&self.config.name, notice::state(occasion), priority.get());
     }
 
     fn notice(&self, occasion: Occasion, event: HookEvent) {

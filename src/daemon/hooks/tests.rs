@@ -96,6 +96,7 @@ impl Stage {
         let bench = Bench {
             engine: engine.clone(),
             performer: Arc::clone(&hand) as Arc<dyn Performer>,
+            events: crate::daemon::events::Events::start(&config.events, |_| ()),
             run: Arc::new(move |program, _| runner.run(program)),
             clock: Arc::new(DriverClock::default()),
             status: status.subscribe(),

@@ -32,11 +32,15 @@ pub(super) fn global(read: &[&Node], ledger: &mut Ledger) -> Announce {
     for (_, word, key) in WORDS {
         let Some(node) = last(word, read, ledger) else { continue };
         if let Some(value) = value_of(key, node, ledger) {
-            ledger.mapped(node.place, format!("{key} = {value} of each instance"));
             // It is keepalived's default, and nobody means it.
             if (key, value.as_str()) == ("announce_refresh", "\"0s\"") {
+                ledger.dropped(
+                    node.place,
+                    "ha announces again every 10 s all the same; write announce_refresh = \"0s\" if it must not",
+                );
                 continue;
             }
+            ledger.mapped(node.place, format!("{key} = {value} of each instance"));
             announce.values.push((key, value));
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     announce::{self, Announce},
-    last, reach, sorted, value,
+    events, last, reach, sorted, value,
 };
 use crate::import::{
     keyword::Context,
@@ -70,6 +70,7 @@ pub(in crate::import) fn globals(
             ledger.mapped(node.place, "[mail]");
         }
     }
+    events::global(&read, out, ledger);
     mail(&read, mails || globals.mails, out, ledger);
     globals
 }

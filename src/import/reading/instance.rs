@@ -63,8 +63,10 @@ pub(in crate::import) fn instance(
     let mut comments = node.comments.clone();
     comments.extend(node.trailing.clone());
     // What is left out, or becomes something else, leaves its comments at the top of the section.
-    let kept =
-        |inner: &&Node| !read.contains(inner) || matches!(inner.keyword(), "state" | "track_script" | "smtp_alert");
+    let kept = |inner: &&Node| {
+        !read.contains(inner)
+            || matches!(inner.keyword(), "state" | "track_script" | "smtp_alert" | "notify_priority_changes")
+    };
     comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
     let mut entries = Vec::new();
     let interface = interface(node, last("interface", &read, ledger), ledger);

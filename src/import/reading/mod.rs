@@ -5,6 +5,7 @@ mod address;
 mod announce;
 mod authentication;
 mod election;
+mod events;
 mod globals;
 mod group;
 mod hearing;
@@ -22,6 +23,7 @@ use super::{
     tree::Node,
 };
 
+pub(super) use events::events;
 pub(super) use globals::{Globals, globals, mails};
 pub(super) use group::group;
 pub(super) use instance::instance;

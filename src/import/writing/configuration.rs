@@ -16,6 +16,10 @@ pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String 
     if !outline.secrets.is_empty() {
         text += &format!("secrets_dir = {}\n", quoted("secrets"));
     }
+    if !outline.events.is_empty() {
+        text += "\n[events]\n";
+        entries(&outline.events, &mut text);
+    }
     if !outline.mail.is_empty() {
         text += "\n[mail]\n";
         entries(&outline.mail, &mut text);

@@ -1,0 +1,31 @@
+//! What a master announces when it is due.
+
+use std::net::IpAddr;
+
+use super::{
+    Output,
+    instance::{Instance, Outbox},
+};
+use crate::words::Instant;
+
+impl Instance {
+    pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
+        // Whoever is about to hand over must not call the clients back.
+        if !self.leads() {
+            return;
+        }
+        let addresses = self.virtual_addresses();
+        let due = self.announcer.due(now, addresses.len());
+        if let Some(due) = addresses.get(due).filter(|due| !due.is_empty()) {
+            self.announce(due.to_vec(), out);
+        }
+    }
+
+    pub(super) fn announce(&self, addresses: Vec<IpAddr>, out: &mut Outbox) {
+        out.push_back(Output::Announce {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses,
+        });
+    }
+}
