@@ -137,7 +137,7 @@ impl Drop for Evaluator {
 
 /// Sees to it that somebody evaluates, and says when an evaluation does not come back.
 async fn watch_over(worker: Worker) {
-    loop {
+    'threads: loop {
         let thread = loop {
             match start(worker.clone()) {
                 Ok(thread) => break thread,
@@ -148,6 +148,15 @@ async fn watch_over(worker: Worker) {
             }
         };
         loop {
+            if thread.is_finished() {
+                if worker.shelf.has_changed().is_err() || worker.status.has_changed().is_err() {
+                    return;
+                }
+                // Nobody would say any more how it is: what was said last must not stay.
+                lock(&worker.pair).not_begun("its thread has ended, which is a fault of ha; it is started anew");
+                sleep(NO_THREAD).await;
+                continue 'threads;
+            }
             let overdue = lock(&worker.pair).overdue(&worker.shelf);
             match overdue {
                 Overdue::Look { after } => sleep(after).await,

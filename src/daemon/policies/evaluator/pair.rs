@@ -162,8 +162,9 @@ impl Pair {
         self.say(Said::NeverLoaded { instance: self.instance.clone(), policy: self.policy.clone(), why });
     }
 
-    /// Nobody can evaluate it.
+    /// Nobody evaluates it now. What it remembers stays.
     pub(super) fn not_begun(&mut self, why: &str) {
+        self.under_way = None;
         match self.last.clone() {
             Some(generation) => self.judged(self.lost(&generation, self.now(), why)),
             None => self.never_loaded(why.to_owned()),

@@ -31,6 +31,8 @@ struct Rig {
     runtime: tokio::runtime::Runtime,
     said: mpsc::Receiver<Said>,
     regressed: mpsc::Receiver<Regression>,
+    /// The next time that something is said the thread ends by a panic.
+    panics: Arc<AtomicBool>,
     shelf: watch::Sender<Shelf>,
     pace: watch::Sender<Pace>,
     _status: watch::Sender<Arc<NodeStatus>>,
@@ -113,6 +115,8 @@ impl Rig {
     fn with(shelf: Shelf, evaluate: Evaluate, beside: impl Fn(u64) + Send + Sync + 'static) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (tell, said) = mpsc::channel();
+        let panics = Arc::new(AtomicBool::new(false));
+        let hits = Arc::clone(&panics);
         let shelf = watch::Sender::new(shelf);
         let pace = watch::Sender::new(Pace::Normal);
         let status = watch::Sender::new(Arc::new(status()));
@@ -132,13 +136,16 @@ impl Rig {
             audit: Arc::new(Audit::at(state.path().join("audit.jsonl"))),
             clock: Arc::new(DriverClock::default()),
             status: status.subscribe(),
-            say: Arc::new(move |said| drop(tell.send(said))),
+            say: Arc::new(move |said| {
+                drop(tell.send(said));
+                assert!(!hits.swap(false, Ordering::SeqCst), "once, on purpose");
+            }),
             keeping,
             started: Instant::ZERO,
             runtime: runtime.handle().clone(),
         };
         let evaluator = Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe());
-        Self { runtime, said, regressed, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
+        Self { runtime, said, regressed, panics, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
     }
 
     fn next(&self, within: Duration) -> Report {
@@ -366,5 +373,17 @@ fn what_was_never_loaded_is_said_and_evaluated_once_it_is() {
     }
     rig.shelf.send_replace(running(1, QUICK));
     assert_eq!(rig.next(SOON).generation, 1);
+    rig.end();
+}
+
+/// What was said last would stay for ever.
+#[test]
+fn a_thread_that_ends_is_a_hold_and_another_one_is_started() {
+    let rig = Rig::start(running(1, QUICK), |_, _| ());
+    assert_eq!(rig.next(SECONDS).error, None);
+    rig.panics.store(true, Ordering::SeqCst);
+    let lost = std::iter::from_fn(|| Some(rig.next(SECONDS))).find(|report| report.error.is_some()).unwrap();
+    assert!(lost.error.unwrap().contains("its thread has ended"));
+    assert_eq!(rig.next(SECONDS).error, None);
     rig.end();
 }
