@@ -16,6 +16,8 @@ pub mod config;
 pub mod import;
 pub mod node;
 
+pub mod sim;
+
 pub mod control;
 pub mod lab;
 #[allow(unsafe_code, reason = "the kernel's interfaces; each use says why it is sound")]

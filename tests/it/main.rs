@@ -14,7 +14,6 @@ mod floors;
 mod foretold;
 mod groups;
 mod import;
-mod lan;
 mod language;
 mod mail;
 mod pair;
@@ -44,3 +43,6 @@ mod storms;
 mod subject;
 mod tidy;
 mod told;
+
+/// A LAN of nodes in virtual time.
+use ha::sim::lan;

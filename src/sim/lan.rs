@@ -1,7 +1,7 @@
 //! A LAN of nodes in virtual time: one seed reproduces everything. The kernel's part (addresses with lifetimes, answering
 //! ARP) is played here; the nodes are the real ones.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 mod faults;
 mod kernel;
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use ha::{
+use crate::{
     config::{
         Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits,
         PolicyChanges, Preempt, Preference, Protocol, Transport,
@@ -35,7 +35,7 @@ use ipnet::IpNet;
 
 /// What the simulator writes down, for assertions and for whoever reads a failure.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Line {
+pub enum Line {
     Event(Event),
     Hold(Vec<IpNet>),
     Announce,
@@ -51,26 +51,27 @@ pub(crate) enum Line {
 
 /// How long two and nobody held the address, and the longest stretch of each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Holders {
-    pub(crate) two: Duration,
-    pub(crate) longest_two: Duration,
-    pub(crate) nobody: Duration,
-    pub(crate) longest_nobody: Duration,
+pub struct Holders {
+    pub two: Duration,
+    pub longest_two: Duration,
+    pub nobody: Duration,
+    pub longest_nobody: Duration,
 }
 
-pub(crate) struct Station {
-    pub(crate) node: Node,
-    pub(crate) mac: MacAddr,
-    pub(crate) ip: IpAddr,
-    pub(crate) configured: Instance,
+#[derive(Debug)]
+pub struct Station {
+    pub node: Node,
+    pub mac: MacAddr,
+    pub ip: IpAddr,
+    pub configured: Instance,
     kernel: BTreeMap<IpNet, Option<Instant>>,
     frozen: bool,
     /// What waits in its sockets.
     backlog: VecDeque<Delivery>,
     /// Packets it reads in one turn, if that is limited.
-    pub(crate) reads: Option<usize>,
+    pub reads: Option<usize>,
     /// Its sends fail.
-    pub(crate) mute: bool,
+    pub mute: bool,
     /// Its daemon.
     dead: bool,
     /// It owns the virtual address (priority 255): it is there by itself, and stays.
@@ -78,7 +79,7 @@ pub(crate) struct Station {
     powered: bool,
     plugged: bool,
     /// Its switch port does not forward.
-    pub(crate) blocked: bool,
+    pub blocked: bool,
     /// The number of its interface, if it has one.
     link: Option<u32>,
     /// Whether it has its own address.
@@ -86,14 +87,14 @@ pub(crate) struct Station {
     /// Turns at the same moment after which something was still due then.
     spins: (Instant, u32),
     verdict: Verdict,
-    pub(crate) observed_ok: bool,
+    pub observed_ok: bool,
     /// When it last asked for what comes before a release.
-    pub(crate) farewell: Instant,
+    pub farewell: Instant,
     /// What its policy says when it is asked whether this node may take over.
-    pub(crate) may_take_over: Option<bool>,
+    pub may_take_over: Option<bool>,
     /// Why its policy cannot be evaluated.
-    pub(crate) error: Option<String>,
-    pub(crate) judges: bool,
+    pub error: Option<String>,
+    pub judges: bool,
     pace: Pace,
     judged_at: Instant,
 }
@@ -106,40 +107,42 @@ enum Delivery {
 }
 
 /// A machine that answers for addresses and knows nothing of VRRP.
-pub(crate) struct Host {
-    pub(crate) mac: MacAddr,
-    pub(crate) answers: Vec<IpAddr>,
+#[derive(Debug)]
+pub struct Host {
+    pub mac: MacAddr,
+    pub answers: Vec<IpAddr>,
     /// How many questions it still answers.
-    pub(crate) left: u32,
+    pub left: u32,
 }
 
-pub(crate) struct Lan {
-    pub(crate) now: Instant,
-    pub(crate) stations: Vec<Station>,
-    pub(crate) hosts: Vec<Host>,
+#[derive(Debug)]
+pub struct Lan {
+    pub now: Instant,
+    pub stations: Vec<Station>,
+    pub hosts: Vec<Host>,
     queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     deliveries: BTreeMap<u64, Delivery>,
     sequence: u64,
     /// (from, to): VRRP does not pass.
     cut: Vec<(usize, usize)>,
-    pub(crate) loss: u32,
+    pub loss: u32,
     random: u64,
-    pub(crate) story: Vec<(Instant, usize, Line)>,
-    pub(crate) holders: Holders,
+    pub story: Vec<(Instant, usize, Line)>,
+    pub holders: Holders,
     stretch: (usize, Instant),
     /// How late the kernel removes an expired address.
-    pub(crate) kernel_late: Duration,
+    pub kernel_late: Duration,
 }
 
-pub(crate) const VIP: &str = "192.168.0.60/24";
+pub const VIP: &str = "192.168.0.60/24";
 /// Turns at one moment in which something stays due: more of them would be a busy loop.
 const SPINS_MAX: u32 = 4;
 
-pub(crate) fn eth0() -> InterfaceName {
+pub fn eth0() -> InterfaceName {
     "eth0".parse().unwrap()
 }
 
-pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
+pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
     Instance {
         name: "VI_1".to_owned(),
         interface: eth0(),
@@ -162,8 +165,8 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         prefer: Preference::Safety,
         peer_down_adverts: 3,
         link_settle: Duration::from_secs(5),
-        announce: ha::vrrp::Announcing::default(),
-        notify: ha::config::Notify::default(),
+        announce: crate::vrrp::Announcing::default(),
+        notify: crate::config::Notify::default(),
         accept: true,
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
@@ -172,7 +175,7 @@ pub(crate) fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
 }
 
 /// The same over IPv6: version 3, and a link-local address first.
-pub(crate) fn instance_v6(priority: u8, peers: &[IpAddr]) -> Instance {
+pub fn instance_v6(priority: u8, peers: &[IpAddr]) -> Instance {
     Instance {
         family: Family::V6,
         protocol: Protocol::V3(Checksum::Auto),
@@ -181,7 +184,7 @@ pub(crate) fn instance_v6(priority: u8, peers: &[IpAddr]) -> Instance {
     }
 }
 
-pub(crate) fn config(instance: Instance) -> Config {
+pub fn config(instance: Instance) -> Config {
     Config {
         node: "test".to_owned(),
         policy_dir: "/nowhere".into(),
@@ -191,7 +194,7 @@ pub(crate) fn config(instance: Instance) -> Config {
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         policy: PolicyChanges { probation: Duration::ZERO, auto_rollback: false },
-        events: ha::config::EventStream::default(),
+        events: crate::config::EventStream::default(),
         mail: None,
         webhooks: vec![],
         instances: vec![instance],
@@ -204,28 +207,28 @@ fn healthy() -> Verdict {
 }
 
 /// The addresses of the first `count` stations.
-pub(crate) fn addresses(count: usize) -> Vec<IpAddr> {
+pub fn addresses(count: usize) -> Vec<IpAddr> {
     (0..count).map(|index| IpAddr::from([192, 168, 0, 20 + u8::try_from(index).unwrap()])).collect()
 }
 
-pub(crate) fn addresses_v6(count: usize) -> Vec<IpAddr> {
+pub fn addresses_v6(count: usize) -> Vec<IpAddr> {
     let link_local = |index: usize| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x20 + u16::try_from(index).unwrap());
     (0..count).map(|index| IpAddr::V6(link_local(index))).collect()
 }
 
 impl Lan {
     /// Stations with these priorities, all plugged, each the other's peer, without policies.
-    pub(crate) fn new(seed: u64, priorities: &[u8]) -> Self {
+    pub fn new(seed: u64, priorities: &[u8]) -> Self {
         Self::with(seed, priorities, |_, _| ())
     }
 
     /// The same, with a change to each configuration.
-    pub(crate) fn with(seed: u64, priorities: &[u8], change: impl Fn(usize, &mut Instance)) -> Self {
+    pub fn with(seed: u64, priorities: &[u8], change: impl Fn(usize, &mut Instance)) -> Self {
         Self::made(seed, priorities, &addresses(priorities.len()), instance, change)
     }
 
     /// The same over IPv6.
-    pub(crate) fn v6(seed: u64, priorities: &[u8], change: impl Fn(usize, &mut Instance)) -> Self {
+    pub fn v6(seed: u64, priorities: &[u8], change: impl Fn(usize, &mut Instance)) -> Self {
         Self::made(seed, priorities, &addresses_v6(priorities.len()), instance_v6, change)
     }
 
@@ -267,7 +270,7 @@ impl Lan {
         }
     }
 
-    pub(crate) fn random(&mut self, below: u64) -> u64 {
+    pub fn random(&mut self, below: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;

@@ -1,6 +1,6 @@
 //! Packets: who hears whom, and what the outputs of a node do.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 use super::*;
 
@@ -23,7 +23,7 @@ impl Lan {
         }
     }
 
-    pub(crate) fn hand_in(&mut self, index: usize, input: Input<'_>) {
+    pub fn hand_in(&mut self, index: usize, input: Input<'_>) {
         let now = self.now;
         self.stations[index].node.handle_input(now, input);
         self.drain(index);
@@ -152,7 +152,7 @@ impl Lan {
     }
 
     /// A frame of a station, or of somebody else, to one or to all.
-    pub(crate) fn frame(&mut self, mac: MacAddr, from: Option<usize>, to: Option<usize>, kind: NeighborKind) {
+    pub fn frame(&mut self, mac: MacAddr, from: Option<usize>, to: Option<usize>, kind: NeighborKind) {
         for receiver in 0..self.stations.len() {
             let connected = from.map_or(self.stations[receiver].is_on(), |from| self.connected(from, receiver));
             if Some(receiver) != from && to.is_none_or(|to| to == receiver) && connected && !self.loses() {

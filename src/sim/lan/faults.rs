@@ -1,11 +1,11 @@
 //! What a test does to the nodes of a LAN.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 use super::*;
 
 impl Lan {
-    pub(crate) fn run_for(&mut self, time: Duration) {
+    pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(next) = self.next_moment().filter(|next| *next <= end) {
             self.advance_to(next);
@@ -15,7 +15,7 @@ impl Lan {
     }
 
     /// Until it is so, at most this long; how long that took.
-    pub(crate) fn run_until(&mut self, limit: Duration, so: impl Fn(&Self) -> bool) -> Duration {
+    pub fn run_until(&mut self, limit: Duration, so: impl Fn(&Self) -> bool) -> Duration {
         let start = self.now;
         while !so(self) {
             let next = self.next_moment().filter(|next| *next <= start + limit);
@@ -27,7 +27,7 @@ impl Lan {
     }
 
     /// The whole machine is gone at once, with its addresses.
-    pub(crate) fn power_off(&mut self, index: usize) {
+    pub fn power_off(&mut self, index: usize) {
         self.stations[index].dead = true;
         self.stations[index].powered = false;
         self.stations[index].kernel.clear();
@@ -35,12 +35,12 @@ impl Lan {
     }
 
     /// Everything of the daemon is killed, the kernel lives.
-    pub(crate) fn kill(&mut self, index: usize) {
+    pub fn kill(&mut self, index: usize) {
         self.stations[index].dead = true;
     }
 
     /// A new process on the same machine, with the configuration of the one before.
-    pub(crate) fn start(&mut self, index: usize) {
+    pub fn start(&mut self, index: usize) {
         let station = &mut self.stations[index];
         station.node = Node::new(self.now, &config(station.configured.clone()));
         (station.dead, station.powered) = (false, true);
@@ -49,19 +49,19 @@ impl Lan {
         self.tell_addresses(index);
     }
 
-    pub(crate) fn start_if_dead(&mut self, index: usize) {
+    pub fn start_if_dead(&mut self, index: usize) {
         if self.stations[index].dead {
             self.stations[index].frozen = false;
             self.start(index);
         }
     }
 
-    pub(crate) fn freeze(&mut self, index: usize) {
+    pub fn freeze(&mut self, index: usize) {
         self.note(index, Line::Done("frozen"));
         self.stations[index].frozen = true;
     }
 
-    pub(crate) fn thaw(&mut self, index: usize) {
+    pub fn thaw(&mut self, index: usize) {
         self.note(index, Line::Done("thawed"));
         self.stations[index].frozen = false;
         if self.stations[index].reads.is_none() {
@@ -69,18 +69,18 @@ impl Lan {
         }
     }
 
-    pub(crate) fn plug(&mut self, index: usize, plugged: bool) {
+    pub fn plug(&mut self, index: usize, plugged: bool) {
         self.stations[index].plugged = plugged;
         self.tell_link(index);
     }
 
     /// It runs again, and has read nothing yet.
-    pub(crate) fn thaw_but_do_not_turn(&mut self, index: usize) {
+    pub fn thaw_but_do_not_turn(&mut self, index: usize) {
         self.stations[index].frozen = false;
     }
 
     /// The interface goes, or another one of the same name comes.
-    pub(crate) fn set_link(&mut self, index: usize, link: Option<u32>) {
+    pub fn set_link(&mut self, index: usize, link: Option<u32>) {
         self.stations[index].link = link;
         self.stations[index].kernel.clear();
         self.count();
@@ -91,83 +91,83 @@ impl Lan {
     }
 
     /// The machine gets or loses its own address.
-    pub(crate) fn set_addressed(&mut self, index: usize, addressed: bool) {
+    pub fn set_addressed(&mut self, index: usize, addressed: bool) {
         self.stations[index].addressed = addressed;
         self.tell_addresses(index);
     }
 
-    pub(crate) fn cut_vrrp(&mut self, from: usize, to: usize) {
+    pub fn cut_vrrp(&mut self, from: usize, to: usize) {
         self.cut.push((from, to));
     }
 
-    pub(crate) fn heal(&mut self) {
+    pub fn heal(&mut self) {
         self.cut.clear();
     }
 
-    pub(crate) fn stop(&mut self, index: usize) {
+    pub fn stop(&mut self, index: usize) {
         self.hand_in(index, Input::Command(Command::Stop));
     }
 
     /// What is known of its hooks before a release.
-    pub(crate) fn hook(&mut self, index: usize, release: ReleaseHook) {
+    pub fn hook(&mut self, index: usize, release: ReleaseHook) {
         self.hand_in(index, Input::Hooks { instance: "VI_1".to_owned(), release });
     }
 
     /// What it last asked for before a release is done.
-    pub(crate) fn farewell_is_over(&mut self, index: usize) {
+    pub fn farewell_is_over(&mut self, index: usize) {
         let asked_at = self.stations[index].farewell;
         self.hook(index, ReleaseHook::Finished { asked_at });
     }
 
-    pub(crate) fn reload(&mut self, index: usize, instance: Instance) {
+    pub fn reload(&mut self, index: usize, instance: Instance) {
         self.stations[index].configured = instance.clone();
         self.hand_in(index, Input::Reload(Arc::new(config(instance))));
     }
 
-    pub(crate) fn delete_address(&mut self, index: usize) {
+    pub fn delete_address(&mut self, index: usize) {
         self.note(index, Line::Done("address deleted"));
         self.stations[index].kernel.clear();
         self.count();
         self.tell_addresses(index);
     }
 
-    pub(crate) fn remove_from_kernel(&mut self, index: usize, address: &str) {
+    pub fn remove_from_kernel(&mut self, index: usize, address: &str) {
         self.stations[index].kernel.remove(&address.parse::<IpNet>().unwrap());
         self.tell_addresses(index);
     }
 
     /// From now on the policy says this each second (and when it is asked to hurry).
-    pub(crate) fn set_policy(&mut self, index: usize, ok: bool) {
+    pub fn set_policy(&mut self, index: usize, ok: bool) {
         let broken = Verdict::Fault { why: "the web is broken".to_owned(), cause: FaultCause::Rules };
         self.set_verdict(index, if ok { healthy() } else { broken });
         self.stations[index].observed_ok = ok;
     }
 
     /// From now on the policy says this, with no word on what it observed.
-    pub(crate) fn set_verdict(&mut self, index: usize, verdict: Verdict) {
+    pub fn set_verdict(&mut self, index: usize, verdict: Verdict) {
         self.stations[index].verdict = verdict;
     }
 
     /// From now on its policy cannot be evaluated.
-    pub(crate) fn break_policy(&mut self, index: usize) {
+    pub fn break_policy(&mut self, index: usize) {
         self.stations[index].error = Some("it throws".to_owned());
         self.stations[index].observed_ok = false;
         self.set_verdict(index, Verdict::Hold { why: "the policy could not be evaluated: it throws".to_owned() });
     }
 
     /// Its policy cannot be loaded, and none was running.
-    pub(crate) fn never_load(&mut self, index: usize) {
+    pub fn never_load(&mut self, index: usize) {
         self.stations[index].judges = false;
         let (policy, why) = ("check_local".to_owned(), "there is no such file".to_owned());
         self.hand_in(index, Input::NeverLoaded { instance: "VI_1".to_owned(), policy, why });
     }
 
     /// From now on its policy does not let it take over.
-    pub(crate) fn forbid_takeover(&mut self, index: usize) {
+    pub fn forbid_takeover(&mut self, index: usize) {
         self.stations[index].may_take_over = Some(false);
     }
 
-    pub(crate) fn judge(&mut self, index: usize, verdict: Verdict) {
+    pub fn judge(&mut self, index: usize, verdict: Verdict) {
         let observed_ok = self.stations[index].observed_ok;
         let report = Report {
             policy: "check_local".to_owned(),
@@ -184,28 +184,28 @@ impl Lan {
     }
 
     /// A master that hears nobody advertises: version 2, the founding pair's password, this priority.
-    pub(crate) fn hear_from_a_deaf_master(&mut self, index: usize, priority: u8) {
+    pub fn hear_from_a_deaf_master(&mut self, index: usize, priority: u8) {
         self.hear(index, addresses(2)[1], priority, b"1111\0\0\0\0");
     }
 
     /// An advertisement of version 2 for the founding pair's address arrives.
-    pub(crate) fn hear(&mut self, index: usize, source: IpAddr, priority: u8, password: &[u8; 8]) {
-        self.hear_at(index, source, ha::wire::group(Family::V4), priority, password);
+    pub fn hear(&mut self, index: usize, source: IpAddr, priority: u8, password: &[u8; 8]) {
+        self.hear_at(index, source, crate::wire::group(Family::V4), priority, password);
     }
 
     /// The same, to this station alone.
-    pub(crate) fn hear_unicast(&mut self, index: usize, source: IpAddr, priority: u8) {
+    pub fn hear_unicast(&mut self, index: usize, source: IpAddr, priority: u8) {
         self.hear_at(index, source, self.stations[index].ip, priority, b"1111\0\0\0\0");
     }
 
     fn hear_at(&mut self, index: usize, source: IpAddr, destination: IpAddr, priority: u8, password: &[u8; 8]) {
-        let adv = ha::wire::Advertisement {
+        let adv = crate::wire::Advertisement {
             vrid: Vrid::new(51).unwrap(),
             priority: Priority::new(priority),
             interval: AdverInterval::from_secs(1).unwrap(),
             addresses: vec![VIP.parse::<IpNet>().unwrap().addr()],
         };
-        let payload = ha::wire::encode_v2(&adv, Some(password));
+        let payload = crate::wire::encode_v2(&adv, Some(password));
         self.stations[index].backlog.push_back(Delivery::Vrrp { source, destination, payload });
         if self.stations[index].runs() {
             self.turn();
@@ -213,7 +213,7 @@ impl Lan {
     }
 
     /// So many frames of ARP that concern nobody wait in its sockets.
-    pub(crate) fn flood(&mut self, index: usize, frames: usize) {
+    pub fn flood(&mut self, index: usize, frames: usize) {
         let kind = NeighborKind::Request { sender: [192, 168, 0, 200].into(), target: [192, 168, 0, 201].into() };
         let mac = MacAddr([2, 0, 0, 0, 9, 9]);
         let frame = NeighborFrame { interface: eth0(), kind, source_mac: mac, mac };

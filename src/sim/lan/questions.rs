@@ -1,16 +1,16 @@
 //! What a test asks of a LAN: how it is, and what happened.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 use super::*;
 
 impl Lan {
-    pub(crate) fn role(&self, index: usize) -> Role {
+    pub fn role(&self, index: usize) -> Role {
         self.stations[index].node.status().instances[0].role
     }
 
     /// The reasons of its transitions since the counts were reset.
-    pub(crate) fn transitions(&self, index: usize) -> Vec<&str> {
+    pub fn transitions(&self, index: usize) -> Vec<&str> {
         let lines = self.story.iter().filter(|(_, of, _)| *of == index);
         let reason = lines.filter_map(|(_, _, line)| {
             if let Line::Event(Event::Transition { reason, .. }) = line { Some(reason.as_str()) } else { None }
@@ -19,75 +19,75 @@ impl Lan {
     }
 
     /// Why it is in its role.
-    pub(crate) fn reason(&self, index: usize) -> String {
+    pub fn reason(&self, index: usize) -> String {
         self.stations[index].node.status().instances[0].reason.clone()
     }
 
-    pub(crate) fn has_condition(&self, index: usize, name: &str) -> bool {
+    pub fn has_condition(&self, index: usize, name: &str) -> bool {
         self.stations[index].node.status().instances[0].conditions.iter().any(|condition| condition.name == name)
     }
 
-    pub(crate) fn holds(&self, index: usize) -> bool {
+    pub fn holds(&self, index: usize) -> bool {
         !self.stations[index].kernel.is_empty()
     }
 
     /// When a station did something, since the counts were reset.
-    pub(crate) fn times(&self, index: usize, what: impl Fn(&Line) -> bool) -> Vec<Instant> {
+    pub fn times(&self, index: usize, what: impl Fn(&Line) -> bool) -> Vec<Instant> {
         self.story.iter().filter(|(_, who, line)| *who == index && what(line)).map(|(at, _, _)| *at).collect()
     }
 
-    pub(crate) fn sent(&self, index: usize) -> Vec<Instant> {
+    pub fn sent(&self, index: usize) -> Vec<Instant> {
         self.times(index, |line| matches!(line, Line::Sent(_)))
     }
 
-    pub(crate) fn probed(&self, index: usize) -> Vec<Instant> {
+    pub fn probed(&self, index: usize) -> Vec<Instant> {
         self.times(index, |line| matches!(line, Line::Probed(_, None)))
     }
 
-    pub(crate) fn held(&self, index: usize) -> Vec<Instant> {
+    pub fn held(&self, index: usize) -> Vec<Instant> {
         self.times(index, |line| matches!(line, Line::Hold(addresses) if !addresses.is_empty()))
     }
 
-    pub(crate) fn released(&self, index: usize) -> Vec<Instant> {
+    pub fn released(&self, index: usize) -> Vec<Instant> {
         self.times(index, |line| matches!(line, Line::Hold(addresses) if addresses.is_empty()))
     }
 
-    pub(crate) fn announced(&self, index: usize) -> Vec<Instant> {
+    pub fn announced(&self, index: usize) -> Vec<Instant> {
         self.times(index, |line| *line == Line::Announce)
     }
 
-    pub(crate) fn noted(&self, index: usize, text: &str) -> usize {
+    pub fn noted(&self, index: usize, text: &str) -> usize {
         self.times(index, |line| matches!(line, Line::Event(Event::Note(note)) if note.contains(text))).len()
     }
 
-    pub(crate) fn raised(&self, index: usize, name: &str) -> usize {
+    pub fn raised(&self, index: usize, name: &str) -> usize {
         self.times(index, |line| matches!(line, Line::Event(Event::Raised(condition)) if condition.name == name)).len()
     }
 
     /// What its kernel has of the virtual addresses.
-    pub(crate) fn kernel(&self, index: usize) -> Vec<IpNet> {
+    pub fn kernel(&self, index: usize) -> Vec<IpNet> {
         self.stations[index].kernel.keys().copied().collect()
     }
 
-    pub(crate) fn holding(&self) -> Vec<usize> {
+    pub fn holding(&self) -> Vec<usize> {
         (0..self.stations.len()).filter(|index| self.holds(*index)).collect()
     }
 
     /// The last lines of the story, for whoever reads a failure.
-    pub(crate) fn tale(&self, lines: usize) -> String {
+    pub fn tale(&self, lines: usize) -> String {
         let skip = self.story.len().saturating_sub(lines);
         let line = |(at, index, line): &(Instant, usize, Line)| format!("{at:?} node{index} {line:?}\n");
         self.story.iter().skip(skip).map(line).collect()
     }
 
     /// Forgets what was counted, to count from here.
-    pub(crate) fn reset_counts(&mut self) {
+    pub fn reset_counts(&mut self) {
         self.holders = Holders::default();
         self.stretch = (self.reachable_holders(), self.now);
         self.story.clear();
     }
 
-    pub(crate) fn settle_counts(&mut self) -> Holders {
+    pub fn settle_counts(&mut self) -> Holders {
         self.count();
         let (_, since) = self.stretch;
         self.stretch.1 = since;

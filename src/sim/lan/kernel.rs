@@ -1,6 +1,6 @@
 //! The kernels: what a node sees of its own machine, and how many of them hold the address.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 use super::*;
 

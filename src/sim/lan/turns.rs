@@ -1,6 +1,6 @@
 //! Time: whose turn it is, and what must hold after each.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a world of its own: its machines are numbered by it")]
 
 use super::*;
 
