@@ -138,7 +138,7 @@ fn sigstop_beside_a_foreign_lifetime(stage: &Stage) {
 }
 
 fn freeze_and_thaw(stage: &Stage, node1: &mut Daemon) {
-    for _ in 0..repetitions(3) {
+    for _ in 0..repetitions(2) {
         pass(random_phase() + Duration::from_secs(1));
         let frozen = node1.freeze();
         pass(Duration::from_secs(6));
