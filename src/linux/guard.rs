@@ -203,6 +203,11 @@ mod tests {
         here.recv(&mut [0]).is_ok()
     }
 
+    /// Whether it does within a few attempts: a new link and a busy machine lose the first ones.
+    fn soon_arrives(far: &Far, address: &'static str) -> bool {
+        (0..10).any(|_| arrives(far, address))
+    }
+
     #[test]
     fn what_is_sent_to_the_addresses_is_dropped_and_the_link_may_ask() {
         alone(|| {
@@ -215,7 +220,7 @@ mod tests {
                 let table = table(family);
                 let mut guards = Guards::open().unwrap();
                 let addresses = [guarded.parse().unwrap()];
-                assert!(arrives(&far, guarded));
+                assert!(soon_arrives(&far, guarded));
                 assert!(!guards.is_whole(&table, &addresses).unwrap());
                 for _ in 0..2 {
                     guards.put(&table, &addresses).unwrap();
@@ -226,10 +231,10 @@ mod tests {
                 assert!(!arrives(&far, guarded));
                 let asked = far.run(move || super::super::namespace::ip_shows(&format!("neigh show {guarded} dev vb")));
                 assert!(asked.contains("lladdr"), "{asked}");
-                assert!(arrives(&far, free));
+                assert!(soon_arrives(&far, free));
                 assert!(guards.remove(&table).unwrap());
                 assert!(!guards.remove(&table).unwrap());
-                assert!(arrives(&far, guarded));
+                assert!(soon_arrives(&far, guarded));
             }
         });
     }

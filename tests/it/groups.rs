@@ -304,7 +304,7 @@ fn calm(wires: &mut Wires) {
 /// higher node holds everything alone.
 #[test]
 fn after_a_storm_the_higher_node_holds_everything() {
-    for seed in crate::storms::seeds(8) {
+    for seed in crate::storms::seeds(5) {
         let place = if seed % 3 == 0 { ONE_WIRE } else { APART };
         let mut wires = with(seed, place, |_, config| {
             for instance in &mut config.instances {

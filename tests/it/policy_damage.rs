@@ -30,7 +30,7 @@ use ha::{
 use crate::sources::root;
 
 /// How often each policy is damaged unless told otherwise.
-const TIMES: u64 = 150;
+const TIMES: u64 = 30;
 
 /// Every policy that is shipped.
 fn shipped() -> Vec<(PathBuf, String)> {

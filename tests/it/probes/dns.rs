@@ -37,8 +37,11 @@ fn a(last: u8) -> Vec<u8> {
 
 /// A server on UDP; `None` is silence.
 fn serve(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
+    let (socket, address) = std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .map(|socket| (socket.local_addr().unwrap(), socket))
+        // Some test serves both; another's connection may have this port.
+        .find_map(|(address, socket)| TcpListener::bind(address).is_ok().then_some((socket, address)))
+        .unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
