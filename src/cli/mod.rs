@@ -15,6 +15,7 @@ mod machine;
 mod man;
 mod output;
 mod paint;
+mod particulars;
 mod policy;
 mod policy_file;
 mod privileges;

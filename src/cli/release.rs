@@ -19,10 +19,10 @@ use crate::{
     config,
     control::Client,
     daemon::{
-        guard_of,
-        store::{Lock, Store},
+        leftovers,
+        store::{Lock, Record, Store},
     },
-    linux::{GuardTable, Guards, Holder, Which},
+    linux::{Holder, Which},
     words::InterfaceName,
 };
 
@@ -61,7 +61,7 @@ fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
     for record in &records {
         let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
         removed += remove(&record.interface, addresses, Which::Marked)?;
-        removed += remove_table(record.table.as_ref())?;
+        removed += remove_equipment(record)?;
     }
     conclude(removed);
     forget(&store)
@@ -75,12 +75,12 @@ fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
     let mut removed = 0;
     for instance in &config.instances {
         let addresses = instance.addresses.iter().map(ipnet::IpNet::addr).collect();
-        removed += remove(instance.interface.as_str(), addresses, Which::Any)?;
+        removed += remove(instance.device().as_str(), addresses, Which::Any)?;
     }
     // Of a configuration that is not this one, too; addresses of that are nobody's business.
-    let recorded = store.held().unwrap_or_default().into_iter().map(|record| record.table);
-    for table in recorded.chain(config.instances.iter().map(guard_of)) {
-        removed += remove_table(table.as_ref())?;
+    let recorded = store.held().unwrap_or_default();
+    for record in recorded.iter().chain(&Record::after(&config, &recorded)) {
+        removed += remove_equipment(record)?;
     }
     conclude(removed);
     forget(&store)
@@ -143,17 +143,13 @@ fn remove(interface: &str, addresses: Vec<IpAddr>, which: Which) -> Result<usize
     Ok(removed.len())
 }
 
-/// The table of nftables that drops packets to the addresses, which are gone by now.
-fn remove_table(table: Option<&GuardTable>) -> Result<usize, Failure> {
-    let Some(table) = table else { return Ok(0) };
-    match Guards::open().and_then(|mut guards| guards.remove(table)) {
-        Ok(true) => {
-            output::print(&format!("removed the nftables table {table}\n"));
-            Ok(1)
-        }
-        Ok(false) => Ok(0),
-        Err(error) => Err(system(&format!("the nftables table {table} cannot be removed"), &error)),
+/// The table and the device of the addresses, which are gone by now.
+fn remove_equipment(record: &Record) -> Result<usize, Failure> {
+    let removed = leftovers::remove_equipment(record).map_err(|why| Failure(code_of(&why), why))?;
+    for what in &removed {
+        output::print(&format!("removed {what}\n"));
     }
+    Ok(removed.len())
 }
 
 /// The kernel's refusals arrive as sentences.

@@ -9,6 +9,7 @@ use super::{
     Code, Daemon, judged,
     output::{self, wrap},
     paint::Paint,
+    particulars::{counters, particulars},
     table::Table,
 };
 use crate::control::{
@@ -200,27 +201,6 @@ fn instance_text(instance: &Instance, paint: Paint) -> String {
         .as_str()
 }
 
-fn particulars(instance: &Instance) -> String {
-    let priority = match instance.effective_priority {
-        Some(effective) if effective != instance.priority => format!("priority {effective} of {}", instance.priority),
-        Some(_) | None => format!("priority {}", instance.priority),
-    };
-    let lease = instance.lease_ms.map_or("no lease".to_owned(), |ms| format!("lease {} s", ms / 1000));
-    let source = instance.source.map(|source| format!(" ({source})")).unwrap_or_default();
-    let Instance { interface, vrid, version, .. } = instance;
-    format!("{interface}{source} · virtual router {vrid} · VRRP {version} · {priority} · {lease}")
-}
-
-fn counters(instance: &Instance) -> String {
-    let transitions = judged::count(instance.transitions, "transition");
-    let told = instance.notify.map(|notify| {
-        let replaced = if notify.replaced == 0 { String::new() } else { format!(", {} overtaken", notify.replaced) };
-        format!(" · programs told: {}, {} failed{replaced}", notify.ran, notify.failed)
-    });
-    let told = told.unwrap_or_default();
-    format!("{transitions} · advertisements: {} sent, {} received{told}", instance.sent, instance.received)
-}
-
 fn peer_text(peer: &Peer, paint: Paint) -> String {
     if let Some(reason) = &peer.rejected {
         return alarm(&format!("peer {} seen, rejected: {reason}", peer.address), 2, paint);
@@ -373,6 +353,7 @@ mod tests {
         Instance {
             name: "VI_1".into(),
             interface: "eth0".into(),
+            device: None,
             vrid: 51,
             version: 2,
             state: State::Master,

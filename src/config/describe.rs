@@ -64,6 +64,18 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     );
     line(text, "advertises", &format!("every {} while master", readable(instance.advertise.as_duration())));
     line(text, "takes over", &takeover(instance));
+    if let (Some(device), Some(mac)) = (&instance.virtual_mac, instance.mac()) {
+        let from = if device.advertises { "advertises from it too" } else { "advertises from the interface's own" };
+        line(
+            text,
+            "shared MAC",
+            &format!(
+                "{mac}, on the macvlan {}; {from}. Both nodes use it: a second holder is known by its advertisements only, \
+                 a silent one by its answers",
+                device.name
+            ),
+        );
+    }
     if instance.drops_packets() {
         line(
             text,
@@ -287,6 +299,7 @@ mod tests {
             instance.transport = Transport::Unicast;
             instance.source = Some("192.168.0.20".parse().unwrap());
             instance.accept = false;
+            instance.virtual_mac = Some(crate::config::VirtualMac { name: "ha-51".parse().unwrap(), advertises: true });
         });
         let fixed = one(|instance| instance.lease = Lease::Fixed(Duration::from_secs(5)));
         let owner = one(|instance| instance.priority = Priority::OWNER);

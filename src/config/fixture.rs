@@ -38,6 +38,7 @@ pub(crate) fn instance() -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: super::Notify::default(),
         accept: true,
+        virtual_mac: None,
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],

@@ -11,7 +11,7 @@ use super::{
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
-    takeover, told, value,
+    takeover, told, value, virtual_mac,
 };
 use crate::{
     wire::{Priority, Version, Vrid},
@@ -77,6 +77,14 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let announce = announce::resolve(&raw.announce, out);
     let notify = told::resolve(&raw.notify, out);
     let accept = accept::accept(raw, parts.priority, out);
+    let around = virtual_mac::Around {
+        interface: parts.interface.as_ref(),
+        vrid: parts.vrid,
+        family,
+        priority: parts.priority,
+        transport: hearing.transport,
+    };
+    let virtual_mac = virtual_mac::virtual_mac(raw, &around, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
     let policies = policies(raw, out);
@@ -105,6 +113,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         announce,
         notify,
         accept,
+        virtual_mac,
         last_resort,
         on_error,
         policies,

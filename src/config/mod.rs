@@ -30,6 +30,7 @@ mod table;
 mod takeover;
 mod told;
 mod value;
+mod virtual_mac;
 mod webhook;
 
 use std::{
@@ -57,6 +58,7 @@ pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
 pub use raw::keys;
 pub use told::{Notify, Occasion};
+pub use virtual_mac::VirtualMac;
 pub use webhook::{Webhook, WebhookUrl};
 
 /// Everything one daemon runs.
@@ -187,6 +189,8 @@ pub struct Instance {
     pub notify: Notify,
     /// Whether a master answers what is sent to the virtual addresses; [`Instance::drops_packets`] is what follows.
     pub accept: bool,
+    /// The device with the virtual router MAC address, if the addresses have one.
+    pub virtual_mac: Option<VirtualMac>,
     /// What becomes of the address while rules are down and nobody else takes it.
     pub last_resort: LastResort,
     /// What a policy that cannot be evaluated comes to.

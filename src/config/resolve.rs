@@ -16,7 +16,7 @@ use super::{
     instance::{self, Drawn},
     raw::{RawConfig, RawMail, Texts},
     table::Written,
-    value, webhook,
+    value, virtual_mac, webhook,
 };
 
 /// `sun_path` holds 108 bytes, one of them the terminating zero.
@@ -195,6 +195,7 @@ fn is_host_and_port(text: &str) -> bool {
 /// A virtual router exists once on an interface, and a virtual address belongs to one of them.
 fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, out: &mut Findings) {
     for first in earlier {
+        virtual_mac::check_name(later, first, out);
         if let (Some(vrid), Some(interface), Some(family)) = (later.vrid, &later.interface, later.addresses.family)
             && first.vrid == Some(vrid)
             && first.interface.as_ref() == Some(interface)

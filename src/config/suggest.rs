@@ -32,6 +32,7 @@ const KEEPALIVED: &[(&str, &str)] = &[
     ("virtual_ipaddress", "addresses"),
     ("virtual_ips", "addresses"),
     ("vrid", "virtual_router_id"),
+    ("use_vmac", "virtual_mac = true"),
     ("vrrp_instance", "[instance.NAME]"),
     ("vrrp_sync_group", "[group.NAME]"),
     ("vrrp_version", "version, in [instance.NAME]"),

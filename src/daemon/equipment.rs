@@ -1,4 +1,5 @@
-//! What instances need of the machine beside their interface: with `accept = false`, a table of nftables.
+//! What instances need of the machine beside their interface: with `accept = false`, a table of nftables; with `virtual_mac`,
+//! a device of their own.
 //!
 //! It is put there at start, so that a takeover does not wait for it, and is looked at again and again: whoever flushes the
 //! rules of this machine makes no address answer for long. It goes when nothing is held any more.
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use super::{devices::Devices, estate::Estate, store::Record};
 use crate::{
     config::{Config, Instance},
     linux::{GuardTable, Guards},
@@ -30,6 +32,7 @@ pub fn guard_of(instance: &Instance) -> Option<GuardTable> {
 #[derive(Debug, Default)]
 pub(super) struct Equipment {
     guards: Option<Guards>,
+    pub(super) devices: Devices,
     /// What there is to be now.
     wanted: BTreeMap<GuardTable, Wanted>,
     /// What is to stay once the node has followed the configuration.
@@ -38,7 +41,6 @@ pub(super) struct Equipment {
     state: BTreeMap<GuardTable, Result<(), String>>,
     looked_at: Option<Instant>,
 }
-
 /// What a table drops, and for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
@@ -53,15 +55,18 @@ impl Wanted {
 }
 
 impl Equipment {
-    pub(super) fn new(config: &Config) -> Self {
+    /// `before`: what a daemon before this one recorded.
+    pub(super) fn new(config: &Config, before: &[Record]) -> Self {
         let wanted = demands(config);
-        Self { target: wanted.clone(), wanted, ..Self::default() }
+        let devices = Devices::new(config, before.iter().filter_map(Record::beneath).collect());
+        Self { devices, target: wanted.clone(), wanted, ..Self::default() }
     }
 
     /// Puts there what a new configuration needs in addition. What nobody needs any more stays until it
     /// [settles](Self::settle): nothing that is still held loses it. Returns what to tell.
     pub(super) fn reconfigure(&mut self, config: &Config) -> Vec<String> {
         self.target = demands(config);
+        self.devices.reconfigure(config);
         for (table, new) in &self.target {
             let wanted = self.wanted.entry(table.clone()).or_default();
             wanted.instances.extend(new.instances.iter().cloned());
@@ -72,7 +77,7 @@ impl Equipment {
 
     /// The node has followed the configuration: what it does not need any more goes. Returns what to tell, if it had to look.
     pub(super) fn settle(&mut self) -> Option<Vec<String>> {
-        if self.wanted == self.target {
+        if self.wanted == self.target && self.devices.is_settled() {
             return None;
         }
         let gone: Vec<GuardTable> =
@@ -80,13 +85,14 @@ impl Equipment {
         let mut notes: Vec<String> = gone.iter().filter_map(|table| self.remove(table).err()).collect();
         self.state.retain(|table, _| !gone.contains(table));
         self.wanted.clone_from(&self.target);
+        notes.extend(self.devices.settle());
         notes.extend(self.look());
         Some(notes)
     }
 
     /// Looks at everything if it is time for that. Returns what to tell, if it was.
     pub(super) fn look_if_due(&mut self, now: Instant) -> Option<Vec<String>> {
-        if self.wanted.is_empty() || self.looked_at.is_some_and(|at| now < at + LOOK_EVERY) {
+        if self.wanted.is_empty() && self.devices.is_empty() || self.looked_at.is_some_and(|at| now < at + LOOK_EVERY) {
             return None;
         }
         self.looked_at = Some(now);
@@ -97,8 +103,14 @@ impl Equipment {
     pub(super) fn told(&self) -> Vec<(String, Result<(), String>)> {
         let of = |table| self.state.get(table).cloned();
         let each = self.wanted.iter().filter_map(|(table, wanted)| Some((wanted, of(table)?)));
-        each.flat_map(|(wanted, state)| wanted.instances.iter().map(move |name| (name.clone(), state.clone())))
-            .collect()
+        let tables =
+            each.flat_map(|(wanted, state)| wanted.instances.iter().map(move |name| (name.clone(), state.clone())));
+        let mut told: BTreeMap<String, Result<(), String>> = BTreeMap::new();
+        for (instance, state) in tables.chain(self.devices.told()) {
+            let known = told.entry(instance).or_insert(Ok(()));
+            *known = known.clone().and(state);
+        }
+        told.into_iter().collect()
     }
 
     /// Before addresses are held: everything that must be there is.
@@ -117,12 +129,20 @@ impl Equipment {
                 result = result.and(state);
             }
         }
-        result
+        result.and_then(|()| self.devices.raise(&hold.interface))
+    }
+
+    /// After addresses were let go of.
+    ///
+    /// # Errors
+    /// A sentence, for the journal.
+    pub(super) fn after(&mut self, hold: &Hold) -> Result<(), String> {
+        if hold.addresses.is_empty() { self.devices.lower(&hold.interface) } else { Ok(()) }
     }
 
     /// Everything that is there.
-    pub(super) fn tables(&self) -> Vec<GuardTable> {
-        self.wanted.keys().cloned().collect()
+    pub(super) fn estate(&self) -> Estate {
+        Estate::new(self.wanted.keys(), self.devices.all(), self.devices.habits())
     }
 
     /// Takes everything away but what those need who still hold something. Returns what to tell.
@@ -130,11 +150,13 @@ impl Equipment {
         let free = |wanted: &Wanted| wanted.instances.is_disjoint(holding);
         let tables: Vec<GuardTable> =
             self.wanted.iter().filter(|(_, wanted)| free(wanted)).map(|(table, _)| table.clone()).collect();
-        tables.iter().filter_map(|table| self.remove(table).err()).collect()
+        let mut notes = self.devices.remove_all(holding);
+        notes.extend(tables.iter().filter_map(|table| self.remove(table).err()));
+        notes
     }
 
     fn look(&mut self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.devices.look();
         for (table, wanted) in &self.wanted {
             let was_well = matches!(self.state.get(table), Some(Ok(())));
             let state = ensure(&mut self.guards, table, wanted);

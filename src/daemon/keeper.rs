@@ -2,7 +2,7 @@
 //!
 //! It holds a pipe, and knows what is to be done if the pipe ends: let go of the addresses and say so with priority 0, so
 //! that the peer takes over in milliseconds instead of waiting out the down timer. If it dies as well, the lease does the
-//! same a little later. Then it takes away what has no lifetime of its own, tables of nftables. It does nothing else.
+//! same a little later. Then it takes away what has no lifetime of its own (`estate`). It does nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +14,9 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::estate::{Estate, Hands};
 use crate::{
-    linux::{GuardTable, Guards, Holder, VrrpSocket},
+    linux::{Holder, VrrpSocket},
     node::{Hold, Lifetime, Transmit},
     words::{Family, InterfaceName},
 };
@@ -28,6 +29,8 @@ pub const COMMAND: &str = "keeper";
 struct Duty {
     instance: String,
     interface: String,
+    /// Where the addresses are held.
+    device: String,
     source: IpAddr,
     destinations: Vec<IpAddr>,
     payloads: Vec<Vec<u8>>,
@@ -38,7 +41,8 @@ impl Duty {
     fn of((transmit, hold): &(Transmit, Hold)) -> Self {
         Self {
             instance: hold.instance.clone(),
-            interface: hold.interface.to_string(),
+            interface: transmit.interface.to_string(),
+            device: hold.interface.to_string(),
             source: transmit.source,
             destinations: transmit.destinations.clone(),
             payloads: transmit.payloads.clone(),
@@ -58,28 +62,11 @@ type Duties = BTreeMap<String, Duty>;
 /// What is new: the duty of an instance, or that there is none any more. One line of the pipe.
 type News = BTreeMap<String, Option<Duty>>;
 
-/// One line to the keeper: what has changed, and every table that is taken away once nothing is held any more.
+/// One line to the keeper: what has changed, and everything that is taken away once nothing is held any more.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Line {
     news: News,
-    tables: Vec<Table>,
-}
-
-/// A table of nftables.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Table {
-    six: bool,
-    name: String,
-}
-
-impl Table {
-    fn of(table: &GuardTable) -> Self {
-        Self { six: table.family() == Family::V6, name: table.name().to_owned() }
-    }
-
-    fn itself(&self) -> GuardTable {
-        GuardTable::recorded(if self.six { Family::V6 } else { Family::V4 }, self.name.clone())
-    }
+    estate: Estate,
 }
 
 /// The daemon's end.
@@ -87,7 +74,7 @@ impl Table {
 pub struct Keeper {
     process: Option<(Child, ChildStdin)>,
     entrusted: Duties,
-    tables: Vec<Table>,
+    estate: Estate,
 }
 
 impl Keeper {
@@ -96,9 +83,13 @@ impl Keeper {
     #[must_use]
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
-            Ok(process) => (Self { process: Some(process), entrusted: Duties::new(), tables: Vec::new() }, None),
-            Err(error) => (Self { process: None, entrusted: Duties::new(), tables: Vec::new() }, Some(without(&error))),
+            Ok(process) => (Self::of(Some(process)), None),
+            Err(error) => (Self::of(None), Some(without(&error))),
         }
+    }
+
+    fn of(process: Option<(Child, ChildStdin)>) -> Self {
+        Self { process, entrusted: Duties::new(), estate: Estate::default() }
     }
 
     /// Tells it what is to be done from now on for these instances; `None` if one holds nothing. Returns what to tell if it
@@ -106,15 +97,14 @@ impl Keeper {
     pub fn entrust(
         &mut self,
         wills: impl Iterator<Item = (String, Option<(Transmit, Hold)>)>,
-        tables: &[GuardTable],
+        estate: Estate,
     ) -> Option<String> {
-        let tables: Vec<Table> = tables.iter().map(Table::of).collect();
         let duties = wills.map(|(instance, will)| (instance, will.as_ref().map(Duty::of)));
         let news: News = duties.filter(|(instance, duty)| self.entrusted.get(instance) != duty.as_ref()).collect();
-        if news.is_empty() && tables == self.tables {
+        if news.is_empty() && estate == self.estate {
             return None;
         }
-        self.tables = tables;
+        self.estate = estate;
         note(&mut self.entrusted, news.clone());
         if self.write(&news).is_ok() {
             return None;
@@ -133,7 +123,7 @@ impl Keeper {
 
     /// Nothing is to be done any more; it ends.
     pub fn dismiss(&mut self) {
-        self.tables.clear();
+        self.estate = Estate::default();
         let none = std::mem::take(&mut self.entrusted).into_keys().map(|instance| (instance, None)).collect();
         // Gone already is as good.
         let _ = self.write(&none);
@@ -142,7 +132,7 @@ impl Keeper {
 
     fn write(&mut self, news: &News) -> io::Result<()> {
         let Some((_, pipe)) = &mut self.process else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let mut line = serde_json::to_vec(&Line { news: news.clone(), tables: self.tables.clone() })?;
+        let mut line = serde_json::to_vec(&Line { news: news.clone(), estate: self.estate.clone() })?;
         line.push(b'\n');
         pipe.write_all(&line)
     }
@@ -184,14 +174,12 @@ pub fn keep() {
     let mut duties = Duties::new();
     let mut sockets: BTreeMap<(String, Family), Option<VrrpSocket>> = BTreeMap::new();
     let mut holder = Holder::open().ok();
-    let (mut tables, mut guards) = (Vec::new(), None);
+    let (mut estate, mut hands) = (Estate::default(), Hands::default());
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        let Ok(Line { news, tables: new }) = serde_json::from_str(&line) else { continue };
-        tables = new;
-        if guards.is_none() && !tables.is_empty() {
-            guards = Guards::open().ok();
-        }
+        let Ok(Line { news, estate: new }) = serde_json::from_str(&line) else { continue };
+        estate = new;
+        estate.prepare(&mut hands);
         let renewed: BTreeSet<_> = news.values().flatten().map(Duty::way).collect();
         note(&mut duties, news);
         sockets.retain(|way, _| duties.values().any(|duty| duty.way() == *way));
@@ -207,11 +195,8 @@ pub fn keep() {
         released &= execute(duty, sockets.get(&duty.way()).and_then(Option::as_ref), holder.as_mut());
     }
     // What is still held here must not begin to answer.
-    if released && let Some(guards) = &mut guards {
-        for table in &tables {
-            // One that stays is taken over, or taken away, by the next daemon or by `ha release`.
-            let _ = guards.remove(&table.itself());
-        }
+    if released {
+        estate.take_away(&mut hands);
     }
 }
 
@@ -230,7 +215,7 @@ fn open((interface, family): &(String, Family)) -> Option<VrrpSocket> {
 
 /// Lets go first: nobody is told to take what is still held. Returns whether it is let go.
 fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>) -> bool {
-    let Ok(interface) = duty.interface.parse::<InterfaceName>() else { return false };
+    let Ok(interface) = duty.device.parse::<InterfaceName>() else { return false };
     let released = holder.is_some_and(|holder| {
         let release = Hold {
             instance: duty.instance.clone(),

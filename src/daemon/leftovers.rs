@@ -1,34 +1,102 @@
-//! What a daemon that died with its keeper left behind and this configuration does not name (R13): a table of nftables has no
-//! lifetime. What the configuration names is taken over.
+//! What a daemon that died with its keeper left behind and this configuration does not name (R13): a table of nftables and a
+//! device have no lifetime. What the configuration names is taken over.
 
-use super::{equipment::guard_of, store::Store};
+use std::io;
+
+use super::{
+    device_of, guard_of,
+    store::{Record, Store},
+};
 use crate::{
     config::Config,
-    linux::{Guards, Holder, Which},
+    linux::{Guards, Holder, Macvlans, Which},
 };
 
+/// Clears what is left of before, and records what may be held from now on. Returns what was recorded before.
+///
+/// # Errors
+/// A sentence: nothing can be recorded.
+pub(super) fn take_over(store: &Store, config: &Config) -> Result<Vec<Record>, String> {
+    let before = store.held().unwrap_or_default();
+    clear(&before, config);
+    record(store, config)?;
+    Ok(before)
+}
+
+/// Records what may be held from now on.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn record(store: &Store, config: &Config) -> Result<(), String> {
+    let before = store.held().unwrap_or_default();
+    store.record_held(&Record::after(config, &before)).map_err(|error| unrecorded(&error))
+}
+
+pub(super) fn unrecorded(error: &io::Error) -> String {
+    format!("what this node may hold cannot be recorded in the state directory: {error}")
+}
+
 /// Removes it, the addresses first. What cannot be removed is told, and does not keep the daemon from starting.
-pub(super) fn clear(store: &Store, config: &Config) {
-    let named: Vec<_> = config.instances.iter().filter_map(guard_of).collect();
-    for record in store.held().unwrap_or_default() {
-        let Some(table) = record.table.filter(|table| !named.contains(table)) else { continue };
-        let addresses: Vec<_> = record.addresses.iter().map(ipnet::IpNet::addr).collect();
-        let removed =
-            record.interface.parse().map_err(|_| "it cannot be the name of an interface".to_owned()).and_then(
-                |interface| {
-                    let mut holder = Holder::open().map_err(|error| error.to_string())?;
-                    holder.remove(&interface, &addresses, Which::Marked)
-                },
-            );
-        let removed = removed.and_then(|_| {
-            Guards::open().and_then(|mut guards| guards.remove(&table)).map_err(|error| error.to_string())
-        });
-        match removed {
-            Ok(true) => {
-                tracing::info!("removed the nftables table {table}, which another configuration had left behind")
+fn clear(before: &[Record], config: &Config) {
+    let tables: Vec<_> = config.instances.iter().filter_map(guard_of).collect();
+    let devices: Vec<_> = config.instances.iter().filter_map(device_of).collect();
+    for record in before {
+        let table = record.table.as_ref().filter(|table| !tables.contains(table));
+        let device = record.device.as_ref().filter(|device| !devices.contains(device));
+        if table.is_none() && device.is_none() {
+            continue;
+        }
+        // What is named now stays: it is taken over.
+        let old = Record { table: table.cloned(), device: device.cloned(), ..record.clone() };
+        match remove(&old) {
+            Ok(removed) => {
+                for what in removed {
+                    tracing::info!("removed {what}, which another configuration had left behind");
+                }
             }
-            Ok(false) => {}
-            Err(why) => tracing::warn!("the nftables table {table} of another configuration stays: {why}"),
+            Err(why) => {
+                tracing::warn!("what another configuration of {} had left behind stays: {why}", record.instance);
+            }
         }
     }
+}
+
+/// Addresses first.
+fn remove(record: &Record) -> Result<Vec<String>, String> {
+    let mut removed = Vec::new();
+    if let Ok(interface) = record.interface.parse() {
+        let addresses: Vec<_> = record.addresses.iter().map(ipnet::IpNet::addr).collect();
+        let mut holder = Holder::open().map_err(|error| error.to_string())?;
+        let gone = holder.remove(&interface, &addresses, Which::Marked)?;
+        removed.extend(gone.iter().map(|address| format!("{address} from {interface}")));
+    }
+    removed.extend(remove_equipment(record)?);
+    Ok(removed)
+}
+
+/// Takes away the table and the device of addresses that are gone, and gives the interface beneath its habits back. Returns
+/// what was there.
+///
+/// # Errors
+/// A sentence about the first thing that could not be removed.
+pub fn remove_equipment(record: &Record) -> Result<Vec<String>, String> {
+    let mut removed = Vec::new();
+    if let Some(table) = &record.table {
+        let gone = Guards::open().and_then(|mut guards| guards.remove(table));
+        if gone.map_err(|error| format!("the nftables table {table} cannot be removed: {error}"))? {
+            removed.push(format!("the nftables table {table}"));
+        }
+    }
+    if let Some(device) = &record.device {
+        let mut macvlans = Macvlans::open().map_err(|error| error.to_string())?;
+        let gone = macvlans.remove(&device.name, device.mac);
+        if gone.map_err(|error| format!("the macvlan {} cannot be removed: {error}", device.name))? {
+            removed.push(format!("the macvlan {}", device.name));
+        }
+        if let Some((base, habits)) = record.beneath() {
+            // An interface that is gone has none.
+            let _ = macvlans.set_arp(&base, habits);
+        }
+    }
+    Ok(removed)
 }

@@ -3,13 +3,15 @@
 mod answer;
 pub mod audit;
 mod boot;
+mod devices;
 mod equipment;
+mod estate;
 pub mod events;
 pub mod hooks;
 pub mod journal;
 pub mod keepalived;
 pub mod keeper;
-mod leftovers;
+pub mod leftovers;
 mod locks;
 pub mod mail;
 mod origin;
@@ -20,6 +22,7 @@ mod sockets;
 pub mod store;
 pub mod watch;
 
+pub use devices::device_of;
 pub use equipment::guard_of;
 pub use origin::{Keepalived, Origin};
 pub use run::run;

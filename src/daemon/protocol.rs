@@ -19,7 +19,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets};
+use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets, store::Record};
 use crate::{
     config::Config,
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot},
@@ -118,11 +118,16 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// Starts the thread. `prepare` runs on it first (scheduling).
+    /// Starts the thread. `before`: what a daemon before this one recorded; `prepare` runs on it first (scheduling).
     ///
     /// # Errors
     /// A descriptor or the thread cannot be had, or the privilege for netlink is missing.
-    pub fn start(config: &Config, keeper: Keeper, prepare: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        config: &Config,
+        keeper: Keeper,
+        before: &[Record],
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let clock = BootClock;
         let (sender, messages) = sync_channel(MAILBOX);
         let waker = Waker::new()?;
@@ -133,7 +138,7 @@ impl Protocol {
             now: clock.now(),
             clock,
             sockets: Sockets::new(config),
-            equipment: Equipment::new(config),
+            equipment: Equipment::new(config, before),
             holder: Holder::open()?,
             drivers: Drivers::open()?,
             alarm: Alarm::new()?,
@@ -320,7 +325,7 @@ impl Turns {
             let will = self.node.last_will(&instance);
             (instance, will)
         });
-        if let Some(note) = self.keeper.entrust(wills, &self.equipment.tables()) {
+        if let Some(note) = self.keeper.entrust(wills, self.equipment.estate()) {
             self.tell_note(note);
         }
     }
@@ -350,12 +355,17 @@ impl Turns {
             }
             Output::Hold(hold) => {
                 let result = self.equipment.before(&hold).and_then(|()| self.holder.apply(&hold));
+                if result.is_ok()
+                    && let Err(why) = self.equipment.after(&hold)
+                {
+                    self.tell_note(why);
+                }
                 for warning in self.holder.take_warnings() {
                     self.tell_note(warning);
                 }
                 self.node.handle_input(self.now, Input::Held { instance: hold.instance, result });
             }
-            Output::Announce { interface, addresses, .. } => self.sockets.announce(&interface, &addresses),
+            Output::Announce { interface, mac, addresses, .. } => self.sockets.announce(&interface, mac, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),
             Output::BeforeRelease { instance, why, asked_at } => {
                 self.tell(Told::BeforeRelease { instance, why, asked_at });

@@ -158,13 +158,12 @@ impl Daemon {
         {
             tracing::warn!("{why}");
         }
-        leftovers::clear(&store, &config);
-        store.record_held(&Record::of(&config)).map_err(|error| Refusal::Machine(unrecorded(&error)))?;
+        let before = leftovers::take_over(&store, &config).map_err(Refusal::Machine)?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
         }
-        let protocol = start_protocol(&config, keeper)?;
+        let protocol = start_protocol(&config, keeper, &before)?;
         let prober = RealProber::new(Handle::current());
         prober.permit(&config.permits);
         prober.read_time_by(time_status);
@@ -252,7 +251,7 @@ impl Daemon {
             raise(&self.config.node, self.mailer.as_ref(), &alarm);
         }
         if in_order && let Err(error) = self.store.record_held(&[]) {
-            tracing::warn!("{}", unrecorded(&error));
+            tracing::warn!("{}", leftovers::unrecorded(&error));
         }
         if let Some(mailer) = self.mailer.take() {
             // What could not be sent in time was told by the mailer.
@@ -370,7 +369,7 @@ impl Daemon {
             boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
         let new = Arc::new(loaded.config);
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
-        self.store.record_held(&Record::of(&new)).map_err(|error| format!("{}; {kept}", unrecorded(&error)))?;
+        leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {kept}"))?;
         let changes = boot::changes(&self.config, &new);
         self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
         self.prober.permit(&new.permits);
@@ -404,18 +403,14 @@ fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
     }
 }
 
-fn unrecorded(error: &io::Error) -> String {
-    format!("what this node may hold cannot be recorded in the state directory: {error}")
-}
-
-fn start_protocol(config: &Config, keeper: Keeper) -> Result<Protocol, Refusal> {
+fn start_protocol(config: &Config, keeper: Keeper, before: &[Record]) -> Result<Protocol, Refusal> {
     let priority = config.realtime_priority;
     let prepare = move || {
         if let Some(why) = priority.and_then(|priority| realtime(priority).err()) {
             tracing::warn!("{why}");
         }
     };
-    Protocol::start(config, keeper, prepare)
+    Protocol::start(config, keeper, before, prepare)
         .map_err(|error| Refusal::machine("the protocol thread cannot be started", &error))
 }
 

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     linux::{DATAGRAM_MAX, NeighborSocket, VrrpSocket},
     node::{Ask, Datagram, Ears, Input, LinkSeen, Transmit},
+    wire::multicast_frame,
     words::{Family, InterfaceName, MacAddr},
 };
 
@@ -151,7 +152,11 @@ impl Sockets {
         };
         let mut result = Err("there is nobody to send to".to_owned());
         for (destination, payload) in transmit.destinations.iter().zip(&transmit.payloads) {
-            let sent = pair.vrrp.send(transmit.source, *destination, payload);
+            let frame = transmit.mac.and_then(|mac| multicast_frame(mac, transmit.source, *destination, payload));
+            let sent = match frame {
+                Some(frame) => pair.neighbor.transmit(&frame),
+                None => pair.vrrp.send(transmit.source, *destination, payload),
+            };
             result = match (result, sent) {
                 (Ok(()), _) | (_, Ok(())) => Ok(()),
                 (Err(_), Err(error)) => Err(format!("to {destination}: {error}")),
@@ -161,12 +166,12 @@ impl Sockets {
     }
 
     /// An announcement that fails is repeated by its schedule.
-    pub(super) fn announce(&self, interface: &InterfaceName, addresses: &[IpAddr]) {
+    pub(super) fn announce(&self, interface: &InterfaceName, at: Option<MacAddr>, addresses: &[IpAddr]) {
         for family in [Family::V4, Family::V6] {
             let of_family: Vec<IpAddr> =
                 addresses.iter().copied().filter(|address| Family::of(*address) == family).collect();
             if let Some((pair, mac)) = self.at(interface, family).filter(|_| !of_family.is_empty()) {
-                let _ = pair.neighbor.announce(&of_family, mac);
+                let _ = pair.neighbor.announce(&of_family, at.unwrap_or(mac));
             }
         }
     }

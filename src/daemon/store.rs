@@ -14,11 +14,11 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::equipment::guard_of;
+use super::{devices::device_of, equipment::guard_of};
 use crate::{
     config::{Config, Instance},
-    linux::GuardTable,
-    words::Family,
+    linux::{ArpHabits, GuardTable, Macvlan},
+    words::{Family, InterfaceName, MacAddr},
 };
 
 const HELD: &str = "held.json";
@@ -45,6 +45,10 @@ pub struct Record {
     pub addresses: Vec<IpNet>,
     /// The nftables table that drops packets to them, if one does.
     pub table: Option<GuardTable>,
+    /// The device with a virtual MAC address, if that is where they are held.
+    pub device: Option<Macvlan>,
+    /// What the interface beneath did before.
+    pub habits: Option<ArpHabits>,
 }
 
 impl Record {
@@ -54,11 +58,30 @@ impl Record {
         let leased = config.instances.iter().filter(|instance| !instance.priority.is_owner());
         let record = |instance: &Instance| Self {
             instance: instance.name.clone(),
-            interface: instance.interface.to_string(),
+            interface: instance.device().to_string(),
             addresses: instance.addresses.clone(),
             table: guard_of(instance),
+            device: device_of(instance),
+            habits: device_of(instance).and_then(|device| ArpHabits::of(&device.base)),
         };
         leased.map(record).collect()
+    }
+
+    /// The same beside what was recorded before: what an interface did before the first of these daemons stays known.
+    #[must_use]
+    pub fn after(config: &Config, before: &[Self]) -> Vec<Self> {
+        let known = |record: &Self| {
+            let base = &record.device.as_ref()?.base;
+            before.iter().filter_map(Self::beneath).find(|(interface, _)| interface == base).map(|(_, habits)| habits)
+        };
+        let record = |record: Self| Self { habits: known(&record).or(record.habits), ..record };
+        Self::of(config).into_iter().map(record).collect()
+    }
+
+    /// The interface beneath its device, and what that did before.
+    #[must_use]
+    pub fn beneath(&self) -> Option<(InterfaceName, ArpHabits)> {
+        Some((self.device.as_ref()?.base.clone(), self.habits?))
     }
 }
 
@@ -76,6 +99,15 @@ struct HeldEntry {
     addresses: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<DeviceEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeviceEntry {
+    base: String,
+    mac: [u8; 6],
+    arp: Option<(u8, u8)>,
 }
 
 /// The state directory is this process's as long as this lives. The kernel lets go of it with the process: a file that
@@ -125,6 +157,11 @@ impl Store {
             interface: record.interface.clone(),
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
             table: record.table.as_ref().map(|table| table.name().to_owned()),
+            device: record.device.as_ref().map(|device| DeviceEntry {
+                base: device.base.to_string(),
+                mac: device.mac.0,
+                arp: record.habits.map(|habits| (habits.ignore, habits.announce)),
+            }),
         });
         let file = HeldFile { boot: boot_id(), held: entries.collect() };
         // It means nothing after a boot, and addresses wait for it: it need not reach the disk.
@@ -238,7 +275,13 @@ impl HeldEntry {
             self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?;
         let family = addresses.first().map(|net| Family::of(net.addr()));
         let table = family.zip(self.table).map(|(family, name)| GuardTable::recorded(family, name));
-        Ok(Record { instance: self.instance, interface: self.interface, addresses, table })
+        let habits = self.device.as_ref().and_then(|entry| entry.arp);
+        let habits = habits.map(|(ignore, announce)| ArpHabits { ignore, announce });
+        let name = self.interface.parse::<InterfaceName>().ok();
+        let device = name
+            .zip(self.device)
+            .and_then(|(name, entry)| Some(Macvlan { name, base: entry.base.parse().ok()?, mac: MacAddr(entry.mac) }));
+        Ok(Record { instance: self.instance, interface: self.interface, addresses, table, device, habits })
     }
 }
 
@@ -300,6 +343,8 @@ mod tests {
             interface: "eth0".into(),
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
             table: None,
+            device: None,
+            habits: None,
         }
     }
 
@@ -308,7 +353,10 @@ mod tests {
         let (_directory, store) = store();
         assert_eq!(store.held().unwrap(), vec![]);
         let table = GuardTable::recorded(Family::V4, "ha_eth0_51".to_owned());
-        let held = vec![record(), Record { table: Some(table), ..record() }];
+        let device = Macvlan { name: "eth0".parse().unwrap(), base: "eth1".parse().unwrap(), mac: MacAddr([2; 6]) };
+        let habits = ArpHabits { ignore: 0, announce: 1 };
+        let other = Record { table: Some(table), device: Some(device), habits: Some(habits), ..record() };
+        let held = vec![record(), other];
         store.record_held(&held).unwrap();
         assert_eq!(store.held().unwrap(), held);
         store.record_held(&[]).unwrap();

@@ -14,6 +14,7 @@ mod discipline;
 mod frames;
 mod guard;
 mod lock;
+mod macvlan;
 mod monitor;
 #[cfg(test)]
 mod namespace;
@@ -33,6 +34,7 @@ pub use clock::{Alarm, BootClock, Waker};
 pub use discipline::time_status;
 pub use guard::{GuardTable, Guards};
 pub use lock::{LockError, VirtualRouterLock};
+pub use macvlan::{ArpHabits, Macvlan, Macvlans};
 pub use monitor::{Monitor, MonitorEvent, snapshot};
 pub use neighbor_socket::NeighborSocket;
 pub use realtime::{lock_memory, realtime, spare_from_oom_killer};

@@ -227,7 +227,7 @@ impl Table {
 }
 
 fn link_seen(link: Link) -> Option<LinkSeen> {
-    let Link { index, name, mac, up, carrier } = link;
+    let Link { index, name, mac, up, carrier, .. } = link;
     Some(LinkSeen { name: name?, index, mac, up, carrier })
 }
 

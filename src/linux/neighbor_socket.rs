@@ -134,7 +134,11 @@ impl NeighborSocket {
         }
     }
 
-    fn transmit(&self, frame: &[u8]) -> io::Result<()> {
+    /// Sends a frame as it is.
+    ///
+    /// # Errors
+    /// The interface is down.
+    pub fn transmit(&self, frame: &[u8]) -> io::Result<()> {
         send(&self.socket, frame, SendFlags::empty())?;
         Ok(())
     }

@@ -103,6 +103,10 @@ pub(super) struct Link {
     pub(super) mac: Option<MacAddr>,
     pub(super) up: bool,
     pub(super) carrier: bool,
+    pub(super) mtu: u32,
+    /// The number of the interface beneath it.
+    pub(super) beneath: Option<u32>,
+    pub(super) is_macvlan: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +159,35 @@ impl Rtnl {
     /// The number of an interface.
     pub(super) fn index_of(&self, interface: &InterfaceName) -> io::Result<u32> {
         Ok(netdevice::name_to_index(&self.socket, interface.as_str())?)
+    }
+
+    /// One interface; `None` if there is none of this name.
+    pub(super) fn link(&mut self, interface: &InterfaceName) -> io::Result<Option<Link>> {
+        let index = match self.index_of(interface) {
+            Ok(index) => index,
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetLink(message));
+        message.header.flags = NLM_F_REQUEST;
+        message.header.sequence_number = sequence;
+        let mut bytes = Vec::new();
+        append_message(message, &mut bytes);
+        send(&self.socket, &bytes, SendFlags::empty())?;
+        loop {
+            let answer = self.receive()?.into_iter().find(|message| message.header.sequence_number == sequence);
+            match answer.map(|message| message.payload) {
+                Some(NetlinkPayload::InnerMessage(seen)) => return Ok(seen.into_link()),
+                // Gone meanwhile.
+                Some(NetlinkPayload::Error(error)) if error.raw_code() == -libc::ENODEV => return Ok(None),
+                Some(NetlinkPayload::Error(error)) => return Err(error.to_io()),
+                Some(_) | None => {}
+            }
+        }
     }
 
     /// Every address of every interface.
@@ -353,7 +386,7 @@ fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
     if header.interface_family != Netlink::Unspec {
         return Ok(None);
     }
-    let (mut name, mut mac) = (None, None);
+    let (mut name, mut mac, mut mtu, mut beneath, mut macvlan) = (None, None, 0, None, false);
     for attribute in attributes(payload, HEADER) {
         let attribute = attribute?;
         match attribute.kind() {
@@ -361,11 +394,15 @@ fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
             libc::IFLA_ADDRESS if header.link_layer_type == LinkLayerType::Ether => {
                 mac = attribute.value().try_into().ok().map(MacAddr);
             }
+            libc::IFLA_MTU => mtu = number(attribute.value()).unwrap_or(0),
+            libc::IFLA_LINK => beneath = number(attribute.value()),
+            libc::IFLA_LINKINFO => macvlan = is_macvlan(attribute.value()),
             _ => {}
         }
     }
     let carrier = header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running);
-    Ok(Some(Link { index: header.index, name, mac, up: header.flags.contains(LinkFlags::Up), carrier }))
+    let up = header.flags.contains(LinkFlags::Up);
+    Ok(Some(Link { index: header.index, name, mac, up, carrier, mtu, beneath, is_macvlan: macvlan }))
 }
 
 /// `None` if it is no internet address.
@@ -415,6 +452,17 @@ fn lifetime(value: &[u8]) -> Option<Duration> {
 
 fn attributes(payload: &[u8], header: usize) -> NlasIterator<&[u8]> {
     NlasIterator::new(payload.get(header..).unwrap_or_default())
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    value.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// `IFLA_INFO_KIND` of `IFLA_LINKINFO`.
+fn is_macvlan(information: &[u8]) -> bool {
+    const IFLA_INFO_KIND: u16 = 1;
+    let mut all = NlasIterator::new(information).flatten();
+    all.any(|attribute| attribute.kind() == IFLA_INFO_KIND && text(attribute.value()) == Some("macvlan"))
 }
 
 fn text(value: &[u8]) -> Option<&str> {

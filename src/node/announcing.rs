@@ -25,6 +25,7 @@ impl Instance {
         out.push_back(Output::Announce {
             instance: self.config.name.clone(),
             interface: self.config.interface.clone(),
+            mac: self.config.mac(),
             addresses,
         });
     }

@@ -73,6 +73,12 @@ impl Instance {
 
     /// The same, whatever an operator wants.
     pub(super) fn bearing_unless_stopped(&self, now: Instant) -> Bearing {
+        if self.config.needs_equipment()
+            && self.link.is_some()
+            && let Some(why) = self.unequipped()
+        {
+            return Bearing::Fault { name: Some("waiting"), why };
+        }
         if self.link.is_some() && self.addresses.is_none() {
             return Bearing::Fault { name: None, why: "the addresses of the interface are not known yet".to_owned() };
         }
@@ -101,11 +107,6 @@ impl Instance {
         }
         if !link.carrier {
             return Some(format!("interface {interface} has no carrier: cable, switch port or the machine's host"));
-        }
-        if self.config.drops_packets()
-            && let Some(why) = self.unequipped()
-        {
-            return Some(why);
         }
         if self.primary().is_none() {
             return Some(match self.config.source {

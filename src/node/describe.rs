@@ -12,6 +12,7 @@ impl Instance {
         InstanceStatus {
             name: self.config.name.clone(),
             interface: self.config.interface.to_string(),
+            device: self.config.virtual_mac.as_ref().map(|device| device.name.to_string()),
             vrid: self.config.vrid.get(),
             version: self.version_number(),
             role: self.role(),
@@ -54,7 +55,7 @@ impl Instance {
     pub(super) fn last_will(&self) -> Option<(Transmit, Hold)> {
         let release = Hold {
             instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
+            interface: self.config.device().clone(),
             addresses: Vec::new(),
             manners: BTreeMap::new(),
             configured: self.config.addresses.clone(),

@@ -416,6 +416,7 @@ impl Instance {
         Some(Transmit {
             instance: self.config.name.clone(),
             interface: self.config.interface.clone(),
+            mac: self.config.mac().filter(|_| self.config.virtual_mac.as_ref().is_some_and(|it| it.advertises)),
             source,
             destinations,
             payloads,
@@ -445,7 +446,7 @@ impl Instance {
         self.tenure.renewed(now);
         out.push_back(Output::Hold(Hold {
             instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
+            interface: self.config.device().clone(),
             addresses: self.config.addresses.clone(),
             manners: self.config.manners.clone(),
             configured: self.config.addresses.clone(),
@@ -460,7 +461,7 @@ impl Instance {
         }
         out.push_back(Output::Hold(Hold {
             instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
+            interface: self.config.device().clone(),
             addresses: Vec::new(),
             manners: BTreeMap::new(),
             configured: self.config.addresses.clone(),

@@ -139,11 +139,12 @@ impl Node {
             Input::LinkGone(name) => {
                 self.links.remove(&name);
                 self.addresses.remove(&name);
+                self.tell_addresses(&name);
                 self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
             }
             Input::Addresses { interface, addresses } => {
-                self.addresses.insert(interface.clone(), addresses.clone());
-                self.each_on(&interface, |now, instance, out| instance.on_addresses(now, addresses.clone(), out));
+                self.addresses.insert(interface.clone(), addresses);
+                self.tell_addresses(&interface);
             }
             Input::Transmitted { instance, result, carrier } => {
                 self.with(&instance, |now, instance, out| instance.on_transmitted(now, result, carrier, out));
@@ -267,10 +268,25 @@ impl Node {
         if let Some(link) = self.links.get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
-        if let Some(addresses) = self.addresses.get(&instance.config.interface) {
-            instance.on_addresses(now, addresses.clone(), out);
+        if let Some(addresses) = addresses_of(&self.addresses, &instance.config) {
+            instance.on_addresses(now, addresses, out);
         }
         self.instances.insert(instance.config.name.clone(), instance);
+    }
+
+    /// To every instance that has something to do with this interface: its own, or its device with a virtual MAC address.
+    fn tell_addresses(&mut self, interface: &InterfaceName) {
+        let (now, out) = (self.now, &mut self.outbox);
+        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+            if instance.config.interface != *interface && instance.config.device() != interface {
+                continue;
+            }
+            match addresses_of(&self.addresses, &instance.config) {
+                Some(addresses) => instance.on_addresses(now, addresses, out),
+                None if instance.config.interface != *interface => instance.on_device_gone(now, out),
+                None => (),
+            }
+        }
     }
 
     fn on_datagram(&mut self, datagram: Datagram<'_>) {
@@ -355,7 +371,7 @@ impl Node {
     fn retire(&mut self) {
         for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
             // The kernel will say so, a little later.
-            if let Some(seen) = self.addresses.get_mut(&gone.config.interface).filter(|_| !gone.native) {
+            if let Some(seen) = self.addresses.get_mut(gone.config.device()).filter(|_| !gone.native) {
                 seen.retain(|seen| !gone.is_virtual(seen.address.addr()));
             }
         }
@@ -378,6 +394,18 @@ impl Node {
     pub fn unclaimed(&self) -> (&'static str, u64) {
         (Rejection::UnknownVrid.name(), self.unclaimed)
     }
+}
+
+/// What an instance sees: the addresses of its interface, then those of its device; `None` while one of them is not known.
+fn addresses_of(
+    known: &BTreeMap<InterfaceName, Vec<AddressSeen>>,
+    instance: &config::Instance,
+) -> Option<Vec<AddressSeen>> {
+    let mut all = known.get(&instance.interface)?.clone();
+    if instance.device() != &instance.interface {
+        all.extend(known.get(instance.device())?.iter().cloned());
+    }
+    Some(all)
 }
 
 /// The virtual addresses that come and go. Those of an owner are the machine's own.

@@ -17,8 +17,9 @@ pub enum Output {
     Transmit(Transmit),
     /// Make the kernel hold exactly these addresses for this instance.
     Hold(Hold),
-    /// Announce each address once: gratuitous ARP, or unsolicited neighbour advertisement.
-    Announce { instance: String, interface: InterfaceName, addresses: Vec<IpAddr> },
+    /// Announce each address once: gratuitous ARP, or unsolicited neighbour advertisement; at `mac`, else at the interface's
+    /// own link-layer address.
+    Announce { instance: String, interface: InterfaceName, mac: Option<MacAddr>, addresses: Vec<IpAddr> },
     /// Ask the link who has an address.
     Ask(Ask),
     /// Evaluate the policies of an instance.
@@ -37,6 +38,8 @@ pub struct Transmit {
     pub instance: String,
     /// Where to send it.
     pub interface: InterfaceName,
+    /// The link-layer address it leaves with, to a group; else the interface's own.
+    pub mac: Option<MacAddr>,
     /// Source address.
     pub source: IpAddr,
     /// Destinations: the group, or every peer.

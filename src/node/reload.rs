@@ -25,8 +25,9 @@ pub(super) enum Change {
 /// Which of the two a new configuration asks for.
 pub(super) fn change(old: &config::Instance, new: &config::Instance) -> Change {
     let identity = |instance: &config::Instance| {
-        let way = (instance.transport, instance.group());
-        (instance.interface.clone(), instance.vrid, instance.family, instance.protocol.version(), way)
+        let (at, way) =
+            ((instance.interface.clone(), instance.device().clone()), (instance.transport, instance.group()));
+        (at, instance.vrid, instance.family, instance.protocol.version(), way)
     };
     if identity(old) == identity(new) { Change::Adapt } else { Change::Replace }
 }

@@ -44,11 +44,21 @@ impl Instance {
         self.reassess(now, out);
     }
 
+    /// Its device, or its interface, is not there: nothing is known of its addresses.
+    pub(super) fn on_device_gone(&mut self, now: Instant, out: &mut Outbox) {
+        if self.addresses.take().is_some() {
+            self.reassess(now, out);
+        }
+    }
+
     /// What it needs beside its interface is there, or is not.
     pub(super) fn on_equipped(&mut self, now: Instant, result: Result<(), String>, out: &mut Outbox) {
         if self.equipped.as_ref() != Some(&result) {
             self.equipped = Some(result);
-            self.reassess(now, out);
+            // At start it comes first: what is not known yet is not missing.
+            if self.link.is_some() {
+                self.reassess(now, out);
+            }
         }
     }
 
@@ -57,7 +67,7 @@ impl Instance {
         match &self.equipped {
             Some(Ok(())) => None,
             Some(Err(why)) => Some(why.clone()),
-            None => Some("nftables is being set up: packets to the addresses are to be dropped".to_owned()),
+            None => Some("what it needs beside its interface is being set up".to_owned()),
         }
     }
 
@@ -96,7 +106,7 @@ impl Instance {
         let names = self.held().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         self.note(
             now,
-            format!("{names} was on {} at start and is let go: who serves is decided now", self.config.interface),
+            format!("{names} was on {} at start and is let go: who serves is decided now", self.config.device()),
             out,
         );
         self.release(out);

@@ -68,6 +68,8 @@ pub struct InstanceStatus {
     pub name: String,
     /// Its interface.
     pub interface: String,
+    /// Where the addresses are held; `None`: on the interface.
+    pub device: Option<String>,
     /// Its virtual router identifier.
     pub vrid: u8,
     /// Protocol version, 2 or 3.

@@ -26,6 +26,10 @@ impl Instance {
         if Some(frame.source_mac) == own || Some(frame.mac) == own {
             return;
         }
+        // Whoever holds the addresses has this one: it says nothing of a second holder, whose advertisements do (R19).
+        if Some(frame.mac) == self.config.mac() && matches!(self.router.state(), State::Master { .. }) {
+            return;
+        }
         self.heard_foreign();
         match frame.kind {
             NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),

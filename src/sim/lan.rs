@@ -168,6 +168,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: crate::config::Notify::default(),
         accept: true,
+        virtual_mac: None,
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec![],

@@ -254,6 +254,13 @@ fn messages_about_an_instance() {
                     ("notify.timeout", "\"1ms\""),
                 ],
             ),
+            ("an owner's virtual MAC", &[("virtual_mac", "true"), ("priority", "255")]),
+            (
+                "a virtual MAC by unicast",
+                &[("virtual_mac", "true"), ("transport", "\"unicast\""), ("virtual_mac_advertise", "\"virtual\"")],
+            ),
+            ("the name of the interface", &[("virtual_mac", "true"), ("virtual_mac_name", "\"eth0\"")]),
+            ("a name of no device", &[("virtual_mac_name", "\"ha-51\"")]),
             ("an owner that accepts nothing", &[("accept", "false"), ("priority", "255")]),
             ("policies", &[("policies", "[\"check_local.rhai\", \"a\", \"a\", \"../b\"]")]),
             ("lease that is none", &[("lease", "\"0s\"")]),
@@ -501,6 +508,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "notify.user", "\"nobody\""),
     ("instance.VI_1", "notify.timeout", "\"5s\""),
     ("instance.VI_1", "accept", "false"),
+    ("instance.VI_1", "virtual_mac", "true"),
+    ("instance.VI_1", "virtual_mac_name", "\"vrrp.51\""),
+    ("instance.VI_1", "virtual_mac_advertise", "\"base\""),
     ("instance.VI_1", "last_resort", "\"keep\""),
     ("instance.VI_1", "on_error", "\"fault\""),
     ("instance.VI_1", "error_for", "\"5m\""),
@@ -520,6 +530,9 @@ fn every_key_changes_something() {
         }
         if table == "webhook.VI_1" && key != "secret" {
             before.set("webhook.VI_1", "url", "\"https://chat.example.org/\"");
+        }
+        if key.starts_with("virtual_mac_") {
+            before.set("instance.VI_1", "virtual_mac", "true");
         }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");

@@ -183,7 +183,7 @@ fn a_refused_configuration_writes_nothing_and_ends_with_65() {
     let path = crate::sources::root().join("tests/import/vmac.conf");
     let said = desk.ha(&["import", path.to_str().unwrap(), "-o", desk.path().join("out").to_str().unwrap()]);
     assert_eq!(said.code, 65);
-    assert!(said.err.contains("vmac.conf:3: use_vmac vrrp.51"), "{}", said.err);
+    assert!(said.err.contains("vmac.conf:18: use_vmac 02:00:00:00:00:01 group 7"), "{}", said.err);
     assert!(!desk.path().join("out").exists());
 }
 

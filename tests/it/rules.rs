@@ -14,3 +14,4 @@ mod reload;
 mod resigning;
 mod rivals;
 mod standing;
+mod virtual_mac;

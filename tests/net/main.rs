@@ -30,6 +30,7 @@ mod runner;
 mod stage;
 mod straight;
 mod tour;
+mod vmac;
 mod world;
 
 /// What a story needs beside namespaces and `ha` itself.
@@ -57,6 +58,7 @@ fn stories() -> Vec<Story> {
     all.extend(founding::STORIES);
     all.extend(mixed::stories());
     all.extend(reload::STORIES);
+    all.extend(vmac::STORIES);
     all.extend(hostile::STORIES);
     all.extend(straight::STORIES);
     all.extend(world::STORIES);

@@ -103,6 +103,7 @@ mod tests {
             instances: vec![InstanceStatus {
                 name: "VI_1".into(),
                 interface: "eth0".into(),
+                device: None,
                 vrid: 51,
                 version: 2,
                 role,

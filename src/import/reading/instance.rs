@@ -2,7 +2,7 @@
 
 use super::{
     Globals, Script, accept, address, announce, authentication, election, hearing, last, sorted, told, track,
-    track::Track, value,
+    track::Track, value, vmac,
 };
 use crate::import::{
     keyword::Context,
@@ -44,6 +44,9 @@ const ORDER: &[&str] = &[
     "notify.lower_priority",
     "notify.user",
     "accept",
+    "virtual_mac",
+    "virtual_mac_name",
+    "virtual_mac_advertise",
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
@@ -88,6 +91,7 @@ pub(in crate::import) fn instance(
     tracks.extend(track::interfaces(&tracked, &name_of_interface, ledger));
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
+    let owner = election.priority == 255;
     entries.extend(election.node);
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));
@@ -95,6 +99,7 @@ pub(in crate::import) fn instance(
     entries.extend(announce::announce(&read, &globals.announce, six, ledger));
     entries.extend(told::told(&read, globals, ledger));
     entries.extend(accept::accept(&read, ledger));
+    entries.extend(vmac::vmac(&read, owner, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance");
     }

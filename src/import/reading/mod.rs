@@ -16,6 +16,7 @@ mod settings;
 mod told;
 mod track;
 mod value;
+mod vmac;
 
 use super::{
     keyword::{Becomes, Context, becomes, elsewhere},

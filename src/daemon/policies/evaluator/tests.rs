@@ -70,6 +70,7 @@ fn status() -> NodeStatus {
         instances: vec![InstanceStatus {
             name: "VI_1".into(),
             interface: "eth0".into(),
+            device: None,
             vrid: 51,
             version: 2,
             role: Role::Backup,

@@ -1,0 +1,88 @@
+//! What the keeper takes away when nothing is held any more, because it has no lifetime of its own: tables of nftables, devices
+//! with virtual MAC addresses, and what interfaces beneath those were told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    linux::{ArpHabits, GuardTable, Guards, Macvlan, Macvlans},
+    words::{Family, InterfaceName, MacAddr},
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estate {
+    tables: Vec<Table>,
+    devices: Vec<Device>,
+    /// `arp_ignore` and `arp_announce` that interfaces get back.
+    habits: Vec<(String, u8, u8)>,
+}
+
+/// A table of nftables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Table {
+    six: bool,
+    name: String,
+}
+
+/// A device with a virtual MAC address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Device {
+    name: String,
+    mac: [u8; 6],
+}
+
+/// Sockets for it, opened while there are descriptors.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    guards: Option<Guards>,
+    macvlans: Option<Macvlans>,
+}
+
+impl Estate {
+    pub(super) fn new<'t>(
+        tables: impl Iterator<Item = &'t GuardTable>,
+        devices: impl Iterator<Item = &'t Macvlan>,
+        habits: &BTreeMap<InterfaceName, ArpHabits>,
+    ) -> Self {
+        let table = |table: &GuardTable| Table { six: table.family() == Family::V6, name: table.name().to_owned() };
+        let device = |device: &Macvlan| Device { name: device.name.to_string(), mac: device.mac.0 };
+        Self {
+            tables: tables.map(table).collect(),
+            devices: devices.map(device).collect(),
+            habits: habits.iter().map(|(name, old)| (name.to_string(), old.ignore, old.announce)).collect(),
+        }
+    }
+
+    /// Opens what it will take to take it away.
+    pub(super) fn prepare(&self, hands: &mut Hands) {
+        if hands.guards.is_none() && !self.tables.is_empty() {
+            hands.guards = Guards::open().ok();
+        }
+        if hands.macvlans.is_none() && !self.devices.is_empty() {
+            hands.macvlans = Macvlans::open().ok();
+        }
+    }
+
+    /// Takes it away. What stays is taken over, or taken away, by the next daemon or by `ha release`.
+    pub(super) fn take_away(&self, hands: &mut Hands) {
+        for table in &self.tables {
+            let family = if table.six { Family::V6 } else { Family::V4 };
+            if let Some(guards) = &mut hands.guards {
+                let _ = guards.remove(&GuardTable::recorded(family, table.name.clone()));
+            }
+        }
+        let Some(macvlans) = &mut hands.macvlans else { return };
+        for device in &self.devices {
+            if let Ok(name) = device.name.parse() {
+                let _ = macvlans.remove(&name, MacAddr(device.mac));
+            }
+        }
+        for (name, ignore, announce) in &self.habits {
+            if let Ok(name) = name.parse() {
+                let _ = macvlans.set_arp(&name, ArpHabits { ignore: *ignore, announce: *announce });
+            }
+        }
+    }
+}
