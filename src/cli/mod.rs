@@ -8,6 +8,7 @@ mod api;
 mod check;
 mod clear;
 mod completions;
+mod events;
 mod import;
 mod judged;
 mod lab;
@@ -88,6 +89,8 @@ enum Command {
     Test(test::Arguments),
     /// Show what the daemon does and why
     Status(status::Arguments),
+    /// Show what happened, and with -f what happens, in order
+    Events(events::Arguments),
     /// Have the daemon read its configuration and policies again
     Reload(reload::Arguments),
     /// Let a rule come back up that is latched, or held down for falling again and again
@@ -154,6 +157,7 @@ impl Command {
             Self::Check(arguments) => deep(|| check::perform(&arguments)).into(),
             Self::Test(arguments) => deep(|| test::perform(&arguments)).into(),
             Self::Status(arguments) => status::perform(&arguments).into(),
+            Self::Events(arguments) => events::perform(&arguments).into(),
             Self::Reload(arguments) => reload::perform(&arguments).into(),
             Self::Clear(arguments) => clear::perform(&arguments).into(),
             Self::Policy(arguments) => policy::perform(&arguments).into(),

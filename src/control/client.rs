@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
+    Happening,
     about::Wanted,
     protocol::{Clear, Cleared, Done, Generations, Reload, Status, Texts},
     query,
@@ -22,6 +24,9 @@ const SEND_TIME: Duration = Duration::from_secs(5);
 const READ_TIME: Duration = Duration::from_secs(35);
 /// Bytes of an answer.
 const ANSWER_MAX: u64 = 16 * 1024 * 1024;
+
+/// Bytes of a line of events.
+const LINE_MAX: u64 = 1024 * 1024;
 
 const HEADERS_MAX: usize = 32;
 
@@ -110,6 +115,46 @@ impl Client {
         if code == 200 { Ok(()) } else { Err(refused(code, &body)) }
     }
 
+    /// Gives `each` what happened lately, at most the `last` so many, and with `follow` what happens from now on, until the
+    /// daemon ends or `each` says no more.
+    ///
+    /// # Errors
+    /// Why there is no answer, or no more of it.
+    pub fn events(
+        &self,
+        last: Option<usize>,
+        follow: bool,
+        mut each: impl FnMut(Happening) -> ControlFlow<()>,
+    ) -> Result<(), Unanswered> {
+        let mut socket = self.connect().map_err(|error| self.unconnected(error))?;
+        let last = last.map(|last| format!("&last={last}")).unwrap_or_default();
+        let request = format!("GET {}?follow={follow}{last} HTTP/1.1\r\nHost: ha\r\n\r\n", super::stream::PATH);
+        socket.write_all(request.as_bytes()).map_err(Unanswered::Broken)?;
+        let mut reader = BufReader::new(socket);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if next_line(&mut reader, &mut head)? == 0 {
+                return Err(Unanswered::Unreadable("it is cut off".to_owned()));
+            }
+        }
+        let (code, _) = split(&head)?;
+        if code != 200 {
+            let mut body = Vec::new();
+            reader.take(ANSWER_MAX).read_to_end(&mut body).map_err(Unanswered::Broken)?;
+            return Err(refused(code, &body));
+        }
+        loop {
+            let mut line = Vec::new();
+            if next_line(&mut reader, &mut line)? == 0 {
+                return Ok(());
+            }
+            // An empty line only says that the daemon is there.
+            if line != b"\n" && each(read(&line)?).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
     /// What is kept of a policy.
     ///
     /// # Errors
@@ -181,6 +226,11 @@ fn split(answer: &[u8]) -> Result<(u16, Vec<u8>), Unanswered> {
         Ok(httparse::Status::Partial) => Err(unreadable("it is cut off")),
         Err(error) => Err(unreadable(&error.to_string())),
     }
+}
+
+/// Adds a line to what is there, and says how long it is; 0 at the end.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<usize, Unanswered> {
+    reader.take(LINE_MAX).read_until(b'\n', line).map_err(Unanswered::Broken)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unanswered> {

@@ -5,11 +5,14 @@
 
 pub mod about;
 pub mod client;
+mod events;
 pub mod protocol;
 mod query;
 pub mod server;
+mod stream;
 
 pub use about::{About, Wanted};
 pub use client::{Client, Unanswered};
+pub use events::{EVENT_SCHEMA, EVENTS_KEPT, FOLLOWERS_MAX, Feed, Happening, What};
 pub use protocol::{Clear, Cleared, Reload, Status};
 pub use server::{Request, Server};

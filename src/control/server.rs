@@ -6,6 +6,7 @@
 //! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused |
 //! | `POST /v1/clear?rule=…` | the [`Cleared`]; 422 if nothing was. `instance=` and `policy=` may follow |
 //! | `POST /v1/stop` | as SIGTERM does |
+//! | `GET /v1/events` | what happened lately, a line of JSON each; `last=N`: only so many; `follow=true`: and what happens |
 //! | `/v1/policies/NAME/…` | see [`about`](super::about) |
 //! | `GET /livez` | 200 while the protocol thread answers |
 //! | `GET /readyz` | 200 if every policy is loaded and every instance knows its verdict |
@@ -30,9 +31,10 @@ use tokio::{
 };
 
 use super::{
+    Feed,
     about::{About, Wanted},
     protocol::{Clear, Cleared, Reload, Status},
-    query,
+    query, stream,
 };
 
 /// Clients served at the same time.
@@ -103,7 +105,7 @@ impl Server {
     }
 
     /// Serves until `requests` is closed. Run it as a task of its own.
-    pub async fn serve(self, requests: mpsc::Sender<Request>) {
+    pub async fn serve(self, requests: mpsc::Sender<Request>, feed: Feed) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
@@ -114,9 +116,9 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let requests = requests.clone();
+                    let (requests, feed) = (requests.clone(), feed.clone());
                     tokio::spawn(async move {
-                        serve_one(stream, &requests).await;
+                        serve_one(stream, &requests, &feed).await;
                         drop(slot);
                     });
                 }
@@ -192,10 +194,16 @@ impl Answer {
     }
 }
 
-async fn serve_one(mut stream: UnixStream, requests: &mpsc::Sender<Request>) {
+async fn serve_one(mut stream: UnixStream, requests: &mpsc::Sender<Request>, feed: &Feed) {
     // The overflow uid: nobody in particular.
     let uid = stream.peer_cred().map_or(NOBODY, |peer| peer.uid());
     let answer = match timeout(CLIENT_TIME, read_head(&mut stream)).await {
+        Ok(Ok((method, path))) if path.split('?').next() == Some(stream::PATH) => {
+            match stream::asked(&method, &path, feed) {
+                Ok(asked) => return stream::serve(&mut stream, asked, requests).await,
+                Err((code, why)) => Answer::text(code, &why),
+            }
+        }
         Ok(Ok((method, path))) => answer(&method, &path, uid, requests).await,
         Ok(Err(Refused::Gone)) => return,
         Ok(Err(Refused::With(answer))) => answer,
@@ -269,7 +277,7 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
         _ => {
             return Answer::text(
                 404,
-                "there is /v1/status, /v1/reload, /v1/clear, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
+                "there is /v1/status, /v1/events, /v1/reload, /v1/clear, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
             );
         }
     };

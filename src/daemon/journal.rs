@@ -18,7 +18,10 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    control::protocol::{Happened, millis},
+    control::{
+        Feed, What,
+        protocol::{Happened, millis},
+    },
     node::{Condition, Event, Journal as Entry, Role},
     words::Instant,
 };
@@ -34,6 +37,7 @@ const TARGET: &str = "ha::journal";
 #[derive(Debug, Default)]
 pub struct Journal {
     history: VecDeque<Line>,
+    feed: Feed,
     /// What is so now, by instance, with the moment it was last said.
     raised: BTreeMap<(String, Condition), Instant>,
 }
@@ -47,6 +51,12 @@ struct Line {
 }
 
 impl Journal {
+    /// What is recorded is put into `feed` as well.
+    #[must_use]
+    pub fn new(feed: Feed) -> Self {
+        Self { feed, ..Self::default() }
+    }
+
     /// Says it, and remembers it.
     pub fn record(&mut self, entry: &Entry) {
         let instance = entry.instance.as_str();
@@ -67,7 +77,9 @@ impl Journal {
                 tracing::info!(target: TARGET, instance, condition = condition.name, "{line}");
                 self.clear(instance, condition);
             }
-            Event::Note(_) | Event::LowerHeard { .. } => tracing::info!(target: TARGET, instance, "{line}"),
+            Event::Priority { .. } | Event::Note(_) | Event::LowerHeard { .. } => {
+                tracing::info!(target: TARGET, instance, "{line}")
+            }
         }
         self.remember(entry, text);
     }
@@ -100,6 +112,7 @@ impl Journal {
             self.history.pop_front();
         }
         let time = jiff::Timestamp::now();
+        self.feed.put(&format!("{time:.3}"), &entry.instance, What::from(&entry.event), &text);
         self.history.push_back(Line { at: entry.at, time, instance: entry.instance.clone(), text });
     }
 
@@ -116,6 +129,7 @@ impl Journal {
 fn sentence(event: &Event) -> String {
     match event {
         Event::Transition { from, to, reason } => format!("{to} (was {from}): {reason}"),
+        Event::Priority { from, to } => format!("priority {} (was {})", to.get(), from.get()),
         Event::Raised(condition) => condition.text.clone(),
         Event::Cleared(condition) => format!("no longer so: {}", beginning(&condition.text)),
         Event::LowerHeard { source, priority } => {

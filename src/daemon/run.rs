@@ -31,7 +31,7 @@ use super::{
 use crate::{
     config::{Config, Problems},
     control::{
-        Cleared, Reload, Request, Server, Status,
+        Cleared, Feed, Reload, Request, Server, Status,
         protocol::{By, Configuration, millis},
     },
     linux::{BootClock, Monitor, lock_memory, realtime, time_status},
@@ -180,7 +180,8 @@ impl Daemon {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let server = Server::bind(&config.control.socket)
             .map_err(|error| Refusal::machine("the control socket cannot be made", &error))?;
-        tokio::spawn(server.serve(sender));
+        let feed = Feed::default();
+        tokio::spawn(server.serve(sender, feed.clone()));
         if let Err(error) = boot::keep(&store, &text) {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
@@ -204,7 +205,7 @@ impl Daemon {
             store,
             _state_lock: state_lock,
             locks,
-            journal: Journal::default(),
+            journal: Journal::new(feed),
             mailer,
             prober,
             performer,
@@ -292,7 +293,7 @@ impl Daemon {
             }
             Event::Raised(condition) => alert(condition, false),
             Event::Cleared(condition) => alert(condition, true),
-            Event::Note(_) | Event::LowerHeard { .. } => None,
+            Event::Priority { .. } | Event::Note(_) | Event::LowerHeard { .. } => None,
         }
     }
 

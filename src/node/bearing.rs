@@ -228,6 +228,10 @@ impl Instance {
             return;
         }
         let was_out = self.router.state() == State::Initialize;
+        if let Some(to) = standing.priority().filter(|to| *to != self.bid) {
+            let from = std::mem::replace(&mut self.bid, to);
+            self.report(now, super::Event::Priority { from, to }, out);
+        }
         self.step(now, Event::Standing(standing), out);
         if was_out && self.router.state() != State::Initialize {
             self.inherit_if_permitted(now, out);

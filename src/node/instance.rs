@@ -58,6 +58,8 @@ pub(super) struct Instance {
     pub(super) peers_asked_at: Option<Instant>,
     pub(super) judgement: Judgement,
     pub(super) alerts: Alerts,
+    /// The priority that it bid last, or would have.
+    pub(super) bid: Priority,
     pub(super) pace: Pace,
     pub(super) tenure: Tenure,
     pub(super) claim: Claim,
@@ -124,6 +126,7 @@ impl Instance {
             peers_asked_at: None,
             judgement: Judgement::new(&config.policies),
             alerts: Alerts::default(),
+            bid: config.priority,
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None), interval),
             claim: Claim::default(),

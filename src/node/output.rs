@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::status::{Condition, Role};
 use crate::{
     config::Manner,
+    wire::Priority,
     words::{Instant, InterfaceName, MacAddr},
 };
 
@@ -115,6 +116,8 @@ pub struct Journal {
 pub enum Event {
     /// The role changed.
     Transition { from: Role, to: Role, reason: String },
+    /// It bids another priority from now on.
+    Priority { from: Priority, to: Priority },
     /// A master heard another node advertise a lower priority, so as a master.
     LowerHeard { source: IpAddr, priority: u8 },
     /// A condition began.

@@ -18,7 +18,7 @@ impl Daemon {
             let _inside = runtime.enter();
             Server::bind(&desk.path().join("ha.sock")).unwrap()
         };
-        runtime.spawn(server.serve(requests));
+        runtime.spawn(server.serve(requests, ha::control::Feed::default()));
         runtime.spawn(async move {
             while let Some(request) = asked_for.recv().await {
                 match request {

@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
+    ops::ControlFlow,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use ha::control::{
-    Clear, Cleared, Client, Reload, Request, Server, Status, Unanswered, Wanted, server::CONNECTIONS_MAX,
+    Clear, Cleared, Client, EVENTS_KEPT, FOLLOWERS_MAX, Feed, Happening, Reload, Request, Server, Status, Unanswered,
+    Wanted, What, server::CONNECTIONS_MAX,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 
@@ -18,6 +20,7 @@ use tokio::{runtime::Runtime, sync::mpsc};
 struct Daemon {
     runtime: Option<Runtime>,
     asked: std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>,
+    feed: Feed,
     socket: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -32,7 +35,8 @@ impl Daemon {
             let _inside = runtime.enter();
             Server::bind(&socket).unwrap()
         };
-        runtime.spawn(server.serve(requests));
+        let feed = Feed::default();
+        runtime.spawn(server.serve(requests, feed.clone()));
         let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let log = std::sync::Arc::clone(&asked);
         runtime.spawn(async move {
@@ -66,7 +70,7 @@ impl Daemon {
                 }
             }
         });
-        Self { runtime: Some(runtime), asked, socket, _directory: directory }
+        Self { runtime: Some(runtime), asked, feed, socket, _directory: directory }
     }
 
     fn connect(&self) -> UnixStream {
@@ -268,4 +272,109 @@ fn a_command_about_a_policy_arrives_with_the_user_and_its_refusal_comes_back() {
         matches!(client.choose("p", &Wanted::Generations), Err(Unanswered::Refused(405, _))),
         "a question is no command"
     );
+}
+
+/// Puts so many notes into the feed, with some text.
+fn happen(daemon: &Daemon, numbers: std::ops::RangeInclusive<usize>) {
+    numbers.for_each(|number| daemon.feed.put("now", "VI_1", What::Note, &format!("{number} {}", "x".repeat(500))));
+}
+
+fn numbers(events: &[Happening]) -> Vec<u64> {
+    events.iter().map(|event| event.number).collect()
+}
+
+#[test]
+fn what_happened_is_told_and_what_happens_is_followed() {
+    let daemon = Daemon::start(done());
+    let client = Client::new(&daemon.socket);
+    happen(&daemon, 1..=200);
+    let all = |last| {
+        let mut all = Vec::new();
+        let each = |event| {
+            all.push(event);
+            ControlFlow::Continue(())
+        };
+        client.events(last, false, each).unwrap();
+        all
+    };
+    assert_eq!(numbers(&all(None)), (1..=200).collect::<Vec<_>>());
+    assert_eq!(numbers(&all(Some(2))), [199, 200]);
+    let mut seen = Vec::new();
+    let follow = |event: Happening| {
+        seen.push(event);
+        // It goes on with what happens only now.
+        if seen.len() == 3 {
+            happen(&daemon, 201..=202);
+        }
+        if seen.len() == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    client.events(Some(3), true, follow).unwrap();
+    assert_eq!(numbers(&seen), [198, 199, 200, 201, 202]);
+    for (request, code) in [("POST /v1/events", 405), ("GET /v1/events?last=few", 400), ("GET /v1/events?lats=1", 400)]
+    {
+        let said = daemon.say(format!("{request} HTTP/1.1\r\n\r\n").as_bytes());
+        assert!(said.starts_with(&format!("HTTP/1.1 {code} ")), "{said}");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_delays_nobody_and_finds_a_gap() {
+    let daemon = Daemon::start(done());
+    let mut slow = daemon.connect();
+    slow.write_all(b"GET /v1/events?follow=true HTTP/1.1\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; "HTTP/1.1 200 OK\r\n".len()]).unwrap();
+    // More than the socket takes and the feed keeps, and others are served meanwhile.
+    let many = EVENTS_KEPT * 4;
+    let begin = Instant::now();
+    happen(&daemon, 1..=many);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(daemon.answers());
+    let mut reader = BufReader::new(slow).lines().map_while(Result::ok).skip_while(|line| !line.is_empty()).skip(1);
+    let mut next = 1;
+    let mut missed_all = 0;
+    while next <= u64::try_from(many).unwrap() {
+        let line = reader.next().expect("the stream goes on to the last event");
+        let event: Happening = serde_json::from_str(&line).unwrap();
+        match event.what {
+            What::Gap { missed } => {
+                assert_eq!(event.number, next + missed - 1, "the gap is as wide as it says");
+                missed_all += missed;
+            }
+            What::Transition { .. }
+            | What::Priority { .. }
+            | What::Raised { .. }
+            | What::Cleared { .. }
+            | What::Note => assert_eq!(event.number, next, "in order"),
+        }
+        next = event.number + 1;
+    }
+    assert!(missed_all > 0, "the ring was overrun");
+}
+
+#[test]
+fn those_who_follow_leave_room_for_others_and_end_with_the_daemon() {
+    let daemon = Daemon::start(done());
+    let follow = || {
+        let mut stream = daemon.connect();
+        stream.write_all(b"GET /v1/events?follow=true HTTP/1.1\r\n\r\n").unwrap();
+        let mut code = [0; 12];
+        stream.read_exact(&mut code).unwrap();
+        (stream, String::from_utf8_lossy(&code).into_owned())
+    };
+    let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow()).collect();
+    assert!(followers.iter().all(|(_, code)| code == "HTTP/1.1 200"));
+    assert_eq!(follow().1, "HTTP/1.1 503");
+    assert!(daemon.answers());
+    // One that hangs up leaves its place.
+    drop(followers.pop());
+    let until = Instant::now() + Duration::from_secs(5);
+    while follow().1 != "HTTP/1.1 200" {
+        assert!(Instant::now() < until, "the place is free again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(daemon);
+    for (mut stream, _) in followers {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+    }
 }

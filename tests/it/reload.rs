@@ -80,7 +80,11 @@ impl Site {
                 }
                 Said::Journal(entry) => match entry.event {
                     Event::Raised(condition) => conditions.lock().unwrap().push(condition.name),
-                    Event::Cleared(_) | Event::Note(_) | Event::Transition { .. } | Event::LowerHeard { .. } => {}
+                    Event::Cleared(_)
+                    | Event::Note(_)
+                    | Event::Transition { .. }
+                    | Event::Priority { .. }
+                    | Event::LowerHeard { .. } => {}
                 },
                 Said::NeverLoaded { .. } | Said::Heal { .. } => {}
             }),

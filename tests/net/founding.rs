@@ -126,6 +126,12 @@ fn s06(stage: &Stage) {
     assert!(log.contains("VI_1") && log.contains("master") && log.contains("fault"), "{log}");
     let history = pair.node2.status(&stage.world).unwrap()["history"].clone();
     assert!(history.to_string().contains("master"), "{history:#}");
+    let output = pair.node2.command(&stage.world, &["events", "--json", "--instance", "VI_1"]).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let events: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let roles = events.iter().filter(|event| event["kind"] == "transition").map(|event| event["to"].as_str().unwrap());
+    assert_eq!(roles.collect::<Vec<_>>(), ["backup", "master"], "{events:#?}");
 }
 
 fn s07_s11(stage: &Stage) {

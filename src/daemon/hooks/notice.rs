@@ -44,7 +44,7 @@ pub(super) fn occasion(event: &Event, going: bool, notify: &Notify) -> Option<Oc
         }
         Event::Transition { to: Role::Fault, .. } => Some(Occasion::Fault),
         Event::LowerHeard { .. } => Some(Occasion::LowerPriority),
-        Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => None,
+        Event::Priority { .. } | Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => None,
     }
 }
 

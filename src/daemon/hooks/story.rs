@@ -57,7 +57,11 @@ impl Story {
             }
             Event::Raised(condition) if is_maintenance(condition) => self.maintenance(true, condition, at),
             Event::Cleared(condition) if is_maintenance(condition) => self.maintenance(false, condition, at),
-            Event::Raised(_) | Event::Cleared(_) | Event::Note(_) | Event::LowerHeard { .. } => None,
+            Event::Priority { .. }
+            | Event::Raised(_)
+            | Event::Cleared(_)
+            | Event::Note(_)
+            | Event::LowerHeard { .. } => None,
         }
     }
 
@@ -100,7 +104,9 @@ impl Story {
             Event::LowerHeard { source, priority } => {
                 (self.role, self.role, format!("{source} advertises priority {priority}"))
             }
-            Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => (self.role, self.role, String::new()),
+            Event::Priority { .. } | Event::Raised(_) | Event::Cleared(_) | Event::Note(_) => {
+                (self.role, self.role, String::new())
+            }
         };
         HookEvent { from: from.to_string(), to: to.to_string(), reason, at, ..HookEvent::default() }
     }

@@ -439,9 +439,11 @@ impl Wires {
                     Event::Transition { from, to, reason } => {
                         self.note(index, format!("{}: {from} → {to}, {reason}", journal.instance));
                     }
-                    other @ (Event::LowerHeard { .. } | Event::Raised(_) | Event::Cleared(_) | Event::Note(_)) => {
-                        self.note(index, format!("{}: {other:?}", journal.instance))
-                    }
+                    other @ (Event::LowerHeard { .. }
+                    | Event::Priority { .. }
+                    | Event::Raised(_)
+                    | Event::Cleared(_)
+                    | Event::Note(_)) => self.note(index, format!("{}: {other:?}", journal.instance)),
                 },
                 Output::Judge { .. } | Output::BeforeRelease { .. } => (),
             }

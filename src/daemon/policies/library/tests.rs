@@ -48,7 +48,9 @@ fn open(base: tempfile::TempDir, policies: usize) -> Shop {
             Event::Raised(condition) => format!("+{}", condition.name),
             Event::Cleared(condition) => format!("-{}", condition.name),
             Event::Note(text) => text.split(" (").next().unwrap().to_owned(),
-            Event::Transition { .. } | Event::LowerHeard { .. } => panic!("a library has no role"),
+            Event::Transition { .. } | Event::Priority { .. } | Event::LowerHeard { .. } => {
+                panic!("a library has no role")
+            }
         });
     });
     let store = Store::open(&base.path().join("state")).unwrap();
