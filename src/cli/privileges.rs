@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{linux::Capabilities, policy::language::Function};
+use crate::{linux::has_capability, policy::language::Function};
 
 /// What `config/ha.service` gives; a test compares.
 pub(super) const UNIT: [&str; 2] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
@@ -29,7 +29,7 @@ pub(super) fn is_given_by_the_unit(capability: &str) -> bool {
 
 /// This process has it; where the kernel does not say, the probe will.
 pub(super) fn is_held(capability: &str) -> bool {
-    Capabilities::of_this_process().is_none_or(|capabilities| capabilities.have(capability))
+    has_capability(capability).unwrap_or(true)
 }
 
 /// What `systemctl edit ha` must be given; empty if the unit gives it all.

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
-    Protocol, Transport, lease_length, value::readable,
+    Privileges, Protocol, Transport, lease_length, value::readable,
 };
 use crate::wire::Priority;
 
@@ -24,6 +24,9 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     }
     if let Some(priority) = config.realtime_priority {
         line(&mut text, "real time", &format!("SCHED_FIFO {priority} for the protocol thread"));
+    }
+    if config.privileges != Privileges::default() {
+        line(&mut text, "process", &privileges(config));
     }
     if !config.permits.allow_exec.is_empty() {
         let programs = config.permits.allow_exec.iter().map(|path| path.display());
@@ -46,6 +49,21 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
         }
     }
     text
+}
+
+fn privileges(config: &Config) -> String {
+    let Privileges { user, capabilities: _, confine, writable } = &config.privileges;
+    let user = user.as_ref().map_or_else(|| "whoever starts it".to_owned(), |user| format!("becomes {user}"));
+    let programs = config.programs();
+    match (confine, programs.first()) {
+        (false, _) => format!("{user}, not confined"),
+        (true, Some(program)) => format!("{user}, not confined, for it starts programs ({}, …)", program.display()),
+        (true, None) if writable.is_empty() => format!("{user}, confined to its own directories"),
+        (true, None) => {
+            let writable: Vec<_> = writable.iter().map(|path| path.display()).collect();
+            format!("{user}, confined to its own directories and {}", list(&writable))
+        }
+    }
 }
 
 fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Option<Priority>) {

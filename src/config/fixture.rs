@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges, Preempt,
-    Preference, Protocol, Transport,
+    Preference, Privileges, Protocol, Transport,
 };
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
@@ -53,6 +53,7 @@ pub(crate) fn pair() -> (Config, Config) {
         realtime_priority: None,
         lock_memory: false,
         boot_last_good: true,
+        privileges: Privileges::default(),
         permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
         policy: PolicyChanges { probation: Duration::from_secs(60), auto_rollback: false },

@@ -20,6 +20,7 @@ mod kind;
 mod lease;
 mod manner;
 
+mod privileges;
 mod protocol;
 mod raw;
 mod reach;
@@ -56,6 +57,7 @@ pub use file::{Facts, Loaded, load, load_with, parse};
 pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
+pub use privileges::Privileges;
 pub use raw::keys;
 pub use told::{Notify, Occasion};
 pub use virtual_mac::VirtualMac;
@@ -74,6 +76,8 @@ pub struct Config {
     pub lock_memory: bool,
     /// Start with the last good configuration if the file is broken at boot.
     pub boot_last_good: bool,
+    /// What the daemon denies itself.
+    pub privileges: Privileges,
     /// What of this machine policies may use.
     pub permits: Permits,
     /// Socket and state.

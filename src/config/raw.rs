@@ -11,6 +11,7 @@ use super::{
     group::RawGroup,
     kind::TimeOr,
     manner::{self, RawAddress},
+    privileges::RawPrivileges,
     table::{Table, Written},
     told::RawNotify,
     webhook::RawWebhook,
@@ -27,6 +28,7 @@ pub(super) struct RawConfig {
     pub(super) realtime_priority: Written<i64>,
     pub(super) lock_memory: Written<bool>,
     pub(super) boot_last_good: Written<bool>,
+    pub(super) privileges: RawPrivileges,
     pub(super) secrets_dir: Written<String>,
     pub(super) allow_exec: Written<Texts>,
     pub(super) socket: Written<String>,
@@ -124,6 +126,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     let mut root = Table::root(document);
     let mut control = root.table("control", out);
     let mut policy = root.table("policy", out);
+    let mut privileges = root.table("privileges", out);
     let mut events = root.table("events", out);
     let mut mail = root.table("mail", out);
     let raw_mail = RawMail {
@@ -156,6 +159,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         realtime_priority: root.number("realtime_priority", out),
         lock_memory: root.flag("lock_memory", out),
         boot_last_good: root.flag("boot_last_good", out),
+        privileges: RawPrivileges::read(&mut privileges, out),
         secrets_dir: root.text("secrets_dir", out),
         allow_exec: root.texts("allow_exec", out),
         socket: control.text("socket", out),
@@ -168,7 +172,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         instances,
         groups,
     };
-    tables.extend([root, control, policy, events, mail]);
+    tables.extend([root, control, policy, privileges, events, mail]);
     (config, tables)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use super::{origin::Origin, store::Store};
+use super::{guarded, origin::Origin, store::Store};
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
     control::Reload,
@@ -50,7 +50,9 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
 pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     origin.refresh()?;
     let path = &origin.path();
-    let loaded = load_with(path, &facts())?;
+    guarded::refuse(path)?;
+    let mut loaded = load_with(path, &facts())?;
+    loaded.warnings.extend(guarded::exposure(path, &loaded.config));
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
     Ok(Booted { loaded, text: text.unwrap_or_default(), last_good: false })
@@ -104,8 +106,10 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.control != new.control
         || old.realtime_priority != new.realtime_priority
         || old.lock_memory != new.lock_memory
+        || old.privileges != new.privileges
     {
-        changes.push("[control], realtime_priority and lock_memory take effect at the next start".to_owned());
+        let what = "[control], [privileges], realtime_priority and lock_memory";
+        changes.push(format!("{what} take effect at the next start"));
     }
     changes
 }

@@ -52,6 +52,14 @@ impl Origin {
         }
     }
 
+    /// The directory that it writes at each reload, if any.
+    pub(super) fn writes(&self) -> Option<PathBuf> {
+        match self {
+            Self::Own(_) => None,
+            Self::Keepalived(keepalived) => Some(keepalived.imported()),
+        }
+    }
+
     /// Sees to it that there is the newest at [`path`](Self::path).
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use super::{
     mail::{Alert, Letter, Mailer, Transition},
     origin::Origin,
     policies::{DriverClock, Library, Policies, Said, Surroundings},
+    privileges,
     protocol::{Mailbox, Message, Protocol, Told},
     store::{self, Record, Store},
 };
@@ -145,6 +146,13 @@ impl Daemon {
         let clock = BootClock;
         let Booted { loaded, text, last_good } = boot::configuration(origin).map_err(Refusal::Configuration)?;
         let config = Arc::new(loaded.config);
+        // While this may still be root.
+        if config.lock_memory
+            && let Err(why) = lock_memory()
+        {
+            tracing::warn!("{why}");
+        }
+        privileges::change_user(&config, &origin.path()).map_err(Refusal::Machine)?;
         let store = Store::open(&config.control.state_dir)
             .map_err(|error| Refusal::machine("the state directory cannot be used", &error))?;
         let state_lock =
@@ -153,12 +161,8 @@ impl Daemon {
         for warning in &loaded.warnings {
             tracing::warn!("{}", warning.what());
         }
-        if config.lock_memory
-            && let Err(why) = lock_memory()
-        {
-            tracing::warn!("{why}");
-        }
         let before = leftovers::take_over(&store, &config).map_err(Refusal::Machine)?;
+        privileges::confine_as_wanted(&config, origin).map_err(Refusal::Machine)?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
@@ -369,6 +373,9 @@ impl Daemon {
         let Booted { loaded, text, .. } =
             boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
         let new = Arc::new(loaded.config);
+        if let Some(why) = privileges::objection(&self.config, &new) {
+            return Err(format!("{why}; {kept}"));
+        }
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
         leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {kept}"))?;
         let changes = boot::changes(&self.config, &new);

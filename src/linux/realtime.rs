@@ -8,7 +8,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use super::Capabilities;
+use super::has_capability;
 
 /// Gives the calling thread `SCHED_FIFO` with a priority of 1-99. Threads and processes it starts do not inherit it.
 ///
@@ -74,8 +74,7 @@ fn unlimited() -> bool {
 /// Whether this process has `CAP_IPC_LOCK` in the first user namespace, where the kernel asks for it.
 fn may_lock_any() -> bool {
     let whole = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    fs::read_to_string("/proc/self/uid_map").is_ok_and(whole)
-        && Capabilities::of_this_process().is_some_and(|capabilities| capabilities.have("CAP_IPC_LOCK"))
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(whole) && has_capability("CAP_IPC_LOCK") == Some(true)
 }
 
 #[cfg(test)]

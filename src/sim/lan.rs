@@ -21,7 +21,7 @@ use std::{
 use crate::{
     config::{
         Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits,
-        PolicyChanges, Preempt, Preference, Protocol, Transport,
+        PolicyChanges, Preempt, Preference, Privileges, Protocol, Transport,
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
@@ -192,6 +192,7 @@ pub fn config(instance: Instance) -> Config {
         realtime_priority: None,
         lock_memory: false,
         boot_last_good: true,
+        privileges: Privileges::default(),
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         policy: PolicyChanges { probation: Duration::ZERO, auto_rollback: false },

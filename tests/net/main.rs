@@ -25,6 +25,7 @@ mod hooks;
 mod hostile;
 mod mixed;
 mod notify;
+mod privileges;
 mod reload;
 mod runner;
 mod stage;
@@ -60,6 +61,7 @@ fn stories() -> Vec<Story> {
     all.extend(reload::STORIES);
     all.extend(vmac::STORIES);
     all.extend(hostile::STORIES);
+    all.extend(privileges::STORIES);
     all.extend(straight::STORIES);
     all.extend(world::STORIES);
     all.extend(accept::STORIES);

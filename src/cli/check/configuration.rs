@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{self, Config, Facts, Instance, Loaded, Problem, Problems, Severity},
+    daemon::guarded,
     probe::program_objection,
 };
 
@@ -31,6 +32,7 @@ impl ConfigurationFile {
         if let Ok(loaded) = &mut loaded {
             let unsafe_ones = loaded.config.instances.iter().flat_map(objections).collect::<Vec<_>>();
             loaded.warnings.extend(unsafe_ones);
+            loaded.warnings.extend(guarded::distrust(path));
         }
         Self { path: path.to_owned(), loaded }
     }

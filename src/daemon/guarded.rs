@@ -1,0 +1,98 @@
+//! Who may write the configuration, and who may read the passwords in it.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, absolute},
+};
+
+use crate::{
+    config::{Auth, Config, Problem, Problems, Protocol, Severity},
+    probe::Trust,
+};
+
+/// Why this file decides nothing: somebody else than root and the daemon's own user could have written it, or a directory or
+/// link on the way to it. It names which. None: it can be trusted, or is not there.
+#[must_use]
+pub fn distrust(file: &Path) -> Option<Problem> {
+    let path = absolute(file).ok()?;
+    let trust = Trust::of_this_process();
+    let metadata = fs::metadata(&path).ok()?;
+    let objection = trust.objection(&path, &metadata).or_else(|| trust.objection_on_the_way(&path))?;
+    let todo = "whoever can write the configuration decides who holds the address: close it for everybody but root";
+    Some(Problem::anywhere(Severity::Warning, objection, todo))
+}
+
+/// The same, as the end of a try to load it.
+pub(super) fn refuse(file: &Path) -> Result<(), Problems> {
+    distrust(file)
+        .map_or(Ok(()), |problem| Err(Problems::unreadable(file.to_owned(), problem.what().to_owned(), problem.todo())))
+}
+
+/// Passwords that everybody on this machine can read.
+#[must_use]
+pub fn exposure(file: &Path, config: &Config) -> Option<Problem> {
+    let holds = |protocol: &Protocol| matches!(protocol, Protocol::V2(Auth::Pass(_)));
+    let instance = config.instances.iter().find(|instance| holds(&instance.protocol))?;
+    let mode = fs::metadata(file).ok()?.mode();
+    (mode & 0o004 != 0).then(|| {
+        let what = format!(
+            "{} holds the password of {} and everybody on this machine may read it (mode {:04o})",
+            file.display(),
+            instance.name,
+            mode & 0o7777
+        );
+        Problem::anywhere(Severity::Warning, what, "chmod o-r it, and give it to the group of the daemon's user")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::fixture;
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_or_a_directory_that_others_may_write_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let etc = directory.path().canonicalize().unwrap().join("etc");
+        let file = etc.join("ha.toml");
+        fs::create_dir(&etc).unwrap();
+        assert!(distrust(&file).is_none(), "whoever reads it says that it is not there");
+        fs::write(&file, "").unwrap();
+        mode(&etc, 0o755);
+        mode(&file, 0o644);
+        assert!(distrust(&file).is_none() && refuse(&file).is_ok());
+        mode(&file, 0o664);
+        let text = refuse(&file).unwrap_err().to_string();
+        assert!(text.contains(&format!("{} is writable by others (mode 0664)", file.display())), "{text}");
+        mode(&file, 0o644);
+        mode(&etc, 0o777);
+        let problem = distrust(&file).unwrap();
+        assert!(problem.what().contains(&format!("{} is writable by others (mode 0777)", etc.display())), "{problem}");
+    }
+
+    #[test]
+    fn a_password_that_everybody_may_read_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ha.toml");
+        fs::write(&file, "").unwrap();
+        let config = fixture::pair().0;
+        mode(&file, 0o640);
+        assert!(exposure(&file, &config).is_none());
+        mode(&file, 0o644);
+        let what = exposure(&file, &config).unwrap().what().to_owned();
+        assert!(
+            what.ends_with("holds the password of VI_1 and everybody on this machine may read it (mode 0644)"),
+            "{what}"
+        );
+        let mut silent = config;
+        silent.instances[0].protocol = Protocol::V2(Auth::None);
+        assert!(exposure(&file, &silent).is_none());
+    }
+}
