@@ -102,6 +102,9 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
              the kernel cannot do that, this node does not serve",
         );
     }
+    for tracked in super::track::describe(&instance.tracks) {
+        line(text, "tracks", &tracked);
+    }
     if priority.is_owner() {
         line(
             text,

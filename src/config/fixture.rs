@@ -39,6 +39,7 @@ pub(crate) fn instance() -> Instance {
         notify: super::Notify::default(),
         accept: true,
         virtual_mac: None,
+        tracks: super::Tracks::default(),
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],

@@ -8,6 +8,7 @@ use super::{
     instance::check_name,
     suggest,
     table::{Table, Written},
+    track::{self, RawTracks, Tracks},
 };
 
 /// Instances that lead and follow together: all of them lead here, or none.
@@ -25,18 +26,34 @@ pub(super) struct RawGroup {
     name: toml::Spanned<String>,
     header: Span,
     instances: Written<super::raw::Texts>,
+    track: RawTracks,
 }
 
 impl RawGroup {
-    pub(super) fn read(name: toml::Spanned<String>, table: &mut Table<'_>, out: &mut Findings) -> Self {
-        Self { name, header: table.header(), instances: table.texts("instances", out) }
+    /// `tables` gets the tables within it.
+    pub(super) fn read<'d>(
+        name: toml::Spanned<String>,
+        table: &mut Table<'d>,
+        tables: &mut Vec<Table<'d>>,
+        out: &mut Findings,
+    ) -> Self {
+        let mut inner = table.table("track", out);
+        let track = RawTracks::read(&mut inner, tables, out);
+        tables.push(inner);
+        Self { name, header: table.header(), instances: table.texts("instances", out), track }
     }
 }
 
-/// Reads them all; `instances`: the name of each, and the instance if it is usable.
-pub(super) fn resolve(raw: &[RawGroup], instances: &[(&str, Option<&Instance>)], out: &mut Findings) -> Vec<Group> {
+/// Reads them all, each with what it tracks; `instances`: the name of each, and the instance if it is usable.
+pub(super) fn resolve(
+    raw: &[RawGroup],
+    instances: &[(&str, Option<&Instance>)],
+    out: &mut Findings,
+) -> Vec<(Group, Tracks)> {
     let mut taken: Vec<(String, Range<usize>)> = Vec::new();
-    raw.iter().map(|raw| one(raw, instances, &mut taken, out)).collect()
+    let mut both =
+        |raw: &RawGroup| (one(raw, instances, &mut taken, out), track::resolve(&raw.track, None, false, out));
+    raw.iter().map(&mut both).collect()
 }
 
 fn one(

@@ -11,7 +11,7 @@ use super::{
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
-    takeover, told, value, virtual_mac,
+    takeover, told, track, value, virtual_mac,
 };
 use crate::{
     wire::{Priority, Version, Vrid},
@@ -85,6 +85,8 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         transport: hearing.transport,
     };
     let virtual_mac = virtual_mac::virtual_mac(raw, &around, out);
+    let owner = parts.priority.is_some_and(Priority::is_owner);
+    let tracks = track::resolve(&raw.track, parts.interface.as_ref(), owner, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
     let policies = policies(raw, out);
@@ -114,6 +116,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         notify,
         accept,
         virtual_mac,
+        tracks,
         last_resort,
         on_error,
         policies,

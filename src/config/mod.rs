@@ -30,6 +30,7 @@ mod syntax;
 mod table;
 mod takeover;
 mod told;
+mod track;
 mod value;
 mod virtual_mac;
 mod webhook;
@@ -60,6 +61,7 @@ pub use manner::{Manner, NetworkRoute, Scope};
 pub use privileges::Privileges;
 pub use raw::keys;
 pub use told::{Notify, Occasion};
+pub use track::{Effect, TrackedInterface, Tracks, WellWhile};
 pub use virtual_mac::VirtualMac;
 pub use webhook::{Webhook, WebhookUrl};
 
@@ -195,6 +197,8 @@ pub struct Instance {
     pub accept: bool,
     /// The device with the virtual router MAC address, if the addresses have one.
     pub virtual_mac: Option<VirtualMac>,
+    /// What bears on it beside its own interface and its policies; what its group tracks too.
+    pub tracks: Tracks,
     /// What becomes of the address while rules are down and nobody else takes it.
     pub last_resort: LastResort,
     /// What a policy that cannot be evaluated comes to.

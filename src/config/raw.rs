@@ -14,6 +14,7 @@ use super::{
     privileges::RawPrivileges,
     table::{Table, Written},
     told::RawNotify,
+    track::RawTracks,
     webhook::RawWebhook,
 };
 
@@ -84,6 +85,7 @@ pub(super) struct RawInstance {
     pub(super) virtual_mac: Written<bool>,
     pub(super) virtual_mac_name: Written<String>,
     pub(super) virtual_mac_advertise: Written<String>,
+    pub(super) track: RawTracks,
     pub(super) last_resort: Written<String>,
     pub(super) on_error: Written<String>,
     pub(super) error_for: Written<Duration>,
@@ -114,8 +116,11 @@ pub fn keys() -> Vec<String> {
     RawAddress::read(&mut address, &mut out);
     tables.push(address);
     let mut group = Table::absent("group.NAME");
-    RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut out);
+    RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
+    for table in ["instance.NAME.track", "group.NAME.track"] {
+        tables.extend(RawTracks::entries(table, &mut out));
+    }
     let asked: Vec<String> = tables.iter().flat_map(Table::keys).collect();
     let is_table =
         |key: &str| asked.iter().any(|other| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
@@ -150,7 +155,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     }
     let mut groups = Vec::new();
     for (name, mut table) in root.named_tables("group", out) {
-        groups.push(RawGroup::read(name, &mut table, out));
+        groups.push(RawGroup::read(name, &mut table, &mut tables, out));
         tables.push(table);
     }
     let config = RawConfig {
@@ -180,6 +185,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
     let mut tables = Vec::new();
     let mut auth = table.table("auth", out);
     let mut notify = table.table("notify", out);
+    let mut track = table.table("track", out);
     let raw = RawInstance {
         name,
         header: table.header(),
@@ -210,11 +216,12 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         virtual_mac: table.flag("virtual_mac", out),
         virtual_mac_name: table.text("virtual_mac_name", out),
         virtual_mac_advertise: table.text("virtual_mac_advertise", out),
+        track: RawTracks::read(&mut track, &mut tables, out),
         last_resort: table.text("last_resort", out),
         on_error: table.text("on_error", out),
         error_for: table.time("error_for", out),
         policies: table.texts("policies", out),
     };
-    tables.extend([table, auth, notify]);
+    tables.extend([table, auth, notify, track]);
     (raw, tables)
 }

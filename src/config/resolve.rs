@@ -17,7 +17,7 @@ use super::{
     privileges,
     raw::{RawConfig, RawMail, Texts},
     table::Written,
-    value, virtual_mac, webhook,
+    track, value, virtual_mac, webhook,
 };
 
 /// `sun_path` holds 108 bytes, one of them the terminating zero.
@@ -57,6 +57,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     let names: Vec<_> = raw.instances.iter().map(|raw| raw.name.get_ref().as_str()).collect();
     let named: Vec<_> = names.into_iter().zip(drawn.iter().map(|drawn| drawn.instance.as_ref())).collect();
     let groups = group::resolve(&raw.groups, &named, out);
+    let mut instances: Vec<_> = drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?;
+    track::spread(&groups, &mut instances);
     Some(Config {
         node: node?,
         policy_dir,
@@ -70,8 +72,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         events,
         mail,
         webhooks: webhooks.into_iter().collect::<Option<_>>()?,
-        groups,
-        instances: drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?,
+        groups: groups.into_iter().map(|(group, _)| group).collect(),
+        instances,
     })
 }
 

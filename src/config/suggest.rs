@@ -25,6 +25,7 @@ const KEEPALIVED: &[(&str, &str)] = &[
     ("smtp_connect_timeout", "timeout, in [mail]"),
     ("smtp_server", "smtp, in [mail]"),
     ("state", "priority: the higher one is master"),
+    ("track_interface", "track.interfaces"),
     ("track_script", "policies"),
     ("unicast_peer", "peers, with transport = \"unicast\""),
     ("unicast_src_ip", "source"),

@@ -206,6 +206,9 @@ impl<'d> Table<'d> {
                     let list = list.trim_end_matches("[]");
                     format!("it belongs to one address: {list} = [{{ address = \"192.168.0.60/24\", {key} = … }}]")
                 }
+                [_, _, "track", list, _] => {
+                    format!("it belongs to one entry: track.{} = [{{ …, {key} = … }}]", list.trim_end_matches("[]"))
+                }
                 [_, _, rest @ ..] if rest.len() > 1 => format!("write it as {}", rest.join(".")),
                 [table, name, _] => format!("{key} belongs in [{table}.{name}]"),
                 [table, key] => format!("{key} belongs in [{table}]"),

@@ -127,7 +127,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Group, "notify_fault", Refused(NOTIFY_IN_MEMBER)),
     (Group, "notify_stop", Refused(NOTIFY_IN_MEMBER)),
     (Group, "notify_priority_changes", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "track_interface", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_interface", Mapped(0)),
     (Group, "track_script", Refused(TRACK_IN_MEMBER)),
     (Group, "track_process", Refused(TRACK_IN_MEMBER)),
     (Group, "track_file", Refused(TRACK_IN_MEMBER)),

@@ -203,7 +203,7 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
 struct Checks<'a> {
     files: &'a dyn Files,
     /// By name: the check and what it does.
-    written: BTreeMap<String, (String, Option<String>, Weight)>,
+    written: BTreeMap<String, (String, Weight)>,
     /// Checks that an instance looks at.
     used: Vec<String>,
 }
@@ -212,7 +212,7 @@ impl Checks<'_> {
     /// The name of the policy for a check with this weight, written if it is not yet.
     fn policy(&mut self, track: &Track, outline: &mut Outline, ledger: &mut Ledger) -> Option<String> {
         let script = &track.script;
-        let wanted = (script.name.clone(), script.condition.clone(), track.weight);
+        let wanted = (script.name.clone(), track.weight);
         let plain = plain_name(&script.name);
         let mut name = plain.clone();
         let mut number = 1;
@@ -225,11 +225,7 @@ impl Checks<'_> {
         }
         let asked =
             Asked { name: &script.name, timeout: script.timeout, user: script.user.as_deref(), files: self.files };
-        let translated = match &script.condition {
-            Some(condition) => Ok(check::native(condition)),
-            None => translate(&script.command, asked),
-        };
-        let translated = match translated {
+        let translated = match translate(&script.command, asked) {
             Ok(translated) => translated,
             Err(todo) => {
                 ledger.refused(script.command_at, todo);

@@ -46,6 +46,7 @@ pub(super) struct Together {
     pub(super) comments: Vec<String>,
     /// As TOML.
     pub(super) members: String,
+    pub(super) tracks: Vec<Entry>,
 }
 
 /// A policy, `policies/NAME.rhai`.

@@ -91,9 +91,9 @@ impl Instance {
         Bearing::of(self.opinion(now), &self.config)
     }
 
-    /// What its policies say, taken together.
+    /// What its policies say and what it tracks comes to, taken together.
     pub(super) fn opinion(&self, now: Instant) -> Opinion {
-        self.judgement.opinion(now, self.config.on_error)
+        self.judgement.opinion(now, self.config.on_error).beside(self.tracked_opinion())
     }
 
     /// What of the machine is missing (R31).
@@ -122,6 +122,7 @@ impl Instance {
         let bearing = self.bearing(now);
         let serves = self.router.serves();
         self.name_conditions(now, &bearing, out);
+        self.name_weights(now, &bearing, out);
         if !matches!(bearing, Bearing::StandDown { .. }) {
             self.forget_farewell();
         }

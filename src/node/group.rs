@@ -41,7 +41,7 @@ pub(super) struct Ties {
     group: Option<Group>,
     /// The worst that bears on another, unless all are fit.
     worst: Option<Bearing>,
-    /// What the policies of the others add to the priority.
+    /// What the policies of the others, and what they track, add to the priority.
     weights: BTreeMap<String, i32>,
     /// The longest time that another holds while it hands over.
     pub(super) patience: Duration,
@@ -93,7 +93,7 @@ impl Instance {
         match &ties.worst {
             Some(worst) if worst.gravity() > own.gravity() => worst.clone(),
             None if ties.is_bound() && matches!(own, Bearing::Fit(_)) => {
-                let weights = merged([self.judgement.weights(), ties.weights.clone()]);
+                let weights = merged([self.weights(), ties.weights.clone()]);
                 Bearing::Fit(standing(self.config.priority, weights.into_values()))
             }
             Some(_) | None => own,
@@ -104,7 +104,7 @@ impl Instance {
         Word {
             name: self.config.name.clone(),
             bearing: self.own_bearing(now),
-            weights: self.judgement.weights(),
+            weights: self.weights(),
             patience: self.own_patience(),
             farewell: self.has_farewell(now),
         }
@@ -429,7 +429,7 @@ impl Bearing {
     }
 }
 
-/// What several say of the same policies: the worst of each.
+/// What several say of the same policies and of what they track: the worst of each.
 fn merged(all: impl IntoIterator<Item = BTreeMap<String, i32>>) -> BTreeMap<String, i32> {
     let mut merged: BTreeMap<String, i32> = BTreeMap::new();
     for (policy, weight) in all.into_iter().flatten() {

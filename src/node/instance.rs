@@ -24,6 +24,7 @@ use super::{
     reload::router_config,
     rivals::Rivals,
     tenure::Tenure,
+    tracks::Seen,
 };
 use crate::{
     config::{self, Auth, Checksum, Protocol, Transport, lease_length},
@@ -57,6 +58,8 @@ pub(super) struct Instance {
     pub(super) peers: Peers,
     pub(super) peers_asked_at: Option<Instant>,
     pub(super) judgement: Judgement,
+    /// What is tracked, as it is.
+    pub(super) seen_tracked: Seen,
     pub(super) alerts: Alerts,
     /// The priority that it bid last, or would have.
     pub(super) bid: Priority,
@@ -125,6 +128,7 @@ impl Instance {
             peers: Peers::new(&config.peers),
             peers_asked_at: None,
             judgement: Judgement::new(&config.policies),
+            seen_tracked: Seen::default(),
             alerts: Alerts::default(),
             bid: config.priority,
             pace: Pace::Normal,

@@ -162,29 +162,8 @@ impl Judgement {
 
     /// Maintenance before fault before never loaded before hold before starting before healthy.
     pub(super) fn opinion(&self, now: Instant, on_error: OnError) -> Opinion {
-        let opinions: Vec<Opinion> =
-            self.policies.iter().map(|(name, word)| word.opinion(name, now, on_error)).collect();
-        let delta = opinions.iter().map(|opinion| if let Opinion::Healthy { delta } = opinion { *delta } else { 0 });
-        let delta = delta.fold(0, i32::saturating_add);
-        let worst = opinions.iter().max_by_key(|opinion| opinion.weight());
-        match worst {
-            None | Some(Opinion::Healthy { .. }) => Opinion::Healthy { delta },
-            // The gravest cause counts: it is an external fault only if every fault is.
-            Some(Opinion::Fault { .. }) => {
-                let faults = opinions.iter().filter_map(|opinion| match opinion {
-                    Opinion::Fault { why, cause } => Some((why.as_str(), *cause)),
-                    Opinion::Healthy { .. }
-                    | Opinion::Starting
-                    | Opinion::NeverLoaded { .. }
-                    | Opinion::Hold { .. }
-                    | Opinion::Maintenance { .. } => None,
-                });
-                let (whys, causes): (Vec<&str>, Vec<FaultCause>) = faults.unzip();
-                let cause = causes.into_iter().max().unwrap_or(FaultCause::Script);
-                Opinion::Fault { why: whys.join("; "), cause }
-            }
-            Some(other) => other.clone(),
-        }
+        let each = self.policies.iter().map(|(name, word)| word.opinion(name, now, on_error));
+        each.fold(Opinion::WELL, Opinion::beside)
     }
 }
 
@@ -229,6 +208,24 @@ fn failed(report: &Report, since: Instant, now: Instant, on_error: OnError) -> O
 }
 
 impl Opinion {
+    /// Nothing is the matter.
+    pub(super) const WELL: Self = Self::Healthy { delta: 0 };
+
+    /// Both taken together: the graver one, and of two of a kind what both say.
+    pub(super) fn beside(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Healthy { delta: one }, Self::Healthy { delta: two }) => {
+                Self::Healthy { delta: one.saturating_add(two) }
+            }
+            // The gravest cause counts: it is an external fault only if every fault is.
+            (Self::Fault { why: one, cause }, Self::Fault { why: two, cause: other }) => {
+                Self::Fault { why: format!("{one}; {two}"), cause: cause.max(other) }
+            }
+            (one, two) if one.weight() > two.weight() => one,
+            (_, two) => two,
+        }
+    }
+
     const fn weight(&self) -> u8 {
         match self {
             Self::Healthy { .. } => 0,

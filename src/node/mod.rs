@@ -25,6 +25,7 @@ mod seeing;
 mod status;
 mod tenure;
 mod timers;
+mod tracks;
 mod watching;
 
 use std::{
@@ -134,13 +135,15 @@ impl Node {
                     self.addresses.remove(&link.name);
                 }
                 self.links.insert(link.name.clone(), link.clone());
-                self.each_on(&link.name.clone(), |now, instance, out| instance.on_link(now, Some(link.clone()), out));
+                self.each_on(&link.name, |now, instance, out| instance.on_link(now, Some(link.clone()), out));
+                self.each_tracking(&link.name, Some(&link));
             }
             Input::LinkGone(name) => {
                 self.links.remove(&name);
                 self.addresses.remove(&name);
                 self.tell_addresses(&name);
                 self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
+                self.each_tracking(&name, None);
             }
             Input::Addresses { interface, addresses } => {
                 self.addresses.insert(interface.clone(), addresses);
@@ -265,6 +268,7 @@ impl Node {
         let (now, out) = (self.now, &mut self.outbox);
         let mut instance = Instance::new(now, config, Arc::clone(&self.virtual_here));
         instance.ties = group::Ties::of(now, &self.groups, &instance);
+        instance.seen_tracked.take(&instance.config.tracks, &self.links);
         if let Some(link) = self.links.get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
@@ -321,6 +325,12 @@ impl Node {
         }
     }
 
+    fn each_tracking(&mut self, interface: &InterfaceName, link: Option<&LinkSeen>) {
+        for instance in self.instances.matching_mut(|instance| instance.config.tracks.names(interface)) {
+            instance.on_tracked_link(self.now, interface, link, &mut self.outbox);
+        }
+    }
+
     /// The first time in order, the second time at once.
     fn stop(&mut self) {
         let again = std::mem::replace(&mut self.stopping, true);
@@ -359,6 +369,7 @@ impl Node {
             match self.instances.get_mut(&new.name) {
                 Some(instance) => {
                     instance.virtual_here = Arc::clone(&self.virtual_here);
+                    instance.seen_tracked.take(&new.tracks, &self.links);
                     instance.adapt(self.now, new.clone(), &mut self.outbox);
                 }
                 None => self.coming.push(new.clone()),

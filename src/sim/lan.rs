@@ -169,6 +169,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         notify: crate::config::Notify::default(),
         accept: true,
         virtual_mac: None,
+        tracks: crate::config::Tracks::default(),
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec![],

@@ -447,6 +447,9 @@ fn all_errors_at_once() {
 
 /// The table of an entry of `addresses`.
 const ENTRY: &str = "instance.VI_1.addresses[]";
+/// The table of an entry of `track.interfaces`, of an instance and of a group.
+const INTERFACE: &str = "instance.VI_1.track.interfaces[]";
+const GROUP_INTERFACE: &str = "group.VI_1.track.interfaces[]";
 
 /// Every key with a value that is not its default, in the order of the reference.
 const KEYS: &[(&str, &str, &str)] = &[
@@ -475,6 +478,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook.VI_1", "secret", "\"chat_url\""),
     ("webhook.VI_1", "alert", "true"),
     ("group.VI_1", "instances", "[\"VI_1\"]"),
+    ("group.VI_1", "track.interfaces", "[\"eth1\"]"),
+    (GROUP_INTERFACE, "interface", "\"eth2\""),
+    (GROUP_INTERFACE, "any", "[\"eth2\", \"eth3\"]"),
+    (GROUP_INTERFACE, "weight", "-20"),
+    (GROUP_INTERFACE, "reverse", "true"),
     ("instance.VI_1", "interface", "\"eth1\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
@@ -522,6 +530,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "virtual_mac", "true"),
     ("instance.VI_1", "virtual_mac_name", "\"vrrp.51\""),
     ("instance.VI_1", "virtual_mac_advertise", "\"base\""),
+    ("instance.VI_1", "track.interfaces", "[\"eth1\"]"),
+    (INTERFACE, "interface", "\"eth2\""),
+    (INTERFACE, "any", "[\"eth2\", \"eth3\"]"),
+    (INTERFACE, "weight", "-20"),
+    (INTERFACE, "reverse", "true"),
     ("instance.VI_1", "last_resort", "\"keep\""),
     ("instance.VI_1", "on_error", "\"fault\""),
     ("instance.VI_1", "error_for", "\"5m\""),
@@ -551,8 +564,22 @@ fn every_key_changes_something() {
         if key == "min_ttl" {
             before.set("instance.VI_1", "transport", "\"unicast\"");
         }
+        if table.starts_with("group.VI_1") && key != "instances" {
+            before.set("group.VI_1", "instances", "[\"VI_1\"]");
+        }
+        let tracked = table.strip_suffix(".track.interfaces[]");
+        if let Some(table) = tracked {
+            before.set(table, "track.interfaces", "[\"eth1\"]");
+        }
         let mut after = before.clone();
         match key {
+            "interface" | "any" if tracked.is_some() => {
+                after.set(tracked.unwrap(), "track.interfaces", &format!("[{{ {key} = {value} }}]"));
+            }
+            _ if tracked.is_some() => {
+                let entry = format!("[{{ interface = \"eth1\", {key} = {value} }}]");
+                after.set(tracked.unwrap(), "track.interfaces", &entry);
+            }
             "address" => after.set("instance.VI_1", "addresses", &format!("[{{ address = {value} }}]")),
             _ if table == ENTRY => {
                 let entry = format!("[{{ address = \"192.168.0.60/24\", {key} = {value} }}]");
@@ -651,13 +678,69 @@ fn messages_about_the_settings_of_an_address() {
     insta::assert_snapshot!(cases(&drafts, &Facts::default()));
 }
 
+/// Each line that begins like this in the reference, behind that.
+fn mentioned(beginning: &str) -> Vec<String> {
+    let reference = read("config/reference.toml");
+    reference.lines().filter_map(|line| line.strip_prefix(beginning)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference_shows_every_setting_of_what_is_tracked() {
+    let written = mentioned("# track.interfaces = ");
+    for key in config::keys().iter().filter_map(|key| key.strip_prefix("instance.NAME.track.interfaces[].")) {
+        assert!(written.iter().any(|line| line.contains(&format!("{key} = "))), "{key}");
+    }
+    let tracked = written.iter().map(|line| {
+        let tracks = meant(&Draft::small().with("track.interfaces", line).text()).instances.remove(0).tracks;
+        tracks.interfaces.iter().map(|tracked| (tracked.to_string(), tracked.effect)).collect::<Vec<_>>()
+    });
+    let (fault, less) = (config::Effect::Fault, config::Effect::Weight(-20));
+    let named = |name: &str, effect| (format!("interface{name}"), effect);
+    let of_group = vec![named(" eth1", fault), named("s eth3, eth4", less)];
+    let of_instance = vec![named(" eth1", fault), named(" eth2", less), named("s eth3, eth4", fault)];
+    assert_eq!(tracked.collect::<Vec<_>>(), [of_group, of_instance]);
+}
+
+#[test]
+fn messages_about_what_is_tracked() {
+    let seen = cases(
+        &[
+            ("the own interface", "[\"eth0\"]"),
+            ("no interface", "[\"eth 1\"]"),
+            ("twice", "[\"eth1\", { interface = \"eth1\", weight = -20 }]"),
+            ("nothing", "[{ weight = -20 }]"),
+            ("one and any", "[{ interface = \"eth1\", any = [\"eth2\"] }]"),
+            ("any of nothing", "[{ any = [] }]"),
+            ("any of two of a name", "[{ any = [\"eth1\", \"eth1\"] }]"),
+            ("a weight of nothing", "[{ interface = \"eth1\", weight = 0 }]"),
+            ("a weight as of a file", "[{ interface = \"eth1\", weight = -254 }]"),
+            ("an owner's weight", "[{ interface = \"eth1\", weight = -20 }]\npriority = 255"),
+            ("no list", "\"eth1\""),
+            ("outside", "[\"eth1\"]\nweight = -20"),
+        ]
+        .map(|(title, tracked)| (title, Draft::small().with("track.interfaces", tracked).text())),
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn what_a_group_tracks_is_tracked_by_its_members() {
+    let mut draft = Draft::small().with("track.interfaces", "[\"eth1\"]");
+    draft.set("group.G1", "instances", "[\"VI_1\"]");
+    draft.set("group.G1", "track.interfaces", "[\"eth0\", \"eth1\", { any = [\"eth0\", \"eth2\"] }]");
+    let tracks = meant(&draft.text()).instances.remove(0).tracks;
+    let names: Vec<String> = tracks.interfaces.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["interface eth1", "interfaces eth0, eth2"], "its own interface is watched in any case");
+}
+
 #[test]
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "error_for", "secret = ", "addresses = [{", "min_ttl", "instances = "]
+        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "min_ttl", "instances = "]
             .iter()
             .any(|key| bare.starts_with(key));
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }

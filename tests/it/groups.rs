@@ -7,8 +7,11 @@ mod wires;
 use std::time::Duration;
 
 use ha::{
-    config::{Config, Preempt, Preference},
-    node::Role::{Backup, Fault, Master},
+    config::{Config, Effect, Preempt, Preference, TrackedInterface, WellWhile},
+    node::{
+        Input, LinkSeen,
+        Role::{Backup, Fault, Master},
+    },
     policy::Verdict,
 };
 use wires::{Wires, config};
@@ -328,4 +331,37 @@ fn after_a_storm_the_higher_node_holds_everything() {
         wires.run_for(Duration::from_secs(30));
         assert!(!wires.tale(10_000).contains(" → "), "seed {seed}: {}", wires.tale(60));
     }
+}
+
+/// What both members track counts once, and a fault of it is a fault of both.
+#[test]
+fn what_a_group_tracks_counts_once() {
+    let mut wires = running(with(1, APART, |index, config| {
+        for instance in config.instances.iter_mut().filter(|_| index == 0) {
+            let tracked = |name: &str, effect| TrackedInterface {
+                any: vec![name.parse().unwrap()],
+                well: WellWhile::Absent,
+                effect,
+            };
+            instance.tracks.interfaces = vec![tracked("eth7", Effect::Weight(-20)), tracked("eth8", Effect::Fault)];
+        }
+    }));
+    let bids = |wires: &Wires| -> Vec<_> {
+        let status = wires.machines[0].node.status();
+        status.instances.iter().map(|instance| instance.effective_priority.map(ha::wire::Priority::get)).collect()
+    };
+    let link = |wires: &mut Wires, name: &str, carrier| {
+        let link = LinkSeen { name: name.parse().unwrap(), index: 7, mac: None, up: true, carrier };
+        wires.hand_in(0, Input::Link(link));
+    };
+    assert_eq!(bids(&wires), [Some(150), Some(150)]);
+    link(&mut wires, "eth7", true);
+    assert_eq!(bids(&wires), [Some(130), Some(130)]);
+    link(&mut wires, "eth8", true);
+    assert_eq!(wires.roles(0), [Fault, Fault]);
+    wires.run_for(SECOND * 6);
+    assert_eq!(wires.holding(), [vec![1], vec![1]]);
+    link(&mut wires, "eth8", false);
+    wires.run_for(SECOND * 15);
+    assert_eq!(wires.holding(), [vec![0], vec![0]]);
 }

@@ -14,4 +14,5 @@ mod reload;
 mod resigning;
 mod rivals;
 mod standing;
+mod tracks;
 mod virtual_mac;

@@ -31,6 +31,7 @@ mod runner;
 mod stage;
 mod straight;
 mod tour;
+mod tracks;
 mod vmac;
 mod world;
 
@@ -69,6 +70,7 @@ fn stories() -> Vec<Story> {
     all.extend(hooks::STORIES);
     all.extend(notify::STORIES);
     all.extend(group::STORIES);
+    all.extend(tracks::STORIES);
     all
 }
 

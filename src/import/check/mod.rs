@@ -97,11 +97,6 @@ fn negated(parts: &[Expr]) -> Vec<Expr> {
     parts.iter().map(|part| Expr::Not(Box::new(part.clone()))).collect()
 }
 
-/// What `ha` asks without a command.
-pub(super) fn native(call: &str) -> Translated {
-    Translated::of(Expr::Probe(call.to_owned()))
-}
-
 /// A call of a probe: its argument, and its options in the order that they are given in.
 fn probe(name: &str, argument: &str, options: &[(&str, String)]) -> Expr {
     let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();

@@ -1,6 +1,6 @@
 //! `vrrp_sync_group`.
 
-use super::{last, sorted};
+use super::{last, sorted, track};
 use crate::import::{
     keyword::Context,
     ledger::Ledger,
@@ -53,7 +53,12 @@ pub(in crate::import) fn group(
     if names.len() == 1 {
         ledger.mapped(members.place, "one member has nobody to move with: ha warns of it");
     }
-    let mut comments = node.all_comments();
+    let mut comments = node.comments.clone();
+    comments.extend(node.trailing.clone());
+    let kept = |inner: &&Node| inner.keyword() != "track_interface";
+    comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
     comments.dedup();
-    (!names.is_empty()).then(|| Together { name: plain_name(name), comments, members: list(&names) })
+    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
+    let tracks = track::interfaces(&tracked, None, false, ledger).into_iter().collect();
+    (!names.is_empty()).then(|| Together { name: plain_name(name), comments, members: list(&names), tracks })
 }

@@ -47,6 +47,7 @@ const ORDER: &[&str] = &[
     "virtual_mac",
     "virtual_mac_name",
     "virtual_mac_advertise",
+    "track.interfaces",
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
@@ -86,12 +87,12 @@ pub(in crate::import) fn instance(
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
     entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
-    let mut tracks = track::tracks(&tracked, scripts, ledger);
-    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
-    tracks.extend(track::interfaces(&tracked, &name_of_interface, ledger));
+    let tracks = track::tracks(&tracked, scripts, ledger);
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
     let owner = election.priority == 255;
+    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
+    entries.extend(track::interfaces(&tracked, Some(&name_of_interface), owner, ledger));
     entries.extend(election.node);
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));

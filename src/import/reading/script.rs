@@ -15,8 +15,6 @@ pub(in crate::import) struct Script {
     /// Where its command stands.
     pub(in crate::import) command_at: Place,
     pub(in crate::import) command: String,
-    /// What `ha` asks in its place, where there is no command.
-    pub(in crate::import) condition: Option<String>,
     /// In microseconds.
     pub(in crate::import) interval: u64,
     /// In microseconds.
@@ -85,7 +83,6 @@ pub(in crate::import) fn script(node: &Node, globals: &Globals, ledger: &mut Led
         place: node.place,
         command_at: command.place,
         command: command.text(1).to_owned(),
-        condition: None,
         interval,
         timeout,
         weight: weight.unwrap_or_default(),

@@ -1,15 +1,12 @@
-//! `track_script`, `track_interface`: which checks an instance looks at, and what each comes to.
+//! `track_script`, `track_interface`: what an instance or a group looks at, and what each comes to.
 
 use super::{Script, script};
 use crate::import::{
     ledger::Ledger,
-    outline::{plain_name, quoted},
+    outline::{Entry, quoted},
     reading::script::Weight,
     tree::Node,
 };
-
-/// How often an interface is looked at, in microseconds.
-const INTERFACE_INTERVAL: u64 = 200_000;
 
 /// A check that an instance looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,43 +60,88 @@ fn weight(line: &Node, default: Weight, ledger: &mut Ledger) -> Weight {
     }
 }
 
-/// Reads `track_interface`; `own`: the interface of the instance, which is looked at in any case.
-pub(super) fn interfaces(blocks: &[&Node], own: &str, ledger: &mut Ledger) -> Vec<Track> {
-    let mut tracks: Vec<Track> = Vec::new();
+/// Reads `track_interface`; `own`: the interface of the instance, which is looked at in any case; `owner`: its priority is
+/// 255.
+pub(super) fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Ledger) -> Option<Entry> {
+    let mut list = Tracked::default();
     for block in blocks {
         ledger.mapped(block.place, "");
+        list.comments(&block.comments, block.trailing.as_ref());
         for line in block.inner() {
             let name = line.text(0);
-            let check = plain_name(&format!("interface_{name}"));
-            if name == own {
+            list.comments(&line.all_comments(), None);
+            if Some(name) == own {
                 ledger.mapped(line.place, "the instance's own interface is looked at in any case");
             } else if name.parse::<crate::words::InterfaceName>().is_err() {
                 ledger.refused(line.place, format!("\"{name}\" cannot be the name of an interface: mend or remove it"));
-            } else if tracks.iter().any(|track| track.script.name == check) {
+            } else if list.names(name) {
                 ledger.dropped(line.place, "it is tracked already");
             } else {
-                ledger.mapped(line.place, "keepalived is told at once, ha looks five times a second");
                 let weight = weight(line, Weight::default(), ledger);
-                tracks.push(Track { script: interface(line, name, check), weight });
+                list.add("interface", name, weight, "", owner, line, ledger);
             }
         }
     }
-    tracks
+    list.entry("track.interfaces")
 }
 
-fn interface(line: &Node, name: &str, check: String) -> Script {
-    Script {
-        name: check,
-        place: line.place,
-        command_at: line.place,
-        command: format!("interface {name}"),
-        condition: Some(format!("iface({})", quoted(name))),
-        interval: INTERFACE_INTERVAL,
-        timeout: INTERFACE_INTERVAL,
-        weight: Weight::default(),
-        rise: 1,
-        fall: 1,
-        user: None,
-        comments: line.all_comments(),
+/// A list of what is tracked, in the making.
+#[derive(Debug, Default)]
+struct Tracked {
+    names: Vec<String>,
+    entries: Vec<String>,
+    comments: Vec<String>,
+}
+
+impl Tracked {
+    fn names(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    fn comments(&mut self, before: &[String], behind: Option<&String>) {
+        self.comments.extend(before.iter().chain(behind).cloned());
+    }
+
+    /// `more`: what else the entry says, as TOML.
+    #[allow(clippy::too_many_arguments, reason = "one entry of a list, word by word")]
+    fn add(
+        &mut self,
+        key: &str,
+        name: &str,
+        weight: Weight,
+        more: &str,
+        owner: bool,
+        line: &Node,
+        ledger: &mut Ledger,
+    ) {
+        self.names.push(name.to_owned());
+        if owner && weight.number != 0 {
+            ledger.dropped(line.place, "an owner (priority 255) ignores weights, in keepalived and here");
+            return;
+        }
+        let effect = effect(weight);
+        let entry = if effect.is_empty() && more.is_empty() {
+            quoted(name)
+        } else {
+            format!("{{ {key} = {}{more}{effect} }}", quoted(name))
+        };
+        ledger.mapped(line.place, entry.clone());
+        self.entries.push(entry);
+    }
+
+    fn entry(self, key: &'static str) -> Option<Entry> {
+        let value = format!("[{}]", self.entries.join(", "));
+        (!self.entries.is_empty()).then(|| Entry { comments: self.comments, ..Entry::plain(key, value) })
+    }
+}
+
+/// What follows, as TOML. keepalived's `reverse` turns the sign of a weight, and of a fault the condition: `ha` turns the
+/// condition in both cases.
+fn effect(weight: Weight) -> String {
+    match (weight.number, weight.reverse) {
+        (0, false) => String::new(),
+        (0, true) => ", reverse = true".to_owned(),
+        (number, false) => format!(", weight = {number}"),
+        (number, true) => format!(", weight = {}, reverse = true", -number),
     }
 }

@@ -25,10 +25,7 @@ pub(in crate::import) fn policy(
     translated: &Translated,
     command: &str,
 ) -> PolicyText {
-    let mut text = match &script.condition {
-        Some(_) => format!("// What keepalived tracks: {}\n", plain(command)),
-        None => format!("// The check {} of keepalived: {}\n", plain(&script.name), plain(command)),
-    };
+    let mut text = format!("// The check {} of keepalived: {}\n", plain(&script.name), plain(command));
     for comment in &script.comments {
         text += &format!("// {}\n", plain(comment.trim_start_matches(['#', '!']).trim()));
     }

@@ -398,7 +398,7 @@ impl Wires {
         self.hand_in(index, Input::Addresses { interface: interface(wire), addresses });
     }
 
-    fn hand_in(&mut self, index: usize, input: Input<'_>) {
+    pub(crate) fn hand_in(&mut self, index: usize, input: Input<'_>) {
         let now = self.now;
         self.machines[index].node.handle_input(now, input);
         self.drain(index);
