@@ -25,6 +25,7 @@ mod release;
 mod reload;
 mod run;
 mod schema;
+mod sim;
 mod status;
 mod table;
 mod test;
@@ -101,6 +102,8 @@ enum Command {
     Release(release::Arguments),
     /// Show a pair at work on this machine: throw-away namespaces, real packets
     Lab(lab::Arguments),
+    /// Play a scenario in virtual time with your own configurations: who leads when, and why
+    Sim(sim::Arguments),
     /// Make one probe and explain it, step by step
     Probe(probe::Arguments),
     /// Make a configuration of one of keepalived's
@@ -163,6 +166,7 @@ impl Command {
             Self::Policy(arguments) => policy::perform(&arguments).into(),
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),
+            Self::Sim(arguments) => deep(|| sim::perform(&arguments)).into(),
             Self::Probe(arguments) => deep(|| probe::perform(&arguments)).into(),
             Self::Import(arguments) => import::perform(&arguments).into(),
             Self::Api(arguments) => api::perform(&arguments).into(),

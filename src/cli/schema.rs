@@ -17,6 +17,7 @@ enum Name {
     Test,
     Probe,
     Status,
+    Sim,
     Config,
 }
 
@@ -26,6 +27,7 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         Name::Test => include_str!("../../config/schema/test.json"),
         Name::Probe => include_str!("../../config/schema/probe.json"),
         Name::Status => include_str!("../../config/schema/status.json"),
+        Name::Sim => include_str!("../../config/schema/sim.json"),
         Name::Config => include_str!("../../config/schema/config.json"),
     });
     Code::OK

@@ -9,6 +9,7 @@ mod bearing;
 mod claim;
 mod course;
 mod describe;
+pub mod facts;
 mod farewell;
 mod group;
 mod hearing;

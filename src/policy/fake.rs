@@ -74,6 +74,11 @@ impl FakeProber {
         if answers.fakes.len() == before { Err(format!("\"{key}\" is not faked")) } else { Ok(()) }
     }
 
+    /// Every probe is ok again.
+    pub(super) fn unfake_all(&self) {
+        self.answers().fakes.clear();
+    }
+
     /// The keys probed since the last call.
     pub(super) fn take_probed(&self) -> Vec<String> {
         std::mem::take(&mut self.answers().probed)

@@ -33,6 +33,7 @@ mod memory;
 mod modules;
 mod note;
 mod options;
+mod pace;
 mod preview;
 pub mod probe;
 mod problem;

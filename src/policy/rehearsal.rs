@@ -127,27 +127,33 @@ struct Seen {
     faked: BTreeSet<String>,
 }
 
-pub(super) struct VirtualClock(Mutex<Instant>);
+/// The moment, and what the wall clock is ahead, in seconds.
+pub(super) struct VirtualClock(Mutex<(Instant, i64)>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn wall(&self) -> WallTime {
         let passed = self.now().since_epoch().saturating_sub(BEGINNING).as_secs();
-        WallTime { unix_s: NOON.saturating_add_unsigned(passed), utc_offset_s: 0 }
+        let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
+        WallTime { unix_s: NOON.saturating_add_unsigned(passed).saturating_add(ahead), utc_offset_s: 0 }
     }
 }
 
 impl VirtualClock {
     /// At the beginning.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Instant::from_epoch(BEGINNING)))
+        Self(Mutex::new((Instant::from_epoch(BEGINNING), 0)))
     }
 
     pub(super) fn set(&self, now: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = now;
+    }
+
+    pub(super) fn set_wall(&self, ahead: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = ahead;
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rhai::{Dynamic, Map};
+
 use super::{
     Clock, Context, Engine, Forced, Judge, Policy, Report, fake::FakeProber, probe::Prober, rehearsal::VirtualClock,
     thrown::Thrown,
@@ -16,6 +18,7 @@ pub struct Simulation {
     /// What the policy is told; whoever simulates changes it between evaluations.
     pub context: Context,
     clock: Arc<VirtualClock>,
+    prober: Arc<FakeProber>,
     began_at: Instant,
     last_at: Option<Instant>,
 }
@@ -32,6 +35,7 @@ impl Simulation {
             judge: Judge::new(),
             context,
             clock,
+            prober: Arc::default(),
             began_at,
             last_at: None,
         }
@@ -56,12 +60,52 @@ impl Simulation {
 
     /// Evaluates when it is due next.
     pub fn evaluate(&mut self) -> Report {
-        self.clock.set(self.next_at());
-        let prober: Arc<dyn Prober> = Arc::new(FakeProber::default());
+        self.evaluate_at(self.next_at())
+    }
+
+    /// Evaluates at this moment, which is not before the last.
+    pub fn evaluate_at(&mut self, now: Instant) -> Report {
+        self.clock.set(now);
+        let prober: Arc<dyn Prober> = Arc::clone(&self.prober) as Arc<dyn Prober>;
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let report = self.judge.evaluate(&self.engine, &self.policy, 1, &self.context, &prober, &clock);
         self.last_at = Some(report.started_at);
+        // Nobody asks for them here.
+        self.prober.take_probed();
         report
+    }
+
+    /// From now on every probe with this key (or matching it, where it has `*`) finds that all is not well, or that it cannot
+    /// look.
+    ///
+    /// # Errors
+    /// The key names no probe.
+    pub fn fail(&self, key: &str, blind: bool) -> Result<(), String> {
+        let mut answer = Map::from([("ok".into(), Dynamic::FALSE)]);
+        if blind {
+            answer.insert("blind".into(), Dynamic::TRUE);
+        }
+        self.prober.fake(key, &[Dynamic::from_map(answer)])
+    }
+
+    /// Probes with this key find that all is well again; with `None` every probe does.
+    pub fn mend(&self, key: Option<&str>) {
+        match key {
+            // One that was well all the time is well now.
+            Some(key) => drop(self.prober.unfake(key)),
+            None => self.prober.unfake_all(),
+        }
+    }
+
+    /// What the machine's wall clock is ahead of the true time, in seconds.
+    pub fn set_wall(&self, ahead: i64) {
+        self.clock.set_wall(ahead);
+    }
+
+    /// How long after one evaluation the next is due; `fast`: the node waits for it.
+    #[must_use]
+    pub fn period(&self, fast: bool) -> Duration {
+        self.policy.period(fast, self.judge.in_transition())
     }
 
     /// What the last evaluation threw.

@@ -2,3 +2,14 @@
 //! rest of the world, that is the network, the kernels, and what probes find.
 
 pub mod lan;
+mod log;
+mod mutation;
+#[allow(clippy::indexing_slicing, reason = "machines are numbered by the scenario that has them")]
+mod scenario;
+#[allow(clippy::indexing_slicing, reason = "machines and ports are numbered by the world that has them")]
+mod world;
+
+pub use log::{Entry, What};
+pub use mutation::Mutation;
+pub use scenario::{Claim, Expectation, File, Happening, Node, Outcome, Problem, Reign, Scenario, Step, play, read};
+pub use world::{Act, Air, Found, Kind, Machine, Reload, Setup, Violation, World};

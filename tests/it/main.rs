@@ -35,6 +35,7 @@ mod reload;
 mod rfc;
 mod router_rules;
 mod rules;
+mod scenarios;
 
 mod schema;
 mod sources;

@@ -214,12 +214,15 @@ fn what_is_printed_is_what_is_published() {
     let desk = Desk::new();
     let broken = "fn check() {\n    requier(\"web\", true);\n}\n";
     desk.write("broken.rhai", broken);
+    desk.write("story.txt", "node a ha.toml\nat 1s expect a leads\n");
     desk.write("wrong.toml", "node = \"K1\"\nnonsense = true\n");
-    let outputs: [(&str, &[&str]); 9] = [
+    let outputs: [(&str, &[&str]); 11] = [
         ("check", &["check", "ha.toml"]),
         ("check", &["check", "wrong.toml", "broken.rhai"]),
         ("check", &["check", "ha.toml", "--dry-run"]),
         ("check", &["check", "ha.toml", "--what-if", "web=down,peer=dead"]),
+        ("sim", &["sim", "ha.toml"]),
+        ("sim", &["sim", "story.txt", "--packets"]),
         ("test", &["test", "policies", "--auto"]),
         ("test", &["test", "broken.rhai"]),
         ("probe", &["probe", "file(\"/\")"]),

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     control::protocol::Notified,
-    daemon::policies::{evaluator::say_line, facts},
-    node::{Condition, Event, Journal, ReleaseHook},
+    daemon::policies::evaluator::say_line,
+    node::{Condition, Event, Journal, ReleaseHook, facts},
     policy::{Context, Hook, HookEvent, Policy, Ran, Work, action::Performed, run_hook},
     words::Instant,
 };

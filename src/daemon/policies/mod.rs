@@ -8,7 +8,6 @@ mod clearing;
 pub mod clock;
 pub mod closure;
 pub mod evaluator;
-pub mod facts;
 pub mod keeping;
 pub mod lending;
 pub mod library;

@@ -17,8 +17,9 @@ use tokio::{
     time::{Instant as Tick, sleep_until, timeout_at},
 };
 
-use super::{evaluator::Bench, facts, lending::Loan, library::Generation};
+use super::{evaluator::Bench, lending::Loan, library::Generation};
 use crate::{
+    node::facts,
     policy::{Judge, Report, RuleEffect, RuleReport, Verdict},
     words::Instant,
 };

@@ -14,20 +14,11 @@ use super::{
     pause,
 };
 use crate::{
-    daemon::policies::{
-        facts,
-        library::{Generation, Shelf},
-    },
-    node::{NodeStatus, Pace},
-    policy::{Context, Policy},
+    daemon::policies::library::{Generation, Shelf},
+    node::{NodeStatus, Pace, facts},
+    policy::Context,
 };
 
-/// The pace a take-over asks for where the policy names none: this share of its interval, but not below
-/// [`FAST_MIN`].
-const FAST_SHARE: u32 = 5;
-const FAST_MIN: Duration = Duration::from_millis(100);
-/// No policy is evaluated more often.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// How long the first evaluation waits for the node to have an address of its own.
 const FIRST_ADDRESS: Duration = Duration::from_secs(1);
 
@@ -51,7 +42,7 @@ impl Worker {
             let asked = *self.pace.borrow_and_update();
             let Some(context) = self.context(asked) else { return };
             let Some(in_transition) = self.evaluate(&generation, context, asked) else { return };
-            let due = |pace| next_tick(begun, Tick::now(), period(&generation.policy, pace, in_transition));
+            let due = |pace| next_tick(begun, Tick::now(), generation.policy.period(pace == Pace::Fast, in_transition));
             if !self.wait(asked, due) {
                 return;
             }
@@ -147,17 +138,6 @@ async fn changed<T>(what: &mut watch::Receiver<T>, over: &mut watch::Receiver<()
         _ = over.changed() => None,
         changed = what.changed() => changed.ok(),
     }
-}
-
-/// How often to evaluate.
-fn period(policy: &Policy, pace: Pace, in_transition: bool) -> Duration {
-    let interval = policy.interval().max(INTERVAL_MIN);
-    let period = match pace {
-        Pace::Fast => policy.fast().unwrap_or_else(|| (interval / FAST_SHARE).max(FAST_MIN).min(interval)),
-        Pace::Normal if in_transition => policy.fast().unwrap_or(interval),
-        Pace::Normal => interval,
-    };
-    period.max(INTERVAL_MIN)
 }
 
 /// The first tick of the series that began at `begun` which is not over at `now`.

@@ -1,7 +1,7 @@
 //! What a policy is told of its node: made from the node's own status at the moment of the evaluation.
 
+use super::{InstanceStatus, NodeStatus, PeerStatus, Role};
 use crate::{
-    node::{InstanceStatus, NodeStatus, PeerStatus, Role},
     policy::{Context, NodeFacts, PeerFacts},
     words::Instant,
 };

@@ -1,0 +1,428 @@
+//! What is done to machines and networks.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Delivery, World};
+use crate::{
+    config::Config,
+    policy::{Forced, Policy},
+    sim::{log::What, mutation::Mutation},
+    wire::{self, Priority},
+    words::{InterfaceName, readable},
+};
+
+/// What a probe or a rule is made to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// All is well.
+    Up,
+    /// It is not.
+    Down,
+    /// The machine cannot look.
+    Blind,
+}
+
+/// How a configuration is loaded anew.
+#[derive(Clone, Debug)]
+pub enum Reload {
+    /// The same again.
+    Same,
+    /// Every instance has this priority.
+    Priority(Priority),
+    /// Another file; its name, what it says, and its policies.
+    File(String, Box<Config>, BTreeMap<String, Policy>),
+}
+
+/// Something that is done. Machines are numbers.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// The cable of an interface, or of all, is pulled.
+    Pull(usize, Option<InterfaceName>),
+    /// It is plugged in again.
+    Plug(usize, Option<InterfaceName>),
+    /// Nothing passes from the one to the other.
+    Cut(usize, usize),
+    /// Nothing passes between this one and anybody.
+    Isolate(usize),
+    /// Advertisements do not pass from the one to the other.
+    Filter(usize, usize),
+    /// Nothing passes between these and the others.
+    Partition(Vec<usize>),
+    /// Everything passes again.
+    Heal,
+    /// So many of a hundred packets are lost.
+    Loss(u32),
+    /// So many of a hundred packets arrive twice.
+    Duplicates(u32),
+    /// How long packets take.
+    Delay(Duration, Duration),
+    /// The daemon does not run, and does not know.
+    Freeze(usize),
+    /// It runs again.
+    Thaw(usize),
+    /// The daemon is killed; its keeper lives.
+    Kill(usize),
+    /// Daemon and keeper are killed.
+    KillAll(usize),
+    /// The daemon is stopped in order.
+    Stop(usize),
+    /// The machine has no power.
+    PowerOff(usize),
+    /// The daemon, or the machine, is started.
+    Start(usize),
+    /// Whenever it is its turn it is up to this late.
+    Slow(usize, Duration),
+    /// The wall clock is set, ahead or back, in seconds.
+    Clock(usize, i64),
+    /// Its sends fail, or do so no more.
+    Mute(usize, bool),
+    /// Somebody deletes its virtual addresses.
+    Delete(usize),
+    /// Probes of a policy find something; by their key, or a part of it.
+    Probe { machine: usize, policy: String, probe: String, found: Found },
+    /// A rule of a policy finds something.
+    Rule { machine: usize, policy: String, rule: String, found: Found },
+    /// Evaluations of a policy take this long.
+    Takes { machine: usize, policy: String, time: Duration },
+    /// Evaluations of a policy do not come back, or do so again.
+    Hangs { machine: usize, policy: String, hangs: bool },
+    /// A configuration is loaded anew.
+    Reload(usize, Reload),
+    /// Somebody who is none of the machines sends an advertisement to a machine, of its first virtual router.
+    Forge { to: usize, priority: u8 },
+    /// Everything is well again, on all machines.
+    Calm,
+}
+
+impl Act {
+    /// As a scenario has it.
+    #[must_use]
+    pub fn text(&self, names: &[String]) -> String {
+        let name = |index: &usize| names.get(*index).map_or("?", String::as_str);
+        let on = |interface: &Option<InterfaceName>| {
+            interface.as_ref().map(|interface| format!(" {interface}")).unwrap_or_default()
+        };
+        match self {
+            Self::Pull(index, interface) => format!("pull {}{}", name(index), on(interface)),
+            Self::Plug(index, interface) => format!("plug {}{}", name(index), on(interface)),
+            Self::Cut(from, to) => format!("cut {} -> {}", name(from), name(to)),
+            Self::Isolate(index) => format!("cut {}", name(index)),
+            Self::Filter(from, to) => format!("filter {} -> {}", name(from), name(to)),
+            Self::Partition(side) => format!("partition {}", side.iter().map(name).collect::<Vec<_>>().join(" ")),
+            Self::Heal => "heal".to_owned(),
+            Self::Loss(percent) => format!("loss {percent}%"),
+            Self::Duplicates(percent) => format!("duplicate {percent}%"),
+            Self::Delay(least, most) => format!("delay {}..{}", time(*least), time(*most)),
+            Self::Freeze(index) => format!("freeze {}", name(index)),
+            Self::Thaw(index) => format!("thaw {}", name(index)),
+            Self::Kill(index) => format!("kill {}", name(index)),
+            Self::KillAll(index) => format!("kill {} all", name(index)),
+            Self::Stop(index) => format!("stop {}", name(index)),
+            Self::PowerOff(index) => format!("poweroff {}", name(index)),
+            Self::Start(index) => format!("start {}", name(index)),
+            Self::Slow(index, late) => format!("slow {} {}", name(index), time(*late)),
+            Self::Clock(index, seconds) => format!("clock {} {seconds:+}s", name(index)),
+            Self::Mute(index, mute) => format!("mute {} {}", name(index), if *mute { "on" } else { "off" }),
+            Self::Delete(index) => format!("delete {}", name(index)),
+            Self::Probe { machine, policy, probe, found } => {
+                format!("probe {} {policy} {probe} {}", name(machine), found.word())
+            }
+            Self::Rule { machine, policy, rule, found } => {
+                format!("rule {} {policy} {rule} {}", name(machine), found.word())
+            }
+            Self::Takes { machine, policy, time: takes } => {
+                format!("policy {} {policy} takes {}", name(machine), time(*takes))
+            }
+            Self::Hangs { machine, policy, hangs } => {
+                format!("policy {} {policy} {}", name(machine), if *hangs { "hangs" } else { "returns" })
+            }
+            Self::Reload(index, Reload::Same) => format!("reload {}", name(index)),
+            Self::Reload(index, Reload::Priority(priority)) => format!("reload {} priority {priority}", name(index)),
+            Self::Reload(index, Reload::File(file, ..)) => format!("reload {} {file}", name(index)),
+            Self::Forge { to, priority } => format!("forge {} priority {priority}", name(to)),
+            Self::Calm => "calm".to_owned(),
+        }
+    }
+}
+
+/// A time as a scenario has it.
+pub(in crate::sim) fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0 => "0s".to_owned(),
+        _ if micros.is_multiple_of(1_000_000) => format!("{}s", micros / 1_000_000),
+        _ if micros.is_multiple_of(1000) => format!("{}ms", micros / 1000),
+        _ => format!("{micros}us"),
+    }
+}
+
+impl Found {
+    pub(in crate::sim) const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Blind => "blind",
+        }
+    }
+}
+
+impl World {
+    /// The names of the machines, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.machines.iter().map(|machine| machine.name.clone()).collect()
+    }
+
+    /// Does it, now.
+    pub fn perform(&mut self, act: &Act) {
+        let text = act.text(&self.names());
+        self.note_of_all(What::Act(text));
+        match act {
+            Act::Pull(index, interface) => self.plug(*index, interface.as_ref(), false),
+            Act::Plug(index, interface) => self.plug(*index, interface.as_ref(), true),
+            Act::Cut(from, to) => drop(self.air.cut.insert((*from, *to))),
+            Act::Isolate(index) => self.separate(&[*index]),
+            Act::Filter(from, to) => drop(self.air.filtered.insert((*from, *to))),
+            Act::Partition(side) => self.separate(side),
+            Act::Heal => self.heal(),
+            Act::Loss(percent) => self.air.loss = *percent,
+            Act::Duplicates(percent) => self.air.duplicates = *percent,
+            Act::Delay(least, most) => self.air.delay = (*least, *most),
+            Act::Freeze(index) => self.freeze(*index),
+            Act::Thaw(index) => self.thaw(*index),
+            Act::Kill(index) => self.kill(*index, true),
+            Act::KillAll(index) => self.kill(*index, false),
+            Act::Stop(index) => self.tell(*index, Delivery::Stop),
+            Act::PowerOff(index) => self.power_off(*index),
+            Act::Start(index) => self.start(*index),
+            Act::Slow(index, late) => self.machines[*index].slow = *late,
+            Act::Clock(index, seconds) => self.machines[*index].wall += seconds,
+            Act::Mute(index, mute) => self.machines[*index].mute = *mute,
+            Act::Delete(index) => self.delete(*index),
+            Act::Probe { machine, policy, probe, found } => self.fake(*machine, policy, probe, *found),
+            Act::Rule { machine, policy, rule, found } => {
+                let forced = match found {
+                    Found::Up => None,
+                    Found::Down => Some(Forced::Down),
+                    Found::Blind => Some(Forced::Blind),
+                };
+                self.force(*machine, policy, rule, forced);
+            }
+            Act::Takes { machine, policy, time } => {
+                self.each_judging(*machine, policy, |judging| judging.takes = *time)
+            }
+            Act::Hangs { machine, policy, hangs } => {
+                self.each_judging(*machine, policy, |judging| judging.hangs = *hangs);
+            }
+            Act::Reload(index, reload) => self.reload(*index, reload),
+            Act::Forge { to, priority } => self.forge(*to, *priority),
+            Act::Calm => self.calm(),
+        }
+        self.sound_since = if self.is_sound() { self.sound_since.or(Some(self.now)) } else { None };
+        self.sound_bound = self.bound_when_sound();
+        self.count();
+    }
+
+    fn plug(&mut self, index: usize, interface: Option<&InterfaceName>, plugged: bool) {
+        for at in 0..self.machines[index].ports.len() {
+            let port = &mut self.machines[index].ports[at];
+            if interface.is_none_or(|interface| port.interface == *interface) && port.plugged != plugged {
+                port.plugged = plugged;
+                self.tell(index, Delivery::Link(at));
+            }
+        }
+        // A path that has just come back is not sound at once.
+        self.sound_since = None;
+    }
+
+    fn separate(&mut self, side: &[usize]) {
+        for (a, b) in side.iter().flat_map(|a| (0..self.machines.len()).map(move |b| (*a, b))) {
+            if !side.contains(&b) {
+                self.air.cut.extend([(a, b), (b, a)]);
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        self.air.cut.clear();
+        self.air.filtered.clear();
+    }
+
+    fn freeze(&mut self, index: usize) {
+        let now = self.now;
+        let machine = &mut self.machines[index];
+        if !machine.frozen {
+            (machine.frozen, machine.frozen_at) = (true, now);
+        }
+    }
+
+    fn thaw(&mut self, index: usize) {
+        let now = self.now;
+        let stands_still = self.mutation == Some(Mutation::ClockStopsWhileFrozen);
+        let machine = &mut self.machines[index];
+        if std::mem::replace(&mut machine.frozen, false) {
+            machine.thawed_at = now;
+            machine.apart_since.clear();
+            if stands_still {
+                machine.lag += now.saturating_since(machine.frozen_at);
+            }
+        }
+    }
+
+    fn kill(&mut self, index: usize, keeper: bool) {
+        let machine = &mut self.machines[index];
+        if !machine.alive || !machine.powered {
+            return;
+        }
+        let names: Vec<String> = machine.roles.keys().cloned().collect();
+        let wills: Vec<_> = names.iter().filter_map(|name| machine.daemon.last_will(name)).collect();
+        machine.alive = false;
+        machine.backlog.clear();
+        if !keeper {
+            return;
+        }
+        for (transmit, hold) in wills {
+            self.remove(index, &hold.configured);
+            self.transmit(index, transmit);
+        }
+        while self.machines[index].poll_output().is_some() {}
+    }
+
+    fn power_off(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        (machine.alive, machine.powered) = (false, false);
+        machine.backlog.clear();
+        let all: Vec<_> = machine.held();
+        self.remove(index, &all);
+    }
+
+    fn start(&mut self, index: usize) {
+        if self.machines[index].alive && self.machines[index].powered {
+            return;
+        }
+        let now = self.now;
+        let engine = self.engine.clone();
+        self.machines[index].begin(now, &engine);
+        self.wake(index);
+    }
+
+    /// Gone from the kernel, by another hand than the daemon's.
+    fn remove(&mut self, index: usize, addresses: &[ipnet::IpNet]) {
+        for at in 0..self.machines[index].ports.len() {
+            let held = &mut self.machines[index].ports[at].held;
+            let gone: Vec<_> = addresses.iter().copied().filter(|address| held.remove(address).is_some()).collect();
+            if !gone.is_empty() {
+                self.note(index, "", What::LetsGo(gone));
+                self.tell(index, Delivery::Addresses(at));
+            }
+        }
+    }
+
+    fn delete(&mut self, index: usize) {
+        let all = self.machines[index].held();
+        self.remove(index, &all);
+    }
+
+    fn fake(&mut self, index: usize, policy: &str, probe: &str, found: Found) {
+        let key = if probe.contains(':') || probe == "*" { probe.to_owned() } else { format!("{probe}:*") };
+        self.each_judging(index, policy, |judging| {
+            match found {
+                Found::Up => judging.simulation.mend(Some(&key)),
+                // Whether there is such a kind of probe was found out when the scenario was read.
+                Found::Down | Found::Blind => drop(judging.simulation.fail(&key, found == Found::Blind)),
+            }
+        });
+    }
+
+    fn each_judging(&mut self, index: usize, policy: &str, change: impl Fn(&mut super::judging::Judging)) {
+        let judges = self.machines[index].judges.iter_mut();
+        judges.filter(|judging| judging.simulation.policy().name() == policy).for_each(change);
+    }
+
+    fn reload(&mut self, index: usize, reload: &Reload) {
+        let machine = &mut self.machines[index];
+        match reload {
+            Reload::Same => {}
+            Reload::Priority(priority) => {
+                machine.config.instances.iter_mut().for_each(|instance| instance.priority = *priority);
+            }
+            Reload::File(_, config, policies) => {
+                machine.config = (**config).clone();
+                machine.policies.clone_from(policies);
+            }
+        }
+        self.tell(index, Delivery::Reload);
+    }
+
+    /// What a daemon makes of its file.
+    pub(super) fn load(&mut self, index: usize) {
+        let (now, engine) = (self.now, self.engine.clone());
+        let machine = &mut self.machines[index];
+        machine.started_at = now;
+        machine.hire(now, &engine);
+        let config = Arc::new(machine.config.clone());
+        for instance in &config.instances {
+            machine.roles.entry(instance.name.clone()).or_insert(crate::node::Role::Fault);
+        }
+        self.hand_in(index, crate::node::Input::Reload(config));
+        for port in 0..self.machines[index].ports.len() {
+            self.tell_link(index, port);
+        }
+    }
+
+    fn forge(&mut self, to: usize, priority: u8) {
+        let machine = &self.machines[to];
+        let Some(instance) = machine.config.instances.first() else { return };
+        let Some(port) = super::port_of(machine, &instance.interface) else { return };
+        let adv = wire::Advertisement {
+            vrid: instance.vrid,
+            priority: Priority::new(priority),
+            interval: instance.advertise,
+            addresses: instance.addresses.iter().map(ipnet::IpNet::addr).collect(),
+        };
+        let (source, destination) = match instance.addresses.first() {
+            Some(ipnet::IpNet::V6(_)) => {
+                (std::net::IpAddr::V6([0xfe80, 0, 0, 0, 0, 0, 0xbad, 1].into()), instance.group())
+            }
+            Some(ipnet::IpNet::V4(net)) => {
+                let stranger = net.hosts().last().unwrap_or(net.addr());
+                (std::net::IpAddr::V4(stranger), instance.group())
+            }
+            None => return,
+        };
+        let payload = match &instance.protocol {
+            crate::config::Protocol::V2(crate::config::Auth::Pass(password)) => wire::encode_v2(&adv, Some(password)),
+            crate::config::Protocol::V2(crate::config::Auth::None) => wire::encode_v2(&adv, None),
+            crate::config::Protocol::V3(_) => {
+                wire::encode_v3(&adv, source, destination, wire::ChecksumForm::PseudoHeader)
+            }
+        };
+        self.tell(to, Delivery::Vrrp { port, source, destination, payload: payload.into() });
+    }
+
+    /// Everything is well again. What was changed by a reload stays.
+    fn calm(&mut self) {
+        self.heal();
+        (self.air.loss, self.air.duplicates) = (0, 0);
+        for index in 0..self.machines.len() {
+            self.machines[index].mute = false;
+            self.machines[index].slow = Duration::ZERO;
+            self.machines[index].wakes_at = None;
+            self.thaw(index);
+            self.start(index);
+            self.plug(index, None, true);
+            for judging in &mut self.machines[index].judges {
+                judging.hangs = false;
+                judging.takes = Duration::from_millis(1);
+                judging.simulation.context.forced.clear();
+                judging.simulation.mend(None);
+            }
+        }
+    }
+
+    /// How long the world has been sound, for whoever explains.
+    #[must_use]
+    pub fn sound_for(&self) -> String {
+        self.sound_since.map_or_else(|| "not".to_owned(), |since| readable(self.now.saturating_since(since)))
+    }
+}

@@ -1,0 +1,225 @@
+//! One machine: its daemon, and what its kernel has.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    Delivery,
+    judging::Judging,
+    placing::{Kind, Setup},
+};
+use crate::{
+    config::{Config, Instance},
+    node::{Ears, Input, Node, Output, Role},
+    policy::{Engine, Policy},
+    words::{Instant, InterfaceName, MacAddr},
+};
+
+/// An interface, and the network it is on.
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    pub(super) interface: InterfaceName,
+    pub(super) wire: usize,
+    pub(super) mac: MacAddr,
+    pub(super) index: u32,
+    pub(super) own: Vec<IpNet>,
+    pub(super) plugged: bool,
+    /// Virtual addresses, and until when.
+    pub(super) held: BTreeMap<IpNet, Option<Instant>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Machine {
+    /// What the scenario calls it.
+    pub name: String,
+    /// What runs on it.
+    pub kind: Kind,
+    /// What its daemon was told last.
+    pub config: Config,
+    pub(super) daemon: Node,
+    pub(super) ports: Vec<Port>,
+    pub(super) policies: BTreeMap<String, Policy>,
+    pub(super) judges: Vec<Judging>,
+    pub(super) backlog: VecDeque<Delivery>,
+    /// Its daemon runs, or would if the machine did.
+    pub(super) alive: bool,
+    pub(super) frozen: bool,
+    pub(super) powered: bool,
+    /// Its sends fail.
+    pub(super) mute: bool,
+    /// How late it may be whenever it is its turn.
+    pub(super) slow: Duration,
+    /// When it gets to it, if it is late.
+    pub(super) wakes_at: Option<Instant>,
+    /// What its wall clock is ahead of the others', in seconds.
+    pub(super) wall: i64,
+    /// The role of each instance, as it was reported.
+    pub(super) roles: BTreeMap<String, Role>,
+    /// When an advertisement of each instance last went out.
+    pub(super) sent_at: BTreeMap<String, Instant>,
+    /// When each instance last announced its addresses.
+    pub(super) announced_at: BTreeMap<String, Instant>,
+    pub(super) started_at: Instant,
+    pub(super) frozen_at: Instant,
+    pub(super) thawed_at: Instant,
+    /// What its clock is behind, where that is made wrong.
+    pub(super) lag: Duration,
+    /// When it took the addresses of each instance.
+    pub(super) took_at: BTreeMap<String, Instant>,
+    /// Turns at one moment after which something was still due.
+    pub(super) spins: (Instant, u32),
+    /// Since when the members of each group have differed.
+    pub(super) apart_since: BTreeMap<String, Instant>,
+}
+
+impl Machine {
+    pub(super) fn new(now: Instant, engine: &Engine, setup: Setup, ports: Vec<Port>) -> Self {
+        let Setup { name, kind, config, policies, .. } = setup;
+        let mut machine = Self {
+            name,
+            kind,
+            daemon: Node::new(now, &config),
+            config,
+            ports,
+            policies,
+            judges: Vec::new(),
+            backlog: VecDeque::new(),
+            alive: true,
+            frozen: false,
+            powered: true,
+            mute: false,
+            slow: Duration::ZERO,
+            wakes_at: None,
+            wall: 0,
+            roles: BTreeMap::new(),
+            sent_at: BTreeMap::new(),
+            announced_at: BTreeMap::new(),
+            started_at: now,
+            frozen_at: now,
+            thawed_at: now,
+            lag: Duration::ZERO,
+            took_at: BTreeMap::new(),
+            spins: (now, 0),
+            apart_since: BTreeMap::new(),
+        };
+        machine.begin(now, engine);
+        machine
+    }
+
+    /// A new process, which has seen nothing yet.
+    pub(super) fn begin(&mut self, now: Instant, engine: &Engine) {
+        self.daemon = Node::new(now, &self.config);
+        (self.alive, self.frozen, self.powered, self.started_at) = (true, false, true, now);
+        self.wakes_at = None;
+        self.backlog.clear();
+        self.sent_at.clear();
+        self.announced_at.clear();
+        self.took_at.clear();
+        self.lag = Duration::ZERO;
+        self.apart_since.clear();
+        self.roles = self.config.instances.iter().map(|instance| (instance.name.clone(), Role::Fault)).collect();
+        self.judges.clear();
+        self.hire(now, engine);
+    }
+
+    /// Its policies, as the configuration has them; those that stay remember what they know.
+    pub(super) fn hire(&mut self, now: Instant, engine: &Engine) {
+        let mut before = std::mem::take(&mut self.judges);
+        for instance in &self.config.instances {
+            for name in &instance.policies {
+                let known = before.iter().position(|judging| judging.is(&instance.name, name));
+                let judging = match known {
+                    Some(at) => Some(before.swap_remove(at)),
+                    None => self.policies.get(name).map(|policy| Judging::new(now, engine, &instance.name, policy)),
+                };
+                self.judges.extend(judging);
+            }
+        }
+    }
+
+    /// Its daemon gets to run.
+    pub(super) const fn runs(&self) -> bool {
+        self.alive && self.powered && !self.frozen
+    }
+
+    pub(super) fn is_on(&self, port: usize) -> bool {
+        self.powered && self.ports.get(port).is_some_and(|port| port.plugged)
+    }
+
+    /// Its kernel answers for this address there.
+    pub(super) fn answers(&self, port: usize, target: IpAddr) -> bool {
+        let Some(port) = self.ports.get(port) else { return false };
+        let own = port.own.iter().chain(self.native(&port.interface));
+        own.chain(port.held.keys()).any(|address| address.addr() == target)
+    }
+
+    /// The link-layer address that answers for a virtual address, if it is not the interface's own.
+    pub(super) fn mac_of(&self, port: usize, target: IpAddr) -> Option<MacAddr> {
+        let interface = &self.ports.get(port)?.interface;
+        let mut instances = self.config.instances.iter().filter(|instance| instance.interface == *interface);
+        let instance = instances.find(|it| it.addresses.iter().any(|address| address.addr() == target))?;
+        instance.mac()
+    }
+
+    /// The virtual addresses that it owns: they are there by themselves.
+    pub(super) fn native<'a>(&'a self, interface: &'a InterfaceName) -> impl Iterator<Item = &'a IpNet> {
+        let owned = self.config.instances.iter().filter(move |it| it.priority.is_owner() && it.interface == *interface);
+        owned.flat_map(|instance| &instance.addresses)
+    }
+
+    /// The instance of this name, as it is configured.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.config.instances.iter().find(|instance| instance.name == name)
+    }
+
+    /// The role of an instance; of one that is not there, fault.
+    #[must_use]
+    pub fn role(&self, instance: &str) -> Role {
+        if self.alive && self.powered { self.roles.get(instance).copied().unwrap_or(Role::Fault) } else { Role::Fault }
+    }
+
+    /// Which virtual addresses its kernel has.
+    #[must_use]
+    pub fn held(&self) -> Vec<IpNet> {
+        self.ports.iter().flat_map(|port| port.held.keys().copied()).collect()
+    }
+
+    /// It holds all addresses of the instance.
+    #[must_use]
+    pub fn holds(&self, instance: &Instance) -> bool {
+        let native = instance.priority.is_owner() && self.runs();
+        let has = |address: &IpNet| self.ports.iter().any(|port| port.held.contains_key(address));
+        self.powered && (native || instance.addresses.iter().all(has))
+    }
+
+    /// The whole node as it describes itself.
+    #[must_use]
+    pub fn status(&self) -> crate::node::NodeStatus {
+        self.daemon.status()
+    }
+
+    // The four verbs, whatever runs here.
+
+    pub(super) fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.daemon.handle_input(now - self.lag, input);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, ears: Ears) {
+        self.daemon.handle_timeout(now - self.lag, ears);
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.daemon.poll_output()
+    }
+
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.daemon.poll_timeout().map(|(at, _)| at + self.lag)
+    }
+}

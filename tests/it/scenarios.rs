@@ -1,0 +1,115 @@
+//! Scenarios as files: those that come along end as they expect, the same seed tells the same story, and what is wrong with one
+//! is said with its line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::cli::Desk;
+
+/// `tests/scenarios/` and what lies beside the examples.
+fn scenarios() -> Vec<PathBuf> {
+    let root = crate::sources::root();
+    let examples = fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let directories = examples.filter(|path| path.is_dir()).chain([root.join("tests/scenarios")]);
+    let files = directories.flat_map(|directory| fs::read_dir(directory).unwrap()).map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "txt")).collect();
+    files.sort();
+    assert!(files.len() >= 6, "{files:?}");
+    files
+}
+
+fn played(file: &PathBuf, more: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ha")).arg("sim").arg(file).args(more).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn every_scenario_that_comes_along_ends_as_it_expects() {
+    for file in scenarios() {
+        let (well, said) = played(&file, &[]);
+        assert!(well, "{}:\n{said}", file.display());
+    }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story_and_another_one_another() {
+    let file = crate::sources::root().join("tests/scenarios/one_way.txt");
+    let story = |seed| played(&file, &["--json", "--packets", "--seed", seed]).1;
+    assert_eq!(story("5"), story("5"));
+    assert_ne!(story("5"), story("6").replace("\"seed\": 6", "\"seed\": 5"));
+}
+
+#[test]
+fn what_is_not_as_expected_is_said() {
+    let desk = Desk::new();
+    desk.write("story.txt", "node a ha.toml\nat 1s expect a leads\nat 10s expect a leads\nend 11s\n");
+    let said = desk.ha(&["sim", "story.txt"]);
+    assert_eq!(said.code, 1);
+    let text = "NOT as expected: a leads; a is backup in VI_1 and does not hold the addresses, nobody else does";
+    assert!(said.out.split_whitespace().collect::<Vec<_>>().join(" ").contains(text), "{}", said.out);
+    assert!(said.out.ends_with("1 not as expected (seed 1).\n"), "{}", said.out);
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_scenario_is_said_with_its_line() {
+    let desk = Desk::new();
+    let lines = [
+        "node a ha.toml",
+        "node a ha.toml",
+        "node b nowhere.toml",
+        "node all ha.toml",
+        "nodes c ha.toml",
+        "seed x",
+        "at 5s ct a",
+        "at 5 cut a",
+        "at 5s cut z",
+        "at 5s cut a now",
+        "at 5s cut",
+        "at 5s filter a",
+        "at 5s loss 130%",
+        "at 5s delay 5ms..1ms",
+        "at 5s kill a twice",
+        "at 5s mute a maybe",
+        "at 5s clock a 1h",
+        "at 5s probe a web http broken",
+        "at 5s probe a web htp down",
+        "at 5s probe a www http down",
+        "at 5s rule a web disk down",
+        "at 5s policy a web sleeps",
+        "at 5s reload a priority 0",
+        "at 5s forge a priority 256",
+        "at 5s expect a wins",
+        "at 5s expect a is leader",
+        "at 5s expect a leads VI_2",
+        "at 5s expect nobody is master",
+        "at 6s heal # well again",
+        "at 5s heal",
+        "end 5s",
+        "node c ha.toml",
+    ];
+    desk.write("story.txt", &lines.join("\n"));
+    let said = desk.ha(&["sim", "story.txt"]);
+    assert_eq!((said.code, said.out.as_str()), (65, ""));
+    insta::assert_snapshot!(said.err.replace(&desk.path().display().to_string(), "DIR"));
+    desk.write("empty.txt", "# nothing\n");
+    assert!(desk.ha(&["sim", "empty.txt"]).err.contains("line 1: there is no node"));
+    assert_eq!(desk.ha(&["sim", "nowhere.txt"]).code, 66);
+}
+
+/// The page has every verb that the program knows, and the help does.
+#[test]
+fn the_language_is_described() {
+    let desk = Desk::new();
+    desk.write("story.txt", "node a ha.toml\nat 1s nonsense\n");
+    let known = desk.ha(&["sim", "story.txt"]).err;
+    let verbs = known.split("known: ").nth(1).unwrap().trim();
+    let page = crate::sources::read("config/scenarios.md");
+    let help = desk.ha(&["sim", "--help"]).out;
+    for verb in verbs.split(", ") {
+        assert!(page.contains(&format!("`{verb}")), "config/scenarios.md does not have {verb}");
+        assert!(help.contains(verb), "the help does not have {verb}");
+    }
+    assert!(verbs.split(", ").count() > 20);
+}
