@@ -277,7 +277,8 @@ mod tests {
         second.vrid = Vrid::new(52).unwrap();
         config.instances.push(second);
         let instances = vec!["VI_1".to_owned(), "VI_2".to_owned()];
-        config.groups = vec![crate::config::Group { name: "G1".to_owned(), instances }];
+        config.groups =
+            vec![crate::config::Group { name: "G1".to_owned(), instances, notify: crate::config::Notify::default() }];
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
                 "group",
                 &format!("{}: leads and follows together with {others}, in fault if one is", group.name),
             );
+            if let Some(told) = told(&group.notify).filter(|_| group.instances.first() == Some(&instance.name)) {
+                line(&mut text, "group tells", &told);
+            }
         }
     }
     text

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use super::{
-    Config, Instance,
+    Config, Instance, Notify, Occasion,
     error::{Findings, Problem, Severity, Span},
     instance::check_name,
     suggest,
     table::{Table, Written},
+    told::{self, RawNotify},
     track::{self, RawTracks, Tracks},
 };
 
@@ -18,6 +19,8 @@ pub struct Group {
     pub name: String,
     /// Its members, by name, at least one.
     pub instances: Vec<String>,
+    /// Who is told of its transitions.
+    pub notify: Notify,
 }
 
 /// `[group.NAME]` as written.
@@ -27,6 +30,7 @@ pub(super) struct RawGroup {
     header: Span,
     instances: Written<super::raw::Texts>,
     track: RawTracks,
+    notify: RawNotify,
 }
 
 impl RawGroup {
@@ -39,8 +43,10 @@ impl RawGroup {
     ) -> Self {
         let mut inner = table.table("track", out);
         let track = RawTracks::read(&mut inner, tables, out);
-        tables.push(inner);
-        Self { name, header: table.header(), instances: table.texts("instances", out), track }
+        let mut inner_notify = table.table("notify", out);
+        let notify = RawNotify::read(&mut inner_notify, &Occasion::OF_GROUPS, out);
+        tables.extend([inner, inner_notify]);
+        Self { name, header: table.header(), instances: table.texts("instances", out), track, notify }
     }
 }
 
@@ -104,7 +110,7 @@ fn one(
             _ => (),
         }
     }
-    Group { name: name.clone(), instances: members }
+    Group { name: name.clone(), instances: members, notify: told::resolve(&raw.notify, out) }
 }
 
 /// What does not fit between the groups of two nodes. `counterparts`: the same virtual router on both.

@@ -13,7 +13,7 @@ use super::{
     manner::{self, RawAddress},
     privileges::RawPrivileges,
     table::{Table, Written},
-    told::RawNotify,
+    told::{Occasion, RawNotify},
     track::RawTracks,
     webhook::RawWebhook,
 };
@@ -211,7 +211,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         peer_down_adverts: table.number("peer_down_adverts", out),
         link_settle: table.time("link_settle", out),
         announce: RawAnnounce::read(&mut table, out),
-        notify: RawNotify::read(&mut notify, out),
+        notify: RawNotify::read(&mut notify, &Occasion::ALL, out),
         accept: table.flag("accept", out),
         virtual_mac: table.flag("virtual_mac", out),
         virtual_mac_name: table.text("virtual_mac_name", out),

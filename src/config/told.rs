@@ -1,4 +1,4 @@
-//! `instance.NAME.notify`: programs that are told of transitions, with the arguments that keepalived gives to its scripts.
+//! `instance.NAME.notify` and `group.NAME.notify`: programs that are told of transitions, with the arguments that keepalived gives to its scripts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -55,6 +55,9 @@ impl Occasion {
     pub const ALL: [Self; 6] =
         [Self::Master, Self::Backup, Self::Fault, Self::Stop, Self::Deleted, Self::LowerPriority];
 
+    /// What programs of a group can be told of.
+    pub const OF_GROUPS: [Self; 4] = [Self::Master, Self::Backup, Self::Fault, Self::Stop];
+
     /// Its key in the file, below `notify`.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -94,10 +97,11 @@ pub(super) struct RawNotify {
 }
 
 impl RawNotify {
-    pub(super) fn read(table: &mut Table<'_>, out: &mut Findings) -> Self {
+    /// With the programs of these occasions.
+    pub(super) fn read(table: &mut Table<'_>, occasions: &[Occasion], out: &mut Findings) -> Self {
         Self {
             run: table.texts("run", out),
-            programs: Occasion::ALL.into_iter().map(|occasion| (occasion, table.texts(occasion.key(), out))).collect(),
+            programs: occasions.iter().map(|occasion| (*occasion, table.texts(occasion.key(), out))).collect(),
             user: table.text("user", out),
             timeout: table.time("timeout", out),
         }

@@ -139,6 +139,15 @@ impl Events {
 
     /// A line about an instance.
     pub fn instance(&self, name: &str, word: &str, priority: u8) {
+        self.line(format!("INSTANCE \"{name}\" {word} {priority}\n"));
+    }
+
+    /// A line about a group, which has no priority.
+    pub fn group(&self, name: &str, word: &str) {
+        self.line(format!("GROUP \"{name}\" {word} 0\n"));
+    }
+
+    fn line(&self, line: String) {
         let mut state = self.0.state();
         if state.stream.fifo.is_none() {
             return;
@@ -147,7 +156,7 @@ impl Events {
             state.waiting.pop_front();
             state.dropped += 1;
         }
-        state.waiting.push_back(format!("INSTANCE \"{name}\" {word} {priority}\n"));
+        state.waiting.push_back(line);
         drop(state);
         self.0.more.notify_one();
     }

@@ -128,6 +128,7 @@ impl Journal {
 /// What happened, without whose.
 fn sentence(event: &Event) -> String {
     match event {
+        Event::Transition { from, to, reason } if from == to => format!("{to} from the start: {reason}"),
         Event::Transition { from, to, reason } => format!("{to} (was {from}): {reason}"),
         Event::Priority { from, to } => format!("priority {} (was {})", to.get(), from.get()),
         Event::Raised(condition) => condition.text.clone(),

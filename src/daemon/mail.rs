@@ -4,7 +4,7 @@
 //! at night is the latest, so the oldest is dropped. A mail that cannot be delivered is an error in the journal and
 //! nothing more; no role ever depends on it.
 
-mod letter;
+pub mod letter;
 
 use std::{
     collections::VecDeque,

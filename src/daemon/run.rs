@@ -22,7 +22,7 @@ use super::{
     keeper::Keeper,
     leftovers,
     locks::Locks,
-    mail::{Alert, Letter, Mailer, Transition},
+    mail::{Alert, Letter, Mailer, Transition, letter},
     origin::Origin,
     policies::{DriverClock, Library, Policies, Said, Surroundings},
     privileges,
@@ -276,9 +276,10 @@ impl Daemon {
 
     fn record(&mut self, entry: &Entry) {
         self.journal.record(entry);
-        self.hooks.happened(entry);
-        if let (Some(mailer), Some(letter)) = (&self.mailer, self.letter(entry)) {
-            mailer.send(letter);
+        let moved = self.hooks.happened(entry);
+        let group = moved.map(|moved| letter::of_group(&self.config.node, &moved, jiff::Timestamp::now()));
+        if let Some(mailer) = &self.mailer {
+            self.letter(entry).into_iter().chain(group).for_each(|letter| mailer.send(letter));
         }
     }
 

@@ -40,7 +40,6 @@ const NOT_LVS: &str =
 const NOT_BFD: &str = "ha speaks no BFD: remove it, or ask the neighbour with ping or arping in a policy";
 const TRACK_IN_MEMBER: &str =
     "write this block in one vrrp_instance of the group: in ha a fault of one is a fault of all";
-const NOTIFY_IN_MEMBER: &str = "write it in each vrrp_instance of the group: ha tells of what becomes of each";
 const SCHEDULING: &str = "how the process is scheduled is the unit's and realtime_priority's business";
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
@@ -116,17 +115,13 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Group, "group", Mapped(ANY)),
     (Group, "sync_group_tracking_weight", Dropped("what a check adds to the priority of one member, ha adds to all")),
     (Group, "global_tracking", Dropped("what a check adds to the priority of one member, ha adds to all")),
-    (
-        Group,
-        "smtp_alert",
-        Refused("write smtp_alert in each vrrp_instance of the group: ha mails what becomes of each"),
-    ),
-    (Group, "notify", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_master", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_backup", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_fault", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_stop", Refused(NOTIFY_IN_MEMBER)),
-    (Group, "notify_priority_changes", Refused(NOTIFY_IN_MEMBER)),
+    (Group, "smtp_alert", Mapped(1)),
+    (Group, "notify", Mapped(3)),
+    (Group, "notify_master", Mapped(3)),
+    (Group, "notify_backup", Mapped(3)),
+    (Group, "notify_fault", Mapped(3)),
+    (Group, "notify_stop", Mapped(3)),
+    (Group, "notify_priority_changes", Mapped(1)),
     (Group, "track_interface", Mapped(0)),
     (Group, "track_script", Refused(TRACK_IN_MEMBER)),
     (Group, "track_process", Refused(TRACK_IN_MEMBER)),

@@ -120,13 +120,14 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     }
     let of = |keyword: &str| read.iter().filter(|node| node.keyword() == keyword).copied().collect::<Vec<&Node>>();
     let instances = of("vrrp_instance");
-    let mails = reading::mails(&instances);
+    let together = of("vrrp_sync_group");
+    let mails = reading::mails(&instances) || reading::mails(&together);
     let globals = reading::globals(&of("global_defs"), &machine.name, mails, &mut outline, &mut ledger);
-    reading::events(&instances, &mut outline, &mut ledger);
+    reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
     sections(&instances, &globals, &scripts, files, &mut outline, &mut ledger);
-    groups(&of("vrrp_sync_group"), &mut outline, &mut ledger);
+    groups(&together, &globals, &mut outline, &mut ledger);
     if outline.instances.is_empty() {
         let place = Place { file: 0, line: 1 };
         ledger.refused(place, "there is no vrrp_instance in this file: there is no address to keep");
@@ -167,12 +168,12 @@ fn sections(
     }
 }
 
-fn groups(nodes: &[&Node], outline: &mut Outline, ledger: &mut Ledger) {
+fn groups(nodes: &[&Node], globals: &Globals, outline: &mut Outline, ledger: &mut Ledger) {
     let owns = |section: &Section| section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
     let instances: Vec<_> = outline.instances.iter().map(|section| (section.name.clone(), owns(section))).collect();
     let mut taken = Vec::new();
     for node in nodes {
-        outline.groups.extend(reading::group(node, &instances, &mut taken, ledger));
+        outline.groups.extend(reading::group(node, &instances, &mut taken, globals, ledger));
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Together {
     pub(super) comments: Vec<String>,
     /// As TOML.
     pub(super) members: String,
-    pub(super) tracks: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// A policy, `policies/NAME.rhai`.

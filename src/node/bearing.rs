@@ -18,6 +18,8 @@ use crate::{
     words::Instant,
 };
 
+/// How long an instance is given to find what it needs of the machine before it is said to be in fault from the start.
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 /// How long after an offer that nobody took the next one is made.
 const OFFER_AGAIN: Duration = Duration::from_secs(60);
 /// What a resigning master waits beyond the longest skew (R16).

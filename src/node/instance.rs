@@ -31,7 +31,7 @@ use crate::{
     policy::Report,
     vrrp::{Action, Announcer, Event, Reason, State, VirtualRouter},
     wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3},
-    words::{Family, Instant, readable},
+    words::{Family, Instant},
 };
 
 /// Where outputs go.
@@ -61,6 +61,8 @@ pub(super) struct Instance {
     /// What is tracked, as it is.
     pub(super) seen_tracked: Seen,
     pub(super) alerts: Alerts,
+    /// When it is said that it is in fault from the start.
+    pub(super) unsaid_until: Option<Instant>,
     /// The priority that it bid last, or would have.
     pub(super) bid: Priority,
     pub(super) pace: Pace,
@@ -130,6 +132,7 @@ impl Instance {
             judgement: Judgement::new(&config.policies),
             seen_tracked: Seen::default(),
             alerts: Alerts::default(),
+            unsaid_until: Some(now + super::bearing::SETTLED),
             bid: config.priority,
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None), interval),
@@ -242,8 +245,6 @@ impl Instance {
         }
     }
 
-    // ---- From the protocol to outputs ----
-
     /// Takes one event of the protocol and performs what follows.
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>, out: &mut Outbox) {
         let mut actions = Vec::new();
@@ -295,6 +296,7 @@ impl Instance {
             }
             State::Elected { .. } | State::Resigning { .. } => (),
         }
+        self.unsaid_until = None;
         let from = self.role.role;
         if from == role {
             return;
@@ -305,42 +307,13 @@ impl Instance {
         self.report(now, Happening::Transition { from, to: role, reason }, out);
     }
 
-    /// The reason of a transition as a sentence.
-    fn explain(&self, now: Instant, reason: Reason) -> String {
-        let master = self.master.map_or_else(|| "another node".to_owned(), |address| address.to_string());
-        match reason {
-            Reason::Startup => "may take part, listening".to_owned(),
-            Reason::Owner => "owns the addresses".to_owned(),
-            Reason::MasterDown => match self.alive_heard_at {
-                Some(_) => format!("no advertisement that counts for {}", readable(self.down_interval())),
-                None => format!("no master heard for {} since start", readable(self.down_interval())),
-            },
-            Reason::MasterResigned => format!("{master} resigned"),
-            Reason::Adopted => "the process before this one was master and its lease still runs".to_owned(),
-            Reason::HigherPriority => format!("{master} has a higher priority"),
-            Reason::HigherAddress => format!("{master} has the same priority and a higher address"),
-            Reason::AnotherLeads => format!("{master} leads already and is not to be preempted"),
-            Reason::Relieved => self.relieved(now, &master),
-            Reason::Offered => format!("offers the address to whoever is better off: {}", self.why_unfit(now)),
-            Reason::Fault | Reason::Stopped => self.why_unfit(now),
-            Reason::OfferDeclined => "nobody took what was offered".to_owned(),
-            Reason::LeaseLapsed => {
-                "this process did not run for longer than its lease: somebody else may hold the address".to_owned()
-            }
-            Reason::PeerDeaf => format!("{master} goes on advertising as master: it does not hear this node"),
-            Reason::SecondHolder => "another machine answers for the address".to_owned(),
-            Reason::Grouped => self.ties.why_back(),
-        }
-    }
-
-    /// Why it went, and who has the address now.
-    fn relieved(&self, now: Instant, master: &str) -> String {
-        match self.bearing(now) {
-            Bearing::Fit(_) => format!("{master} took the address that this node had offered"),
-            Bearing::Fault { why, .. }
-            | Bearing::StandDown { why, .. }
-            | Bearing::Reluctant { why, .. }
-            | Bearing::Barred { why, .. } => format!("{why}; {master} took the address over"),
+    /// In fault since it began: nothing else would say so.
+    pub(super) fn tell_of_fault_from_the_start(&mut self, now: Instant, out: &mut Outbox) {
+        if self.unsaid_until.take_if(|until| *until <= now).is_some()
+            && let Bearing::Fault { why, .. } = self.bearing(now)
+        {
+            self.role.reason.clone_from(&why);
+            self.report(now, Happening::Transition { from: Role::Fault, to: Role::Fault, reason: why }, out);
         }
     }
 

@@ -19,6 +19,7 @@ mod judgement;
 mod looking;
 mod output;
 mod peers;
+mod reason;
 mod reload;
 mod rivals;
 mod roll;

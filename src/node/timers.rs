@@ -47,6 +47,7 @@ impl Instance {
         self.announce_if_due(now, out);
         self.name_peers(now, out);
         self.expire_conditions(now, out);
+        self.tell_of_fault_from_the_start(now, out);
     }
 
     /// A master that wakes so late that somebody may have taken the address (R10). Packets were believed first. If the
@@ -95,6 +96,7 @@ impl Instance {
             (self.peers_overdue(), Wake::Peers),
             (self.missed_at().filter(|at| now < *at && !self.judgement.is_empty()), Wake::Policies),
             (self.next_offer(), Wake::Policies),
+            (self.unsaid_until, Wake::Trouble),
             (self.next_farewell(), Wake::Release),
             (self.judgement.next_change(now, self.config.on_error), Wake::Policies),
             (self.rivals.next_ask(), Wake::Claim),

@@ -483,6 +483,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     (GROUP_INTERFACE, "any", "[\"eth2\", \"eth3\"]"),
     (GROUP_INTERFACE, "weight", "-20"),
     (GROUP_INTERFACE, "reverse", "true"),
+    ("group.VI_1", "notify.run", "[\"/etc/ha/notify.sh\"]"),
+    ("group.VI_1", "notify.master", "[\"/etc/ha/notify.sh\"]"),
+    ("group.VI_1", "notify.backup", "[\"/etc/ha/notify.sh\"]"),
+    ("group.VI_1", "notify.fault", "[\"/etc/ha/notify.sh\"]"),
+    ("group.VI_1", "notify.stop", "[\"/etc/ha/notify.sh\"]"),
+    ("group.VI_1", "notify.user", "\"nobody\""),
+    ("group.VI_1", "notify.timeout", "\"5s\""),
     ("instance.VI_1", "interface", "\"eth1\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
@@ -554,6 +561,9 @@ fn every_key_changes_something() {
         }
         if table == "webhook.VI_1" && key != "secret" {
             before.set("webhook.VI_1", "url", "\"https://chat.example.org/\"");
+        }
+        if table == "group.VI_1" && key != "instances" {
+            before.set("group.VI_1", "instances", "[\"VI_1\"]");
         }
         if key.starts_with("virtual_mac_") {
             before.set("instance.VI_1", "virtual_mac", "true");
@@ -738,11 +748,14 @@ fn what_a_group_tracks_is_tracked_by_its_members() {
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let setting = ["[mail]", "[webhook.chat]"].contains(&bare)
+        let setting = ["[mail]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "min_ttl", "instances = "]
+        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "min_ttl"]
             .iter()
             .any(|key| bare.starts_with(key));
+        if bare.starts_with("instances = ") {
+            return "instances = [\"VI_1\"]".to_owned();
+        }
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
     let text: String = read("config/reference.toml").lines().map(|line| enabled(line) + "\n").collect();

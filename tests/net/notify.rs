@@ -15,8 +15,9 @@ use crate::{
     stage::{Stage, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 3] = [
+pub(crate) const STORIES: [Story; 4] = [
     Story { name: "notify_fifo_has_keepalived_s_lines", needs: &[Need::Keepalived], seconds: 60, tell: fifo },
+    Story { name: "notify_group_from_a_fault_to_the_end", needs: &[Need::Keepalived], seconds: 60, tell: group },
     Story { name: "notify_scripts_run_unchanged", needs: &[Need::Keepalived], seconds: 60, tell: unchanged },
     Story { name: "r18_notify_stop_runs_while_the_address_is_there", needs: &[], seconds: 60, tell: stop },
 ];
@@ -136,6 +137,73 @@ fn fifo(stage: &Stage) {
     let [keepalived, ours] = heard.as_slice() else { panic!("{heard:?}") };
     assert_eq!(keepalived, ours);
     assert!(ours.contains("INSTANCE \"VI_1\" MASTER 100\n"), "{ours}");
+}
+
+/// A group of two routers that starts in fault, leads, and stops: both daemons write the same lines, those of its members in
+/// any order.
+fn group(stage: &Stage) {
+    let setup = Setup::founding(Host::Node1).version3(ADVERTISE);
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("events");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    let mut reader = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+    let script = write(&directory);
+    let second = |text: &str| {
+        text.replace("192.168.0.60", "192.168.0.61")
+            .replace("router_id = 51", "router_id = 52")
+            .replace("router_id 51", "router_id 52")
+    };
+    let mut heard = Vec::new();
+    for with_ha in [false, true] {
+        let _ = fs::remove_file(directory.join("told"));
+        stage.world.plug(Host::Node1, false).unwrap();
+        let name = path.display();
+        let mut daemon = if with_ha {
+            let one = setup.toml(Host::Node1);
+            let two = second(one.split_once("[instance.VI_1]").unwrap().1);
+            let group = "[group.G1]\ninstances = [\"VI_1\", \"VI_2\"]\n";
+            let config =
+                format!("events.fifo = \"{name}\"\n{one}\n[instance.VI_2]{two}\n{group}notify.run = [\"{script}\"]\n");
+            stage.ha_with(Host::Node1, &config, &[])
+        } else {
+            let one = setup.keepalived_conf(Host::Node1, None);
+            let two = second(one.split_once("vrrp_instance VI_1").unwrap().1);
+            let fifo = format!("global_defs {{\n vrrp_notify_fifo {name}");
+            let group = format!("vrrp_sync_group G1 {{\n group {{\n VI_1\n VI_2\n }}\n notify \"{script}\"\n}}\n");
+            let config = format!("{}vrrp_instance VI_2{two}{group}", one.replace("global_defs {", &fifo));
+            stage.keepalived_with(Host::Node1, &config)
+        };
+        let mut lines: Vec<String> = Vec::new();
+        let mut says = |state: &str| {
+            let mut phase = String::new();
+            wait_until(&format!("three lines about {state}"), Duration::from_secs(20), || {
+                let mut bytes = [0; 4096];
+                let length = reader.read(&mut bytes).unwrap_or_default();
+                phase += &String::from_utf8_lossy(&bytes[..length]);
+                phase.lines().filter(|line| line.contains(state)).count() == 3
+            });
+            let mut phase: Vec<String> = phase.lines().map(str::to_owned).collect();
+            phase.sort();
+            lines.extend(phase);
+        };
+        says("FAULT");
+        stage.world.plug(Host::Node1, true).unwrap();
+        says("MASTER");
+        wait_until("the script of the group is told", Duration::from_secs(5), || {
+            told(&daemon).last().is_some_and(|line| line == "GROUP G1 MASTER 0")
+        });
+        daemon.terminate().unwrap();
+        daemon.process().wait(Duration::from_secs(10)).unwrap();
+        says("STOP");
+        wait_until("the script is told of the end", Duration::from_secs(5), || {
+            told(&daemon).last().is_some_and(|line| line == "GROUP G1 STOP 0")
+        });
+        heard.push((lines, told(&daemon)));
+    }
+    let [keepalived, ours] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(keepalived, ours);
+    assert_eq!(ours.1, ["FAULT", "BACKUP", "MASTER", "STOP"].map(|state| format!("GROUP G1 {state} 0")));
 }
 
 fn stop(stage: &Stage) {

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    config::{self, Config, Facts, Instance, Loaded, Problem, Problems, Severity},
+    config::{self, Config, Facts, Loaded, Notify, Problem, Problems, Severity},
     daemon::guarded,
     probe::program_objection,
 };
 
-/// The programs of an instance that would not be started here.
-fn objections(instance: &Instance) -> impl Iterator<Item = Problem> {
+/// The programs of an instance or a group that would not be started here.
+fn objections<'a>(name: &'a str, notify: &'a Notify) -> impl Iterator<Item = Problem> + 'a {
     let named = |(key, argv): (&'static str, &[String])| argv.first().map(|program| (key, program.clone()));
-    instance.notify.all().filter_map(named).filter_map(|(key, program)| {
+    notify.all().filter_map(named).filter_map(move |(key, program)| {
         let objection = program_objection(Path::new(&program))?;
-        let what = format!("{}: notify.{key} would not be started on this machine: {objection}", instance.name);
+        let what = format!("{name}: notify.{key} would not be started on this machine: {objection}");
         let todo = "the program must be there, it and every directory on the way root's and writable by nobody else";
         Some(Problem::anywhere(Severity::Warning, what, todo))
     })
@@ -30,7 +30,11 @@ impl ConfigurationFile {
     pub(super) fn examine(path: &Path, facts: &Facts) -> Self {
         let mut loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
         if let Ok(loaded) = &mut loaded {
-            let unsafe_ones = loaded.config.instances.iter().flat_map(objections).collect::<Vec<_>>();
+            let unsafe_ones = {
+                let instances = loaded.config.instances.iter().flat_map(|it| objections(&it.name, &it.notify));
+                let groups = loaded.config.groups.iter().flat_map(|it| objections(&it.name, &it.notify));
+                instances.chain(groups).collect::<Vec<_>>()
+            };
             loaded.warnings.extend(unsafe_ones);
             loaded.warnings.extend(guarded::distrust(path));
         }

@@ -5,6 +5,7 @@
 //!
 //! A hook that fails, or does not come back, is an alarm and no verdict: the address stays where it is.
 
+mod group;
 mod line;
 mod notice;
 mod performer;
@@ -21,6 +22,7 @@ use std::{
 use tokio::sync::watch;
 
 use self::{
+    group::Groups,
     line::Line,
     notice::Notice,
     queue::{Job, Order, Task},
@@ -40,6 +42,7 @@ use crate::{
 };
 
 pub use self::{
+    group::Moved,
     notice::Program,
     performer::{Alarm, RealPerformer},
 };
@@ -102,6 +105,7 @@ impl fmt::Debug for Bench {
 pub struct Hooks {
     bench: Bench,
     instances: Arc<Mutex<BTreeMap<String, Instance>>>,
+    groups: Arc<Mutex<Groups>>,
 }
 
 #[derive(Debug)]
@@ -123,7 +127,7 @@ impl Hooks {
     #[must_use]
     pub fn start(bench: Bench, config: &Config) -> Self {
         tokio::spawn(bench.events.clone().follow_priorities(bench.status.clone()));
-        let hooks = Self { bench, instances: Arc::default() };
+        let hooks = Self { bench, instances: Arc::default(), groups: Arc::default() };
         hooks.reconfigure(config);
         hooks
     }
@@ -132,6 +136,7 @@ impl Hooks {
     /// hands over (R18): the versions of now, since nobody knows them any more by then.
     pub fn reconfigure(&self, config: &Config) {
         self.bench.events.reconfigure(&config.events);
+        self.groups().reconfigure(&config.groups, &self.bench);
         let mut instances = self.lock();
         let wanted: BTreeSet<&str> = config.instances.iter().map(|instance| instance.name.as_str()).collect();
         // Those that were leaving before have gone, or begin anew.
@@ -177,8 +182,8 @@ impl Hooks {
         Some(instance.hooks.tally())
     }
 
-    /// A line of the node's journal.
-    pub fn happened(&self, entry: &Journal) {
+    /// A line of the node's journal. Says which group moved by it, if one did.
+    pub fn happened(&self, entry: &Journal) -> Option<Moved> {
         if let Some(instance) = self.lock().get_mut(&entry.instance) {
             instance.tell(entry, &self.bench);
         }
@@ -187,6 +192,7 @@ impl Hooks {
             let policies = instance.policies.clone();
             due.into_iter().for_each(|due| self.enqueue(instance, &policies, due));
         });
+        self.groups().happened(entry, &self.bench)
     }
 
     /// A report of a policy.
@@ -239,6 +245,7 @@ impl Hooks {
     /// The daemon is asked to stop: what becomes fault from now on is no fault.
     pub fn leave(&self) {
         self.lock().values_mut().for_each(|instance| instance.story.leave());
+        self.groups().leave(self.bench.clock.now());
     }
 
     /// Every address has gone: runs `on_stop` and what waits before it, for at most this long.
@@ -255,7 +262,8 @@ impl Hooks {
                 }
                 self.enqueue(instance, &policies, due);
             }
-            instances.values().map(|instance| instance.hooks.clone()).collect()
+            let groups = self.groups().stop(now, &self.bench);
+            instances.values().map(|instance| instance.hooks.clone()).chain(groups).collect()
         };
         let all = async {
             for line in lines {
@@ -291,6 +299,10 @@ impl Hooks {
     /// With an instance of the configuration.
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Instance) -> T) -> Option<T> {
         self.lock().get_mut(name).filter(|instance| instance.leaving.is_none()).map(act)
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {

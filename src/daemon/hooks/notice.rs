@@ -11,13 +11,21 @@ use crate::{
     policy::HookEvent,
 };
 
+/// Whom a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Instance,
+    Group,
+}
+
 /// Something to be told, with whom it is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Notice {
+    pub(super) whose: Whose,
     pub(super) occasion: Occasion,
     /// The node waits for it before it hands over (R18).
     pub(super) before_release: bool,
-    /// Where the instance is known no more, its priority.
+    /// Where the instance is known no more, its priority; a group has none, which is 0.
     pub(super) priority: u8,
     pub(super) event: HookEvent,
     pub(super) notify: Notify,
@@ -63,7 +71,13 @@ pub(super) const fn state(occasion: Occasion) -> &'static str {
 impl Notice {
     pub(super) fn new(occasion: Occasion, event: HookEvent, instance: &Instance) -> Self {
         let notify = instance.notify.clone();
-        Self { occasion, before_release: false, priority: instance.priority.get(), event, notify }
+        let whose = Whose::Instance;
+        Self { whose, occasion, before_release: false, priority: instance.priority.get(), event, notify }
+    }
+
+    /// Of a group.
+    pub(super) fn of_group(occasion: Occasion, event: HookEvent, notify: Notify) -> Self {
+        Self { whose: Whose::Group, occasion, before_release: false, priority: 0, event, notify }
     }
 
     /// It is about a role, of which only the latest is true.
@@ -76,7 +90,7 @@ impl Notice {
 
     /// The role that the node is in while it is told, where that is certain.
     pub(super) fn role(&self) -> Option<&str> {
-        self.is_transition().then_some(self.event.to.as_str())
+        (self.is_transition() && self.whose == Whose::Instance).then_some(self.event.to.as_str())
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -84,12 +98,16 @@ impl Notice {
     }
 
     /// What to start, one after the other, each with its key in the configuration.
-    pub(super) fn programs(&self, instance: &str, priority: Option<u8>) -> Vec<(String, Program)> {
+    pub(super) fn programs(&self, name: &str, priority: Option<u8>) -> Vec<(String, Program)> {
+        let (word, variable) = match self.whose {
+            Whose::Instance => ("INSTANCE", "HA_INSTANCE"),
+            Whose::Group => ("GROUP", "HA_GROUP"),
+        };
         let program = |argv: Vec<String>| Program {
             argv,
             user: self.notify.user.clone(),
             environment: vec![
-                ("HA_INSTANCE".to_owned(), instance.to_owned()),
+                (variable.to_owned(), name.to_owned()),
                 ("HA_FROM".to_owned(), self.event.from.clone()),
                 ("HA_TO".to_owned(), self.to().to_owned()),
                 ("HA_REASON".to_owned(), self.event.reason.clone()),
@@ -101,8 +119,9 @@ impl Notice {
         }
         if !self.notify.run.is_empty() && self.occasion != Occasion::LowerPriority {
             let mut argv = self.notify.run.clone();
-            let priority = priority.unwrap_or(self.priority).to_string();
-            argv.extend(["INSTANCE", instance, state(self.occasion), &priority].map(str::to_owned));
+            let known = priority.filter(|_| self.whose == Whose::Instance);
+            let priority = known.unwrap_or(self.priority).to_string();
+            argv.extend([word, name, state(self.occasion), &priority].map(str::to_owned));
             programs.push(("notify.run".to_owned(), program(argv)));
         }
         programs

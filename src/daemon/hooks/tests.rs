@@ -1,5 +1,6 @@
 //! Hooks as stories: what is run, in which order, and what a hook that fails or hangs costs.
 
+mod groups;
 mod notices;
 
 use std::{

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::node::Role;
+use crate::{daemon::hooks::Moved, node::Role};
 
 /// Longer subjects are cut; the body has the whole reason.
 const SUBJECT_MAX: usize = 200;
@@ -71,7 +71,8 @@ impl Transition<'_> {
     #[must_use]
     pub fn letter(&self) -> Letter {
         let Self { node, instance, from, to, reason, .. } = self;
-        let subject = format!("[{node}] {instance} is {to} ({from} before): {reason}");
+        let before = if from == to { "from the start".to_owned() } else { format!("{from} before") };
+        let subject = format!("[{node}] {instance} is {to} ({before}): {reason}");
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         let body = format!(
             "{meaning}\n\
@@ -110,6 +111,20 @@ impl Transition<'_> {
             ),
         }
     }
+}
+
+/// The mail about a group whose members have all come to another role: `[K1] group G1 is master (backup before): …`.
+#[must_use]
+pub fn of_group(node: &str, moved: &Moved, at: Timestamp) -> Letter {
+    let Moved { group, from, to, reason, instances } = moved;
+    let before = from.map(|from| format!(" ({from} before)")).unwrap_or_default();
+    let body = format!(
+        "Every instance of the group {group} is {to} on {node}.\n\nnode (router_id): {node}\ngroup:            {group}\n\
+         instances:        {instances}\nto:               {to}\nreason:           {reason}\ntime:             {at}\n",
+        instances = instances.join(", "),
+        at = whole_seconds(at),
+    );
+    Letter::new(&format!("[{node}] group {group} is {to}{before}: {reason}"), body)
 }
 
 /// A rule whose author wants somebody to be told.

@@ -40,7 +40,7 @@ pub(super) fn global(read: &[&Node], out: &mut Outline, ledger: &mut Ledger) {
     }
 }
 
-/// What instances say of it; it is about all of them in `ha`.
+/// What instances and groups say of it; it is about all of them in `ha`.
 pub(in crate::import) fn events(instances: &[&Node], out: &mut Outline, ledger: &mut Ledger) {
     for node in instances.iter().flat_map(|instance| instance.inner()) {
         if node.keyword() == "notify_priority_changes" {

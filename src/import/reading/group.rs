@@ -1,6 +1,6 @@
 //! `vrrp_sync_group`.
 
-use super::{last, sorted, track};
+use super::{Globals, last, sorted, told, track};
 use crate::import::{
     keyword::Context,
     ledger::Ledger,
@@ -13,6 +13,7 @@ pub(in crate::import) fn group(
     node: &Node,
     instances: &[(String, bool)],
     taken: &mut Vec<String>,
+    globals: &Globals,
     ledger: &mut Ledger,
 ) -> Option<Together> {
     let name = node.text(1);
@@ -55,10 +56,14 @@ pub(in crate::import) fn group(
     }
     let mut comments = node.comments.clone();
     comments.extend(node.trailing.clone());
-    let kept = |inner: &&Node| inner.keyword() != "track_interface";
+    let kept = |inner: &&Node| inner.keyword() != "track_interface" && !inner.keyword().starts_with("notify");
     comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
     comments.dedup();
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
-    let tracks = track::interfaces(&tracked, None, false, ledger).into_iter().collect();
-    (!names.is_empty()).then(|| Together { name: plain_name(name), comments, members: list(&names), tracks })
+    let mut entries: Vec<_> = track::interfaces(&tracked, None, false, ledger).into_iter().collect();
+    entries.extend(told::told(&read, "GROUP, the name, the state and 0", globals, ledger));
+    if let Some(alert) = last("smtp_alert", &read, ledger) {
+        ledger.mapped(alert.place, "[mail], which is about every instance, and about the group as a whole");
+    }
+    (!names.is_empty()).then(|| Together { name: plain_name(name), comments, members: list(&names), entries })
 }

@@ -20,8 +20,8 @@ const WORDS: [(&str, &str); 7] = [
 ];
 const AND: &str = "it is killed after notify.timeout, 30 s; one at a time, in order, and a newer transition takes the place of one that waits";
 
-/// The entries of an instance.
-pub(super) fn told(read: &[&Node], globals: &Globals, ledger: &mut Ledger) -> Vec<Entry> {
+/// The entries of an instance, or of a group: `arguments` says what is behind those of the general program.
+pub(super) fn told(read: &[&Node], arguments: &str, globals: &Globals, ledger: &mut Ledger) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut users: Vec<(Option<String>, &Node)> = Vec::new();
     for (word, key) in WORDS {
@@ -33,8 +33,7 @@ pub(super) fn told(read: &[&Node], globals: &Globals, ledger: &mut Ledger) -> Ve
         }
         let Some(argv) = argv(node, ledger) else { continue };
         let value = list(&argv);
-        let arguments =
-            if word == "notify" { ", with INSTANCE, the name, the state and the priority behind" } else { "" };
+        let arguments = if word == "notify" { format!(", with {arguments} behind") } else { String::new() };
         let and = if users.is_empty() { format!("; {AND}") } else { String::new() };
         ledger.mapped(node.place, format!("{key} = {value}{arguments}{and}"));
         entries.push(Entry::of(key, value, node));
@@ -42,7 +41,8 @@ pub(super) fn told(read: &[&Node], globals: &Globals, ledger: &mut Ledger) -> Ve
     }
     let Some((first, _)) = users.first().cloned() else { return entries };
     if let Some((_, node)) = users.iter().find(|(other, _)| *other != first) {
-        let todo = "the scripts of this instance run as different users, and ha has one for all of them: write the same for each";
+        let todo =
+            "the scripts of this block run as different users, and ha has one for all of them: write the same for each";
         ledger.refused(node.place, todo);
     }
     match first {

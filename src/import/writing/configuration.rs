@@ -41,7 +41,7 @@ pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String 
             text += &(comment(line) + "\n");
         }
         text += &format!("[group.{}]\ninstances = {}\n", group.name, group.members);
-        entries(&group.tracks, &mut text);
+        entries(&group.entries, &mut text);
     }
     if !outline.ending.is_empty() {
         text.push('\n');

@@ -94,7 +94,11 @@ pub(crate) fn config(machine: usize, priority: u8, wires: [usize; 2]) -> Config 
     };
     let mut config = lan::config(member(1, wires[0]));
     config.instances.push(member(2, wires[1]));
-    config.groups = vec![Group { name: "G1".to_owned(), instances: vec!["VI_1".to_owned(), "VI_2".to_owned()] }];
+    config.groups = vec![Group {
+        name: "G1".to_owned(),
+        instances: vec!["VI_1".to_owned(), "VI_2".to_owned()],
+        notify: ha::config::Notify::default(),
+    }];
     config
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ha::{
     config::{Checksum, Claim, Lease, Protocol},
-    node::{AddressSeen, Input, LinkSeen, Node, Role},
+    node::{AddressSeen, Event, Input, LinkSeen, Node, Role},
     wire::{AdverInterval, Priority, Vrid},
     words::MacAddr,
 };
@@ -56,7 +56,7 @@ fn r13_a_new_process_goes_on_within_the_lease_without_an_outage() {
         let mut lan = settled(1);
         lan.kill(0);
         lan.run_for(millis(down));
-        lan.start(0);
+        lan.start_if_dead(0);
         assert_eq!(lan.role(0), Role::Master, "at once");
         lan.run_for(SECOND * 10);
         assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
@@ -71,7 +71,7 @@ fn r13_what_has_no_lease_is_released_and_said() {
     let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.lease = Lease::Off));
     lan.kill(0);
     lan.run_for(SECOND);
-    lan.start(0);
+    lan.start_if_dead(0);
     assert_eq!(lan.role(0), Role::Backup);
     assert_eq!(lan.holding(), Vec::<usize>::new());
     assert_eq!(lan.noted(0, "is let go"), 1);
@@ -198,4 +198,25 @@ fn r31_a_node_without_an_interface_waits_quietly() {
     lan.set_link(0, Some(3));
     lan.run_for(SECOND * 10);
     assert_eq!(lan.holding(), [0]);
+}
+
+/// Programs and people are told of it as of any fault (keepalived calls its scripts at the start, too).
+#[test]
+fn a_node_that_starts_in_fault_says_so_once_it_has_looked_for_a_second() {
+    let from_the_start =
+        |line: &Line| matches!(line, Line::Event(Event::Transition { from: Role::Fault, to: Role::Fault, .. }));
+    for (without, expected) in [(SECOND * 30, 1), (SECOND / 2, 0)] {
+        let mut lan = Lan::with(1, &[100, 99], |_, _| {});
+        lan.kill(0);
+        lan.set_link(0, None);
+        lan.start_if_dead(0);
+        let begin = lan.now;
+        lan.run_for(without);
+        lan.set_link(0, Some(3));
+        lan.run_for(SECOND * 20);
+        assert_eq!(lan.holding(), [0]);
+        let said = lan.times(0, from_the_start);
+        assert_eq!(said.len(), expected, "{}", lan.tale(30));
+        assert!(said.iter().all(|at| *at == begin + SECOND), "{said:?}");
+    }
 }
