@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Daemon;
-use crate::control::Client;
+use crate::{config::Netns, control::Client, daemon::store::Store, linux::enter_network};
 
 /// Where the configuration does not say otherwise.
 const SOCKET: &str = "/run/ha/ha.sock";
@@ -30,6 +30,18 @@ pub(super) fn socket_of(config: &Path) -> PathBuf {
 /// The state directory that a configuration file names.
 pub(super) fn state_dir_of(config: &Path) -> PathBuf {
     control_path(config, "state_dir", STATE_DIR)
+}
+
+/// This thread, and whoever it starts, works in the network that a configuration file names from here on; if the file is broken,
+/// in that of the last good one.
+///
+/// # Errors
+/// A sentence: it cannot be entered.
+pub(super) fn enter_network_of(config: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let kept = || Store::at(&state_dir_of(config)).last_good_config().ok().flatten().unwrap_or_default();
+    let text = if text.parse::<toml::Table>().is_ok() { text } else { kept() };
+    Netns::named_in(&text).map_or(Ok(()), |netns| enter_network(&netns.path()))
 }
 
 fn control_path(config: &Path, key: &str, otherwise: &str) -> PathBuf {

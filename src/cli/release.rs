@@ -43,7 +43,9 @@ pub(super) struct Arguments {
 struct Failure(Code, String);
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
-    let done = if arguments.stale { release_stale(arguments) } else { release_configured(arguments) };
+    let entered = address::enter_network_of(&arguments.config).map_err(|why| Failure(code_of(&why), why));
+    let done =
+        entered.and_then(|()| if arguments.stale { release_stale(arguments) } else { release_configured(arguments) });
     match done {
         Ok(()) => Code::OK,
         Err(Failure(code, why)) => {

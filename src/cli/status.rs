@@ -149,6 +149,9 @@ fn header(status: &Status, paint: Paint) -> String {
         judged::ago(status.uptime_ms),
         configuration.path,
     );
+    if let Some(netns) = &status.netns {
+        text += &format!("  in the network namespace {netns}\n");
+    }
     if configuration.last_good {
         text += &alarm("the file was broken at the start: the last good configuration runs", 0, paint);
     }
@@ -397,6 +400,7 @@ mod tests {
         Status {
             schema: "ha.status/1".into(),
             version: "0.1.0".into(),
+            netns: None,
             node: "K1".into(),
             pid: 812,
             uptime_ms: 7_400_000,
@@ -433,6 +437,7 @@ mod tests {
     fn everything_that_can_be_wrong() {
         let mut status = status();
         status.configuration.differs = true;
+        status.netns = Some("blue".into());
         let instance = &mut status.instances[0];
         instance.state = State::Fault;
         instance.reason = "web: status 500".into();

@@ -12,6 +12,9 @@ use crate::wire::Priority;
 #[must_use]
 pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     let mut text = format!("node {}, policies in {}\n", config.node, config.policy_dir.display());
+    if let Some(netns) = &config.netns {
+        line(&mut text, "network", &format!("everything happens in the network namespace {netns}"));
+    }
     if let Some(mail) = &config.mail {
         line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
     }

@@ -51,6 +51,7 @@ pub(crate) fn pair() -> (Config, Config) {
     let config = |node: &str, instance| Config {
         node: node.to_owned(),
         policy_dir: "/etc/ha/policies".into(),
+        netns: None,
         realtime_priority: None,
         lock_memory: false,
         boot_last_good: true,

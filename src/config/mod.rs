@@ -20,6 +20,7 @@ mod kind;
 mod lease;
 mod manner;
 
+mod netns;
 mod privileges;
 mod protocol;
 mod raw;
@@ -58,6 +59,7 @@ pub use file::{Facts, Loaded, load, load_with, parse};
 pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
+pub use netns::Netns;
 pub use privileges::Privileges;
 pub use raw::keys;
 pub use told::{Notify, Occasion};
@@ -72,6 +74,8 @@ pub struct Config {
     pub node: String,
     /// Where the policies lie; absolute.
     pub policy_dir: PathBuf,
+    /// The network namespace that everything works in; else the one it is started in.
+    pub netns: Option<Netns>,
     /// `SCHED_FIFO` priority of the protocol thread, 1-99; off by default.
     pub realtime_priority: Option<u8>,
     /// Keep the process in memory.

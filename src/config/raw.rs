@@ -26,6 +26,7 @@ pub(super) type Texts = Vec<Spanned<String>>;
 pub(super) struct RawConfig {
     pub(super) node: Written<String>,
     pub(super) policy_dir: Written<String>,
+    pub(super) netns: Written<String>,
     pub(super) realtime_priority: Written<i64>,
     pub(super) lock_memory: Written<bool>,
     pub(super) boot_last_good: Written<bool>,
@@ -161,6 +162,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     let config = RawConfig {
         node: root.text("node", out),
         policy_dir: root.text("policy_dir", out),
+        netns: root.text("netns", out),
         realtime_priority: root.number("realtime_priority", out),
         lock_memory: root.flag("lock_memory", out),
         boot_last_good: root.flag("boot_last_good", out),

@@ -14,7 +14,7 @@ use super::{
     error::{Findings, Span},
     events, group,
     instance::{self, Drawn},
-    privileges,
+    netns, privileges,
     raw::{RawConfig, RawMail, Texts},
     table::Written,
     track, value, virtual_mac, webhook,
@@ -30,6 +30,7 @@ const PROBATION_MAX: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Findings) -> Option<Config> {
     let node = node(&raw.node, out);
     let policy_dir = path("policy_dir", &raw.policy_dir, "policies", base, out);
+    let netns = netns::resolve(&raw.netns, out);
     let realtime_priority = value::number("realtime_priority", &raw.realtime_priority, 1, 99, out);
     let control = Control {
         socket: socket(&raw.socket, base, out),
@@ -62,6 +63,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     Some(Config {
         node: node?,
         policy_dir,
+        netns,
         realtime_priority,
         lock_memory: flag(&raw.lock_memory, false),
         boot_last_good: flag(&raw.boot_last_good, true),

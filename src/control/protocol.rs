@@ -38,6 +38,9 @@ pub struct Status {
     pub version: String,
     /// The node's name.
     pub node: String,
+    /// The network namespace that its configuration names; absent: the one that it was started in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
     /// Process id.
     pub pid: u32,
     /// Age of the process.

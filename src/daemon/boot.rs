@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use super::{guarded, origin::Origin, store::Store};
+use super::{guarded, origin::Origin, refusal::Refusal, store::Store};
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
     control::Reload,
-    linux::snapshot,
+    linux::{enter_network, snapshot},
     policy::sources::sha256_of,
 };
 
@@ -19,6 +19,32 @@ pub(super) struct Booted {
     pub(super) loaded: Loaded,
     pub(super) text: String,
     pub(super) last_good: bool,
+}
+
+/// The configuration, read inside the network namespace that it names: from here on this thread, and whoever it starts,
+/// works there.
+///
+/// # Errors
+/// There is no usable configuration, or no such namespace: nothing may be held in another one.
+pub(super) fn inside(origin: &Origin) -> Result<Booted, Refusal> {
+    let booted = configuration(origin).map_err(Refusal::Configuration)?;
+    let Some(netns) = &booted.loaded.config.netns else { return Ok(booted) };
+    enter_network(&netns.path()).map_err(|why| Refusal::Machine(format!("{why}; not started")))?;
+    // What it says of this machine's networks was another network.
+    let again = configuration(origin).map_err(Refusal::Configuration)?;
+    stays_inside(&booted.loaded.config, &again.loaded.config).map_err(Refusal::Machine)?;
+    Ok(again)
+}
+
+/// A daemon that runs stays in its network.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn stays_inside(old: &Config, new: &Config) -> Result<(), String> {
+    if old.netns == new.netns {
+        return Ok(());
+    }
+    Err("netns cannot change while ha runs, it would hold addresses in two networks: restart ha".to_owned())
 }
 
 /// The file's configuration, or the last good one with an alarm.
@@ -141,7 +167,8 @@ fn setting(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::setting;
+    use super::{setting, stays_inside};
+    use crate::config::{Facts, parse};
 
     #[test]
     fn a_setting_is_found_in_a_broken_text() {
@@ -149,5 +176,20 @@ mod tests {
         assert_eq!(setting(text, "state_dir").as_deref(), Some("/tmp/x"));
         assert_eq!(setting(text, "boot_last_good").as_deref(), Some("false"));
         assert_eq!(setting(text, "socket"), None);
+    }
+
+    #[test]
+    fn a_daemon_that_runs_stays_in_its_network() {
+        const REST: &str =
+            "node = \"a\"\n[instance.A]\ninterface = \"eth0\"\nvirtual_router_id = 1\naddresses = [\"10.0.0.1/24\"]\n";
+        let config = |netns: &str| {
+            let loaded = parse(&format!("{netns}{REST}"), std::path::Path::new("/ha.toml"), &Facts::default());
+            loaded.unwrap().config
+        };
+        let (blue, red, none) = (config("netns = \"blue\"\n"), config("netns = \"red\"\n"), config(""));
+        assert_eq!(stays_inside(&blue, &blue), Ok(()));
+        for other in [red, none] {
+            assert!(stays_inside(&blue, &other).unwrap_err().contains("restart ha"));
+        }
     }
 }

@@ -19,6 +19,7 @@ mod origin;
 pub mod policies;
 mod privileges;
 pub mod protocol;
+mod refusal;
 mod run;
 mod sockets;
 pub mod store;

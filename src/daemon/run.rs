@@ -1,7 +1,6 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
 use std::{
-    io,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -27,10 +26,11 @@ use super::{
     policies::{DriverClock, Library, Policies, Said, Surroundings},
     privileges,
     protocol::{Mailbox, Message, Protocol, Told},
+    refusal::Refusal,
     store::{self, Record, Store},
 };
 use crate::{
-    config::{Config, Problems},
+    config::Config,
     control::{
         Cleared, Feed, Reload, Request, Server, Status,
         protocol::{By, Configuration, millis},
@@ -59,24 +59,6 @@ const ALARMS: usize = 64;
 /// How long the protocol thread may take to say how it is.
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
-/// Why the daemon does not run.
-enum Refusal {
-    /// The configuration cannot be used, nor is there a last good one.
-    Configuration(Problems),
-    /// Another daemon runs one of the virtual routers, or has the state directory.
-    Busy(String),
-    /// The machine does not give what is needed.
-    Machine(String),
-}
-
-impl Refusal {
-    fn machine(what: &str, error: &io::Error) -> Self {
-        let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let todo = if denied { "; run it as root or with CAP_NET_ADMIN and CAP_NET_RAW" } else { "" };
-        Self::Machine(format!("{what}: {error}; not started{todo}"))
-    }
-}
-
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 70 the protocol thread failed, 71 the machine does not
 /// give what is needed, 75 another daemon is in the way, 78 the configuration.
 #[must_use]
@@ -90,18 +72,7 @@ pub fn run(origin: &Origin) -> ExitCode {
             );
             ExitCode::from(70)
         }
-        Err(Refusal::Configuration(problems)) => {
-            eprintln!("{}", problems.with_outcome("not started"));
-            ExitCode::from(78)
-        }
-        Err(Refusal::Busy(why)) => {
-            tracing::error!("{why}");
-            ExitCode::from(75)
-        }
-        Err(Refusal::Machine(why)) => {
-            tracing::error!("{why}");
-            ExitCode::from(71)
-        }
+        Err(refusal) => refusal.told(),
     }
 }
 
@@ -144,7 +115,7 @@ impl Daemon {
     /// Must be called inside the runtime.
     fn start(origin: &Origin) -> Result<Self, Refusal> {
         let clock = BootClock;
-        let Booted { loaded, text, last_good } = boot::configuration(origin).map_err(Refusal::Configuration)?;
+        let Booted { loaded, text, last_good } = boot::inside(origin)?;
         let config = Arc::new(loaded.config);
         // While this may still be root.
         if config.lock_memory
@@ -338,6 +309,7 @@ impl Daemon {
         let now = self.clock.now();
         let millis = |since: Instant| millis(now.saturating_since(since));
         Some(Status {
+            netns: self.config.netns.as_ref().map(ToString::to_string),
             pid: std::process::id(),
             uptime_ms: millis(self.started_at),
             configuration: Configuration {
@@ -377,6 +349,7 @@ impl Daemon {
         if let Some(why) = privileges::objection(&self.config, &new) {
             return Err(format!("{why}; {kept}"));
         }
+        boot::stays_inside(&self.config, &new).map_err(|why| format!("{why}; {kept}"))?;
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
         leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {kept}"))?;
         let changes = boot::changes(&self.config, &new);

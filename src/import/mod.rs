@@ -122,7 +122,10 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let instances = of("vrrp_instance");
     let together = of("vrrp_sync_group");
     let mails = reading::mails(&instances) || reading::mails(&together);
-    let globals = reading::globals(&of("global_defs"), &machine.name, mails, &mut outline, &mut ledger);
+    let global = of("global_defs");
+    let inner = global.iter().flat_map(|block| block.inner()).filter(|node| node.keyword() == "net_namespace");
+    reading::netns(&of("net_namespace").into_iter().chain(inner).collect::<Vec<_>>(), &mut outline, &mut ledger);
+    let globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
     reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();

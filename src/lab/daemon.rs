@@ -176,6 +176,22 @@ impl Daemon {
     ///
     /// Where `config` is no TOML, or the program does not start.
     pub fn ha(world: &World, node: Host, program: &Path, config: &str, policies: &[(&str, &str)]) -> Result<Self> {
+        Self::ha_from(world, node, node, program, config, policies)
+    }
+
+    /// The same, in the network of another machine: where it works is its own business.
+    ///
+    /// # Errors
+    ///
+    /// As [`ha`](Self::ha).
+    pub fn ha_from(
+        world: &World,
+        outside: Host,
+        node: Host,
+        program: &Path,
+        config: &str,
+        policies: &[(&str, &str)],
+    ) -> Result<Self> {
         let directory = world.directory(node)?;
         fs::create_dir_all(directory.join("policies"))
             .map_err(Trouble::kernel("make the directory of the policies"))?;
@@ -185,7 +201,7 @@ impl Daemon {
         }
         let file = directory.join("ha.toml").display().to_string();
         let process = Process::start(
-            world.netns(node),
+            world.netns(outside),
             program,
             &["run".to_owned(), "-c".to_owned(), file],
             &directory.join("log"),

@@ -11,6 +11,7 @@ mod changes;
 mod clock;
 mod confine;
 mod discipline;
+mod enter;
 mod frames;
 mod guard;
 mod lock;
@@ -33,6 +34,7 @@ pub use changes::{announce_address, change_address, change_route, signal_process
 pub use clock::{Alarm, BootClock, Waker};
 pub use confine::{Allowed, Confined, confine};
 pub use discipline::time_status;
+pub use enter::enter_network;
 pub use guard::{GuardTable, Guards};
 pub use lock::{LockError, VirtualRouterLock};
 pub use macvlan::{ArpHabits, Macvlan, Macvlans};

@@ -191,6 +191,7 @@ pub fn config(instance: Instance) -> Config {
         node: "test".to_owned(),
         policy_dir: "/nowhere".into(),
         realtime_priority: None,
+        netns: None,
         lock_memory: false,
         boot_last_good: true,
         privileges: Privileges::default(),

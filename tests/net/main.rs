@@ -24,6 +24,7 @@ mod group;
 mod hooks;
 mod hostile;
 mod mixed;
+mod netns;
 mod notify;
 mod privileges;
 mod reload;
@@ -61,6 +62,7 @@ fn stories() -> Vec<Story> {
     all.extend(mixed::stories());
     all.extend(reload::STORIES);
     all.extend(vmac::STORIES);
+    all.extend(netns::STORIES);
     all.extend(hostile::STORIES);
     all.extend(privileges::STORIES);
     all.extend(straight::STORIES);

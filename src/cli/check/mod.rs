@@ -35,9 +35,9 @@ use self::{
     running::{Difference, Running},
     what_if::{Assumption, WhatIf},
 };
-use super::{CONFIG, Code, machine, output, paint::Paint, policy_file::PolicyFile};
+use super::{CONFIG, Code, address, machine, output, paint::Paint, policy_file::PolicyFile};
 use crate::{
-    config,
+    config::{self, Facts},
     policy::{Engine, Severity},
 };
 
@@ -165,7 +165,18 @@ impl Findings {
             [] => sort(&arguments.files)?,
             imported => (imported.iter().map(Imported::config).collect(), Vec::new()),
         };
-        let facts = machine::facts();
+        // A policy alone does not say which node it judges; the installed configuration does.
+        let judges = arguments.dry_run || arguments.what_if.is_some();
+        let node = match configurations.as_slice() {
+            [] if judges => Some(PathBuf::from(CONFIG)),
+            [one] => Some(one.clone()),
+            _ => None,
+        };
+        let entered = node.map_or(Ok(()), |node| address::enter_network_of(&node));
+        let facts = if entered.is_ok() { machine::facts() } else { Facts::default() };
+        if judges {
+            entered?;
+        }
         let mut configurations: Vec<ConfigurationFile> =
             configurations.iter().map(|path| ConfigurationFile::examine(path, &facts)).collect();
         for (configuration, imported) in configurations.iter_mut().zip(&imported) {
@@ -185,8 +196,7 @@ impl Findings {
             [one, other] => one.compare(other),
             _ => Vec::new(),
         };
-        // A policy alone does not say which node it judges; the installed configuration does.
-        if (arguments.dry_run || arguments.what_if.is_some()) && configurations.is_empty() {
+        if judges && configurations.is_empty() {
             configurations.push(ConfigurationFile::examine(Path::new(CONFIG), &facts));
         }
         let simulates = arguments.what_if.is_some();

@@ -22,7 +22,7 @@ use self::{
     listening::{Exchange, Listening},
     report::Attempt,
 };
-use super::{CONFIG, Code, machine, output, paint::Paint};
+use super::{CONFIG, Code, address, machine, output, paint::Paint};
 use crate::{
     config::{self, Config, Permits},
     daemon::policies::DriverClock,
@@ -78,6 +78,7 @@ fn known(arguments: &Arguments) -> Result<(Context, Permits), String> {
         || arguments.config != Path::new(CONFIG);
     match config::load(&arguments.config) {
         Ok(loaded) => {
+            address::enter_network_of(&arguments.config)?;
             let context = of_instance(arguments.instance.as_deref(), &loaded.config)?;
             Ok((context, loaded.config.permits))
         }

@@ -1,0 +1,85 @@
+//! Into a network namespace: the calling thread, and every thread and program that it starts from then on.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+use nix::sched::{CloneFlags, setns};
+
+/// What the calling thread sees of the network.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// Moves the calling thread into the namespace that `path` stands for. Where it is already there, that takes no privilege.
+///
+/// # Errors
+/// A sentence: it does not exist, is none, or the capability is missing. The thread is where it was.
+pub fn enter_network(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let wanted = identity(path).map_err(|error| missing(path, &error))?;
+    if identity(Path::new(OWN)).is_ok_and(|own| own == wanted) {
+        return Ok(());
+    }
+    let file = File::open(path).map_err(|error| missing(path, &error))?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => format!("{shown} is no network namespace: name one that `ip netns list` shows"),
+        Some(libc::EPERM) => format!(
+            "the network namespace {shown} cannot be entered: {error}; that takes CAP_SYS_ADMIN, or let the service manager \
+             start ha in it (NetworkNamespacePath={shown} in the unit)"
+        ),
+        Some(_) | None => format!("the network namespace {shown} cannot be entered: {error}"),
+    })
+}
+
+fn missing(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        return format!("the network namespace {shown} does not exist: make it before ha starts (ip netns add)");
+    }
+    format!("the network namespace {shown} cannot be reached: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::{
+        super::namespace::{alone, ip, ip_shows},
+        *,
+    };
+
+    #[test]
+    fn a_thread_moves_and_whatever_it_starts_is_there_too() {
+        alone(|| {
+            ip("link add outer type bridge");
+            let there = thread::spawn(|| {
+                nix::sched::unshare(CloneFlags::CLONE_NEWNET).unwrap();
+                ip("link add inner type bridge");
+                File::open(OWN).unwrap()
+            });
+            let there = there.join().unwrap();
+            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&there));
+            let seen = thread::spawn(move || {
+                enter_network(Path::new(&path)).unwrap();
+                enter_network(Path::new(&path)).unwrap();
+                thread::spawn(|| ip_shows("link show")).join().unwrap()
+            });
+            let seen = seen.join().unwrap();
+            assert!(seen.contains("inner") && !seen.contains("outer"), "{seen}");
+            assert!(ip_shows("link show").contains("outer"), "nobody else moved");
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_entered_is_said() {
+        let why = |path| enter_network(Path::new(path)).unwrap_err();
+        assert!(why("/run/netns/no-such-namespace").contains("ip netns add"));
+        assert_eq!(enter_network(Path::new(OWN)), Ok(()), "it is here");
+        alone(|| {
+            assert!(enter_network(Path::new("/proc/self/cmdline")).unwrap_err().contains("is no network namespace"))
+        });
+    }
+}
