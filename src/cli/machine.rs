@@ -24,7 +24,7 @@ pub(super) fn facts() -> Facts {
 pub(super) fn source(instance: &Instance, facts: &Facts) -> Option<IpAddr> {
     let eligible = |address: &IpAddr| {
         Family::of(*address) == instance.family
-            && !instance.addresses.iter().any(|virtual_one| virtual_one.addr() == *address)
+            && !instance.held_addresses().any(|virtual_one| virtual_one.addr() == *address)
     };
     let on_the_interface = facts.networks(&instance.interface).unwrap_or_default().iter().map(ipnet::IpNet::addr);
     instance.source.or_else(|| on_the_interface.into_iter().find(eligible))
@@ -33,12 +33,11 @@ pub(super) fn source(instance: &Instance, facts: &Facts) -> Option<IpAddr> {
 /// Which of its addresses the machine has now.
 pub(super) fn has_all(instance: &Instance) -> bool {
     let seen = linux::snapshot().unwrap_or_default();
-    let present: Vec<IpAddr> = seen
-        .iter()
-        .filter(|(link, _)| link.name == instance.interface)
-        .flat_map(|(_, addresses)| addresses.iter().map(|seen| seen.address.addr()))
-        .collect();
-    instance.addresses.iter().all(|address| present.contains(&address.addr()))
+    let is_there = |net: &ipnet::IpNet| {
+        let mut on = seen.iter().filter(|(link, _)| link.name == *instance.device_of(net));
+        on.any(|(_, addresses)| addresses.iter().any(|seen| seen.address.addr() == net.addr()))
+    };
+    instance.held_addresses().all(is_there)
 }
 
 /// As the running daemon has it; without one, a backup that has just started and knows no peer.
@@ -46,7 +45,7 @@ pub(super) fn context(config: &Config, instance: &Instance, beside: Option<&prot
     let facts = facts();
     let addr = beside.and_then(|beside| beside.source).or_else(|| source(instance, &facts));
     let state = beside.map_or(State::Backup, |beside| beside.state);
-    let vips: Vec<String> = instance.addresses.iter().map(|address| address.addr().to_string()).collect();
+    let vips: Vec<String> = instance.held_addresses().map(|address| address.addr().to_string()).collect();
     let priority = instance.priority.get();
     let node = NodeFacts {
         name: config.node.clone(),

@@ -63,6 +63,9 @@ fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
     for record in &records {
         let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
         removed += remove(&record.interface, addresses, Which::Marked)?;
+    }
+    // One table may drop what is sent to addresses on several interfaces.
+    for record in &records {
         removed += remove_equipment(record)?;
     }
     conclude(removed);
@@ -76,8 +79,10 @@ fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
     let _lock = claim(&store, arguments)?;
     let mut removed = 0;
     for instance in &config.instances {
-        let addresses = instance.addresses.iter().map(ipnet::IpNet::addr).collect();
-        removed += remove(instance.device().as_str(), addresses, Which::Any)?;
+        for (interface, addresses) in instance.places() {
+            let addresses = addresses.iter().map(ipnet::IpNet::addr).collect();
+            removed += remove(interface.as_str(), addresses, Which::Any)?;
+        }
     }
     // Of a configuration that is not this one, too; addresses of that are nobody's business.
     let recorded = store.held().unwrap_or_default();

@@ -3,18 +3,20 @@
 //! With `--check` it is a plugin of a monitoring system: 0 every instance has a role and nothing is wrong, 1 something
 //! should be looked at, 2 an instance is in fault or its addresses are not where it says, 3 unknown (no daemon).
 
+mod instance;
+
 use clap::Args;
+use instance::instance_text;
 
 use super::{
     Code, Daemon, judged,
     output::{self, wrap},
     paint::Paint,
-    particulars::{counters, particulars},
     table::Table,
 };
 use crate::control::{
     Unanswered,
-    protocol::{Condition, Evaluation, Group, Instance, Peer, Policy, State, Status},
+    protocol::{Condition, Evaluation, Group, Policy, State, Status},
 };
 
 /// Lines of the history shown.
@@ -161,62 +163,6 @@ fn header(status: &Status, paint: Paint) -> String {
     text
 }
 
-fn instance_text(instance: &Instance, paint: Paint) -> String {
-    let state = instance.state.as_str().to_uppercase();
-    let state = match instance.state {
-        State::Master if instance.serves() => paint.good(&state),
-        State::Master | State::Fault => paint.bad(&state),
-        State::Backup => paint.strong(&state),
-    };
-    let mut text = format!("{}  {state}  for {}\n", paint.strong(&instance.name), judged::ago(instance.since_ms));
-    if !instance.reason.is_empty() {
-        text += &format!("  {}\n", wrap(&instance.reason, 2));
-    }
-    text += &format!("  {}\n  {}\n", wrap(&particulars(instance), 2), counters(instance));
-    for address in &instance.addresses {
-        let held = instance.held.contains(address);
-        let (mark, word) = match (held, instance.state) {
-            (true, State::Master) => (paint.good("✔"), "held"),
-            (true, State::Backup | State::Fault) => (paint.bad("!"), "on this machine, though this node is not master"),
-            (false, State::Master) => (paint.bad("✘"), "not on this machine"),
-            (false, State::Backup | State::Fault) => (" ".to_owned(), "not here"),
-        };
-        text += &format!("  {mark} {address}  {word}\n");
-    }
-    text += &instance.peers.iter().map(|peer| peer_text(peer, paint)).collect::<String>();
-    for condition in &instance.conditions {
-        text += &if passes(condition) {
-            format!("    {}: {}\n", condition.name, wrap(&condition.text, 4))
-        } else {
-            alarm(&format!("{}: {}", condition.name, condition.text), 2, paint)
-        };
-    }
-    if !instance.discarded.is_empty() {
-        let counts: Vec<String> =
-            instance.discarded.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        text += &format!("    discarded: {}\n", wrap(&counts.join(", "), 4));
-    }
-    text + instance
-        .reports
-        .iter()
-        .map(|report| evaluation_text(report, &instance.name, paint))
-        .collect::<String>()
-        .as_str()
-}
-
-fn peer_text(peer: &Peer, paint: Paint) -> String {
-    if let Some(reason) = &peer.rejected {
-        return alarm(&format!("peer {} seen, rejected: {reason}", peer.address), 2, paint);
-    }
-    let (mark, mut words) = if peer.alive { (" ", vec!["alive".to_owned()]) } else { ("!", vec!["silent".to_owned()]) };
-    words.extend(peer.priority.map(|priority| format!("priority {priority}")));
-    words.extend(peer.last_heard_ms.map(|ms| format!("heard {} ago", judged::ago(ms))));
-    if !peer.configured {
-        words.push("not in the configuration".to_owned());
-    }
-    format!("  {} peer {}  {}\n", paint.doubtful(mark), peer.address, words.join(", "))
-}
-
 fn evaluation_text(report: &Evaluation, instance: &str, paint: Paint) -> String {
     let verdict = &report.verdict;
     let word = match verdict.kind.as_str() {
@@ -327,7 +273,7 @@ fn alarm(text: &str, indent: usize, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{By, Configuration, Happened, Pinned, Rule, Stale, Verdict};
+    use crate::control::protocol::{By, Configuration, Happened, Instance, Peer, Pinned, Rule, Stale, Verdict};
 
     fn rule(name: &str, state: &str, fails: u32, why: &str) -> Rule {
         Rule {
@@ -368,6 +314,7 @@ mod tests {
             source: Some("192.168.0.20".parse().unwrap()),
             addresses: vec!["192.168.0.60/24".into()],
             held: vec!["192.168.0.60/24".into()],
+            devices: std::collections::BTreeMap::new(),
             lease_ms: Some(2000),
             peers: vec![Peer {
                 address: "192.168.0.21".parse().unwrap(),
@@ -441,6 +388,8 @@ mod tests {
         let instance = &mut status.instances[0];
         instance.state = State::Fault;
         instance.reason = "web: status 500".into();
+        instance.addresses.push("10.1.0.60/24".into());
+        instance.devices.insert("10.1.0.60/24".into(), "eth1".into());
         instance.peers[0].rejected = Some("auth type".into());
         instance.discarded.insert("auth type".into(), 4);
         instance.conditions.push(Condition {

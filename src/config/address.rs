@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Facts,
     error::{Findings, Span},
-    manner::{self, Manner},
+    manner::{self, Manner, RawAddress},
     raw::RawInstance,
 };
 use crate::words::{Family, InterfaceName};
@@ -22,6 +22,8 @@ const KEEPALIVED_MAX: usize = 20;
 pub(super) struct Addresses {
     /// In the order of the file, each with its place.
     pub(super) list: Vec<(IpNet, Span)>,
+    /// Those that are not advertised; of any family.
+    pub(super) excluded: Vec<(IpNet, Span)>,
     /// How they are put there, where that is not the kernel's own way.
     pub(super) manners: BTreeMap<IpNet, Manner>,
     /// The family of the first one.
@@ -31,7 +33,35 @@ pub(super) struct Addresses {
 impl Addresses {
     /// Whether `address` is one of them, and where it stands.
     pub(super) fn place_of(&self, address: IpAddr) -> Option<Span> {
-        self.list.iter().find(|(net, _)| net.addr() == address).map(|(_, span)| span.clone())
+        self.all().find(|(net, _)| net.addr() == address).map(|(_, span)| span.clone())
+    }
+
+    /// Advertised or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = &(IpNet, Span)> {
+        self.list.iter().chain(&self.excluded)
+    }
+
+    /// One entry, unless it is unusable or there already.
+    fn entry(
+        &mut self,
+        raw: &RawAddress,
+        interface: Option<&InterfaceName>,
+        facts: &Facts,
+        out: &mut Findings,
+    ) -> Option<(IpNet, Span)> {
+        let span = raw.address.span();
+        let device = manner::device(raw, interface, out);
+        let net = virtual_address(raw.address.get_ref(), &span, device.as_ref().or(interface), facts, out)?;
+        let manner = manner::resolve(raw, net, device, interface, out);
+        if let Some(first) = self.place_of(net.addr()) {
+            out.error(span, format!("{} is listed twice", net.addr()), "remove one of the two");
+            out.relate(first, "first here");
+            return None;
+        }
+        if manner != Manner::default() {
+            self.manners.insert(net, manner);
+        }
+        Some((net, span))
     }
 }
 
@@ -47,8 +77,6 @@ pub(super) fn virtual_addresses(
     if raw.addresses.is_absent() {
         out.missing(raw.header.clone(), format!("[instance.{name}] has no addresses"), TODO);
     }
-    let mut list: Vec<(IpNet, Span)> = Vec::new();
-    let mut manners = BTreeMap::new();
     if let Some((texts, whole)) = raw.addresses.given() {
         match texts.len() {
             0 => out.error(whole, format!("[instance.{name}] has no addresses"), TODO),
@@ -61,39 +89,37 @@ pub(super) fn virtual_addresses(
             count => out.error(
                 whole,
                 format!("{count} addresses; an advertisement carries at most {ADDRESSES_MAX}"),
-                "spread them over several instances",
+                "write what is too much as addresses_excluded, or spread them over several instances",
             ),
         }
-        for raw in texts {
-            let span = raw.address.span();
-            let Some(net) = virtual_address(raw.address.get_ref(), &span, interface, facts, out) else { continue };
-            let manner = manner::resolve(raw, net, interface, out);
-            if manner != Manner::default() {
-                manners.insert(net, manner);
-            }
-            match list.iter().find(|(earlier, _)| earlier.addr() == net.addr()) {
-                Some((_, first)) => {
-                    let first = first.clone();
-                    out.error(span, format!("{} is listed twice", net.addr()), "remove one of the two");
-                    out.relate(first, "first here");
-                }
-                None => list.push((net, span)),
-            }
-        }
     }
+    let mut addresses = Addresses { list: Vec::new(), excluded: Vec::new(), manners: BTreeMap::new(), family: None };
+    for raw in raw.addresses.given().into_iter().flat_map(|(list, _)| list) {
+        let entry = addresses.entry(raw, interface, facts, out);
+        addresses.list.extend(entry);
+    }
+    for raw in raw.addresses_excluded.given().into_iter().flat_map(|(list, _)| list) {
+        let entry = addresses.entry(raw, interface, facts, out);
+        addresses.excluded.extend(entry);
+    }
+    let list = &addresses.list;
     let family = list.first().map(|(first, _)| Family::of(first.addr()));
-    for (net, span) in &list {
+    for (net, span) in list {
         if Some(Family::of(net.addr())) != family {
             let (own, other) = (name_of(Family::of(net.addr())), family.map_or("", name_of));
             out.error(
                 span.clone(),
                 format!("{} is {own}, the first address is {other}: one instance serves one of them", net.addr()),
-                format!("make an instance of its own for the {own} addresses; it may use the same virtual_router_id"),
+                format!(
+                    "make an instance of its own for the {own} addresses; it may use the same virtual_router_id. Or write it as \
+                     addresses_excluded: it moves with the others, and advertisements do not name it"
+                ),
             );
         }
     }
-    manner::check_scopes(&list, &manners, out);
-    Addresses { list, manners, family }
+    addresses.family = family;
+    manner::check_scopes(&addresses.all().collect::<Vec<_>>(), &addresses.manners, out);
+    addresses
 }
 
 /// An address of one node: a peer's, or our own source.

@@ -132,7 +132,7 @@ impl Pair<'_> {
 
     fn check_addresses(&self, found: &mut Vec<Problem>) {
         let addresses =
-            |instance: &Instance| instance.addresses.iter().map(ipnet::IpNet::addr).collect::<BTreeSet<_>>();
+            |instance: &Instance| instance.held_addresses().map(ipnet::IpNet::addr).collect::<BTreeSet<_>>();
         let (a, b) = (addresses(self.a), addresses(self.b));
         for (mine, other, name) in [(&a, &b, self.name_a), (&b, &a, self.name_b)] {
             let only: Vec<String> = mine.difference(other).map(ToString::to_string).collect();
@@ -141,8 +141,14 @@ impl Pair<'_> {
                 error(found, what, "write the same addresses in both: what only one has is gone after a takeover");
             }
         }
-        for net in &self.a.addresses {
-            if let Some(other) = self.b.addresses.iter().find(|other| other.addr() == net.addr() && *other != net) {
+        let advertised =
+            |instance: &Instance| instance.addresses.iter().map(ipnet::IpNet::addr).collect::<BTreeSet<_>>();
+        if a == b && advertised(self.a) != advertised(self.b) {
+            let what = format!("{}: not the same addresses are advertised by both nodes", self.a.name);
+            error(found, what, "write the same addresses, and the same addresses_excluded, in both");
+        }
+        for net in self.a.held_addresses() {
+            if let Some(other) = self.b.held_addresses().find(|other| other.addr() == net.addr() && *other != net) {
                 let what = self.both("the address", net, other);
                 warning(found, what, "write the same prefix in both, unless the nodes stand in different networks");
             }

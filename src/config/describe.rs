@@ -76,7 +76,10 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     let Instance { name, vrid, interface, priority, .. } = instance;
     let protocol = protocol(&instance.protocol);
     let _ = writeln!(text, "{name}: virtual router {vrid} on {interface}, {protocol}, priority {priority}");
-    line(text, "addresses", &list(&addresses(instance)));
+    line(text, "addresses", &list(&addresses(instance, &instance.addresses)));
+    if !instance.excluded.is_empty() {
+        line(text, "beside them", &format!("{}, not advertised", list(&addresses(instance, &instance.excluded))));
+    }
     line(text, "peers", &peers(instance));
     if let Some(told) = told(&instance.notify) {
         line(text, "tells", &told);
@@ -125,9 +128,9 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
 }
 
 /// Each address with what is its own.
-fn addresses(instance: &Instance) -> Vec<String> {
+fn addresses(instance: &Instance, nets: &[ipnet::IpNet]) -> Vec<String> {
     let manner = |net| instance.manners.get(net).map(ToString::to_string).unwrap_or_default();
-    instance.addresses.iter().map(|net| format!("{net}{}", manner(net))).collect()
+    nets.iter().map(|net| format!("{net}{}", manner(net))).collect()
 }
 
 fn protocol(protocol: &Protocol) -> String {

@@ -23,6 +23,7 @@ pub(crate) fn instance() -> Instance {
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec!["192.168.0.60/24".parse().unwrap()],
+        excluded: Vec::new(),
         manners: BTreeMap::new(),
         peers: vec!["192.168.0.21".parse().unwrap()],
         transport: Transport::Multicast,

@@ -100,6 +100,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         advertise: advertise?,
         preempt,
         addresses: addresses.list.iter().map(|(net, _)| *net).collect::<Vec<IpNet>>(),
+        excluded: addresses.excluded.iter().map(|(net, _)| *net).collect(),
         manners: addresses.manners.clone(),
         peers: hearing.peers,
         transport: hearing.transport,

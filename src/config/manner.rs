@@ -27,6 +27,8 @@ const SCOPES: [(&str, Scope); 4] =
 /// What an address is put on its interface with. The default is what the kernel does by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
+    /// The interface it is on; the instance's own unless written.
+    pub device: Option<InterfaceName>,
     /// `IFA_LABEL`, IPv4 only: the interface, or the interface with a colon and more.
     pub label: Option<String>,
     /// IPv4 only; unless written global, or link for 169.254.0.0/16.
@@ -65,6 +67,9 @@ pub enum NetworkRoute {
 /// In the words of `ip address`: `" label eth0:web scope link"`; empty for the kernel's own way.
 impl fmt::Display for Manner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(device) = &self.device {
+            write!(f, " dev {device}")?;
+        }
         if let Some(peer) = self.peer {
             write!(f, " peer {peer}")?;
         }
@@ -88,6 +93,7 @@ impl fmt::Display for Manner {
 #[derive(Debug)]
 pub(super) struct RawAddress {
     pub(super) address: Spanned<String>,
+    device: Written<String>,
     label: Written<String>,
     scope: Written<String>,
     broadcast: Written<String>,
@@ -99,6 +105,7 @@ impl RawAddress {
     const fn plain(address: Spanned<String>) -> Self {
         Self {
             address,
+            device: Written::Absent,
             label: Written::Absent,
             scope: Written::Absent,
             broadcast: Written::Absent,
@@ -111,6 +118,7 @@ impl RawAddress {
     pub(super) fn read(table: &mut Table<'_>, out: &mut Findings) -> Option<Self> {
         let address = table.text("address", out);
         let raw = Self {
+            device: table.text("device", out),
             label: table.text("label", out),
             scope: table.text("scope", out),
             broadcast: table.text("broadcast", out),
@@ -156,15 +164,32 @@ pub(super) fn read<'d>(
     if list.len() == count { Written::Given(Spanned::new(span, list)) } else { Written::Unusable }
 }
 
-/// What is meant for `net`, an address of an instance on `interface`.
-pub(super) fn resolve(raw: &RawAddress, net: IpNet, interface: Option<&InterfaceName>, out: &mut Findings) -> Manner {
+/// The interface that the address is to be on, unless it is the instance's own.
+pub(super) fn device(raw: &RawAddress, interface: Option<&InterfaceName>, out: &mut Findings) -> Option<InterfaceName> {
+    let (text, span) = raw.device.given()?;
+    let Ok(device) = text.parse::<InterfaceName>() else {
+        let todo = "a name has 1 to 15 letters without spaces, slashes and colons; `ip -brief link` lists them";
+        out.error(span, format!("device: \"{text}\" cannot be the name of an interface"), todo);
+        return None;
+    };
+    Some(device).filter(|device| interface != Some(device))
+}
+
+/// What is meant for `net`, an address on `device`, or on the `interface` of its instance.
+pub(super) fn resolve(
+    raw: &RawAddress,
+    net: IpNet,
+    device: Option<InterfaceName>,
+    interface: Option<&InterfaceName>,
+    out: &mut Findings,
+) -> Manner {
     for (key, written) in [("label", &raw.label), ("scope", &raw.scope), ("broadcast", &raw.broadcast)] {
         if let Some((_, span)) = written.given().filter(|_| net.addr().is_ipv6()) {
             out.error(span, format!("{key}: IPv6 addresses have none, and {} is one", net.addr()), "remove it");
         }
     }
     Manner {
-        label: label(&raw.label, interface, out),
+        label: label(&raw.label, device.as_ref().or(interface), out),
         scope: value::choice("scope", &raw.scope, &SCOPES, out),
         broadcast: broadcast(&raw.broadcast, net, out),
         peer: peer(&raw.peer, net, out),
@@ -172,16 +197,18 @@ pub(super) fn resolve(raw: &RawAddress, net: IpNet, interface: Option<&Interface
             Some((false, _)) => NetworkRoute::LeftOut,
             Some((true, _)) | None => NetworkRoute::Made,
         },
+        device,
     }
 }
 
 /// What the kernel would refuse: two scopes among the IPv4 addresses of one network.
-pub(super) fn check_scopes(list: &[(IpNet, Span)], manners: &BTreeMap<IpNet, Manner>, out: &mut Findings) {
+pub(super) fn check_scopes(list: &[&(IpNet, Span)], manners: &BTreeMap<IpNet, Manner>, out: &mut Findings) {
     let scope =
         |net: &IpNet| manners.get(net).and_then(|manner| manner.scope).unwrap_or_else(|| scope_unless_written(net));
     let network = |net: &IpNet| {
         let prefix_of = manners.get(net).and_then(|manner| manner.peer).unwrap_or(net.addr());
-        IpNet::new(prefix_of, net.prefix_len()).map(|net| net.trunc()).ok()
+        let device = manners.get(net).and_then(|manner| manner.device.as_ref());
+        (IpNet::new(prefix_of, net.prefix_len()).map(|net| net.trunc()).ok(), device)
     };
     for (at, (net, span)) in list.iter().enumerate().filter(|(_, (net, _))| net.addr().is_ipv4()) {
         let earlier = list.iter().take(at).find(|(other, _)| network(other) == network(net));

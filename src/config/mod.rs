@@ -19,8 +19,8 @@ mod instance;
 mod kind;
 mod lease;
 mod manner;
-
 mod netns;
+mod places;
 mod privileges;
 mod protocol;
 mod raw;
@@ -169,6 +169,8 @@ pub struct Instance {
     pub preempt: Preempt,
     /// The virtual addresses, at least one, in the order of the advertisement.
     pub addresses: Vec<IpNet>,
+    /// Addresses that are held with them and not advertised; of any family.
+    pub excluded: Vec<IpNet>,
     /// How they are put on the interface, where that is not the kernel's own way.
     pub manners: BTreeMap<IpNet, Manner>,
     /// The other nodes, by the addresses they advertise from.

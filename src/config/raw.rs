@@ -69,6 +69,7 @@ pub(super) struct RawInstance {
     pub(super) preempt: Written<bool>,
     pub(super) preempt_delay: Written<Duration>,
     pub(super) addresses: Written<Vec<RawAddress>>,
+    pub(super) addresses_excluded: Written<Vec<RawAddress>>,
     pub(super) peers: Written<Texts>,
     pub(super) transport: Written<String>,
     pub(super) multicast_group: Written<String>,
@@ -113,9 +114,11 @@ pub fn keys() -> Vec<String> {
     let mut webhook = Table::absent("webhook.NAME");
     RawWebhook::read(Spanned::new(0..0, "NAME".to_owned()), &mut webhook, &mut out);
     tables.push(webhook);
-    let mut address = Table::absent("instance.NAME.addresses[]");
-    RawAddress::read(&mut address, &mut out);
-    tables.push(address);
+    for list in ["instance.NAME.addresses[]", "instance.NAME.addresses_excluded[]"] {
+        let mut address = Table::absent(list);
+        RawAddress::read(&mut address, &mut out);
+        tables.push(address);
+    }
     let mut group = Table::absent("group.NAME");
     RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
@@ -201,6 +204,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         preempt: table.flag("preempt", out),
         preempt_delay: table.time("preempt_delay", out),
         addresses: manner::read("addresses", &mut table, &mut tables, out),
+        addresses_excluded: manner::read("addresses_excluded", &mut table, &mut tables, out),
         peers: table.texts("peers", out),
         transport: table.text("transport", out),
         multicast_group: table.text("multicast_group", out),

@@ -214,7 +214,7 @@ fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, ou
             );
             out.relate(first.header.clone(), "first here");
         }
-        for (net, span) in &later.addresses.list {
+        for (net, span) in later.addresses.all() {
             if let Some(place) = first.addresses.place_of(net.addr()) {
                 let todo = "keep it in one of them: two virtual routers would fight for it";
                 out.error(span.clone(), format!("{} belongs to two instances", net.addr()), todo);

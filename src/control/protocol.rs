@@ -6,6 +6,7 @@
 mod clear;
 mod generations;
 mod group;
+mod notified;
 mod rule;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -21,6 +22,7 @@ use crate::{
 pub use clear::{CLEAR_SCHEMA, Clear, Cleared};
 pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
 pub use group::Group;
+pub use notified::Notified;
 pub use rule::{Backoff, Options, Rule};
 
 /// The name and version of [`Status`] as JSON.
@@ -103,6 +105,9 @@ pub struct Instance {
     pub addresses: Vec<String>,
     /// Those the kernel has on the interface now.
     pub held: Vec<String>,
+    /// The interface of each virtual address that is not on the instance's own; absent: all are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub devices: BTreeMap<String, String>,
     /// The lifetime given to a held address; absent: for ever.
     pub lease_ms: Option<u64>,
     /// The peers, and every other sender heard.
@@ -120,17 +125,6 @@ pub struct Instance {
     /// What became of the programs that are told of transitions; absent: there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notified>,
-}
-
-/// What became of the programs that an instance tells of transitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notified {
-    /// Runs.
-    pub ran: u64,
-    /// Of these, those that failed.
-    pub failed: u64,
-    /// Transitions that were not told, because a newer one came before.
-    pub replaced: u64,
 }
 
 /// The public states.
@@ -321,6 +315,7 @@ impl Instance {
             source: status.source,
             addresses: texts(&status.addresses),
             held: texts(&status.held),
+            devices: status.devices.iter().map(|(net, device)| (net.to_string(), device.clone())).collect(),
             lease_ms: status.lease.map(millis),
             peers: status.peers.iter().map(|peer| Peer::at(now, peer)).collect(),
             transitions: status.transitions,

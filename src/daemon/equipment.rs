@@ -11,21 +11,25 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use super::{devices::Devices, estate::Estate, store::Record};
 use crate::{
     config::{Config, Instance},
     linux::{GuardTable, Guards},
     node::Hold,
-    words::Instant,
+    words::{Family, Instant},
 };
 
 /// At turns that are made anyway.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The table of an instance.
+/// The tables of an instance for these addresses of it, one for each family.
 #[must_use]
-pub fn guard_of(instance: &Instance) -> Option<GuardTable> {
-    instance.drops_packets().then(|| GuardTable::of(&instance.interface, instance.vrid, instance.family))
+pub fn guards_of(instance: &Instance, addresses: &[IpNet]) -> Vec<GuardTable> {
+    let families: BTreeSet<Family> = addresses.iter().map(|net| Family::of(net.addr())).collect();
+    let needed = families.into_iter().filter(|_| instance.drops_packets());
+    needed.map(|family| GuardTable::of(&instance.interface, instance.vrid, family)).collect()
 }
 
 /// See the module.
@@ -188,10 +192,11 @@ enum Found {
 fn demands(config: &Config) -> BTreeMap<GuardTable, Wanted> {
     let mut demands: BTreeMap<GuardTable, Wanted> = BTreeMap::new();
     for instance in &config.instances {
-        if let Some(table) = guard_of(instance) {
-            let wanted = demands.entry(table).or_default();
+        for table in guards_of(instance, &instance.all_addresses()) {
+            let its = instance.held_addresses().map(IpNet::addr).filter(|addr| Family::of(*addr) == table.family());
+            let wanted = demands.entry(table.clone()).or_default();
             wanted.instances.insert(instance.name.clone());
-            wanted.addresses.extend(instance.addresses.iter().map(ipnet::IpNet::addr));
+            wanted.addresses.extend(its);
         }
     }
     demands

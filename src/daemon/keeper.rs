@@ -29,24 +29,22 @@ pub const COMMAND: &str = "keeper";
 struct Duty {
     instance: String,
     interface: String,
-    /// Where the addresses are held.
-    device: String,
     source: IpAddr,
     destinations: Vec<IpAddr>,
     payloads: Vec<Vec<u8>>,
-    addresses: Vec<IpNet>,
+    /// What is held, by interface.
+    places: Vec<(String, Vec<IpNet>)>,
 }
 
 impl Duty {
-    fn of((transmit, hold): &(Transmit, Hold)) -> Self {
+    fn of((transmit, holds): &(Transmit, Vec<Hold>)) -> Self {
         Self {
-            instance: hold.instance.clone(),
+            instance: transmit.instance.clone(),
             interface: transmit.interface.to_string(),
-            device: hold.interface.to_string(),
             source: transmit.source,
             destinations: transmit.destinations.clone(),
             payloads: transmit.payloads.clone(),
-            addresses: hold.configured.clone(),
+            places: holds.iter().map(|hold| (hold.interface.to_string(), hold.configured.clone())).collect(),
         }
     }
 
@@ -96,7 +94,7 @@ impl Keeper {
     /// is gone and cannot be had again.
     pub fn entrust(
         &mut self,
-        wills: impl Iterator<Item = (String, Option<(Transmit, Hold)>)>,
+        wills: impl Iterator<Item = (String, Option<(Transmit, Vec<Hold>)>)>,
         estate: Estate,
     ) -> Option<String> {
         let duties = wills.map(|(instance, will)| (instance, will.as_ref().map(Duty::of)));
@@ -215,19 +213,23 @@ fn open((interface, family): &(String, Family)) -> Option<VrrpSocket> {
 
 /// Lets go first: nobody is told to take what is still held. Returns whether it is let go.
 fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>) -> bool {
-    let Ok(interface) = duty.device.parse::<InterfaceName>() else { return false };
-    let released = holder.is_some_and(|holder| {
+    let Some(holder) = holder else { return false };
+    let mut release = |(interface, addresses): &(String, Vec<IpNet>)| {
+        let Ok(interface) = interface.parse::<InterfaceName>() else { return false };
         let release = Hold {
             instance: duty.instance.clone(),
             interface,
             addresses: Vec::new(),
             manners: BTreeMap::new(),
-            configured: duty.addresses.clone(),
+            configured: addresses.clone(),
             lifetime: Lifetime::Forever,
             not_after: None,
         };
         holder.apply(&release).is_ok()
-    });
+    };
+    // One that fails keeps the others from nothing.
+    let results: Vec<bool> = duty.places.iter().map(&mut release).collect();
+    let released = !results.contains(&false);
     let Some(socket) = socket.filter(|_| released) else { return released };
     for (destination, payload) in duty.destinations.iter().zip(&duty.payloads) {
         // One that fails is waited out by the peer's down timer.

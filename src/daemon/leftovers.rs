@@ -1,10 +1,11 @@
 //! What a daemon that died with its keeper left behind and this configuration does not name (R13): a table of nftables and a
 //! device have no lifetime. What the configuration names is taken over.
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use super::{
-    device_of, guard_of,
+    device_of,
+    equipment::guards_of,
     store::{Record, Store},
 };
 use crate::{
@@ -38,50 +39,60 @@ pub(super) fn unrecorded(error: &io::Error) -> String {
 
 /// Removes it, the addresses first. What cannot be removed is told, and does not keep the daemon from starting.
 fn clear(before: &[Record], config: &Config) {
-    let tables: Vec<_> = config.instances.iter().filter_map(guard_of).collect();
+    let tables: Vec<_> =
+        config.instances.iter().flat_map(|instance| guards_of(instance, &instance.all_addresses())).collect();
     let devices: Vec<_> = config.instances.iter().filter_map(device_of).collect();
-    for record in before {
-        let table = record.table.as_ref().filter(|table| !tables.contains(table));
-        let device = record.device.as_ref().filter(|device| !devices.contains(device));
-        if table.is_none() && device.is_none() {
-            continue;
+    // What is named now stays: it is taken over.
+    let strip = |record: &Record| Record {
+        tables: record.tables.iter().filter(|table| !tables.contains(table)).cloned().collect(),
+        device: record.device.clone().filter(|device| !devices.contains(device)),
+        ..record.clone()
+    };
+    let mut old: Vec<Record> = before.iter().map(strip).collect();
+    old.retain(|record| !record.tables.is_empty() || record.device.is_some());
+    // The addresses of one table may be on several interfaces.
+    let mut still_held = BTreeSet::new();
+    for record in &old {
+        if !tell(record, remove_addresses(record)) {
+            still_held.insert(&record.instance);
         }
-        // What is named now stays: it is taken over.
-        let old = Record { table: table.cloned(), device: device.cloned(), ..record.clone() };
-        match remove(&old) {
-            Ok(removed) => {
-                for what in removed {
-                    tracing::info!("removed {what}, which another configuration had left behind");
-                }
-            }
-            Err(why) => {
-                tracing::warn!("what another configuration of {} had left behind stays: {why}", record.instance);
-            }
-        }
+    }
+    for record in old.iter().filter(|record| !still_held.contains(&record.instance)) {
+        tell(record, remove_equipment(record));
     }
 }
 
-/// Addresses first.
-fn remove(record: &Record) -> Result<Vec<String>, String> {
-    let mut removed = Vec::new();
-    if let Ok(interface) = record.interface.parse() {
-        let addresses: Vec<_> = record.addresses.iter().map(ipnet::IpNet::addr).collect();
-        let mut holder = Holder::open().map_err(|error| error.to_string())?;
-        let gone = holder.remove(&interface, &addresses, Which::Marked)?;
-        removed.extend(gone.iter().map(|address| format!("{address} from {interface}")));
+/// Returns whether all went well.
+fn tell(record: &Record, removed: Result<Vec<String>, String>) -> bool {
+    match &removed {
+        Ok(removed) => {
+            for what in removed {
+                tracing::info!("removed {what}, which another configuration had left behind");
+            }
+        }
+        Err(why) => {
+            tracing::warn!("what another configuration of {} had left behind stays: {why}", record.instance);
+        }
     }
-    removed.extend(remove_equipment(record)?);
-    Ok(removed)
+    removed.is_ok()
 }
 
-/// Takes away the table and the device of addresses that are gone, and gives the interface beneath its habits back. Returns
+fn remove_addresses(record: &Record) -> Result<Vec<String>, String> {
+    let Ok(interface) = record.interface.parse() else { return Ok(Vec::new()) };
+    let addresses: Vec<_> = record.addresses.iter().map(ipnet::IpNet::addr).collect();
+    let mut holder = Holder::open().map_err(|error| error.to_string())?;
+    let gone = holder.remove(&interface, &addresses, Which::Marked)?;
+    Ok(gone.iter().map(|address| format!("{address} from {interface}")).collect())
+}
+
+/// Takes away the tables and the device of addresses that are gone, and gives the interface beneath its habits back. Returns
 /// what was there.
 ///
 /// # Errors
 /// A sentence about the first thing that could not be removed.
 pub fn remove_equipment(record: &Record) -> Result<Vec<String>, String> {
     let mut removed = Vec::new();
-    if let Some(table) = &record.table {
+    for table in &record.tables {
         let gone = Guards::open().and_then(|mut guards| guards.remove(table));
         if gone.map_err(|error| format!("the nftables table {table} cannot be removed: {error}"))? {
             removed.push(format!("the nftables table {table}"));

@@ -26,6 +26,6 @@ pub mod store;
 pub mod watch;
 
 pub use devices::device_of;
-pub use equipment::guard_of;
+pub use equipment::guards_of;
 pub use origin::{Keepalived, Origin};
 pub use run::run;

@@ -227,10 +227,12 @@ impl Turns {
     fn look_around(&mut self) {
         match snapshot() {
             Ok(links) => {
+                // An instance that uses several interfaces waits for none that is there.
+                for (link, _) in &links {
+                    self.take(Message::Seen(MonitorEvent::Link(link.clone())));
+                }
                 for (link, addresses) in links {
-                    let interface = link.name.clone();
-                    self.take(Message::Seen(MonitorEvent::Link(link)));
-                    self.take(Message::Seen(MonitorEvent::Addresses { interface, addresses }));
+                    self.take(Message::Seen(MonitorEvent::Addresses { interface: link.name, addresses }));
                 }
             }
             Err(error) => self.tell_note(format!("the interfaces cannot be listed: {error}; waiting for the monitor")),

@@ -264,7 +264,7 @@ impl Daemon {
         match &entry.event {
             Event::Transition { from, to, reason } => {
                 let instance = self.config.instances.iter().find(|instance| instance.name == name);
-                let addresses = instance.map(|instance| instance.addresses.as_slice()).unwrap_or_default();
+                let addresses = &*instance.map(|instance| instance.all_addresses()).unwrap_or_default();
                 Some(Transition { node, instance: name, from: *from, to: *to, reason, at, addresses }.letter())
             }
             Event::Raised(condition) => alert(condition, false),

@@ -20,31 +20,46 @@ type Place = (InterfaceName, Family);
 
 /// See the module.
 pub(super) struct Sockets {
-    /// The groups to be heard at each place, beside that of the RFC.
-    wanted: BTreeMap<Place, BTreeSet<IpAddr>>,
+    wanted: BTreeMap<Place, Needs>,
     links: BTreeMap<InterfaceName, LinkSeen>,
     open: BTreeMap<Place, Pair>,
     buffer: Vec<u8>,
 }
 
+/// What is needed at a place beside a socket for neighbours.
+#[derive(Default)]
+struct Needs {
+    /// The groups to be heard, beside that of the RFC; `None` where addresses are only held, and advertised elsewhere.
+    advertisements: Option<BTreeSet<IpAddr>>,
+}
+
 struct Pair {
-    vrrp: VrrpSocket,
+    vrrp: Option<VrrpSocket>,
     neighbor: NeighborSocket,
     joined: BTreeSet<IpAddr>,
 }
 
 impl Pair {
     fn open(interface: &InterfaceName, family: Family) -> io::Result<Self> {
-        let vrrp = VrrpSocket::open(interface, family)?;
-        Ok(Self { vrrp, neighbor: NeighborSocket::open(interface, family)?, joined: BTreeSet::new() })
+        Ok(Self { vrrp: None, neighbor: NeighborSocket::open(interface, family)?, joined: BTreeSet::new() })
+    }
+
+    /// Hears advertisements, if those are needed.
+    fn listen(&mut self, interface: &InterfaceName, family: Family, needs: &Needs) -> io::Result<()> {
+        if needs.advertisements.is_some() && self.vrrp.is_none() {
+            self.vrrp = Some(VrrpSocket::open(interface, family)?);
+            self.joined.clear();
+        }
+        Ok(())
     }
 
     /// Joins what is wanted and not joined yet. Whoever is not heard any more goes with the socket: what comes for a group
     /// that no instance has is discarded.
-    fn join(&mut self, groups: &BTreeSet<IpAddr>) -> io::Result<()> {
-        for group in groups {
+    fn join(&mut self, needs: &Needs) -> io::Result<()> {
+        let Some(vrrp) = &self.vrrp else { return Ok(()) };
+        for group in needs.advertisements.iter().flatten() {
             if !self.joined.contains(group) {
-                self.vrrp.join(*group)?;
+                vrrp.join(*group)?;
                 self.joined.insert(*group);
             }
         }
@@ -67,11 +82,14 @@ impl Sockets {
     /// Closes what the configuration does not need.
     pub(super) fn close_unwanted(&mut self) {
         self.open.retain(|place, _| self.wanted.contains_key(place));
+        for (place, pair) in &mut self.open {
+            pair.vrrp.take_if(|_| self.wanted.get(place).is_some_and(|needs| needs.advertisements.is_none()));
+        }
     }
 
     /// An interface is there, perhaps another one of the same name.
     pub(super) fn link(&mut self, link: &LinkSeen) -> Vec<String> {
-        self.open.retain(|(interface, _), pair| *interface != link.name || pair.vrrp.index() == link.index);
+        self.open.retain(|(interface, _), pair| *interface != link.name || pair.neighbor.index() == link.index);
         self.links.insert(link.name.clone(), link.clone());
         self.open_missing()
     }
@@ -83,7 +101,7 @@ impl Sockets {
 
     fn open_missing(&mut self) -> Vec<String> {
         let mut notes = Vec::new();
-        for ((interface, family), groups) in &self.wanted {
+        for ((interface, family), needs) in &self.wanted {
             if !self.links.contains_key(interface) {
                 continue;
             }
@@ -91,9 +109,9 @@ impl Sockets {
                 Entry::Occupied(open) => Ok(open.into_mut()),
                 Entry::Vacant(free) => Pair::open(interface, *family).map(|pair| free.insert(pair)),
             };
-            match pair {
+            match pair.and_then(|pair| pair.listen(interface, *family, needs).map(|()| pair)) {
                 Ok(pair) => {
-                    if let Err(error) = pair.join(groups) {
+                    if let Err(error) = pair.join(needs) {
                         notes.push(format!(
                             "{interface} cannot listen to a multicast_group: {error}; its instance does not hear its peers. \
                              Look at net.ipv4.igmp_max_memberships"
@@ -110,7 +128,8 @@ impl Sockets {
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.open.values().flat_map(|pair| [pair.vrrp.as_fd(), pair.neighbor.as_fd()])
+        let vrrp = self.open.values().filter_map(|pair| pair.vrrp.as_ref()).map(AsFd::as_fd);
+        vrrp.chain(self.open.values().map(|pair| pair.neighbor.as_fd()))
     }
 
     /// Hands in what is waiting, at most `budget` pieces, and from each socket at most its share: a flood on one
@@ -121,8 +140,9 @@ impl Sockets {
         for ((interface, _), pair) in &mut self.open {
             let (mut of_vrrp, mut of_neighbors) = (share, share);
             while of_vrrp > 0 {
+                let Some(vrrp) = &mut pair.vrrp else { break };
                 // An error is told once by the kernel (the interface went down) and says nothing the monitor does not.
-                let Ok(Some(received)) = pair.vrrp.receive(&mut self.buffer) else { break };
+                let Ok(Some(received)) = vrrp.receive(&mut self.buffer) else { break };
                 of_vrrp -= 1;
                 hand_in(Input::Datagram(Datagram {
                     interface,
@@ -147,15 +167,16 @@ impl Sockets {
     /// Sends to every destination; well if one of them took it.
     pub(super) fn send(&self, transmit: &Transmit) -> Result<(), String> {
         let place = (transmit.interface.clone(), Family::of(transmit.source));
-        let Some(pair) = self.open.get(&place) else {
+        let pair = self.open.get(&place).and_then(|pair| Some((&pair.neighbor, pair.vrrp.as_ref()?)));
+        let Some((neighbor, vrrp)) = pair else {
             return Err(format!("there is no socket on {}", transmit.interface));
         };
         let mut result = Err("there is nobody to send to".to_owned());
         for (destination, payload) in transmit.destinations.iter().zip(&transmit.payloads) {
             let frame = transmit.mac.and_then(|mac| multicast_frame(mac, transmit.source, *destination, payload));
             let sent = match frame {
-                Some(frame) => pair.neighbor.transmit(&frame),
-                None => pair.vrrp.send(transmit.source, *destination, payload),
+                Some(frame) => neighbor.transmit(&frame),
+                None => vrrp.send(transmit.source, *destination, payload),
             };
             result = match (result, sent) {
                 (Ok(()), _) | (_, Ok(())) => Ok(()),
@@ -189,11 +210,14 @@ impl Sockets {
     }
 }
 
-fn places(config: &Config) -> BTreeMap<Place, BTreeSet<IpAddr>> {
-    let mut places = BTreeMap::<Place, BTreeSet<IpAddr>>::new();
+fn places(config: &Config) -> BTreeMap<Place, Needs> {
+    let mut places = BTreeMap::<Place, Needs>::new();
     for instance in &config.instances {
-        let groups = places.entry((instance.interface.clone(), instance.family)).or_default();
-        groups.extend(instance.multicast_group);
+        for net in instance.held_addresses() {
+            places.entry((instance.wire_of(net).clone(), Family::of(net.addr()))).or_default();
+        }
+        let needs = places.entry((instance.interface.clone(), instance.family)).or_default();
+        needs.advertisements.get_or_insert_default().extend(instance.multicast_group);
     }
     places
 }

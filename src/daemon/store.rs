@@ -6,6 +6,7 @@
 //! behind still lives is not here: the kernel knows that better.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{devices::device_of, equipment::guard_of};
+use super::{devices::device_of, equipment::guards_of};
 use crate::{
     config::{Config, Instance},
     linux::{ArpHabits, GuardTable, Macvlan},
@@ -34,7 +35,8 @@ pub struct Store {
     directory: PathBuf,
 }
 
-/// The addresses an instance may hold: written before the first of them is, so that no death comes too early for it.
+/// The addresses an instance may hold on one interface: written before the first of them is,
+/// so that no death comes too early for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The instance.
@@ -43,8 +45,8 @@ pub struct Record {
     pub interface: String,
     /// With their prefixes.
     pub addresses: Vec<IpNet>,
-    /// The nftables table that drops packets to them, if one does.
-    pub table: Option<GuardTable>,
+    /// The nftables tables that drop packets to them, if some do: one for each family.
+    pub tables: Vec<GuardTable>,
     /// The device with a virtual MAC address, if that is where they are held.
     pub device: Option<Macvlan>,
     /// What the interface beneath did before.
@@ -56,15 +58,21 @@ impl Record {
     #[must_use]
     pub fn of(config: &Config) -> Vec<Self> {
         let leased = config.instances.iter().filter(|instance| !instance.priority.is_owner());
-        let record = |instance: &Instance| Self {
-            instance: instance.name.clone(),
-            interface: instance.device().to_string(),
-            addresses: instance.addresses.clone(),
-            table: guard_of(instance),
-            device: device_of(instance),
-            habits: device_of(instance).and_then(|device| ArpHabits::of(&device.base)),
+        let records = |instance: &Instance| -> Vec<Self> {
+            let record = |(interface, addresses): (&InterfaceName, Vec<IpNet>)| {
+                let device = device_of(instance).filter(|device| device.name == *interface);
+                Self {
+                    instance: instance.name.clone(),
+                    interface: interface.to_string(),
+                    tables: guards_of(instance, &addresses),
+                    addresses,
+                    habits: device.as_ref().and_then(|device| ArpHabits::of(&device.base)),
+                    device,
+                }
+            };
+            instance.places().into_iter().map(record).collect()
         };
-        leased.map(record).collect()
+        leased.flat_map(records).collect()
     }
 
     /// The same beside what was recorded before: what an interface did before the first of these daemons stays known.
@@ -156,7 +164,7 @@ impl Store {
             instance: record.instance.clone(),
             interface: record.interface.clone(),
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
-            table: record.table.as_ref().map(|table| table.name().to_owned()),
+            table: record.tables.first().map(|table| table.name().to_owned()),
             device: record.device.as_ref().map(|device| DeviceEntry {
                 base: device.base.to_string(),
                 mac: device.mac.0,
@@ -273,15 +281,18 @@ impl HeldEntry {
         let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "an address in the record makes no sense");
         let addresses: Vec<IpNet> =
             self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?;
-        let family = addresses.first().map(|net| Family::of(net.addr()));
-        let table = family.zip(self.table).map(|(family, name)| GuardTable::recorded(family, name));
+        let families: BTreeSet<Family> = addresses.iter().map(|net| Family::of(net.addr())).collect();
+        let of = |name: &String| -> Vec<GuardTable> {
+            families.iter().map(|family| GuardTable::recorded(*family, name.clone())).collect()
+        };
+        let tables = self.table.as_ref().map(of).unwrap_or_default();
         let habits = self.device.as_ref().and_then(|entry| entry.arp);
         let habits = habits.map(|(ignore, announce)| ArpHabits { ignore, announce });
         let name = self.interface.parse::<InterfaceName>().ok();
         let device = name
             .zip(self.device)
             .and_then(|(name, entry)| Some(Macvlan { name, base: entry.base.parse().ok()?, mac: MacAddr(entry.mac) }));
-        Ok(Record { instance: self.instance, interface: self.interface, addresses, table, device, habits })
+        Ok(Record { instance: self.instance, interface: self.interface, addresses, tables, device, habits })
     }
 }
 
@@ -342,7 +353,7 @@ mod tests {
             instance: "VI_1".into(),
             interface: "eth0".into(),
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
-            table: None,
+            tables: Vec::new(),
             device: None,
             habits: None,
         }
@@ -355,7 +366,7 @@ mod tests {
         let table = GuardTable::recorded(Family::V4, "ha_eth0_51".to_owned());
         let device = Macvlan { name: "eth0".parse().unwrap(), base: "eth1".parse().unwrap(), mac: MacAddr([2; 6]) };
         let habits = ArpHabits { ignore: 0, announce: 1 };
-        let other = Record { table: Some(table), device: Some(device), habits: Some(habits), ..record() };
+        let other = Record { tables: vec![table], device: Some(device), habits: Some(habits), ..record() };
         let held = vec![record(), other];
         store.record_held(&held).unwrap();
         assert_eq!(store.held().unwrap(), held);

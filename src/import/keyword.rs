@@ -311,11 +311,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "garp_master_refresh", Mapped(1)),
     (Instance, "track_script", Mapped(0)),
     (Instance, "smtp_alert", Mapped(1)),
-    (
-        Instance,
-        "virtual_ipaddress_excluded",
-        Refused("ha advertises every address: put these into an instance of their own, with its own virtual_router_id"),
-    ),
+    (Instance, "virtual_ipaddress_excluded", Mapped(0)),
     (
         Instance,
         "virtual_routes",

@@ -33,12 +33,15 @@ pub enum Which {
 #[derive(Debug)]
 pub struct Holder {
     netlink: Rtnl,
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<Key, Held>,
     prepared: BTreeSet<u32>,
     warnings: Vec<String>,
 }
 
-/// What an instance holds, as far as is known.
+/// An instance, and an interface on which it holds addresses.
+type Key = (String, InterfaceName);
+
+/// What an instance holds on an interface, as far as is known.
 #[derive(Debug)]
 struct Held {
     interface: InterfaceName,
@@ -56,7 +59,7 @@ impl Holder {
         Ok(Self { netlink: Rtnl::open(0)?, held: BTreeMap::new(), prepared: BTreeSet::new(), warnings: Vec::new() })
     }
 
-    /// Makes the kernel hold exactly these addresses for this instance, each for the whole lifetime from now. An address
+    /// Makes the kernel hold exactly these addresses for this instance on this interface, each for the whole lifetime from now. An address
     /// that is gone is put there again: that is what `not_after` is for. What the instance held before, and what it has
     /// configured, is removed if it is not wanted now.
     ///
@@ -73,7 +76,7 @@ impl Holder {
 
     /// What each instance holds, as far as is known: the lease may have run out since.
     pub fn held(&self) -> impl Iterator<Item = (&str, &InterfaceName, Vec<IpNet>)> {
-        self.held.iter().map(|(instance, held)| {
+        self.held.iter().map(|((instance, _), held)| {
             (instance.as_str(), &held.interface, held.addresses.iter().map(|placed| placed.address).collect())
         })
     }
@@ -83,8 +86,8 @@ impl Holder {
     /// # Errors
     /// A sentence about the first address that could not be removed; the others are.
     pub fn release_all(&mut self) -> Result<(), String> {
-        let instances: Vec<String> = self.held.keys().cloned().collect();
-        let results: Vec<Result<(), String>> = instances.iter().map(|instance| self.let_go(instance, &[])).collect();
+        let keys: Vec<Key> = self.held.keys().cloned().collect();
+        let results: Vec<Result<(), String>> = keys.iter().map(|key| self.let_go(key, &[])).collect();
         results.into_iter().collect()
     }
 
@@ -171,7 +174,7 @@ impl Holder {
     }
 
     fn known(&self, hold: &Hold, index: u32, address: IpNet) -> Option<&Placed> {
-        let held = self.held.get(&hold.instance).filter(|held| held.index == index)?;
+        let held = self.held.get(&key(hold)).filter(|held| held.index == index)?;
         held.addresses.iter().find(|known| known.address == address)
     }
 
@@ -213,15 +216,16 @@ impl Holder {
 
     /// Removes whatever of the instance's is not wanted: what it holds, and what somebody else put there.
     fn clear(&mut self, hold: &Hold) -> Result<(), String> {
-        let held: Vec<IpAddr> = self.held.get(&hold.instance).map_or_else(Vec::new, Held::addresses);
+        let key = key(hold);
+        let held: Vec<IpAddr> = self.held.get(&key).map_or_else(Vec::new, Held::addresses);
         let wanted = |address: &IpAddr| hold.addresses.iter().any(|it| it.addr() == *address);
         let strays: Vec<IpAddr> = hold
             .configured
             .iter()
             .map(IpNet::addr)
-            .filter(|it| !wanted(it) && !held.contains(it) && !self.held_by_another(&hold.instance, *it))
+            .filter(|it| !wanted(it) && !held.contains(it) && !self.held_by_another(&key, *it))
             .collect();
-        let gone = self.let_go(&hold.instance, &hold.addresses);
+        let gone = self.let_go(&key, &hold.addresses);
         if strays.is_empty() {
             return gone;
         }
@@ -230,8 +234,8 @@ impl Holder {
     }
 
     /// Removes what the instance holds and what is not `wanted` any more.
-    fn let_go(&mut self, instance: &str, wanted: &[IpNet]) -> Result<(), String> {
-        let Some(held) = self.held.get(instance) else { return Ok(()) };
+    fn let_go(&mut self, key: &Key, wanted: &[IpNet]) -> Result<(), String> {
+        let Some(held) = self.held.get(key) else { return Ok(()) };
         let (interface, index) = (held.interface.clone(), held.index);
         let addresses = held.addresses.iter().map(|placed| placed.address);
         let unwanted: Vec<IpNet> = addresses.filter(|it| !wanted.contains(it)).collect();
@@ -241,20 +245,22 @@ impl Holder {
         let alone: Vec<(IpNet, Option<IpAddr>)> = held
             .addresses
             .iter()
-            .filter(|it| unwanted.contains(&it.address) && !self.held_by_another(instance, it.address.addr()))
+            .filter(|it| unwanted.contains(&it.address) && !self.held_by_another(key, it.address.addr()))
             .map(|it| (it.address, it.manner.peer))
             .collect();
         let failed = self.delete(&interface, index, &alone)?;
-        if let Some(held) = self.held.get_mut(instance) {
+        if let Some(held) = self.held.get_mut(key) {
             let stays = |address: IpNet| failed.iter().any(|(kept, _)| *kept == address);
             held.addresses.retain(|placed| !unwanted.contains(&placed.address) || stays(placed.address));
         }
-        self.forget_if_empty(instance);
+        self.forget_if_empty(key);
         failed.into_iter().next().map_or(Ok(()), |(_, why)| Err(why))
     }
 
-    fn held_by_another(&self, instance: &str, address: IpAddr) -> bool {
-        self.held.iter().any(|(other, held)| other != instance && held.addresses().contains(&address))
+    /// By another instance, on the same interface.
+    fn held_by_another(&self, (instance, interface): &Key, address: IpAddr) -> bool {
+        let is_other = |(other, on): &Key| other != instance && on == interface;
+        self.held.iter().any(|(other, held)| is_other(other) && held.addresses().contains(&address))
     }
 
     /// Deletes these addresses, each with its far end, those that are gone already included; returns what could not be, with a sentence.
@@ -279,25 +285,25 @@ impl Holder {
     /// Adds to what the instance holds. What it held on another interface of that name went with that interface, or is
     /// removed first.
     fn remember(&mut self, hold: &Hold, index: u32, there: impl Iterator<Item = Placed>) {
-        if self.held.get(&hold.instance).is_some_and(|held| held.index != index) {
-            if let Err(why) = self.let_go(&hold.instance, &[]) {
+        let key = key(hold);
+        if self.held.get(&key).is_some_and(|held| held.index != index) {
+            if let Err(why) = self.let_go(&key, &[]) {
                 self.warnings.push(why);
             }
-            self.held.remove(&hold.instance);
+            self.held.remove(&key);
         }
         let empty = || Held { interface: hold.interface.clone(), index, addresses: Vec::new() };
-        let held = self.held.entry(hold.instance.clone()).or_insert_with(empty);
-        held.interface = hold.interface.clone();
+        let held = self.held.entry(key.clone()).or_insert_with(empty);
         for placed in there {
             held.addresses.retain(|known| known.address != placed.address);
             held.addresses.push(placed);
         }
-        self.forget_if_empty(&hold.instance);
+        self.forget_if_empty(&key);
     }
 
-    fn forget_if_empty(&mut self, instance: &str) {
-        if self.held.get(instance).is_some_and(|held| held.addresses.is_empty()) {
-            self.held.remove(instance);
+    fn forget_if_empty(&mut self, key: &Key) {
+        if self.held.get(key).is_some_and(|held| held.addresses.is_empty()) {
+            self.held.remove(key);
         }
     }
 
@@ -332,6 +338,10 @@ impl Held {
     fn addresses(&self) -> Vec<IpAddr> {
         self.addresses.iter().map(|placed| placed.address.addr()).collect()
     }
+}
+
+fn key(hold: &Hold) -> Key {
+    (hold.instance.clone(), hold.interface.clone())
 }
 
 /// Why addresses were not put there.

@@ -434,6 +434,7 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
     let usable = !waiting && !is(AddressHeaderFlags::Dadfailed);
     let net = local.or(prefix).and_then(|ip| IpNet::new(ip, header.prefix_len).ok());
     let manner = Manner {
+        device: None,
         peer: local.and(prefix).filter(|_| local != prefix),
         label,
         broadcast,

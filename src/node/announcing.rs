@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{
-    Output,
-    instance::{Instance, Outbox},
-};
+use ipnet::IpNet;
+
+use super::instance::{Instance, Outbox};
 use crate::words::Instant;
 
 impl Instance {
@@ -14,7 +13,7 @@ impl Instance {
         if !self.leads() {
             return;
         }
-        let addresses = self.virtual_addresses();
+        let addresses: Vec<IpAddr> = self.config.held_addresses().map(IpNet::addr).collect();
         let due = self.announcer.due(now, addresses.len());
         if let Some(due) = addresses.get(due).filter(|due| !due.is_empty()) {
             self.announce(due.to_vec(), out);
@@ -22,11 +21,6 @@ impl Instance {
     }
 
     pub(super) fn announce(&self, addresses: Vec<IpAddr>, out: &mut Outbox) {
-        out.push_back(Output::Announce {
-            instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            mac: self.config.mac(),
-            addresses,
-        });
+        out.extend(self.announcements(&addresses));
     }
 }

@@ -87,6 +87,9 @@ impl Instance {
         if let Some(why) = self.waiting_for() {
             return Bearing::Fault { name: Some("waiting"), why };
         }
+        if !self.knows_all_places() {
+            return Bearing::Fault { name: None, why: "the addresses of an interface are not known yet".to_owned() };
+        }
         if let Some(trouble) = self.tenure.trouble(now) {
             return Bearing::Fault { name: Some(trouble.name), why: trouble.why.clone() };
         }
@@ -116,7 +119,7 @@ impl Instance {
                 None => format!("{interface} has no address of its own to advertise from; waiting for one"),
             });
         }
-        None
+        self.device_waited_for()
     }
 
     /// Brings the state machine into line with what bears on it.

@@ -24,6 +24,8 @@ pub(super) struct Claim {
 #[derive(Clone, Copy, Debug)]
 struct Witness {
     mac: MacAddr,
+    /// On another interface than the one on which the peers are known: it may be one of them.
+    elsewhere: bool,
     asked_again_at: Instant,
     answered_at: Option<Instant>,
 }
@@ -102,13 +104,23 @@ impl Claim {
 
     /// A foreign machine answered for one of the addresses. Returns whether it is to be asked again, directly.
     pub(super) fn answered(&mut self, now: Instant, mac: MacAddr) -> bool {
+        self.heard(now, mac, false)
+    }
+
+    /// The same on another interface than the one on which the peers are known.
+    pub(super) fn answered_elsewhere(&mut self, now: Instant, mac: MacAddr) -> bool {
+        self.heard(now, mac, true)
+    }
+
+    fn heard(&mut self, now: Instant, mac: MacAddr, elsewhere: bool) -> bool {
         if let Some(witness) = self.witnesses.iter_mut().find(|witness| witness.mac == mac) {
             witness.answered_at = Some(now);
+            witness.elsewhere |= elsewhere;
             return false;
         }
         let heard = self.witnesses.len() < WITNESSES_MAX;
         if heard {
-            self.witnesses.push(Witness { mac, asked_again_at: now, answered_at: None });
+            self.witnesses.push(Witness { mac, elsewhere, asked_again_at: now, answered_at: None });
         }
         heard
     }
@@ -128,8 +140,10 @@ impl Claim {
             Some(answered_at) if answered_at < asked_at && settled => Worth::Gone,
             Some(_) => Worth::Confirmed,
         };
-        let who = |wanted: Worth| self.witnesses.iter().filter(move |it| worth(it) == wanted).map(|it| it.mac);
-        if let Some(mac) = who(Worth::Confirmed).find(|mac| may_hold(*mac)) {
+        let all = |wanted: Worth| self.witnesses.iter().filter(move |it| worth(it) == wanted);
+        let who = |wanted: Worth| all(wanted).map(|it| it.mac);
+        let holder = all(Worth::Confirmed).find(|it| it.elsewhere || may_hold(it.mac));
+        if let Some(mac) = holder.map(|it| it.mac) {
             let since = *self.conflict_since.get_or_insert(now);
             return Look::Conflict { mac, since };
         }

@@ -1,10 +1,8 @@
 //! An instance in the words of [`InstanceStatus`].
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 
-use super::{Condition, Hold, InstanceStatus, Lifetime, Transmit, instance::Instance};
+use super::{Condition, Hold, InstanceStatus, Transmit, instance::Instance};
 use crate::{vrrp::State, words::Instant};
 
 impl Instance {
@@ -22,8 +20,9 @@ impl Instance {
             priority: self.config.priority,
             effective_priority: self.router.standing().priority(),
             source: self.primary(),
-            addresses: self.config.addresses.clone(),
+            addresses: self.config.all_addresses(),
             held: self.held(),
+            devices: self.config.addresses_elsewhere(),
             lease: self.tenure.planned().length,
             peers: self.peers.status(now, self.down_interval()),
             transitions: self.counters.transitions,
@@ -47,21 +46,14 @@ impl Instance {
 
     /// The virtual addresses the kernel has.
     pub(super) fn held(&self) -> Vec<IpNet> {
-        let virtual_ones = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr()));
-        virtual_ones.map(|seen| seen.address).collect()
+        self.seen_in_place().into_iter().map(|seen| seen.address).collect()
     }
 
     /// The resignation and the release that a keeper performs for a dead master.
-    pub(super) fn last_will(&self) -> Option<(Transmit, Hold)> {
-        let release = Hold {
-            instance: self.config.name.clone(),
-            interface: self.config.device().clone(),
-            addresses: Vec::new(),
-            manners: BTreeMap::new(),
-            configured: self.config.addresses.clone(),
-            lifetime: Lifetime::Forever,
-            not_after: None,
-        };
-        Some((self.transmit(None)?, release))
+    /// On its own interface it lets go last.
+    pub(super) fn last_will(&self) -> Option<(Transmit, Vec<Hold>)> {
+        let mut releases = self.releases();
+        releases.reverse();
+        Some((self.transmit(None)?, releases))
     }
 }

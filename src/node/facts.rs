@@ -115,6 +115,7 @@ mod tests {
                 source: Some("192.168.0.20".parse().unwrap()),
                 addresses: vec!["192.168.0.60/24".parse().unwrap()],
                 held: vec!["192.168.0.60/24".parse().unwrap()],
+                devices: std::collections::BTreeMap::new(),
                 lease: None,
                 peers,
                 transitions: 0,

@@ -17,6 +17,7 @@ use super::{
     alerts::Alerts,
     bearing::{Bearing, Offer},
     claim::Claim,
+    devices::Device,
     farewell::Farewell,
     group::Ties,
     judgement::Judgement,
@@ -31,7 +32,7 @@ use crate::{
     policy::Report,
     vrrp::{Action, Announcer, Event, Reason, State, VirtualRouter},
     wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3},
-    words::{Family, Instant},
+    words::{Family, Instant, InterfaceName},
 };
 
 /// Where outputs go.
@@ -49,6 +50,8 @@ pub(super) struct Instance {
     pub(super) addresses: Option<Vec<AddressSeen>>,
     /// Whether what it needs of the machine beside its interface is there; `None` until that is known.
     pub(super) equipped: Option<Result<(), String>>,
+    /// The other interfaces that have addresses of it.
+    pub(super) devices: BTreeMap<InterfaceName, Device>,
     /// The virtual addresses of every instance of this node that does not own them: none of them is a source.
     pub(super) virtual_here: Arc<BTreeSet<IpAddr>>,
     /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
@@ -124,6 +127,7 @@ impl Instance {
             foreign_frame: false,
             addresses: None,
             equipped: None,
+            devices: BTreeMap::new(),
             virtual_here,
             native: false,
             adopts: false,
@@ -205,20 +209,23 @@ impl Instance {
 
     // ---- The addresses of the interface ----
 
-    /// The bare virtual addresses, in the order of the advertisement.
+    /// Those that are advertised, bare, in the order of the advertisement.
     pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
         self.config.addresses.iter().map(IpNet::addr).collect()
     }
 
     pub(super) fn is_virtual(&self, address: IpAddr) -> bool {
-        self.config.addresses.iter().any(|net| net.addr() == address)
+        self.config.held_addresses().any(|net| net.addr() == address)
     }
 
     /// Whether the addresses are this machine's own. What was put there since it serves is not.
     pub(super) fn addresses_are_native(&self) -> bool {
-        let unmarked = |net: &IpNet| self.seen().iter().any(|seen| seen.address.addr() == net.addr() && !seen.marked);
+        let unmarked = |net: &IpNet| {
+            let seen = self.seen_on(self.config.device_of(net));
+            seen.iter().any(|seen| seen.address.addr() == net.addr() && !seen.marked)
+        };
         self.config.priority.is_owner()
-            && self.config.addresses.iter().all(unmarked)
+            && self.config.held_addresses().all(unmarked)
             && (self.native || !self.router.serves())
     }
 
@@ -424,34 +431,27 @@ impl Instance {
             return;
         }
         self.tenure.renewed(now);
-        out.push_back(Output::Hold(Hold {
-            instance: self.config.name.clone(),
-            interface: self.config.device().clone(),
-            addresses: self.config.addresses.clone(),
-            manners: self.config.manners.clone(),
-            configured: self.config.addresses.clone(),
-            lifetime: self.tenure.planned().length.map_or(Lifetime::Forever, Lifetime::For),
-            not_after: Some(now + self.interval()),
-        }));
+        for release in self.releases() {
+            out.push_back(Output::Hold(Hold {
+                addresses: release.configured.clone(),
+                manners: self.config.manners.clone(),
+                lifetime: self.tenure.planned().length.map_or(Lifetime::Forever, Lifetime::For),
+                not_after: Some(now + self.interval()),
+                ..release
+            }));
+        }
     }
 
     pub(super) fn release(&self, out: &mut Outbox) {
         if self.native {
             return;
         }
-        out.push_back(Output::Hold(Hold {
-            instance: self.config.name.clone(),
-            interface: self.config.device().clone(),
-            addresses: Vec::new(),
-            manners: BTreeMap::new(),
-            configured: self.config.addresses.clone(),
-            lifetime: Lifetime::Forever,
-            not_after: None,
-        }));
+        out.extend(self.releases().into_iter().map(Output::Hold));
     }
 
     pub(super) fn ask(&self, target: IpAddr, source: Option<IpAddr>, to: Option<crate::words::MacAddr>) -> Output {
-        Output::Ask(Ask { interface: self.config.interface.clone(), target, source, to })
+        let interface = self.place_of(target).unwrap_or(&self.config.interface).clone();
+        Output::Ask(Ask { interface, target, source, to })
     }
 
     /// How often the policies are evaluated from now on; told only when it changes.

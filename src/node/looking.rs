@@ -1,6 +1,8 @@
 //! How an instance looks before it takes: the claim (R3-R6), and whether an elected router may serve.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::{
     Pace,
@@ -180,12 +182,13 @@ impl Instance {
 
     /// Whether this instance looks at all: not if told so, nor where the addresses are not on the link's own networks.
     pub(super) fn claims(&self) -> bool {
-        let on_link = |address: IpAddr| {
-            self.seen().iter().any(|seen| !self.is_virtual(seen.address.addr()) && seen.address.contains(&address))
-        };
+        let here = |net: &&IpNet| *self.config.wire_of(net) == self.config.interface;
         match self.config.claim {
             ClaimMode::Off => false,
-            ClaimMode::Auto => self.virtual_addresses().into_iter().all(on_link) || self.config.family == Family::V6,
+            ClaimMode::Auto => {
+                self.config.addresses.iter().filter(here).all(|net| self.is_on_link(net))
+                    || self.config.family == Family::V6
+            }
         }
     }
 
@@ -218,7 +221,7 @@ impl Instance {
         }
         self.claim.asked(now);
         let suspects = self.claim.suspects();
-        for address in self.virtual_addresses() {
+        for address in self.claimed_addresses() {
             out.push_back(self.ask(address, None, None));
             out.extend(suspects.iter().map(|suspect| self.ask(address, None, Some(*suspect))));
         }

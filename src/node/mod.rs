@@ -9,6 +9,7 @@ mod bearing;
 mod claim;
 mod course;
 mod describe;
+mod devices;
 pub mod facts;
 mod farewell;
 mod group;
@@ -38,6 +39,7 @@ use std::{
 
 pub use alerts::RULE_ALERT;
 pub use course::{Course, Prospect, foresee};
+use devices::Device;
 pub use farewell::ReleaseHook;
 use group::Group;
 pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
@@ -131,14 +133,19 @@ impl Node {
             Input::Neighbor(frame) => {
                 let interface = frame.interface.clone();
                 self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, out));
+                self.each_beside(&interface, |now, instance, out| instance.on_device_neighbor(now, &frame, out));
             }
             Input::Link(link) => {
                 if self.links.get(&link.name).is_some_and(|known| known.index != link.index) {
                     self.addresses.remove(&link.name);
                 }
                 self.links.insert(link.name.clone(), link.clone());
-                self.each_on(&link.name, |now, instance, out| instance.on_link(now, Some(link.clone()), out));
-                self.each_tracking(&link.name, Some(&link));
+                let name = link.name.clone();
+                self.each_on(&name, |now, instance, out| instance.on_link(now, Some(link.clone()), out));
+                self.each_beside(&name, |now, instance, out| {
+                    instance.on_device_link(now, &name, Some(link.clone()), out);
+                });
+                self.each_tracking(&name, Some(&link));
             }
             Input::LinkGone(name) => {
                 self.links.remove(&name);
@@ -146,10 +153,14 @@ impl Node {
                 self.tell_addresses(&name);
                 self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
                 self.each_tracking(&name, None);
+                self.each_beside(&name, |now, instance, out| instance.on_device_link(now, &name, None, out));
             }
             Input::Addresses { interface, addresses } => {
-                self.addresses.insert(interface.clone(), addresses);
+                self.addresses.insert(interface.clone(), addresses.clone());
                 self.tell_addresses(&interface);
+                self.each_beside(&interface, |now, instance, out| {
+                    instance.on_device_addresses(now, &interface, addresses.clone(), out);
+                });
             }
             Input::Transmitted { instance, result, carrier } => {
                 self.with(&instance, |now, instance, out| instance.on_transmitted(now, result, carrier, out));
@@ -213,10 +224,10 @@ impl Node {
     /// What a keeper must do for an instance if this process dies: its resignation, and the addresses it holds. `None` while
     /// it does not serve.
     #[must_use]
-    pub fn last_will(&self, instance: &str) -> Option<(Transmit, Hold)> {
+    pub fn last_will(&self, instance: &str) -> Option<(Transmit, Vec<Hold>)> {
         let leaving = || self.leaving.iter().find(|leaving| leaving.config.name == instance);
-        let serving = self.instances.get(instance).or_else(leaving)?;
-        if serving.router.holds() && !serving.native { serving.last_will() } else { None }
+        let serving = self.instances.get(instance).or_else(leaving);
+        serving.filter(|serving| serving.router.holds() && !serving.native)?.last_will()
     }
 
     /// Every instance was asked to stop and holds nothing any more.
@@ -271,6 +282,8 @@ impl Node {
         let mut instance = Instance::new(now, config, Arc::clone(&self.virtual_here));
         instance.ties = group::Ties::of(now, &self.groups, &instance);
         instance.seen_tracked.take(&instance.config.tracks, &self.links);
+        let wanted = instance.config.clone();
+        meet_devices(&mut instance, &self.links, &self.addresses, &wanted);
         if let Some(link) = self.links.get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
@@ -333,6 +346,17 @@ impl Node {
         }
     }
 
+    /// Those that have addresses there and advertise elsewhere.
+    fn each_beside(&mut self, interface: &InterfaceName, mut act: impl FnMut(Instant, &mut Instance, &mut Outbox)) {
+        let is_beside = |instance: &Instance| {
+            instance.config.interface != *interface && instance.config.devices().contains(interface)
+        };
+        let leaving = self.leaving.iter_mut().filter(|instance| is_beside(instance));
+        for instance in self.instances.matching_mut(is_beside).chain(leaving) {
+            act(self.now, instance, &mut self.outbox);
+        }
+    }
+
     /// The first time in order, the second time at once.
     fn stop(&mut self) {
         let again = std::mem::replace(&mut self.stopping, true);
@@ -372,6 +396,7 @@ impl Node {
                 Some(instance) => {
                     instance.virtual_here = Arc::clone(&self.virtual_here);
                     instance.seen_tracked.take(&new.tracks, &self.links);
+                    meet_devices(instance, &self.links, &self.addresses, new);
                     instance.adapt(self.now, new.clone(), &mut self.outbox);
                 }
                 None => self.coming.push(new.clone()),
@@ -384,8 +409,10 @@ impl Node {
     fn retire(&mut self) {
         for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
             // The kernel will say so, a little later.
-            if let Some(seen) = self.addresses.get_mut(gone.config.device()).filter(|_| !gone.native) {
-                seen.retain(|seen| !gone.is_virtual(seen.address.addr()));
+            for (interface, addresses) in gone.config.places() {
+                if let Some(seen) = self.addresses.get_mut(interface).filter(|_| !gone.native) {
+                    seen.retain(|seen| !addresses.iter().any(|net| net.addr() == seen.address.addr()));
+                }
             }
         }
         let waits = |new: &config::Instance| self.leaving.iter().any(|old| collide(&old.config, new));
@@ -421,8 +448,22 @@ fn addresses_of(
     Some(all)
 }
 
+/// An instance looks at the interfaces besides its own.
+fn meet_devices(
+    instance: &mut Instance,
+    links: &BTreeMap<InterfaceName, LinkSeen>,
+    addresses: &BTreeMap<InterfaceName, Vec<AddressSeen>>,
+    wanted: &config::Instance,
+) {
+    for name in wanted.devices() {
+        instance
+            .devices
+            .insert(name.clone(), Device { link: links.get(name).cloned(), addresses: addresses.get(name).cloned() });
+    }
+}
+
 /// The virtual addresses that come and go. Those of an owner are the machine's own.
 fn virtual_addresses(config: &Config) -> BTreeSet<IpAddr> {
     let instances = config.instances.iter().filter(|instance| !instance.priority.is_owner());
-    instances.flat_map(|instance| instance.addresses.iter().map(ipnet::IpNet::addr)).collect()
+    instances.flat_map(|instance| instance.held_addresses().map(ipnet::IpNet::addr)).collect()
 }

@@ -1,9 +1,9 @@
 //! A new configuration as a keyed difference: what did not change is not touched.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Output, Pace,
+    Hold, Lifetime, Output, Pace,
     instance::{Instance, Outbox},
     rivals::Rivals,
 };
@@ -35,7 +35,7 @@ pub(super) fn change(old: &config::Instance, new: &config::Instance) -> Change {
 /// Whether an instance that goes must be gone before this one begins: both would be one in the eyes of somebody.
 pub(super) fn collide(going: &config::Instance, coming: &config::Instance) -> bool {
     let router = |instance: &config::Instance| (instance.vrid, instance.family);
-    let shared = going.addresses.iter().any(|net| coming.addresses.iter().any(|other| other.addr() == net.addr()));
+    let shared = going.held_addresses().any(|net| coming.held_addresses().any(|other| other.addr() == net.addr()));
     going.name == coming.name || going.interface == coming.interface && (router(going) == router(coming) || shared)
 }
 
@@ -64,7 +64,9 @@ impl Instance {
             // A policy that is new is not in a hurry yet.
             self.pace = Pace::Normal;
         }
-        let other_addresses = old.addresses != self.config.addresses || old.manners != self.config.manners;
+        let other_addresses = old.addresses != self.config.addresses
+            || old.excluded != self.config.excluded
+            || old.manners != self.config.manners;
         if self.router.holds()
             && (other_addresses || old.advertise != self.config.advertise || length != self.tenure.planned().length)
         {
@@ -85,9 +87,26 @@ impl Instance {
     fn exchange(&mut self, now: Instant, old: &config::Instance, out: &mut Outbox) {
         out.extend(self.transmit(self.router.standing().priority()).map(Output::Transmit));
         self.tenure.begin(now);
+        let before = out.len();
         self.hold(now, out);
-        if let Some(Output::Hold(hold)) = out.back_mut() {
-            hold.configured.extend(old.addresses.iter().filter(|address| !self.config.addresses.contains(address)));
+        let mut left = old.places();
+        for output in out.iter_mut().skip(before) {
+            if let Output::Hold(hold) = output {
+                let old_here = left.extract_if(.., |(interface, _)| **interface == hold.interface);
+                let gone = old_here.flat_map(|(_, nets)| nets).filter(|net| !hold.addresses.contains(net));
+                hold.configured.extend(gone.collect::<Vec<_>>());
+            }
+        }
+        for (interface, configured) in left {
+            out.push_back(Output::Hold(Hold {
+                instance: self.config.name.clone(),
+                interface: interface.clone(),
+                addresses: Vec::new(),
+                manners: BTreeMap::new(),
+                configured,
+                lifetime: Lifetime::Forever,
+                not_after: None,
+            }));
         }
     }
 }

@@ -32,10 +32,15 @@ impl Instance {
 
     /// The interface has exactly these addresses now.
     pub(super) fn on_addresses(&mut self, now: Instant, addresses: Vec<AddressSeen>, out: &mut Outbox) {
-        let first_look = self.addresses.is_none();
+        let knew_all = self.knows_all_places();
         self.addresses = Some(addresses);
+        self.look_again(now, knew_all, out);
+    }
+
+    /// The addresses that are there have changed.
+    pub(super) fn look_again(&mut self, now: Instant, knew_all: bool, out: &mut Outbox) {
         self.native = self.addresses_are_native();
-        if first_look {
+        if !knew_all && self.knows_all_places() {
             self.take_stock(now, out);
         }
         if self.router.holds() {
@@ -74,15 +79,17 @@ impl Instance {
     /// Virtual addresses that are here at start (R13): a predecessor's whose lease runs is taken over with its role,
     /// anything else is let go.
     fn take_stock(&mut self, now: Instant, out: &mut Outbox) {
-        let left: Vec<&AddressSeen> = self.seen().iter().filter(|seen| self.is_virtual(seen.address.addr())).collect();
+        let left = self.seen_in_place();
         if left.is_empty() || self.native || self.router.serves() {
             self.adopts = false;
             return;
         }
-        let all_here = left.len() == self.config.addresses.len();
+        let all_here = left.len() == self.config.held_addresses().count();
         let leased =
             left.iter().all(|seen| seen.marked && seen.remaining.is_some_and(|remaining| !remaining.is_zero()));
-        let usable = self.link.as_ref().is_some_and(|link| link.up && link.carrier) && self.primary().is_some();
+        let usable = self.link.as_ref().is_some_and(|link| link.up && link.carrier)
+            && self.primary().is_some()
+            && self.device_waited_for().is_none();
         // What is seen later may be as old as the interface's last change.
         let adopts = std::mem::replace(&mut self.adopts, false);
         if adopts && all_here && leased && usable && self.master.is_none() {
@@ -117,8 +124,8 @@ impl Instance {
         if self.native {
             return;
         }
-        let kernel: Vec<_> = self.seen().iter().map(|seen| seen.address).collect();
-        let gone = self.tenure.missing(&self.config.addresses, &kernel);
+        let (kernel, held) = (self.held(), self.config.all_addresses());
+        let gone = self.tenure.missing(&held, &kernel);
         if gone.is_empty() || self.tenure.wake(now) != Wake::InTime {
             return;
         }

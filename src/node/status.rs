@@ -90,8 +90,10 @@ pub struct InstanceStatus {
     pub source: Option<IpAddr>,
     /// The virtual addresses.
     pub addresses: Vec<IpNet>,
-    /// Those the kernel has on the interface now.
+    /// Those the kernel has where they belong now.
     pub held: Vec<IpNet>,
+    /// The interface of each that is not on the instance's own.
+    pub devices: BTreeMap<IpNet, String>,
     /// The lifetime given to a held address; `None`: for ever.
     pub lease: Option<Duration>,
     /// The peers, and any other sender heard.

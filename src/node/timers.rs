@@ -34,7 +34,7 @@ impl Instance {
         }
         if let Some(mac) = self.rivals.ask_due(now) {
             let asks: Vec<_> =
-                self.virtual_addresses().into_iter().map(|address| self.ask(address, None, Some(mac))).collect();
+                self.claimed_addresses().into_iter().map(|address| self.ask(address, None, Some(mac))).collect();
             out.extend(asks);
         }
         self.reassess(now, out);

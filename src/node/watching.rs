@@ -37,7 +37,9 @@ impl Instance {
             NeighborKind::Announcement { address } => {
                 let answers = self.config.family == Family::V6;
                 self.speaks_for(now, address, frame.mac, answers, out);
-                if self.is_virtual(address) && matches!(self.router.state(), State::Resigning { .. }) {
+                if self.place_of(address) == Some(&self.config.interface)
+                    && matches!(self.router.state(), State::Resigning { .. })
+                {
                     self.step(now, Event::Relieved, out);
                 }
             }
@@ -57,7 +59,7 @@ impl Instance {
     /// `mac` says that it has `address`. `answers`: because it was asked.
     fn speaks_for(&mut self, now: Instant, address: IpAddr, mac: MacAddr, answers: bool, out: &mut Outbox) {
         self.peers.seen(now, address, mac);
-        if !self.is_virtual(address) {
+        if self.place_of(address) != Some(&self.config.interface) {
             return;
         }
         match self.router.state() {
@@ -93,6 +95,13 @@ impl Instance {
         }
     }
 
+    /// On another interface nobody is known to be a peer; where advertisements are heard, they decide.
+    pub(super) fn defend_elsewhere(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
+        if !self.yield_if_lapsed(now, out) {
+            self.defend(now, address, stranger(address, mac), out);
+        }
+    }
+
     /// Says once that the address is here (RFC 5227, 2.4).
     fn defend(&mut self, now: Instant, address: IpAddr, text: String, out: &mut Outbox) {
         if self.rivals.defend(now) {
@@ -108,7 +117,10 @@ impl Instance {
     /// Another backup claims at the same moment (R19c). Whoever has not asked yet lets it go first; of two that have, the
     /// lower link-layer address does.
     fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
-        if !self.is_virtual(target) || !self.may_be_a_peer(mac) || self.claim.is_contested() {
+        if self.place_of(target) != Some(&self.config.interface)
+            || !self.may_be_a_peer(mac)
+            || self.claim.is_contested()
+        {
             return;
         }
         let spacing = spacing(self.down_interval());

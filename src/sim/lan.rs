@@ -153,6 +153,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec![VIP.parse().unwrap()],
+        excluded: Vec::new(),
         manners: std::collections::BTreeMap::new(),
         peers: peers.to_vec(),
         transport: Transport::Multicast,

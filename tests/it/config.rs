@@ -451,6 +451,7 @@ const ENTRY: &str = "instance.VI_1.addresses[]";
 /// The table of an entry of `track.interfaces`, of an instance and of a group.
 const INTERFACE: &str = "instance.VI_1.track.interfaces[]";
 const GROUP_INTERFACE: &str = "group.VI_1.track.interfaces[]";
+const EXCLUDED: &str = "instance.VI_1.addresses_excluded[]";
 
 /// Every key with a value that is not its default, in the order of the reference.
 const KEYS: &[(&str, &str, &str)] = &[
@@ -503,11 +504,20 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "preempt_delay", "\"3s\""),
     ("instance.VI_1", "addresses", "[\"192.168.0.61/24\"]"),
     (ENTRY, "address", "\"192.168.0.61/24\""),
+    (ENTRY, "device", "\"eth1\""),
     (ENTRY, "label", "\"eth0:web\""),
     (ENTRY, "scope", "\"link\""),
     (ENTRY, "broadcast", "\"auto\""),
     (ENTRY, "peer", "\"192.168.0.61\""),
     (ENTRY, "network_route", "false"),
+    ("instance.VI_1", "addresses_excluded", "[\"192.168.0.61/24\"]"),
+    (EXCLUDED, "address", "\"192.168.0.61/24\""),
+    (EXCLUDED, "device", "\"eth1\""),
+    (EXCLUDED, "label", "\"eth0:web\""),
+    (EXCLUDED, "scope", "\"link\""),
+    (EXCLUDED, "broadcast", "\"auto\""),
+    (EXCLUDED, "peer", "\"192.168.0.61\""),
+    (EXCLUDED, "network_route", "false"),
     ("instance.VI_1", "peers", "[\"192.168.0.22\"]"),
     ("instance.VI_1", "transport", "\"unicast\""),
     ("instance.VI_1", "multicast_group", "\"224.0.0.99\""),
@@ -591,6 +601,12 @@ fn every_key_changes_something() {
             _ if tracked.is_some() => {
                 let entry = format!("[{{ interface = \"eth1\", {key} = {value} }}]");
                 after.set(tracked.unwrap(), "track.interfaces", &entry);
+            }
+            _ if table == EXCLUDED => {
+                let address = if key == "address" { value } else { "\"10.0.0.62/24\"" };
+                let more = if key == "address" { String::new() } else { format!(", {key} = {value}") };
+                before.set("instance.VI_1", "addresses_excluded", "[\"10.0.0.62/24\"]");
+                after.set("instance.VI_1", "addresses_excluded", &format!("[{{ address = {address}{more} }}]"));
             }
             "address" => after.set("instance.VI_1", "addresses", &format!("[{{ address = {value} }}]")),
             _ if table == ENTRY => {
@@ -681,6 +697,10 @@ fn messages_about_the_settings_of_an_address() {
             "[{ address = \"192.168.0.60/24\", scope = \"link\" }, \"192.168.1.60/24\", \"192.168.0.61/24\"]"
                 .to_owned(),
         ),
+        ("no device", one("device = \"eth 1\"")),
+        ("a label of another device", one("device = \"eth1\", label = \"eth0:1\"")),
+        ("twice, once excluded", "[\"192.168.0.60/24\"]\naddresses_excluded = [\"192.168.0.60/32\"]".to_owned()),
+        ("excluded of the other family", "[\"192.168.0.60/24\"]\naddresses_excluded = [\"fd00::60/64\"]".to_owned()),
         ("a number", "[60]".to_owned()),
     ];
     let drafts = texts.map(|(title, addresses)| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
 
 mod claim;
+mod devices;
 mod equipment;
 mod families;
 mod farewell;

@@ -19,6 +19,7 @@
 mod accept;
 mod announce;
 mod crash;
+mod devices;
 mod founding;
 mod group;
 mod hooks;
@@ -60,6 +61,7 @@ fn stories() -> Vec<Story> {
     all.extend(crash::STORIES);
     all.extend(founding::STORIES);
     all.extend(mixed::stories());
+    all.extend(devices::STORIES);
     all.extend(reload::STORIES);
     all.extend(vmac::STORIES);
     all.extend(netns::STORIES);

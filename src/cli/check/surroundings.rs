@@ -85,7 +85,7 @@ fn of(instance: &Instance) -> Surroundings {
     Surroundings {
         instance: instance.name.clone(),
         priority: instance.priority.get(),
-        virtual_addresses: instance.addresses.iter().map(ipnet::IpNet::addr).collect(),
+        virtual_addresses: instance.held_addresses().map(ipnet::IpNet::addr).collect(),
         ..Surroundings::default()
     }
 }

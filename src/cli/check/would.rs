@@ -57,7 +57,7 @@ impl Would {
     pub(super) fn of(instance: &Instance, role: Option<State>, others: &Others, reports: &[Report]) -> Self {
         // A peer of which no priority is known is thought of as the other half of a pair, beside the present role.
         let known = |unknown: u8| others.rival.as_ref().map(|(_, priority)| priority.unwrap_or(unknown));
-        let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+        let addresses: Vec<String> = instance.held_addresses().map(ToString::to_string).collect();
         Self {
             role,
             master: foresee(instance, reports, true, known(1)),

@@ -24,6 +24,7 @@ fn status() -> NodeStatus {
             source: Some("192.168.0.20".parse().unwrap()),
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
             held: vec![],
+            devices: BTreeMap::new(),
             lease: Some(Duration::from_secs(2)),
             peers: vec![PeerStatus {
                 address: "192.168.0.21".parse().unwrap(),

@@ -74,7 +74,7 @@ impl RealPerformer {
 
     /// From now on what this configuration has.
     pub fn reconfigure(&self, config: &Config) {
-        let virtual_addresses = config.instances.iter().flat_map(|instance| &instance.addresses);
+        let virtual_addresses = config.instances.iter().flat_map(|instance| instance.held_addresses());
         let settings = Settings {
             webhooks: config.webhooks.clone(),
             permits: config.permits.clone(),

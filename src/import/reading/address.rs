@@ -20,46 +20,73 @@ impl Given<'_> {
     }
 }
 
-/// Reads the addresses of an instance, as the entry of its section; `None` if there is none.
-pub(super) fn addresses(blocks: &[&Node], interface: &str, vrid: i64, ledger: &mut Ledger) -> (Option<Entry>, bool) {
-    let mut list: Vec<Given<'_>> = Vec::new();
-    for block in blocks {
-        ledger.mapped(block.place, "addresses");
-        for line in block.inner() {
-            let Some((net, settings)) = address(line, interface, ledger) else { continue };
-            match list.iter().find(|earlier| earlier.net.addr() == net.addr()) {
-                Some(Given { line: first, .. }) => {
-                    let text = format!("{} is there already, in line {}", net.addr(), first.place.line);
-                    ledger.dropped(line.place, text);
-                }
-                None => list.push(Given { net, settings, line }),
-            }
-        }
-    }
+/// Reads the addresses of an instance, as entries of its section, and whether it is one of IPv6.
+pub(super) fn addresses(read: &[&Node], interface: &str, vrid: i64, ledger: &mut Ledger) -> (Vec<Entry>, bool) {
+    let mut known: Vec<(IpAddr, usize)> = Vec::new();
+    let of = |keyword: &str| -> Vec<&Node> { read.iter().filter(|node| node.keyword() == keyword).copied().collect() };
+    let (blocks, beside) = (of("virtual_ipaddress"), of("virtual_ipaddress_excluded"));
+    let mut list = listed(&blocks, "addresses", interface, &mut known, ledger);
     let six = list.first().is_some_and(|first| first.net.addr().is_ipv6());
     for Given { net, line, .. } in list.iter().filter(|given| given.net.addr().is_ipv6() != six) {
-        let todo = "keepalived refuses an address of the other family here: make a vrrp_instance of its own for it";
+        let todo = "keepalived refuses an address of the other family here: write it in virtual_ipaddress_excluded";
         ledger.refused(line.place, format!("{}: {todo}", net.addr()));
     }
     if six {
         link_local_first(&mut list, vrid, ledger);
     }
-    let Some(first) = blocks.first() else { return (None, six) };
-    if list.is_empty() {
-        ledger.refused(first.place, "an instance of ha has at least one address: write the address that moves");
-        return (None, six);
+    let excluded = listed(&beside, "addresses_excluded", interface, &mut known, ledger);
+    let mut entries = Vec::new();
+    match blocks.first() {
+        Some(first) if list.is_empty() => {
+            ledger.refused(first.place, "an instance of ha has at least one address: write the address that moves");
+        }
+        Some(_) => entries.push(entry("addresses", &list, &blocks)),
+        None => {}
     }
+    if !excluded.is_empty() {
+        entries.push(entry("addresses_excluded", &excluded, &beside));
+    }
+    (entries, six)
+}
+
+fn listed<'n>(
+    blocks: &[&'n Node],
+    key: &str,
+    interface: &str,
+    known: &mut Vec<(IpAddr, usize)>,
+    ledger: &mut Ledger,
+) -> Vec<Given<'n>> {
+    let mut list = Vec::new();
+    for block in blocks {
+        ledger.mapped(block.place, key);
+        for line in block.inner() {
+            let Some((net, settings)) = address(line, interface, ledger) else { continue };
+            match known.iter().find(|(earlier, _)| *earlier == net.addr()) {
+                Some((_, first)) => {
+                    ledger.dropped(line.place, format!("{} is there already, in line {first}", net.addr()));
+                }
+                None => {
+                    known.push((net.addr(), line.place.line));
+                    list.push(Given { net, settings, line });
+                }
+            }
+        }
+    }
+    list
+}
+
+fn entry(key: &'static str, list: &[Given<'_>], blocks: &[&Node]) -> Entry {
     let value = if list.len() == 1 && list.iter().all(|given| given.line.comments.is_empty()) {
         format!("[{}]", list.iter().map(Given::entry).collect::<String>())
     } else {
-        several(&list)
+        several(list)
     };
-    let mut entry = Entry::plain("addresses", value);
+    let mut entry = Entry::plain(key, value);
     entry.comments = blocks.iter().flat_map(|block| block.comments.iter().chain(&block.trailing)).cloned().collect();
-    if let [Given { line, .. }] = list.as_slice() {
+    if let [Given { line, .. }] = list {
         entry.trailing = line.trailing.clone().filter(|_| line.comments.is_empty());
     }
-    (Some(entry), six)
+    entry
 }
 
 /// One line each, with its comments.

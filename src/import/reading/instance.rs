@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "preempt",
     "preempt_delay",
     "addresses",
+    "addresses_excluded",
     "peers",
     "transport",
     "multicast_group",
@@ -76,14 +77,14 @@ pub(in crate::import) fn instance(
     let interface = interface(node, last("interface", &read, ledger), ledger);
     let vrid = vrid(node, last("virtual_router_id", &read, ledger), ledger);
     let id = vrid.as_ref().and_then(|entry| entry.value.parse().ok()).unwrap_or(51);
-    let blocks: Vec<&Node> = read.iter().filter(|node| node.keyword() == "virtual_ipaddress").copied().collect();
-    if blocks.is_empty() {
+    if !read.iter().any(|node| node.keyword() == "virtual_ipaddress") {
         ledger.refused(node.place, "an instance of ha has at least one address: write virtual_ipaddress");
     }
     let name_of_interface = interface.as_ref().map_or("", |entry| entry.value.trim_matches('"')).to_owned();
-    let (addresses, six) = address::addresses(&blocks, &name_of_interface, id, ledger);
+    let (addresses, six) = address::addresses(&read, &name_of_interface, id, ledger);
     let version = version(last("version", &read, ledger), globals, six, &mut entries, ledger);
-    entries.extend([interface, vrid, addresses].into_iter().flatten());
+    entries.extend([interface, vrid].into_iter().flatten());
+    entries.extend(addresses);
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
     entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();

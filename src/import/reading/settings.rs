@@ -10,6 +10,7 @@ use crate::import::{
     outline::quoted,
     tree::Node,
 };
+use crate::words::InterfaceName;
 
 /// `IFNAMSIZ` without the terminating zero.
 const LABEL_MAX: usize = 15;
@@ -53,13 +54,16 @@ impl Settings {
 /// Reads the words behind the address; what cannot be is refused.
 pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger) -> Settings {
     let mut settings = Settings::default();
+    // A label belongs to the interface, which may stand behind it.
+    let behind = line.words.iter().skip_while(|word| word.text != "dev").nth(1);
+    let device = behind.map_or(interface, |word| word.text.as_str());
     let mut words = line.words.iter().skip(1).map(|word| word.text.as_str());
     while let Some(word) = words.next() {
         match becomes(Context::Address, word) {
             Some(Becomes::Mapped(0)) => settings.set("network_route", "false".to_owned()),
             Some(Becomes::Mapped(_)) => {
                 let given = words.next().unwrap_or_default();
-                match one(word, given, net, interface) {
+                match one(word, given, net, [interface, device]) {
                     Ok(Some((key, value))) => settings.set(key, value),
                     Ok(None) => {}
                     Err(Trouble::Without(why)) => ledger.dropped(line.place, format!("{word} {given}: {why}")),
@@ -89,15 +93,21 @@ enum Trouble {
 }
 
 /// What one word with its value becomes; nothing, if it is so anyway.
-fn one(word: &str, given: &str, net: IpNet, interface: &str) -> Result<Option<(&'static str, String)>, Trouble> {
+fn one(
+    word: &str,
+    given: &str,
+    net: IpNet,
+    [interface, device]: [&str; 2],
+) -> Result<Option<(&'static str, String)>, Trouble> {
     let six = net.addr().is_ipv6();
     match word {
         "dev" if given == interface => Ok(None),
-        "dev" => Err(Trouble::Never(format!(
-            "ha holds the addresses of an instance on its interface, {interface}: make an instance of its own on {given}"
-        ))),
+        "dev" => match given.parse::<InterfaceName>() {
+            Ok(_) => Ok(Some(("device", quoted(given)))),
+            Err(_) => Err(Trouble::Never("it cannot be the name of an interface".to_owned())),
+        },
         "label" | "scope" | "brd" | "broadcast" if six => Err(Trouble::Without("IPv6 addresses have none".to_owned())),
-        "label" => label(given, interface).map(Some),
+        "label" => label(given, device).map(Some),
         "scope" => match SCOPES.iter().find(|(name, _)| *name == given) {
             Some((_, "global")) => Ok(None),
             Some((_, scope)) => Ok(Some(("scope", quoted(scope)))),

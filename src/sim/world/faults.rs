@@ -281,8 +281,10 @@ impl World {
         if !keeper {
             return;
         }
-        for (transmit, hold) in wills {
-            self.remove(index, &hold.configured);
+        for (transmit, holds) in wills {
+            for hold in holds {
+                self.remove(index, &hold.configured);
+            }
             self.transmit(index, transmit);
         }
         while self.machines[index].poll_output().is_some() {}

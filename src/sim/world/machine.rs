@@ -196,7 +196,7 @@ impl Machine {
     pub fn holds(&self, instance: &Instance) -> bool {
         let native = instance.priority.is_owner() && self.runs();
         let has = |address: &IpNet| self.ports.iter().any(|port| port.held.contains_key(address));
-        self.powered && (native || instance.addresses.iter().all(has))
+        self.powered && (native || instance.held_addresses().all(has))
     }
 
     /// The whole node as it describes itself.

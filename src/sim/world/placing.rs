@@ -71,12 +71,17 @@ pub(super) fn byte(number: usize) -> u8 {
 }
 
 fn interfaces(config: &Config) -> BTreeSet<InterfaceName> {
-    config.instances.iter().map(|instance| instance.interface.clone()).collect()
+    let all = |instance: &Instance| -> Vec<InterfaceName> {
+        std::iter::once(&instance.interface).chain(instance.devices()).cloned().collect()
+    };
+    config.instances.iter().flat_map(all).collect()
 }
 
-fn routers(config: &Config, interface: &InterfaceName) -> BTreeSet<(u8, Family)> {
-    let here = config.instances.iter().filter(|instance| instance.interface == *interface);
-    here.map(|instance| (instance.vrid.get(), instance.family)).collect()
+/// Which virtual routers are here, and whether they advertise here or only have addresses here.
+fn routers(config: &Config, interface: &InterfaceName) -> BTreeSet<(u8, Family, bool)> {
+    let is_here = |it: &&Instance| it.interface == *interface || it.devices().contains(interface);
+    let here = config.instances.iter().filter(is_here);
+    here.map(|it| (it.vrid.get(), it.family, it.interface == *interface)).collect()
 }
 
 /// The wire of an earlier machine where the same virtual routers are; an interface of the same name comes first.

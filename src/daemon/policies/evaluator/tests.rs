@@ -82,6 +82,7 @@ fn status() -> NodeStatus {
             source: Some("192.168.0.20".parse().unwrap()),
             addresses: vec![],
             held: vec![],
+            devices: std::collections::BTreeMap::new(),
             lease: None,
             peers: vec![],
             transitions: 0,

@@ -1,0 +1,60 @@
+//! Where an instance holds its addresses: on its own interface, and on others where that is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::Instance;
+use crate::words::InterfaceName;
+
+impl Instance {
+    /// Every address that it holds, the advertised ones first.
+    pub fn held_addresses(&self) -> impl Iterator<Item = &IpNet> {
+        self.addresses.iter().chain(&self.excluded)
+    }
+
+    /// The same as a list.
+    #[must_use]
+    pub fn all_addresses(&self) -> Vec<IpNet> {
+        self.held_addresses().copied().collect()
+    }
+
+    /// The interface that one of its addresses is on: its own, or the device with the virtual MAC address, unless written.
+    #[must_use]
+    pub fn device_of(&self, net: &IpNet) -> &InterfaceName {
+        self.elsewhere(net).unwrap_or(self.device())
+    }
+
+    /// The interface to whose link it is known.
+    #[must_use]
+    pub fn wire_of(&self, net: &IpNet) -> &InterfaceName {
+        self.elsewhere(net).unwrap_or(&self.interface)
+    }
+
+    fn elsewhere(&self, net: &IpNet) -> Option<&InterfaceName> {
+        self.manners.get(net).and_then(|manner| manner.device.as_ref())
+    }
+
+    /// The interface of each address that is not on its own, for people.
+    #[must_use]
+    pub fn addresses_elsewhere(&self) -> BTreeMap<IpNet, String> {
+        let is_elsewhere = |net: &&IpNet| self.elsewhere(net).is_some();
+        self.held_addresses().filter(is_elsewhere).map(|net| (*net, self.device_of(net).to_string())).collect()
+    }
+
+    /// The interfaces besides its own that have addresses of it.
+    #[must_use]
+    pub fn devices(&self) -> BTreeSet<&InterfaceName> {
+        self.manners.values().filter_map(|manner| manner.device.as_ref()).collect()
+    }
+
+    /// Each interface with the addresses it has, its own one first.
+    #[must_use]
+    pub fn places(&self) -> Vec<(&InterfaceName, Vec<IpNet>)> {
+        let at = |device: &InterfaceName| -> Vec<IpNet> {
+            self.held_addresses().filter(|net| self.device_of(net) == device).copied().collect()
+        };
+        let all = std::iter::once(self.device()).chain(self.devices());
+        all.map(|device| (device, at(device))).filter(|(_, addresses)| !addresses.is_empty()).collect()
+    }
+}

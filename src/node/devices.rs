@@ -1,0 +1,181 @@
+//! Addresses of an instance that are on other interfaces than the one it advertises on.
+//!
+//! Such an interface bears on the instance like its own: without it, or without a carrier, the address is dead. Who the peers
+//! are is known on the instance's own interface only: there they are asked, heard and told apart.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{
+    AddressSeen, Hold, Lifetime, LinkSeen, NeighborFrame, Output,
+    instance::{Instance, Outbox},
+};
+use crate::{
+    vrrp::{Event, State},
+    wire::NeighborKind,
+    words::{Instant, InterfaceName},
+};
+
+/// What was seen of another interface.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    pub(super) link: Option<LinkSeen>,
+    pub(super) addresses: Option<Vec<AddressSeen>>,
+}
+
+impl Instance {
+    /// Another interface of it is now like this, or gone.
+    pub(super) fn on_device_link(
+        &mut self,
+        now: Instant,
+        name: &InterfaceName,
+        link: Option<LinkSeen>,
+        out: &mut Outbox,
+    ) {
+        let device = self.devices.entry(name.clone()).or_default();
+        if device.link.as_ref().map(|link| link.index) != link.as_ref().map(|link| link.index) {
+            device.addresses = None;
+        }
+        device.link = link;
+        self.reassess(now, out);
+    }
+
+    /// Another interface of it has exactly these addresses now.
+    pub(super) fn on_device_addresses(
+        &mut self,
+        now: Instant,
+        name: &InterfaceName,
+        addresses: Vec<AddressSeen>,
+        out: &mut Outbox,
+    ) {
+        let knew_all = self.knows_all_places();
+        self.devices.entry(name.clone()).or_default().addresses = Some(addresses);
+        self.look_again(now, knew_all, out);
+    }
+
+    /// A frame on another interface of it: an answer to the claim, a stranger that uses the address, a word of who relieves us.
+    pub(super) fn on_device_neighbor(&mut self, now: Instant, frame: &NeighborFrame, out: &mut Outbox) {
+        let own = self.devices.get(&frame.interface).and_then(|device| device.link.as_ref()).and_then(|link| link.mac);
+        if Some(frame.source_mac) == own || Some(frame.mac) == own {
+            return;
+        }
+        let is_here = |address: IpAddr| self.place_of(address) == Some(&frame.interface);
+        let (address, answers) = match frame.kind {
+            NeighborKind::Request { sender, .. } => (sender, false),
+            NeighborKind::Reply { address } => (address, true),
+            NeighborKind::Announcement { address } => (address, address.is_ipv6()),
+            NeighborKind::Probe { .. } => return,
+        };
+        if !is_here(address) {
+            return;
+        }
+        self.unsettled = true;
+        match self.router.state() {
+            State::Backup { .. } | State::Elected { .. } => {
+                if answers && self.claim.is_running() && self.claim.answered_elsewhere(now, frame.mac) {
+                    // Two, for one may be lost.
+                    out.extend([self.ask(address, None, Some(frame.mac)), self.ask(address, None, Some(frame.mac))]);
+                }
+            }
+            State::Master { hold_at: None, .. } => self.defend_elsewhere(now, address, frame.mac, out),
+            State::Resigning { .. } if matches!(frame.kind, NeighborKind::Announcement { .. }) => {
+                self.step(now, Event::Relieved, out);
+            }
+            State::Initialize | State::Master { .. } | State::Resigning { .. } => (),
+        }
+    }
+
+    /// The interface to whose link a virtual address is known.
+    pub(super) fn place_of(&self, address: IpAddr) -> Option<&InterfaceName> {
+        let net = self.config.held_addresses().find(|net| net.addr() == address)?;
+        Some(self.config.wire_of(net))
+    }
+
+    /// What the kernel has on an interface, as far as is known.
+    pub(super) fn seen_on(&self, interface: &InterfaceName) -> &[AddressSeen] {
+        if *interface == self.config.interface || interface == self.config.device() {
+            return self.seen();
+        }
+        self.devices.get(interface).and_then(|device| device.addresses.as_deref()).unwrap_or_default()
+    }
+
+    /// The virtual addresses that the kernel has where they belong.
+    pub(super) fn seen_in_place(&self) -> Vec<&AddressSeen> {
+        let there = |(interface, nets): (_, Vec<IpNet>)| {
+            let belongs = move |seen: &&AddressSeen| nets.iter().any(|net| net.addr() == seen.address.addr());
+            self.seen_on(interface).iter().filter(belongs)
+        };
+        self.config.places().into_iter().flat_map(there).collect()
+    }
+
+    /// The addresses of every interface that it uses are known.
+    pub(super) fn knows_all_places(&self) -> bool {
+        let known = |name: &InterfaceName| self.devices.get(name).is_some_and(|device| device.addresses.is_some());
+        self.addresses.is_some() && self.config.devices().into_iter().all(known)
+    }
+
+    /// Which of the other interfaces is missing, and why (R31).
+    pub(super) fn device_waited_for(&self) -> Option<String> {
+        self.config.devices().into_iter().find_map(|name| {
+            let addresses = self.config.held_addresses().filter(|net| self.config.device_of(net) == name);
+            let addresses = addresses.map(IpNet::to_string).collect::<Vec<_>>().join(", ");
+            match self.devices.get(name).and_then(|device| device.link.as_ref()) {
+                None => Some(format!("interface {name}, for {addresses}, does not exist; waiting for it")),
+                Some(link) if !link.up => Some(format!("interface {name}, for {addresses}, is down")),
+                Some(link) if !link.carrier => Some(format!(
+                    "interface {name}, for {addresses}, has no carrier: cable, switch port or the machine's host"
+                )),
+                Some(_) => None,
+            }
+        })
+    }
+
+    /// Addresses that are asked for before they are taken: those advertised, and of the others those that are on a network of
+    /// their interface; over IPv6 all.
+    pub(super) fn claimed_addresses(&self) -> Vec<IpAddr> {
+        let is_asked = |net: &&IpNet| {
+            net.addr().is_ipv6()
+                || self.config.addresses.contains(net) && *self.config.wire_of(net) == self.config.interface
+                || self.is_on_link(net)
+        };
+        self.config.held_addresses().filter(is_asked).map(IpNet::addr).collect()
+    }
+
+    /// Its interface has an address of its own in a network that contains it.
+    pub(super) fn is_on_link(&self, net: &IpNet) -> bool {
+        let own = |seen: &&AddressSeen| !self.is_virtual(seen.address.addr());
+        self.seen_on(self.config.wire_of(net)).iter().filter(own).any(|seen| seen.address.contains(&net.addr()))
+    }
+
+    /// Nothing is held any more, for each interface that has addresses of it.
+    pub(super) fn releases(&self) -> Vec<Hold> {
+        let release = |(interface, configured): (&InterfaceName, Vec<IpNet>)| Hold {
+            instance: self.config.name.clone(),
+            interface: interface.clone(),
+            addresses: Vec::new(),
+            manners: BTreeMap::new(),
+            configured,
+            lifetime: Lifetime::Forever,
+            not_after: None,
+        };
+        self.config.places().into_iter().map(release).collect()
+    }
+
+    /// The announcements of these addresses, one for each interface.
+    pub(super) fn announcements(&self, addresses: &[IpAddr]) -> Vec<Output> {
+        let on = |interface: &InterfaceName| {
+            let there = addresses.iter().filter(|address| self.place_of(**address) == Some(interface));
+            there.copied().collect::<Vec<IpAddr>>()
+        };
+        let wires = std::iter::once(&self.config.interface).chain(self.config.devices());
+        let places = wires.map(|interface| (interface, on(interface)));
+        let announce = |(interface, addresses): (&InterfaceName, Vec<IpAddr>)| Output::Announce {
+            instance: self.config.name.clone(),
+            interface: interface.clone(),
+            mac: self.config.mac().filter(|_| *interface == self.config.interface),
+            addresses,
+        };
+        places.filter(|(_, addresses)| !addresses.is_empty()).map(announce).collect()
+    }
+}

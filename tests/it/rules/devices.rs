@@ -1,0 +1,232 @@
+//! Addresses on other interfaces than the advertisements, and addresses that are not advertised.
+
+use std::net::IpAddr;
+
+use ha::{
+    config::{Instance, Manner},
+    node::{AddressSeen, Command, Ears, Hold, Input, LinkSeen, NeighborFrame, Node, Output, Role},
+    wire::{NeighborKind, Priority},
+    words::{Instant, InterfaceName, MacAddr},
+};
+use ipnet::IpNet;
+
+use crate::{
+    lan::{VIP, addresses, config, eth0, instance},
+    pair::{SECOND, millis},
+};
+
+const BESIDE: &str = "10.1.0.60/24";
+const SIX: &str = "fd00::60/64";
+const STRANGER: MacAddr = MacAddr([2, 0, 0, 0, 0, 99]);
+
+fn eth1() -> InterfaceName {
+    "eth1".parse().unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+/// The advertised address on eth0; not advertised: one on eth1, one of the other family.
+fn spread() -> Instance {
+    let mut spread = instance(100, &addresses(2)[1..]);
+    spread.excluded = vec![net(BESIDE), net(SIX)];
+    spread.manners.insert(net(BESIDE), Manner { device: Some(eth1()), ..Manner::default() });
+    spread
+}
+
+/// One node, and what it wanted.
+struct Alone {
+    node: Node,
+    now: Instant,
+    wanted: Vec<Output>,
+}
+
+impl Alone {
+    fn new() -> Self {
+        let now = Instant::from_epoch(SECOND * 1000);
+        let mut alone = Self { node: Node::new(now, &config(spread())), now, wanted: Vec::new() };
+        alone.link(&eth0(), 2, true);
+        alone.has(&eth0(), &["192.168.0.20/24"]);
+        alone
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            self.wanted.push(output.clone());
+            let input = match output {
+                Output::Transmit(sent) => {
+                    Input::Transmitted { instance: sent.instance, result: Ok(()), carrier: Some(true) }
+                }
+                Output::Hold(hold) => Input::Held { instance: hold.instance, result: Ok(()) },
+                Output::Announce { .. } | Output::Ask(_) | Output::Judge { .. } => continue,
+                Output::BeforeRelease { .. } | Output::Report(_) => continue,
+            };
+            self.node.handle_input(self.now, input);
+        }
+    }
+
+    fn link(&mut self, name: &InterfaceName, index: u32, carrier: bool) {
+        let mac = Some(MacAddr([2, 0, 0, 0, 1, u8::try_from(index).unwrap()]));
+        self.give(Input::Link(LinkSeen { name: name.clone(), index, mac, up: true, carrier }));
+    }
+
+    fn has(&mut self, interface: &InterfaceName, texts: &[&str]) {
+        let seen = |text: &&str| AddressSeen { address: net(text), marked: false, usable: true, remaining: None };
+        let addresses = texts.iter().map(seen).collect();
+        self.give(Input::Addresses { interface: interface.clone(), addresses });
+    }
+
+    /// The second interface, with an address of its own.
+    fn second(mut self) -> Self {
+        self.link(&eth1(), 3, true);
+        self.has(&eth1(), &["10.1.0.20/24"]);
+        self
+    }
+
+    fn run_for(&mut self, time: std::time::Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = self.now + millis(5);
+            self.node.handle_timeout(self.now, Ears::Drained);
+            self.drain();
+        }
+    }
+
+    fn master(mut self) -> Self {
+        self.run_for(SECOND * 15);
+        assert_eq!(self.role(), Role::Master, "{:?}", self.node.status().instances[0].conditions);
+        self
+    }
+
+    fn role(&self) -> Role {
+        self.node.status().instances[0].role
+    }
+
+    fn holds(&self) -> Vec<&Hold> {
+        let hold = |output: &'_ Output| matches!(output, Output::Hold(_));
+        let all = self.wanted.iter().filter(|output| hold(output));
+        all.filter_map(|output| if let Output::Hold(hold) = output { Some(hold) } else { None }).collect()
+    }
+
+    /// What it holds last on each interface.
+    fn held(&self) -> [Vec<IpNet>; 2] {
+        [eth0(), eth1()].map(|interface| {
+            let last = self.holds().into_iter().rev().find(|hold| hold.interface == interface);
+            last.map(|hold| hold.addresses.clone()).unwrap_or_default()
+        })
+    }
+
+    fn announced(&self) -> Vec<(InterfaceName, Vec<IpAddr>)> {
+        let announced = |output: &Output| {
+            let Output::Announce { interface, addresses, .. } = output else { return None };
+            Some((interface.clone(), addresses.clone()))
+        };
+        self.wanted.iter().filter_map(announced).collect()
+    }
+
+    fn asked(&self, interface: &InterfaceName) -> Vec<IpAddr> {
+        let asked = |output: &Output| {
+            let Output::Ask(ask) = output else { return None };
+            (ask.interface == *interface && ask.source.is_none()).then_some(ask.target)
+        };
+        self.wanted.iter().filter_map(asked).collect()
+    }
+}
+
+#[test]
+fn each_interface_holds_and_announces_its_own_and_only_the_advertised_are_advertised() {
+    let alone = Alone::new().second().master();
+    assert_eq!(alone.held(), [vec![net(VIP), net(SIX)], vec![net(BESIDE)]]);
+    let addr = |text: &str| net(text).addr();
+    let announced = alone.announced();
+    assert!(announced.contains(&(eth0(), vec![addr(VIP), addr(SIX)])), "{announced:?}");
+    assert!(announced.contains(&(eth1(), vec![addr(BESIDE)])), "{announced:?}");
+    for output in &alone.wanted {
+        if let Output::Transmit(sent) = output {
+            assert_eq!(sent.interface, eth0());
+            // Version 2: the count of addresses.
+            assert_eq!(sent.payloads[0][3], 1);
+        }
+    }
+    // R4: all of them are asked for, each where it belongs.
+    assert!(alone.asked(&eth0()).contains(&addr(VIP)) && alone.asked(&eth0()).contains(&addr(SIX)));
+    assert!(!alone.asked(&eth1()).is_empty() && alone.asked(&eth1()).iter().all(|it| *it == addr(BESIDE)));
+    // What the keeper would do: let go elsewhere first, then here, with the word.
+    let (sent, holds) = alone.node.last_will("VI_1").unwrap();
+    let released: Vec<_> = holds.iter().map(|hold| &hold.interface).collect();
+    assert_eq!((released, sent.interface), (vec![&eth1(), &eth0()], eth0()));
+}
+
+#[test]
+fn without_the_other_interface_it_does_not_serve() {
+    let mut alone = Alone::new();
+    alone.run_for(SECOND * 10);
+    assert_eq!(alone.role(), Role::Fault);
+    let conditions = alone.node.status().instances[0].conditions.clone();
+    assert!(
+        conditions.iter().any(|is| is.name == "waiting" && is.text.contains("eth1, for 10.1.0.60/24, does not exist"))
+    );
+    let mut alone = alone.second().master();
+    alone.link(&eth1(), 3, false);
+    assert_eq!((alone.role(), alone.held()), (Role::Fault, [vec![], vec![]]));
+}
+
+/// R5: who the peers are is known on eth0 only, so whoever answers on eth1 may be one of them.
+#[test]
+fn an_answer_on_the_other_interface_is_a_conflict() {
+    let mut alone = Alone::new().second();
+    let answer = NeighborFrame {
+        interface: eth1(),
+        source_mac: STRANGER,
+        mac: STRANGER,
+        kind: NeighborKind::Reply { address: net(BESIDE).addr() },
+    };
+    for _ in 0..3000 {
+        let before = alone.asked(&eth1()).len();
+        alone.run_for(millis(5));
+        if alone.asked(&eth1()).len() > before {
+            alone.give(Input::Neighbor(answer.clone()));
+        }
+    }
+    assert_eq!((alone.role(), alone.held()), (Role::Backup, [vec![], vec![]]));
+    assert!(alone.node.status().instances[0].conditions.iter().any(|is| is.name == "conflict"));
+}
+
+#[test]
+fn r11_what_somebody_deletes_from_the_other_interface_is_put_back() {
+    let mut alone = Alone::new().second().master();
+    alone.has(&eth1(), &["10.1.0.20/24", BESIDE]);
+    let before = alone.holds().len();
+    alone.has(&eth1(), &["10.1.0.20/24"]);
+    assert!(alone.holds().len() > before);
+    assert_eq!(alone.held(), [vec![net(VIP), net(SIX)], vec![net(BESIDE)]]);
+}
+
+#[test]
+fn a_reload_moves_an_address_to_another_interface_and_leaves_nothing() {
+    let mut alone = Alone::new().second().master();
+    let mut other = spread();
+    other.manners.clear();
+    other.excluded.retain(|it| *it != net(SIX));
+    alone.give(Input::Reload(std::sync::Arc::new(config(other))));
+    assert_eq!((alone.role(), alone.held()), (Role::Master, [vec![net(VIP), net(BESIDE)], vec![]]));
+    let last = |interface| alone.holds().into_iter().rev().find(|hold| hold.interface == interface).unwrap();
+    assert!(last(eth0()).configured.contains(&net(SIX)), "it is removed");
+    assert_eq!(last(eth1()).configured, [net(BESIDE)]);
+}
+
+#[test]
+fn a_stop_lets_go_everywhere() {
+    let mut alone = Alone::new().second().master();
+    alone.give(Input::Command(Command::Stop));
+    alone.run_for(SECOND * 3);
+    assert!(alone.node.is_stopped());
+    assert_eq!(alone.held(), [vec![], vec![]]);
+    assert_eq!(spread().priority, Priority::new(100).unwrap());
+}
