@@ -76,6 +76,7 @@ impl Pair<'_> {
         self.check_addresses(found);
         self.check_priorities(found);
         self.check_hearing(found);
+        self.check_patience(found);
         self.check_last_resort(found);
         self.check_accept(found);
     }
@@ -182,6 +183,22 @@ impl Pair<'_> {
                 what,
                 "write priorities that lie further apart, like 200 and 50, so that not both take the address",
             );
+        }
+    }
+
+    /// Each counts on the other's patience: for its lease, and for who comes first.
+    fn check_patience(&self, found: &mut Vec<Problem>) {
+        for (one, other, counts, waits) in
+            [(self.a, self.b, self.name_a, self.name_b), (self.b, self.a, self.name_b, self.name_a)]
+        {
+            if one.peer_down_adverts != other.down_adverts {
+                let what = format!(
+                    "{}: {counts} counts on a peer that takes over after {} missed advertisements, {waits} does after {}",
+                    one.name, one.peer_down_adverts, other.down_adverts
+                );
+                let todo = "write the same down_adverts in both, and peer_down_adverts of the other's down_adverts";
+                warning(found, what, todo);
+            }
         }
     }
 
@@ -333,6 +350,7 @@ mod tests {
                 b.instances[0].preempt = Preempt::Never;
             }),
             ("accept", |a, _| a.instances[0].accept = false),
+            ("patience", |a, _| a.instances[0].down_adverts = 5),
             ("a group on one node alone", |a, b| {
                 two(a);
                 two(b);

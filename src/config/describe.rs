@@ -174,7 +174,8 @@ fn takeover(instance: &Instance) -> String {
     if instance.priority.is_owner() {
         return "at once, from whoever is master: an owner never waits".to_owned();
     }
-    let down = instance.advertise.down_interval(instance.protocol.version(), instance.priority);
+    let down =
+        instance.advertise.down_interval_of(instance.down_adverts, instance.protocol.version(), instance.priority);
     let claim = match instance.claim {
         Claim::Auto => ", if nobody answers for the address any more",
         Claim::Off => ", without asking whether somebody still answers for the address",

@@ -35,6 +35,7 @@ pub(crate) fn instance() -> Instance {
         on_conflict: OnConflict::Hold,
         prefer: Preference::Safety,
         peer_down_adverts: 3,
+        down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce: crate::vrrp::Announcing::default(),
         notify: super::Notify::default(),

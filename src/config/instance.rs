@@ -73,6 +73,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let lease = takeover::lease(raw, out);
     let doubt = takeover::doubt(raw, out);
     let peer_down_adverts = value::number("peer_down_adverts", &raw.peer_down_adverts, 1, 100, out).unwrap_or(3);
+    let down_adverts = value::number("down_adverts", &raw.down_adverts, 2, 100, out).unwrap_or(3);
     let link_settle = value::time("link_settle", &raw.link_settle, Duration::ZERO, HOUR, out);
     let announce = announce::resolve(&raw.announce, out);
     let notify = told::resolve(&raw.notify, out);
@@ -112,6 +113,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         on_conflict: doubt.on_conflict,
         prefer: doubt.prefer,
         peer_down_adverts,
+        down_adverts,
         link_settle: link_settle.unwrap_or(Duration::from_secs(5)),
         announce,
         notify,

@@ -193,6 +193,8 @@ pub struct Instance {
     pub prefer: Preference,
     /// After how many missed advertisements the *peer* takes over (keepalived: `down_timer_adverts`); 3 by default.
     pub peer_down_adverts: u8,
+    /// After how many missed advertisements this node takes over; 3 by default.
+    pub down_adverts: u8,
     /// How long an interface without any foreign frame counts as not yet forwarding; 5 s by default.
     pub link_settle: Duration,
     /// How a master announces.

@@ -7,7 +7,7 @@ const KEEPALIVED: &[(&str, &str)] = &[
     ("auth_type", "auth.password (a version 2 instance that has one uses PASS)"),
     ("authentication", "auth.password"),
     ("brd", "broadcast"),
-    ("down_timer_adverts", "peer_down_adverts"),
+    ("down_timer_adverts", "down_adverts, and peer_down_adverts for the peer's"),
     ("dont_track_primary", "nothing: the interface is always watched"),
     ("garp_lower_prio_delay", "announce_lower_delay"),
     ("garp_lower_prio_repeat", "announce_lower_repeat"),

@@ -44,6 +44,8 @@ const SCHEDULING: &str = "how the process is scheduled is the unit's and realtim
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
 const DEFAULT: &str = "it is so anyway";
+const ANSWERS: &str = "ha answers a lower master at once (RFC 9568), so that it gives way an interval earlier";
+const OWNERS: &str = "an owner of ha gives way to another owner with a higher address: deaf to each other both would serve. Remove the line";
 const FILTERS: &str = "accept = false has a table of nftables of its own; virtual MAC addresses need none";
 
 /// Every word, with what becomes of it.
@@ -176,14 +178,10 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "vrrp_gna_interval", Mapped(1)),
     (Global, "vrrp_min_garp", Mapped(1)),
     (Global, "vrrp_garp_extra_if", Refused("ha announces on the instance's interface only: remove the line")),
-    (Global, "vrrp_lower_prio_no_advert", Refused("ha answers a lower advertisement (RFC 9568): remove the line")),
+    (Global, "vrrp_lower_prio_no_advert", Dropped(ANSWERS)),
     (Global, "vrrp_higher_prio_send_advert", Dropped(DEFAULT)),
-    (Global, "vrrp_owner_ignore_adverts", Refused("ha listens to every advertisement: remove the line")),
-    (
-        Global,
-        "vrrp_down_timer_adverts",
-        Refused("ha takes over after three missed advertisements: remove the line on every node"),
-    ),
+    (Global, "vrrp_owner_ignore_adverts", Refused(OWNERS)),
+    (Global, "vrrp_down_timer_adverts", Mapped(1)),
     (
         Global,
         "vrrp_startup_delay",
@@ -362,16 +360,12 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "notify_master_rx_lower_pri", Mapped(3)),
     (Instance, "notify", Mapped(3)),
     (Instance, "notify_priority_changes", Mapped(1)),
-    (
-        Instance,
-        "down_timer_adverts",
-        Refused("ha takes over after three missed advertisements: remove the line on every node"),
-    ),
+    (Instance, "down_timer_adverts", Mapped(1)),
     (Instance, "timer_expired_backup", Dropped("ha looks for another holder whenever it woke up late")),
     (Instance, "thread_timer_expired", Dropped("ha looks for another holder whenever it woke up late")),
-    (Instance, "lower_prio_no_advert", Refused("ha answers a lower advertisement (RFC 9568): remove the line")),
+    (Instance, "lower_prio_no_advert", Dropped(ANSWERS)),
     (Instance, "higher_prio_send_advert", Dropped(DEFAULT)),
-    (Instance, "owner_ignore_adverts", Refused("ha listens to every advertisement: remove the line")),
+    (Instance, "owner_ignore_adverts", Refused(OWNERS)),
     (
         Instance,
         "skip_check_adv_addr",

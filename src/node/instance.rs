@@ -197,7 +197,7 @@ impl Instance {
     pub(super) fn down_interval(&self) -> Duration {
         let interval = self.master_interval();
         let priority = self.router.standing().priority().unwrap_or(self.config.priority);
-        interval.down_interval(self.config.protocol.version(), priority)
+        interval.down_interval_of(self.config.down_adverts, self.config.protocol.version(), priority)
     }
 
     pub(super) fn master_interval(&self) -> AdverInterval {

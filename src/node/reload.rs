@@ -121,5 +121,6 @@ pub(super) fn router_config(config: &config::Instance) -> RouterConfig {
             config::Preempt::AtOnce => Some(Duration::ZERO),
             config::Preempt::After(delay) => Some(delay),
         },
+        down_adverts: config.down_adverts,
     }
 }

@@ -165,6 +165,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         on_conflict: OnConflict::Hold,
         prefer: Preference::Safety,
         peer_down_adverts: 3,
+        down_adverts: 3,
         link_settle: Duration::from_secs(5),
         announce: crate::vrrp::Announcing::default(),
         notify: crate::config::Notify::default(),

@@ -71,7 +71,7 @@ fn config() -> impl Strategy<Value = Config> {
     let version = prop_oneof![Just(Version::V2), Just(Version::V3)];
     (version, 1..=4_u8, proptest::option::of(pause())).prop_map(|(version, secs, preempt)| {
         let interval = AdverInterval::from_secs(secs).unwrap();
-        Config { version, interval, preempt }
+        Config { version, interval, preempt, down_adverts: 3 }
     })
 }
 

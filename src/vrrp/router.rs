@@ -21,6 +21,8 @@ pub struct Config {
     /// `Preempt_Mode`: `None` is false; else how long this router must have been fit before it preempts (the delay is
     /// not in the RFC).
     pub preempt: Option<Duration>,
+    /// Advertisements of a master that are missed before its `Active_Down_Timer` fires: 3 in the RFC.
+    pub down_adverts: u8,
 }
 
 /// Each state owns its timers: nothing stale, nothing to cancel.
@@ -358,7 +360,7 @@ impl VirtualRouter {
     }
 
     pub(super) fn down_interval(&self, interval: AdverInterval, priority: Priority) -> Duration {
-        interval.down_interval(self.config.version, priority)
+        interval.down_interval_of(self.config.down_adverts, self.config.version, priority)
     }
 
     // ---- The only places that change the role. ----

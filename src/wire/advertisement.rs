@@ -126,7 +126,13 @@ impl AdverInterval {
     /// `Master_Down_Interval`: three intervals and the skew time.
     #[must_use]
     pub fn down_interval(self, version: Version, priority: Priority) -> Duration {
-        self.0 * 3 + self.skew_time(version, priority)
+        self.down_interval_of(3, version, priority)
+    }
+
+    /// The same with another number of advertisements that may be missed, which is not in the RFC.
+    #[must_use]
+    pub fn down_interval_of(self, adverts: u8, version: Version, priority: Priority) -> Duration {
+        self.0 * u32::from(adverts) + self.skew_time(version, priority)
     }
 }
 

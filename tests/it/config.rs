@@ -242,6 +242,7 @@ fn messages_about_an_instance() {
             ("preempt", &[("preempt", "false"), ("preempt_delay", "\"3s\"")]),
             ("preempt delay", &[("preempt_delay", "\"2h\"")]),
             ("peer_down_adverts", &[("peer_down_adverts", "0")]),
+            ("down_adverts", &[("down_adverts", "1")]),
             ("link_settle", &[("link_settle", "\"2h\"")]),
             ("announce_refresh", &[("announce_refresh", "\"100ms\"")]),
             (
@@ -528,6 +529,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "on_conflict", "\"steal\""),
     ("instance.VI_1", "prefer", "\"availability\""),
     ("instance.VI_1", "peer_down_adverts", "5"),
+    ("instance.VI_1", "down_adverts", "5"),
     ("instance.VI_1", "link_settle", "\"1s\""),
     ("instance.VI_1", "announce_refresh", "\"0s\""),
     ("instance.VI_1", "announce_refresh_repeat", "2"),

@@ -74,6 +74,23 @@ fn s1_power_loss_moves_the_address_after_the_down_interval_and_not_later() {
 }
 
 #[test]
+fn a_backup_waits_for_as_many_advertisements_as_it_is_told() {
+    for (adverts, seconds) in [(2, 2), (5, 5)] {
+        let mut lan = running(Lan::with(1, &[100, 99], |_, instance| {
+            instance.down_adverts = adverts;
+            instance.peer_down_adverts = adverts;
+        }));
+        lan.power_off(0);
+        lan.reset_counts();
+        lan.run_for(SECOND * 8);
+        assert_eq!(lan.holding(), [1]);
+        let nobody = lan.settle_counts().nobody;
+        assert!(nobody <= SECOND * seconds + millis(614), "{adverts}: {nobody:?}");
+        assert!(nobody >= SECOND * (seconds - 1) + millis(600), "{adverts}: {nobody:?}");
+    }
+}
+
+#[test]
 fn s5_a_pulled_cable_moves_the_address_and_plugging_it_in_brings_it_back() {
     let mut lan = settled(1);
     lan.plug(0, false);

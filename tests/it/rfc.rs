@@ -248,8 +248,12 @@ fn rfc3768_s6_4_2_the_masters_interval_is_not_learned() {
 
 #[test]
 fn rfc3768_s6_4_2_priority_zero_waits_a_share_of_a_second() {
-    let four_seconds =
-        Config { version: Version::V2, interval: AdverInterval::from_secs(4).unwrap(), preempt: PREEMPT };
+    let four_seconds = Config {
+        version: Version::V2,
+        interval: AdverInterval::from_secs(4).unwrap(),
+        preempt: PREEMPT,
+        down_adverts: 3,
+    };
     let mut router = Subject(VirtualRouter::new(four_seconds));
     router.at(0, FIT);
     router.hears_every(1000, 0, 4 * SECOND);

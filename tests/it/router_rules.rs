@@ -91,7 +91,7 @@ fn r19a_an_owner_with_a_deaf_peer_does_not_lead_at_once() {
 #[test]
 fn a_shorter_interval_brings_the_next_advertisement_forward() {
     let mut router = Subject::new(Version::V3, PREEMPT);
-    let every = |centis| Config { version: Version::V3, interval: interval(centis), preempt: PREEMPT };
+    let every = |centis| Config { version: Version::V3, interval: interval(centis), preempt: PREEMPT, down_adverts: 3 };
     let millis = |millis| Instant::from_epoch(Duration::from_millis(millis));
     router.0.reconfigure(millis(0), every(30 * SECOND));
     router.at(0, FIT);

@@ -33,7 +33,7 @@ pub(crate) struct Subject(pub(crate) VirtualRouter);
 
 impl Subject {
     pub(crate) fn new(version: Version, preempt: Option<Duration>) -> Self {
-        Self(VirtualRouter::new(Config { version, interval: interval(SECOND), preempt }))
+        Self(VirtualRouter::new(Config { version, interval: interval(SECOND), preempt, down_adverts: 3 }))
     }
 
     /// Of version 3, priority 100, preempting, since 0.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     announce::{self, Announce},
-    events, last, reach, sorted, value,
+    events, last, patience, reach, sorted, value,
 };
 use crate::import::{
     keyword::Context,
@@ -21,6 +21,8 @@ pub(in crate::import) struct Globals {
     pub(in crate::import) announce: Announce,
     /// Of `vrrp_mcast_group4` and `vrrp_mcast_group6`.
     pub(in crate::import) groups: [Option<IpAddr>; 2],
+    /// How many advertisements may be missed.
+    pub(in crate::import) down_adverts: Option<i64>,
     pub(in crate::import) script_user: Option<String>,
     pub(in crate::import) script_group: Option<String>,
     /// What `smtp_alert` of an instance is where it is not written.
@@ -51,6 +53,7 @@ pub(in crate::import) fn globals(
         ledger.mapped(node.place, "written in each instance");
     }
     globals.announce = announce::global(&read, ledger);
+    globals.down_adverts = patience::global(&read, ledger);
     globals.groups = ["vrrp_mcast_group4", "vrrp_mcast_group6"].map(|keyword| {
         last(keyword, &read, ledger).and_then(|node| reach::group(node, keyword.ends_with('6'), ledger))
     });

@@ -1,7 +1,7 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, accept, address, announce, authentication, election, hearing, last, sorted, told, track,
+    Globals, Script, accept, address, announce, authentication, election, hearing, last, patience, sorted, told, track,
     track::Track, value, vmac,
 };
 use crate::import::{
@@ -29,6 +29,8 @@ const ORDER: &[&str] = &[
     "multicast_group",
     "min_ttl",
     "source",
+    "peer_down_adverts",
+    "down_adverts",
     "announce_refresh",
     "announce_refresh_repeat",
     "announce_repeat",
@@ -98,6 +100,7 @@ pub(in crate::import) fn instance(
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
+    entries.extend(patience::patience(&read, globals.down_adverts, ledger));
     entries.extend(announce::announce(&read, &globals.announce, six, ledger));
     entries.extend(told::told(&read, "INSTANCE, the name, the state and the priority", globals, ledger));
     entries.extend(accept::accept(&read, ledger));

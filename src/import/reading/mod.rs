@@ -11,6 +11,7 @@ mod group;
 mod hearing;
 mod instance;
 mod netns;
+mod patience;
 mod reach;
 mod script;
 mod settings;
