@@ -24,11 +24,13 @@ mod founding;
 mod group;
 mod hooks;
 mod hostile;
+mod mail;
 mod mixed;
 mod netns;
 mod notify;
 mod privileges;
 mod reload;
+mod reload_steps;
 mod runner;
 mod stage;
 mod straight;
@@ -44,6 +46,8 @@ enum Need {
     Keepalived,
     /// To filter protocol 112 on the switch.
     Nft,
+    /// A mail server.
+    Msmtpd,
 }
 
 /// A test.
@@ -63,6 +67,7 @@ fn stories() -> Vec<Story> {
     all.extend(mixed::stories());
     all.extend(devices::STORIES);
     all.extend(reload::STORIES);
+    all.extend(reload_steps::STORIES);
     all.extend(vmac::STORIES);
     all.extend(netns::STORIES);
     all.extend(hostile::STORIES);
@@ -72,6 +77,7 @@ fn stories() -> Vec<Story> {
     all.extend(accept::STORIES);
     all.extend(announce::STORIES);
     all.extend(hooks::STORIES);
+    all.extend(mail::STORIES);
     all.extend(notify::STORIES);
     all.extend(group::STORIES);
     all.extend(tracks::STORIES);

@@ -44,7 +44,10 @@ fn run(story: &Story) -> Result<Completion, Failed> {
                 return Ok(Completion::ignored_with("keepalived is not installed"));
             }
             Need::Nft if on_path("nft").is_none() => return Ok(Completion::ignored_with("nft is not installed")),
-            Need::Keepalived | Need::Nft => {}
+            Need::Msmtpd if on_path("msmtpd").is_none() => {
+                return Ok(Completion::ignored_with("msmtpd is not installed (Debian: msmtp-mta)"));
+            }
+            Need::Keepalived | Need::Nft | Need::Msmtpd => {}
         }
     }
     let directory = tempfile::tempdir()?;
