@@ -67,12 +67,21 @@ struct Line {
     estate: Estate,
 }
 
-/// The daemon's end.
+/// The daemon's end. Its pipe is never waited for: what the keeper does not take yet, because it is stopped or slow, waits
+/// here, of each instance the latest only.
 #[derive(Debug)]
 pub struct Keeper {
     process: Option<(Child, ChildStdin)>,
     entrusted: Duties,
     estate: Estate,
+    /// The rest of a line of which the pipe took a part.
+    begun: Vec<u8>,
+    /// What is told when that is through.
+    news: News,
+    /// The estate is not what it was told last.
+    estate_is_news: bool,
+    /// It was said that something waits.
+    complained: bool,
 }
 
 impl Keeper {
@@ -87,7 +96,15 @@ impl Keeper {
     }
 
     fn of(process: Option<(Child, ChildStdin)>) -> Self {
-        Self { process, entrusted: Duties::new(), estate: Estate::default() }
+        Self {
+            process,
+            entrusted: Duties::new(),
+            estate: Estate::default(),
+            begun: Vec::new(),
+            news: News::new(),
+            estate_is_news: false,
+            complained: false,
+        }
     }
 
     /// Tells it what is to be done from now on for these instances; `None` if one holds nothing. Returns what to tell if it
@@ -102,37 +119,69 @@ impl Keeper {
         if news.is_empty() && estate == self.estate {
             return None;
         }
+        self.estate_is_news |= estate != self.estate;
         self.estate = estate;
         note(&mut self.entrusted, news.clone());
-        if self.write(&news).is_ok() {
+        self.news.extend(news);
+        self.go_on()
+    }
+
+    /// Tells it more of what waits, as far as it takes it. Returns what to tell, as `entrust` does.
+    pub fn go_on(&mut self) -> Option<String> {
+        if self.begun.is_empty() && self.news.is_empty() && !self.estate_is_news {
             return None;
         }
-        self.bury();
-        match spawn() {
-            Ok(process) => {
-                self.process = Some(process);
-                let all =
-                    self.entrusted.iter().map(|(instance, duty)| (instance.clone(), Some(duty.clone()))).collect();
-                self.write(&all).err().map(|error| without(&error))
-            }
-            Err(error) => Some(without(&error)),
+        match self.write() {
+            Ok(true) => self.complained = false,
+            Ok(false) => return (!std::mem::replace(&mut self.complained, true)).then(|| STALLED.to_owned()),
+            Err(_) => return self.replace(),
         }
+        None
+    }
+
+    /// Another one, which is told everything.
+    fn replace(&mut self) -> Option<String> {
+        self.bury();
+        self.begun.clear();
+        self.news = self.entrusted.iter().map(|(instance, duty)| (instance.clone(), Some(duty.clone()))).collect();
+        self.estate_is_news = true;
+        let told = spawn().and_then(|process| {
+            self.process = Some(process);
+            self.write()
+        });
+        told.err().map(|error| without(&error))
     }
 
     /// Nothing is to be done any more; it ends.
     pub fn dismiss(&mut self) {
         self.estate = Estate::default();
-        let none = std::mem::take(&mut self.entrusted).into_keys().map(|instance| (instance, None)).collect();
+        self.news = std::mem::take(&mut self.entrusted).into_keys().map(|instance| (instance, None)).collect();
         // Gone already is as good.
-        let _ = self.write(&none);
+        let _ = self.write();
         self.bury();
     }
 
-    fn write(&mut self, news: &News) -> io::Result<()> {
+    /// As much as the pipe takes at once; whether that is all.
+    fn write(&mut self) -> io::Result<bool> {
         let Some((_, pipe)) = &mut self.process else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let mut line = serde_json::to_vec(&Line { news: news.clone(), estate: self.estate.clone() })?;
-        line.push(b'\n');
-        pipe.write_all(&line)
+        loop {
+            if self.begun.is_empty() {
+                if self.news.is_empty() && !self.estate_is_news {
+                    return Ok(true);
+                }
+                let line = Line { news: std::mem::take(&mut self.news), estate: self.estate.clone() };
+                self.estate_is_news = false;
+                self.begun = serde_json::to_vec(&line)?;
+                self.begun.push(b'\n');
+            }
+            match pipe.write(&self.begun) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => drop(self.begun.drain(..taken)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Ends the process, which has nothing to do any more, and never waits for one that is stopped.
@@ -145,6 +194,9 @@ impl Keeper {
     }
 }
 
+const STALLED: &str = "the keeper process does not take what it is told: is it stopped? It is told as soon as it does; if this \
+                       daemon is killed before, the address may be gone only when its lease runs out";
+
 fn without(error: &io::Error) -> String {
     format!(
         "no keeper process: {error}; if this daemon is killed, the address is gone when its lease runs out, not at once"
@@ -153,16 +205,20 @@ fn without(error: &io::Error) -> String {
 
 /// In a process group of its own: a signal for the daemon's group is not for it.
 fn spawn() -> io::Result<(Child, ChildStdin)> {
+    let mut program = Command::new(std::env::current_exe()?);
+    program.arg(COMMAND).env_clear();
+    start(program)
+}
+
+fn start(mut program: Command) -> io::Result<(Child, ChildStdin)> {
     use std::os::unix::process::CommandExt;
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg(COMMAND)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()?;
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn()?;
     match child.stdin.take() {
-        Some(pipe) => Ok((child, pipe)),
+        Some(pipe) => {
+            let flags = rustix::fs::fcntl_getfl(&pipe)?;
+            rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
+            Ok((child, pipe))
+        }
         None => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
@@ -236,4 +292,79 @@ fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>
         let _ = socket.send(duty.source, *destination, payload);
     }
     released
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    /// A keeper that is this shell script.
+    fn keeper(script: &str) -> Keeper {
+        let mut program = Command::new("/bin/sh");
+        program.args(["-c", script]);
+        Keeper::of(Some(start(program).unwrap()))
+    }
+
+    /// What there is to do for an instance; another number, another thing.
+    fn will(number: usize) -> Option<(Transmit, Vec<Hold>)> {
+        let interface: InterfaceName = "eth0".parse().unwrap();
+        let transmit = Transmit {
+            instance: "VI".to_owned(),
+            interface: interface.clone(),
+            mac: None,
+            source: [192, 168, 0, 20].into(),
+            destinations: vec![[224, 0, 0, 18].into()],
+            payloads: vec![number.to_be_bytes().to_vec()],
+        };
+        let hold = Hold {
+            instance: "VI".to_owned(),
+            interface,
+            addresses: vec![],
+            manners: BTreeMap::new(),
+            configured: vec!["192.168.0.60/24".parse().unwrap(); 20],
+            lifetime: Lifetime::Forever,
+            not_after: None,
+        };
+        Some((transmit, vec![hold]))
+    }
+
+    fn told(keeper: &mut Keeper, round: usize) -> Vec<String> {
+        let wills = (0..200).map(|number| (format!("VI_{number}"), will(round * 1000 + number)));
+        wills.filter_map(|will| keeper.entrust(std::iter::once(will), Estate::default())).collect()
+    }
+
+    #[test]
+    fn a_keeper_that_is_stopped_makes_nobody_wait_and_knows_the_latest_once_it_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (go, heard) = (directory.path().join("go"), directory.path().join("heard"));
+        let script = format!("while [ ! -e {} ]; do sleep 0.01; done; exec cat > {}", go.display(), heard.display());
+        let mut keeper = keeper(&script);
+        let begin = Instant::now();
+        let said: Vec<String> = (0..5).flat_map(|round| told(&mut keeper, round)).collect();
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert_eq!(said, [STALLED], "said once");
+        assert!(keeper.news.len() <= 200, "the latest of each");
+        fs::write(&go, "").unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while !(keeper.begun.is_empty() && keeper.news.is_empty()) {
+            assert!(Instant::now() < until, "it takes what waits");
+            assert_eq!(keeper.go_on(), None);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (mut child, pipe) = keeper.process.take().unwrap();
+        drop(pipe);
+        child.wait().unwrap();
+        let mut duties = Duties::new();
+        for line in fs::read_to_string(&heard).unwrap().lines() {
+            let Line { news, .. } = serde_json::from_str(line).unwrap();
+            note(&mut duties, news);
+        }
+        assert_eq!(duties, keeper.entrusted);
+        assert_eq!(duties["VI_7"].payloads, [4007_usize.to_be_bytes()]);
+    }
 }

@@ -212,6 +212,9 @@ impl Turns {
                 }
             }
             self.look_after_equipment();
+            if let Some(note) = self.keeper.go_on() {
+                self.tell_note(note);
+            }
             self.publish();
         }
         self.perform_all();
