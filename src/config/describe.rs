@@ -31,6 +31,14 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     if config.privileges != Privileges::default() {
         line(&mut text, "process", &privileges(config));
     }
+    let starts = [("start", config.start.start), ("boot", config.start.boot)];
+    for (after, time) in starts.into_iter().filter(|(_, time)| !time.is_zero()) {
+        line(&mut text, "starts", &format!("takes no part for {} after the {after}", readable(time)));
+    }
+    for (name, delays) in &config.links {
+        let (up, down) = (readable(delays.up), readable(delays.down));
+        line(&mut text, "interface", &format!("{name}: counts as up after {up}, as down after {down}"));
+    }
     if !config.permits.allow_exec.is_empty() {
         let programs = config.permits.allow_exec.iter().map(|path| path.display());
         line(&mut text, "exec", &format!("policies may run {}", list(&programs.collect::<Vec<_>>())));

@@ -58,6 +58,8 @@ pub(crate) fn pair() -> (Config, Config) {
         lock_memory: false,
         boot_last_good: true,
         privileges: Privileges::default(),
+        start: super::StartDelays::default(),
+        links: BTreeMap::new(),
         permits: Permits::default(),
         control: Control { socket: "/run/ha/ha.sock".into(), state_dir: "/var/lib/ha".into() },
         policy: PolicyChanges { probation: Duration::from_secs(60), auto_rollback: false },

@@ -6,6 +6,7 @@ mod accept;
 mod address;
 mod announce;
 mod compare;
+mod delays;
 mod describe;
 mod error;
 mod events;
@@ -52,6 +53,7 @@ use crate::{
 };
 
 pub use compare::{compare, counterpart};
+pub use delays::{LinkDelays, StartDelays};
 pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use events::EventStream;
@@ -63,7 +65,7 @@ pub use netns::Netns;
 pub use privileges::Privileges;
 pub use raw::keys;
 pub use told::{Notify, Occasion};
-pub use track::{Effect, TrackedInterface, Tracks, WellWhile};
+pub use track::{Effect, ProcessPattern, TrackedFile, TrackedInterface, TrackedProcess, Tracks, WellWhile};
 pub use virtual_mac::VirtualMac;
 pub use webhook::{Webhook, WebhookUrl};
 
@@ -84,6 +86,10 @@ pub struct Config {
     pub boot_last_good: bool,
     /// What the daemon denies itself.
     pub privileges: Privileges,
+    /// How long it takes no part after a start.
+    pub start: StartDelays,
+    /// How long changes of interfaces must last before they count.
+    pub links: BTreeMap<InterfaceName, LinkDelays>,
     /// What of this machine policies may use.
     pub permits: Permits,
     /// Socket and state.

@@ -6,6 +6,7 @@ use toml::{Spanned, de::DeTable};
 
 use super::{
     announce::RawAnnounce,
+    delays::{RawLink, RawStart},
     error::{Findings, Span},
     events::RawEvents,
     group::RawGroup,
@@ -31,6 +32,8 @@ pub(super) struct RawConfig {
     pub(super) lock_memory: Written<bool>,
     pub(super) boot_last_good: Written<bool>,
     pub(super) privileges: RawPrivileges,
+    pub(super) start: RawStart,
+    pub(super) links: Vec<RawLink>,
     pub(super) secrets_dir: Written<String>,
     pub(super) allow_exec: Written<Texts>,
     pub(super) socket: Written<String>,
@@ -120,6 +123,9 @@ pub fn keys() -> Vec<String> {
         RawAddress::read(&mut address, &mut out);
         tables.push(address);
     }
+    let mut link = Table::absent("interface.NAME");
+    RawLink::read(Spanned::new(0..0, "NAME".to_owned()), &mut link, &mut out);
+    tables.push(link);
     let mut group = Table::absent("group.NAME");
     RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
@@ -158,6 +164,11 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         instances.push(raw);
         tables.extend(read);
     }
+    let mut links = Vec::new();
+    for (name, mut table) in root.named_tables("interface", out) {
+        links.push(RawLink::read(name, &mut table, out));
+        tables.push(table);
+    }
     let mut groups = Vec::new();
     for (name, mut table) in root.named_tables("group", out) {
         groups.push(RawGroup::read(name, &mut table, &mut tables, out));
@@ -171,6 +182,8 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         lock_memory: root.flag("lock_memory", out),
         boot_last_good: root.flag("boot_last_good", out),
         privileges: RawPrivileges::read(&mut privileges, out),
+        start: RawStart::read(&mut root, out),
+        links,
         secrets_dir: root.text("secrets_dir", out),
         allow_exec: root.texts("allow_exec", out),
         socket: control.text("socket", out),

@@ -10,7 +10,7 @@ use std::{
 use lettre::message::Mailbox;
 
 use super::{
-    Config, Control, Facts, Mail, Permits, PolicyChanges,
+    Config, Control, Facts, Mail, Permits, PolicyChanges, delays,
     error::{Findings, Span},
     events, group,
     instance::{self, Drawn},
@@ -36,6 +36,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         socket: socket(&raw.socket, base, out),
         state_dir: path("state_dir", &raw.state_dir, "/var/lib/ha", base, out),
     };
+    let start = delays::start(&raw.start, out);
     let permits = Permits {
         secrets_dir: path("secrets_dir", &raw.secrets_dir, "/etc/ha/secrets", base, out),
         allow_exec: programs(&raw.allow_exec, out),
@@ -60,6 +61,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     let groups = group::resolve(&raw.groups, &named, out);
     let mut instances: Vec<_> = drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?;
     track::spread(&groups, &mut instances);
+    let links = delays::links(&raw.links, &instances, out);
     Some(Config {
         node: node?,
         policy_dir,
@@ -68,6 +70,8 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         lock_memory: flag(&raw.lock_memory, false),
         boot_last_good: flag(&raw.boot_last_good, true),
         privileges: privileges::resolve(&raw.privileges, base, out),
+        start,
+        links,
         permits,
         control,
         policy,

@@ -1,7 +1,10 @@
 //! `[instance.NAME.track]` and `[group.NAME.track]`: what bears on a node beside an instance's own interface and its
 //! policies. What is tracked by a group is tracked by every member.
 
-use std::fmt;
+mod file;
+mod process;
+
+use std::{fmt, path::Path};
 
 use toml::Spanned;
 
@@ -12,6 +15,10 @@ use super::{
     table::{Entry, Table, Written},
 };
 use crate::words::InterfaceName;
+use file::RawFile;
+pub use file::TrackedFile;
+use process::RawProcess;
+pub use process::{ProcessPattern, TrackedProcess};
 
 /// Farthest from 0 that one weight may be; with it no weight alone is lost in the range of priorities.
 const WEIGHT_MAX: i64 = 253;
@@ -21,6 +28,10 @@ const WEIGHT_MAX: i64 = 253;
 pub struct Tracks {
     /// Other interfaces.
     pub interfaces: Vec<TrackedInterface>,
+    /// Numbers in files.
+    pub files: Vec<TrackedFile>,
+    /// Processes.
+    pub processes: Vec<TrackedProcess>,
 }
 
 /// Interfaces of which one is enough: it is well while one of them is up and has a carrier.
@@ -53,16 +64,22 @@ pub enum Effect {
 }
 
 impl Tracks {
-    /// Nothing is tracked.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.interfaces.is_empty()
-    }
-
     /// Whether this interface is tracked.
     #[must_use]
     pub fn names(&self, interface: &InterfaceName) -> bool {
         self.interfaces().any(|tracked| tracked == interface)
+    }
+
+    /// Whether this file is tracked.
+    #[must_use]
+    pub fn names_file(&self, path: &Path) -> bool {
+        self.files.iter().any(|tracked| tracked.path == path)
+    }
+
+    /// Whether these processes are tracked.
+    #[must_use]
+    pub fn names_processes(&self, pattern: &ProcessPattern) -> bool {
+        self.processes.iter().any(|tracked| tracked.pattern == *pattern)
     }
 
     /// Every interface that is tracked.
@@ -116,13 +133,21 @@ pub(super) fn describe(tracks: &Tracks) -> Vec<String> {
             }
         }
     };
-    tracks.interfaces.iter().map(interface).collect()
+    tracks
+        .interfaces
+        .iter()
+        .map(interface)
+        .chain(tracks.files.iter().map(file::describe))
+        .chain(tracks.processes.iter().map(process::describe))
+        .collect()
 }
 
 /// The table as written.
 #[derive(Debug)]
 pub(super) struct RawTracks {
     interfaces: Written<Vec<RawInterface>>,
+    files: Written<Vec<RawFile>>,
+    processes: Written<Vec<RawProcess>>,
 }
 
 /// One entry of `interfaces` as written.
@@ -143,14 +168,22 @@ struct RawEffect {
 impl RawTracks {
     /// Reads the table; `tables` gets the tables of its entries.
     pub(super) fn read<'d>(table: &mut Table<'d>, tables: &mut Vec<Table<'d>>, out: &mut Findings) -> Self {
-        Self { interfaces: list("interfaces", table, tables, RawInterface::plain, RawInterface::read, out) }
+        Self {
+            interfaces: list("interfaces", table, tables, RawInterface::plain, RawInterface::read, out),
+            files: list("files", table, tables, RawFile::plain, RawFile::read, out),
+            processes: list("processes", table, tables, RawProcess::plain, RawProcess::read, out),
+        }
     }
 
     /// The tables of entries, `prefix` being the table itself: which keys there are.
     pub(super) fn entries(prefix: &str, out: &mut Findings) -> Vec<Table<'static>> {
         let mut interface = Table::absent(&format!("{prefix}.interfaces[]"));
         RawInterface::read(&mut interface, out);
-        vec![interface]
+        let mut file = Table::absent(&format!("{prefix}.files[]"));
+        RawFile::read(&mut file, out);
+        let mut process = Table::absent(&format!("{prefix}.processes[]"));
+        RawProcess::read(&mut process, out);
+        vec![interface, file, process]
     }
 }
 
@@ -201,19 +234,23 @@ fn list<'d, T>(
 pub(super) fn resolve(raw: &RawTracks, own: Option<&InterfaceName>, owner: bool, out: &mut Findings) -> Tracks {
     let mut tracks = Tracks::default();
     for raw in raw.interfaces.given().into_iter().flat_map(|(list, _)| list) {
-        let effect = effect(&raw.effect, owner, out);
+        let effect = effect(&raw.effect.weight, WEIGHT_MAX, owner, out);
         let Some(any) = names(raw, out) else { continue };
         if any.first() == own && any.len() == 1 {
             let what = format!("{} is the instance's own interface, which is watched in any case", joined(&any));
             out.warning(raw.place.clone(), what, "remove it here");
             continue;
         }
-        let tracked = TrackedInterface { any, well: well(&raw.effect), effect };
+        let tracked = TrackedInterface { any, well: well(&raw.effect.reverse), effect };
         if tracks.interfaces.iter().any(|other| other.any == tracked.any) {
             out.error(raw.place.clone(), format!("{tracked} is tracked twice"), "remove one of the two");
         }
         tracks.interfaces.push(tracked);
     }
+    let files = raw.files.given().map(|(list, _)| list.as_slice()).unwrap_or_default();
+    tracks.files = file::resolve(files, owner, out);
+    let processes = raw.processes.given().map(|(list, _)| list.as_slice()).unwrap_or_default();
+    tracks.processes = process::resolve(processes, owner, out);
     tracks
 }
 
@@ -223,8 +260,18 @@ pub(super) fn spread(groups: &[(Group, Tracks)], instances: &mut [Instance]) {
         for member in instances.iter_mut().filter(|instance| group.instances.contains(&instance.name)) {
             let own = [member.interface.clone()];
             let others = tracks.interfaces.iter().filter(|tracked| tracked.any != own);
-            let new: Vec<_> = others.filter(|tracked| !member.tracks.interfaces.contains(tracked)).cloned().collect();
-            member.tracks.interfaces.extend(new);
+            add(&mut member.tracks.interfaces, others, |tracked| tracked.any.clone());
+            add(&mut member.tracks.files, &tracks.files, |tracked| tracked.path.clone());
+            add(&mut member.tracks.processes, &tracks.processes, |tracked| tracked.pattern.clone());
+        }
+    }
+}
+
+/// What a member tracks itself counts as it is written there.
+fn add<'t, T: Clone + 't, K: PartialEq>(to: &mut Vec<T>, more: impl IntoIterator<Item = &'t T>, key: impl Fn(&T) -> K) {
+    for one in more {
+        if !to.iter().any(|known| key(known) == key(one)) {
+            to.push(one.clone());
         }
     }
 }
@@ -265,15 +312,15 @@ fn joined(names: &[InterfaceName]) -> String {
     names.iter().map(InterfaceName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn well(raw: &RawEffect) -> WellWhile {
-    match raw.reverse.given() {
+fn well(reverse: &Written<bool>) -> WellWhile {
+    match reverse.given() {
         Some((true, _)) => WellWhile::Absent,
         Some((false, _)) | None => WellWhile::There,
     }
 }
 
-fn effect(raw: &RawEffect, owner: bool, out: &mut Findings) -> Effect {
-    let Some((weight, span)) = raw.weight.given() else { return Effect::Fault };
+fn effect(weight: &Written<i64>, most: i64, owner: bool, out: &mut Findings) -> Effect {
+    let Some((weight, span)) = weight.given() else { return Effect::Fault };
     if *weight == 0 {
         out.error(span, "weight = 0 changes nothing", "write a weight, or remove it: without one it is a fault");
         return Effect::Fault;
@@ -281,10 +328,10 @@ fn effect(raw: &RawEffect, owner: bool, out: &mut Findings) -> Effect {
     if owner {
         out.warning(span.clone(), "the priority of an owner (255) never moves: a weight has no effect", "remove it");
     }
-    match i16::try_from(*weight).ok().filter(|_| weight.abs() <= WEIGHT_MAX) {
+    match i16::try_from(*weight).ok().filter(|_| weight.abs() <= most) {
         Some(weight) => Effect::Weight(weight),
         None => {
-            let todo = format!("weight is -{WEIGHT_MAX} to {WEIGHT_MAX}, without 0");
+            let todo = format!("weight is -{most} to {most}, without 0");
             out.error(span, format!("weight = {weight} is out of range"), todo);
             Effect::Fault
         }

@@ -18,11 +18,13 @@ pub mod mail;
 mod origin;
 pub mod policies;
 mod privileges;
+mod processes;
 pub mod protocol;
 mod refusal;
 mod run;
 mod sockets;
 pub mod store;
+mod tracking;
 pub mod watch;
 
 pub use devices::device_of;

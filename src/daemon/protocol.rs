@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     io,
     os::fd::AsFd,
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -21,9 +22,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets, store::Record};
 use crate::{
-    config::Config,
+    config::{Config, ProcessPattern},
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot},
-    node::{Command, Ears, Event, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
+    node::{Command, Ears, Event, FileSays, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
     policy::Report,
     words::Instant,
 };
@@ -48,6 +49,10 @@ const WATCHDOG_AT_LEAST: Duration = Duration::from_secs(2);
 pub enum Message {
     /// The network of this machine changed.
     Seen(MonitorEvent),
+    /// A file that is tracked says this now.
+    File { path: PathBuf, says: FileSays },
+    /// So many processes that are tracked there are now.
+    Processes { pattern: ProcessPattern, count: Result<u32, String> },
     /// A policy was evaluated.
     Judged { instance: String, report: Report },
     /// A policy never loaded.
@@ -288,6 +293,8 @@ impl Turns {
             Message::Seen(MonitorEvent::Addresses { interface, addresses }) => {
                 Input::Addresses { interface, addresses }
             }
+            Message::File { path, says } => Input::File { path, says },
+            Message::Processes { pattern, count } => Input::Processes { pattern, count },
             Message::Judged { instance, report } => Input::Judged { instance, report },
             Message::NeverLoaded { instance, policy, why } => Input::NeverLoaded { instance, policy, why },
             Message::Reload(config) => {

@@ -28,6 +28,7 @@ use super::{
     protocol::{Mailbox, Message, Protocol, Told},
     refusal::Refusal,
     store::{self, Record, Store},
+    tracking::Tracking,
 };
 use crate::{
     config::Config,
@@ -107,6 +108,7 @@ struct Daemon {
     alarms: mpsc::Receiver<Alarm>,
     policies: Policies,
     protocol: Protocol,
+    tracking: Tracking,
     _monitor: Monitor,
     requests: mpsc::Receiver<Request>,
 }
@@ -149,6 +151,8 @@ impl Daemon {
         let policies = start_policies(&config, &prober, &store, &protocol, &hooks)?;
         // Whoever starts them is the first to need it.
         let _ = library.set(policies.library());
+        let tracking = Tracking::start(&config, protocol.mailbox.clone())
+            .map_err(|error| Refusal::machine("the files that are tracked cannot be watched", &error))?;
         let seen = protocol.mailbox.clone();
         let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))
             .map_err(|error| Refusal::machine("the network of this machine cannot be watched", &error))?;
@@ -188,6 +192,7 @@ impl Daemon {
             alarms,
             policies,
             protocol,
+            tracking,
             _monitor: monitor,
             requests,
         })
@@ -358,6 +363,9 @@ impl Daemon {
         self.performer.reconfigure(&new);
         self.hooks.reconfigure(&new);
         self.policies.reconfigure(&new);
+        if let Err(error) = self.tracking.reconfigure(&new) {
+            tracing::error!("the files that are tracked cannot be watched: {error}; they count as unknown");
+        }
         if self.config.mail != new.mail {
             self.mailer = mailer(&new);
         }

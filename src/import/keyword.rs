@@ -9,6 +9,10 @@ pub enum Context {
     Global,
     /// In `vrrp_script`.
     Script,
+    /// In `track_file`, at the top of the file.
+    File,
+    /// In `vrrp_track_process`.
+    Process,
     /// In `vrrp_instance`.
     Instance,
     /// Behind an address in `virtual_ipaddress`.
@@ -29,7 +33,7 @@ pub enum Becomes {
 }
 
 use Becomes::{Dropped, Mapped, Refused};
-use Context::{Address, Global, Group, Instance, Root, Script};
+use Context::{Address, File, Global, Group, Instance, Process, Root, Script};
 
 const ANY: usize = usize::MAX;
 pub(super) const ANNOUNCES: &str =
@@ -54,21 +58,21 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Root, "vrrp_instance", Mapped(1)),
     (Root, "vrrp_script", Mapped(1)),
     (Root, "vrrp_sync_group", Mapped(1)),
-    (
-        Root,
-        "vrrp_track_process",
-        Refused("write require(\"name\", process(\"name\")) in a policy of the instance, and remove this block"),
-    ),
-    (
-        Root,
-        "track_file",
-        Refused("read the file with file(\"path\").content in a policy of the instance, and remove this block"),
-    ),
-    (
-        Root,
-        "vrrp_track_file",
-        Refused("read the file with file(\"path\").content in a policy of the instance, and remove this block"),
-    ),
+    (Root, "vrrp_track_process", Mapped(1)),
+    (Process, "process", Mapped(ANY)),
+    (Process, "param_match", Mapped(1)),
+    (Process, "full_command", Mapped(0)),
+    (Process, "weight", Mapped(2)),
+    (Process, "quorum", Mapped(1)),
+    (Process, "quorum_max", Mapped(1)),
+    (Process, "delay", Mapped(1)),
+    (Process, "fork_delay", Mapped(1)),
+    (Process, "terminate_delay", Mapped(1)),
+    (Root, "track_file", Mapped(1)),
+    (Root, "vrrp_track_file", Mapped(1)),
+    (File, "file", Mapped(1)),
+    (File, "weight", Mapped(2)),
+    (File, "init_file", Mapped(2)),
     (Root, "bfd_instance", Refused(NOT_BFD)),
     (
         Root,
@@ -86,11 +90,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         Refused("give the machine these rules by its own network configuration, and remove this block"),
     ),
     (Root, "track_group", Refused("it belongs to static addresses and routes: remove it with them")),
-    (
-        Root,
-        "interface_up_down_delays",
-        Refused("ha has no such delay; remove it, or judge the interface with iface() and fall_for in a policy"),
-    ),
+    (Root, "interface_up_down_delays", Mapped(0)),
     (
         Root,
         "linkbeat_interfaces",
@@ -122,8 +122,8 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Group, "notify_priority_changes", Mapped(1)),
     (Group, "track_interface", Mapped(0)),
     (Group, "track_script", Refused(TRACK_IN_MEMBER)),
-    (Group, "track_process", Refused(TRACK_IN_MEMBER)),
-    (Group, "track_file", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_process", Mapped(0)),
+    (Group, "track_file", Mapped(0)),
     (Group, "track_bfd", Refused(NOT_BFD)),
     (Global, "router_id", Mapped(1)),
     (Global, "notification_email", Mapped(0)),
@@ -182,16 +182,8 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "vrrp_higher_prio_send_advert", Dropped(DEFAULT)),
     (Global, "vrrp_owner_ignore_adverts", Refused(OWNERS)),
     (Global, "vrrp_down_timer_adverts", Mapped(1)),
-    (
-        Global,
-        "vrrp_startup_delay",
-        Refused("ha has no such delay: it serves once its policies are well; remove the line"),
-    ),
-    (
-        Global,
-        "vrrp_delay_after_boot",
-        Refused("ha has no such delay: it serves once its policies are well; remove the line"),
-    ),
+    (Global, "vrrp_startup_delay", Mapped(1)),
+    (Global, "vrrp_delay_after_boot", Mapped(1)),
     (Global, "vrrp_notify_priority_changes", Mapped(1)),
     (Global, "v3_checksum_as_v2", Refused("write it in each vrrp_instance instead")),
     (Global, "vrrp_rt_priority", Dropped(SCHEDULING)),
@@ -322,21 +314,19 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         Refused("an instance of ha has at least one address: write the address that moves"),
     ),
     (Instance, "track_interface", Mapped(0)),
-    (
-        Instance,
-        "track_process",
-        Refused("write require(\"name\", process(\"name\")) in a policy of the instance, and remove this block"),
-    ),
-    (
-        Instance,
-        "track_file",
-        Refused("read the file with file(\"path\").content in a policy of the instance, and remove this block"),
-    ),
+    (Instance, "track_process", Mapped(0)),
+    (Instance, "track_file", Mapped(0)),
     (Instance, "track_bfd", Refused(NOT_BFD)),
     (Instance, "track_src_ip", Dropped("ha waits while its source address is missing")),
-    (Instance, "dont_track_primary", Refused("ha lets go while its own interface is down: remove the line")),
     (Instance, "use_vmac", Mapped(ANY)),
     (Instance, "vmac_xmit_base", Mapped(0)),
+    (
+        Instance,
+        "dont_track_primary",
+        Refused(
+            "without a carrier nobody reaches the address, so ha lets go: remove the line; what a short loss is to be let pass for is down_delay of [interface.NAME] (interface_up_down_delays)",
+        ),
+    ),
     (
         Instance,
         "use_vmac_addr",
@@ -424,6 +414,8 @@ pub fn elsewhere(word: &str) -> Option<&'static str> {
         Root => "at the top of the file",
         Global => "in global_defs",
         Script => "in vrrp_script",
+        File => "in track_file",
+        Process => "in vrrp_track_process",
         Instance => "in vrrp_instance",
         Address => "behind an address",
         Group => "in vrrp_sync_group",

@@ -27,7 +27,7 @@ use self::{
     keyword::Context,
     ledger::{Ledger, Place},
     outline::{Outline, Section, plain_name},
-    reading::{Globals, Script, Track, Weight},
+    reading::{Defined, Globals, Script, Track, Weight},
     tree::Node,
 };
 
@@ -129,8 +129,16 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
-    sections(&instances, &globals, &scripts, files, &mut outline, &mut ledger);
-    groups(&together, &globals, &mut outline, &mut ledger);
+    let tracked: Vec<&Node> = [of("track_file"), of("vrrp_track_file")].concat();
+    let running = of("vrrp_track_process");
+    let defined = Defined {
+        files: tracked.iter().filter_map(|node| reading::file(node, &mut ledger)).collect(),
+        processes: running.iter().filter_map(|node| reading::process(node, &mut ledger)).collect(),
+    };
+    outline.comments.extend(tracked.iter().chain(&running).flat_map(|node| node.all_comments()));
+    sections(&instances, (&globals, &scripts, &defined), files, &mut outline, &mut ledger);
+    groups(&together, (&globals, &defined), &mut outline, &mut ledger);
+    reading::links(&of("interface_up_down_delays"), &mut outline, &mut ledger);
     if outline.instances.is_empty() {
         let place = Place { file: 0, line: 1 };
         ledger.refused(place, "there is no vrrp_instance in this file: there is no address to keep");
@@ -142,15 +150,14 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
 
 fn sections(
     nodes: &[&Node],
-    globals: &Globals,
-    scripts: &[Script],
+    (globals, scripts, defined): (&Globals, &[Script], &Defined),
     files: &dyn Files,
     outline: &mut Outline,
     ledger: &mut Ledger,
 ) {
     let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
     for node in nodes {
-        let (mut section, tracks) = reading::instance(node, globals, scripts, ledger);
+        let (mut section, tracks) = reading::instance(node, globals, scripts, defined, ledger);
         let weights_count = !section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
         checks.used.extend(tracks.iter().map(|track| track.script.name.clone()));
         for track in tracks.iter().filter(|track| weights_count || track.weight.number == 0) {
@@ -171,12 +178,12 @@ fn sections(
     }
 }
 
-fn groups(nodes: &[&Node], globals: &Globals, outline: &mut Outline, ledger: &mut Ledger) {
+fn groups(nodes: &[&Node], defined: (&Globals, &Defined), outline: &mut Outline, ledger: &mut Ledger) {
     let owns = |section: &Section| section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
     let instances: Vec<_> = outline.instances.iter().map(|section| (section.name.clone(), owns(section))).collect();
     let mut taken = Vec::new();
     for node in nodes {
-        outline.groups.extend(reading::group(node, &instances, &mut taken, globals, ledger));
+        outline.groups.extend(reading::group(node, &instances, &mut taken, defined, ledger));
     }
 }
 

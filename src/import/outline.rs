@@ -63,6 +63,8 @@ pub(super) struct Outline {
     pub(super) root: Vec<Entry>,
     pub(super) events: Vec<Entry>,
     pub(super) mail: Vec<Entry>,
+    /// `[interface.NAME]`.
+    pub(super) links: Vec<Section>,
     pub(super) instances: Vec<Section>,
     pub(super) groups: Vec<Together>,
     pub(super) policies: Vec<PolicyText>,

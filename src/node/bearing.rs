@@ -15,7 +15,7 @@ use super::{
 use crate::{
     vrrp::{Event, Standing, State, Then},
     wire::{Priority, Version},
-    words::Instant,
+    words::{Instant, readable},
 };
 
 /// How long an instance is given to find what it needs of the machine before it is said to be in fault from the start.
@@ -75,6 +75,12 @@ impl Instance {
 
     /// The same, whatever an operator wants.
     pub(super) fn bearing_unless_stopped(&self, now: Instant) -> Bearing {
+        if let Some(until) = self.quiet_until.filter(|until| now < *until) {
+            let up = readable(until.saturating_since(Instant::ZERO));
+            let why =
+                format!("this node takes no part until the machine has been up for {up} (start_delay, boot_delay)");
+            return Bearing::Fault { name: Some("start_delay"), why };
+        }
         if self.config.needs_equipment()
             && self.link.is_some()
             && let Some(why) = self.unequipped()
@@ -252,11 +258,13 @@ impl Instance {
             Bearing::Reluctant { over: Reluctance::External, .. } | Bearing::Fit(_) => (None, String::new()),
         };
         for known in [
+            "start_delay",
             "waiting",
             "maintenance",
             "starting",
             "policy_missing",
             "hold",
+            "track_unknown",
             "last_resort",
             "address_vanishes",
             "cannot_send",
@@ -300,10 +308,16 @@ fn isolated(why: &str, consequence: &str) -> String {
 /// What follows from a condition, for an operator.
 fn consequence(name: &str, serves: bool) -> &'static str {
     match (name, serves) {
-        ("starting" | "hold" | "policy_missing", true) => "; this node keeps the address and its role meanwhile",
+        ("starting" | "hold" | "track_unknown" | "policy_missing", true) => {
+            "; this node keeps the address and its role meanwhile"
+        }
         ("hold", false) => {
             "; this node does not take the address until that ends. A policy that cannot be evaluated: mend it (`ha check`), \
              or go back (`ha policy rollback`); if it is pinned (`ha policy list`), unpin it or pin another"
+        }
+        ("track_unknown", false) => {
+            "; this node does not take the address until it is known. See that it is there and can be read, or write what its \
+             absence means"
         }
         ("policy_missing", false) => "; this node does not take the address until the policy loads: see `ha check`",
         ("last_resort", true) => {

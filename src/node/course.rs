@@ -123,7 +123,7 @@ pub(super) fn takes_in_doubt(opinion: &Opinion, config: &config::Instance) -> bo
     match opinion {
         Opinion::Healthy { .. } | Opinion::Starting => available,
         Opinion::Hold { cause: HoldCause::Script, .. } => available,
-        Opinion::Hold { cause: HoldCause::Error, .. } => available || last_resort,
+        Opinion::Hold { cause: HoldCause::Error | HoldCause::Unseen, .. } => available || last_resort,
         Opinion::Fault { cause: FaultCause::External | FaultCause::Rules, .. } => last_resort,
         Opinion::Fault { cause: FaultCause::Script, .. }
         | Opinion::NeverLoaded { .. }
@@ -136,11 +136,13 @@ impl Bearing {
     pub(super) fn of(opinion: Opinion, config: &config::Instance) -> Self {
         match opinion {
             Opinion::Healthy { delta } => Self::Fit(standing(config.priority, [delta])),
-            Opinion::Starting => {
-                Self::Barred { name: "starting", why: "the policies have not all been evaluated yet".to_owned() }
-            }
+            Opinion::Starting => Self::Barred {
+                name: "starting",
+                why: "not everything that judges this node has been looked at yet".to_owned(),
+            },
             Opinion::NeverLoaded { why } => Self::Barred { name: "policy_missing", why },
-            Opinion::Hold { why, .. } => Self::Barred { name: "hold", why },
+            Opinion::Hold { why, cause: HoldCause::Unseen } => Self::Barred { name: "track_unknown", why },
+            Opinion::Hold { why, cause: HoldCause::Script | HoldCause::Error } => Self::Barred { name: "hold", why },
             Opinion::Fault { why, cause } => match (cause, config.last_resort) {
                 (FaultCause::External, _) => Self::Reluctant { why, over: Reluctance::External },
                 (FaultCause::Rules, LastResort::Keep) => Self::Reluctant { why, over: Reluctance::LastResort },

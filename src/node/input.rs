@@ -1,12 +1,12 @@
 //! What the outside tells a node.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
 use super::ReleaseHook;
 use crate::{
-    config::Config,
+    config::{Config, ProcessPattern},
     policy::Report,
     wire::NeighborKind,
     words::{InterfaceName, MacAddr},
@@ -35,6 +35,10 @@ pub enum Input<'a> {
     ///
     /// [`config::Instance::drops_packets`]: crate::config::Instance::drops_packets
     Equipped { instance: String, result: Result<(), String> },
+    /// A file that is tracked, and what it says now.
+    File { path: PathBuf, says: FileSays },
+    /// How many processes that are tracked there are now, or why nobody knows.
+    Processes { pattern: ProcessPattern, count: Result<u32, String> },
     /// A policy was evaluated for an instance.
     Judged { instance: String, report: Report },
     /// A policy of an instance could not be loaded and none is running: never eligible.
@@ -108,4 +112,15 @@ pub struct AddressSeen {
 pub enum Command {
     /// Stop in order: hand over what can be handed over, let go of the rest. A second one releases at once.
     Stop,
+}
+
+/// What a file that is tracked says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileSays {
+    /// This number.
+    Number(i64),
+    /// There is no such file.
+    Missing,
+    /// Nothing that can be used; why.
+    Unusable(String),
 }

@@ -63,6 +63,8 @@ pub(super) struct Instance {
     pub(super) judgement: Judgement,
     /// What is tracked, as it is.
     pub(super) seen_tracked: Seen,
+    /// It takes no part before.
+    pub(super) quiet_until: Option<Instant>,
     pub(super) alerts: Alerts,
     /// When it is said that it is in fault from the start.
     pub(super) unsaid_until: Option<Instant>,
@@ -135,6 +137,7 @@ impl Instance {
             peers_asked_at: None,
             judgement: Judgement::new(&config.policies),
             seen_tracked: Seen::default(),
+            quiet_until: None,
             alerts: Alerts::default(),
             unsaid_until: Some(now + super::bearing::SETTLED),
             bid: config.priority,

@@ -48,6 +48,8 @@ pub(super) enum HoldCause {
     Script,
     /// It could not be evaluated.
     Error,
+    /// It is no policy, but something that is tracked and cannot be seen.
+    Unseen,
 }
 
 impl Judgement {

@@ -17,6 +17,7 @@ mod hearing;
 mod input;
 mod instance;
 mod judgement;
+mod links;
 mod looking;
 mod output;
 mod peers;
@@ -42,13 +43,15 @@ pub use course::{Course, Prospect, foresee};
 use devices::Device;
 pub use farewell::ReleaseHook;
 use group::Group;
-pub use input::{AddressSeen, Command, Datagram, Input, LinkSeen, NeighborFrame};
+pub use input::{AddressSeen, Command, Datagram, FileSays, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
+use links::{Links, quiet_until};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
 use reload::{Change, change, collide};
 use roll::Roll;
 pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
+use tracks::Facts;
 
 use crate::{
     config::{self, Config},
@@ -72,8 +75,10 @@ pub enum Wake {
     Release,
     /// An announcement is repeated.
     Announce,
-    /// A pause after trouble ends.
+    /// A pause after trouble ends, or the one after the start.
     Trouble,
+    /// An interface has been up, or down, for long enough.
+    Link,
 }
 
 /// See the module.
@@ -89,7 +94,11 @@ pub struct Node {
     coming: Vec<config::Instance>,
     virtual_here: Arc<BTreeSet<IpAddr>>,
     stopping: bool,
-    links: BTreeMap<InterfaceName, LinkSeen>,
+    links: Links,
+    /// What else is tracked.
+    facts: Facts,
+    /// It takes no part before.
+    quiet_until: Option<Instant>,
     addresses: BTreeMap<InterfaceName, Vec<AddressSeen>>,
     /// Datagrams that belong to no instance.
     unclaimed: u64,
@@ -109,12 +118,15 @@ impl Node {
             coming: Vec::new(),
             virtual_here: Arc::new(virtual_addresses(config)),
             stopping: false,
-            links: BTreeMap::new(),
+            links: Links::default(),
+            facts: Facts::default(),
+            quiet_until: quiet_until(now, config),
             addresses: BTreeMap::new(),
             unclaimed: 0,
             now,
             outbox: Outbox::new(),
         };
+        node.links.configure(&config.links);
         for instance in &config.instances {
             node.start(instance.clone());
         }
@@ -135,20 +147,9 @@ impl Node {
                 self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, out));
                 self.each_beside(&interface, |now, instance, out| instance.on_device_neighbor(now, &frame, out));
             }
-            Input::Link(link) => {
-                if self.links.get(&link.name).is_some_and(|known| known.index != link.index) {
-                    self.addresses.remove(&link.name);
-                }
-                self.links.insert(link.name.clone(), link.clone());
-                let name = link.name.clone();
-                self.each_on(&name, |now, instance, out| instance.on_link(now, Some(link.clone()), out));
-                self.each_beside(&name, |now, instance, out| {
-                    instance.on_device_link(now, &name, Some(link.clone()), out);
-                });
-                self.each_tracking(&name, Some(&link));
-            }
+            Input::Link(link) => self.see_link(&link),
             Input::LinkGone(name) => {
-                self.links.remove(&name);
+                self.links.lose(&name);
                 self.addresses.remove(&name);
                 self.tell_addresses(&name);
                 self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
@@ -163,7 +164,7 @@ impl Node {
                 });
             }
             Input::Transmitted { instance, result, carrier } => {
-                self.with(&instance, |now, instance, out| instance.on_transmitted(now, result, carrier, out));
+                self.on_transmitted(&instance, result, carrier);
             }
             Input::Held { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_held(now, result, out));
@@ -171,6 +172,8 @@ impl Node {
             Input::Equipped { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_equipped(now, result, out));
             }
+            Input::File { path, says } => self.see_file(path, says),
+            Input::Processes { pattern, count } => self.see_processes(pattern, count),
             Input::Judged { instance, report } => {
                 self.with(&instance, |now, instance, out| {
                     instance.judged(now, report, out);
@@ -197,6 +200,7 @@ impl Node {
     /// Fires what is due. Calling it early, or twice, does nothing.
     pub fn handle_timeout(&mut self, now: Instant, ears: Ears) {
         self.advance(now);
+        self.settle_links();
         let out = &mut self.outbox;
         self.instances.tell_the_time(now, ears, |instance| instance.on_timeout(now, ears, out));
         for instance in &mut self.leaving {
@@ -217,7 +221,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let leaving = self.leaving.iter().filter_map(|instance| instance.next_timeout(self.now));
         let joining = self.joined_at().map(|at| (at, Wake::Protocol));
-        let all = self.instances.next_timeout(self.now).into_iter().chain(leaving).chain(joining);
+        let settling = self.links.next().map(|at| (at, Wake::Link));
+        let all = self.instances.next_timeout(self.now).into_iter().chain(leaving).chain(joining).chain(settling);
         all.min_by_key(|(at, _)| *at)
     }
 
@@ -281,10 +286,11 @@ impl Node {
         let (now, out) = (self.now, &mut self.outbox);
         let mut instance = Instance::new(now, config, Arc::clone(&self.virtual_here));
         instance.ties = group::Ties::of(now, &self.groups, &instance);
-        instance.seen_tracked.take(&instance.config.tracks, &self.links);
+        instance.quiet_until = self.quiet_until.filter(|until| now < *until);
+        instance.seen_tracked.take(&instance.config.tracks, self.links.all(), &self.facts);
         let wanted = instance.config.clone();
-        meet_devices(&mut instance, &self.links, &self.addresses, &wanted);
-        if let Some(link) = self.links.get(&instance.config.interface) {
+        meet_devices(&mut instance, self.links.all(), &self.addresses, &wanted);
+        if let Some(link) = self.links.all().get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
         if let Some(addresses) = addresses_of(&self.addresses, &instance.config) {
@@ -309,6 +315,9 @@ impl Node {
     }
 
     fn on_datagram(&mut self, datagram: Datagram<'_>) {
+        if self.quiet_until.is_some_and(|until| self.now < until) {
+            return;
+        }
         let (now, out) = (self.now, &mut self.outbox);
         let family = Family::of(datagram.source);
         let vrid = vrid_of(datagram.payload);
@@ -337,12 +346,6 @@ impl Node {
         let leaving = self.leaving.iter_mut().filter(|instance| is_there(instance));
         for instance in self.instances.matching_mut(is_there).chain(leaving) {
             act(self.now, instance, &mut self.outbox);
-        }
-    }
-
-    fn each_tracking(&mut self, interface: &InterfaceName, link: Option<&LinkSeen>) {
-        for instance in self.instances.matching_mut(|instance| instance.config.tracks.names(interface)) {
-            instance.on_tracked_link(self.now, interface, link, &mut self.outbox);
         }
     }
 
@@ -376,6 +379,7 @@ impl Node {
             return;
         }
         self.name.clone_from(&config.node);
+        self.links.configure(&config.links);
         self.virtual_here = Arc::new(virtual_addresses(config));
         self.coming.clear();
         let names: Vec<String> = self.instances.keys().cloned().collect();
@@ -395,13 +399,14 @@ impl Node {
             match self.instances.get_mut(&new.name) {
                 Some(instance) => {
                     instance.virtual_here = Arc::clone(&self.virtual_here);
-                    instance.seen_tracked.take(&new.tracks, &self.links);
-                    meet_devices(instance, &self.links, &self.addresses, new);
+                    instance.seen_tracked.take(&new.tracks, self.links.all(), &self.facts);
+                    meet_devices(instance, self.links.all(), &self.addresses, new);
                     instance.adapt(self.now, new.clone(), &mut self.outbox);
                 }
                 None => self.coming.push(new.clone()),
             }
         }
+        self.facts.forget_all_but(config);
         self.form_groups(&config.groups);
     }
 

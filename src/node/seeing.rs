@@ -2,7 +2,7 @@
 //! writes.
 
 use super::{
-    AddressSeen, LinkSeen,
+    AddressSeen, LinkSeen, Output,
     instance::{Instance, Outbox},
     tenure::Wake,
 };
@@ -92,7 +92,8 @@ impl Instance {
             && self.device_waited_for().is_none();
         // What is seen later may be as old as the interface's last change.
         let adopts = std::mem::replace(&mut self.adopts, false);
-        if adopts && all_here && leased && usable && self.master.is_none() {
+        let quiet = self.quiet_until.is_some_and(|until| now < until);
+        if adopts && all_here && leased && usable && !quiet && self.master.is_none() {
             if self.adopts_later(now) {
                 return;
             }
@@ -168,6 +169,13 @@ impl Instance {
         }
     }
 
+    /// The link carries again what was lost for a moment: the others have waited for an advertisement.
+    pub(super) fn is_heard_again(&self, out: &mut Outbox) {
+        if self.leads() {
+            out.extend(self.transmit(self.router.standing().priority()).map(Output::Transmit));
+        }
+    }
+
     /// An advertisement left, so the lease goes on. If it may have run out meanwhile, everybody must be told (R10).
     fn renew(&mut self, now: Instant, out: &mut Outbox) {
         let woke = self.tenure.wake(now);
@@ -182,7 +190,9 @@ impl Instance {
             self.counters.lease_lapsed += 1;
             self.announcer.start(now);
             self.announce_if_due(now, out);
-            let text = "this process woke late: the address may have lapsed and is held again".to_owned();
+            let text =
+                "this process woke late, or what it sent did not leave: the address may have lapsed and is held again"
+                    .to_owned();
             self.note(now, text, out);
         }
     }

@@ -37,6 +37,7 @@ impl Instance {
                 self.claimed_addresses().into_iter().map(|address| self.ask(address, None, Some(mac))).collect();
             out.extend(asks);
         }
+        self.seen_tracked.settle(now);
         self.reassess(now, out);
         if patient {
             self.ties.ready = false;
@@ -102,6 +103,8 @@ impl Instance {
             (self.rivals.next_ask(), Wake::Claim),
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
+            (self.quiet_until.filter(|at| now < *at), Wake::Trouble),
+            (self.seen_tracked.next(), Wake::Policies),
             (self.next_expiry(), Wake::Trouble),
         ];
         waits.into_iter().filter_map(|(at, wake)| at.map(|at| (at, wake))).min_by_key(|(at, _)| *at)

@@ -66,6 +66,7 @@ use crate::{
     policy::probe::{ExecRequest, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
 };
 
+pub use self::process::{find as find_processes, is as is_process};
 pub use self::{
     exec::{program_objection, run_program},
     secrets::{Revealed, Secrets, Unreadable},

@@ -38,6 +38,24 @@ pub(super) fn look(wanted: &ProcessRequest) -> Answer {
     }
 }
 
+/// Every process that is wanted.
+///
+/// # Errors
+/// A sentence: nobody knows.
+pub fn find(wanted: &ProcessRequest) -> Result<Vec<u32>, String> {
+    if is_blindfolded() {
+        return Err("this process does not see those of others: /proc is mounted with hidepid".to_owned());
+    }
+    let pids = everybody().map_err(|failure| failure.why)?;
+    Ok(pids.into_iter().filter(|pid| fits(*pid, wanted, None)).collect())
+}
+
+/// Whether a process is one of those.
+#[must_use]
+pub fn is(pid: u32, wanted: &ProcessRequest) -> bool {
+    fits(pid, wanted, None)
+}
+
 fn judge(wanted: &ProcessRequest, pids: &[u32]) -> Answer {
     let verdict = match wanted.judge_count(pids.len()) {
         (true, why) => Ok(why),

@@ -197,6 +197,8 @@ pub fn config(instance: Instance) -> Config {
         lock_memory: false,
         boot_last_good: true,
         privileges: Privileges::default(),
+        start: crate::config::StartDelays::default(),
+        links: std::collections::BTreeMap::new(),
         permits: Permits::default(),
         control: Control { socket: "/nowhere".into(), state_dir: "/nowhere".into() },
         policy: PolicyChanges { probation: Duration::ZERO, auto_rollback: false },

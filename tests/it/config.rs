@@ -453,6 +453,12 @@ const ENTRY: &str = "instance.VI_1.addresses[]";
 const INTERFACE: &str = "instance.VI_1.track.interfaces[]";
 const GROUP_INTERFACE: &str = "group.VI_1.track.interfaces[]";
 const EXCLUDED: &str = "instance.VI_1.addresses_excluded[]";
+/// The same of `track.files`.
+const FILE: &str = "instance.VI_1.track.files[]";
+const GROUP_FILE: &str = "group.VI_1.track.files[]";
+/// The same of `track.processes`.
+const PROCESS: &str = "instance.VI_1.track.processes[]";
+const GROUP_PROCESS: &str = "group.VI_1.track.processes[]";
 
 /// Every key with a value that is not its default, in the order of the reference.
 const KEYS: &[(&str, &str, &str)] = &[
@@ -462,6 +468,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("", "netns", "\"blue\""),
     ("", "lock_memory", "true"),
     ("", "boot_last_good", "false"),
+    ("", "start_delay", "\"30s\""),
+    ("", "boot_delay", "\"60s\""),
     ("", "secrets_dir", "\"/run/secrets\""),
     ("", "allow_exec", "[\"/usr/bin/true\"]"),
     ("control", "socket", "\"/tmp/ha.sock\""),
@@ -474,6 +482,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("privileges", "writable", "[\"/srv/data\"]"),
     ("events", "fifo", "\"/run/ha/events\""),
     ("events", "priority_changes", "true"),
+    ("interface.VI_1", "up_delay", "\"2s\""),
+    ("interface.VI_1", "down_delay", "\"1s\""),
     ("mail", "to", "[\"other@example.org\"]"),
     ("mail", "from", "\"other@example.org\""),
     ("mail", "smtp", "\"mail:587\""),
@@ -494,6 +504,20 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("group.VI_1", "notify.stop", "[\"/etc/ha/notify.sh\"]"),
     ("group.VI_1", "notify.user", "\"nobody\""),
     ("group.VI_1", "notify.timeout", "\"5s\""),
+    ("group.VI_1", "track.files", "[\"/away\"]"),
+    (GROUP_FILE, "file", "\"/other\""),
+    (GROUP_FILE, "weight", "-20"),
+    (GROUP_FILE, "reverse", "true"),
+    (GROUP_FILE, "missing", "0"),
+    ("group.VI_1", "track.processes", "[\"web\"]"),
+    (GROUP_PROCESS, "process", "\"other\""),
+    (GROUP_PROCESS, "cmdline", "\"-x\""),
+    (GROUP_PROCESS, "min", "2"),
+    (GROUP_PROCESS, "max", "3"),
+    (GROUP_PROCESS, "weight", "-20"),
+    (GROUP_PROCESS, "reverse", "true"),
+    (GROUP_PROCESS, "up_delay", "\"1s\""),
+    (GROUP_PROCESS, "down_delay", "\"1s\""),
     ("instance.VI_1", "interface", "\"eth1\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
@@ -556,6 +580,20 @@ const KEYS: &[(&str, &str, &str)] = &[
     (INTERFACE, "any", "[\"eth2\", \"eth3\"]"),
     (INTERFACE, "weight", "-20"),
     (INTERFACE, "reverse", "true"),
+    ("instance.VI_1", "track.files", "[\"/away\"]"),
+    (FILE, "file", "\"/other\""),
+    (FILE, "weight", "-20"),
+    (FILE, "reverse", "true"),
+    (FILE, "missing", "0"),
+    ("instance.VI_1", "track.processes", "[\"web\"]"),
+    (PROCESS, "process", "\"other\""),
+    (PROCESS, "cmdline", "\"-x\""),
+    (PROCESS, "min", "2"),
+    (PROCESS, "max", "3"),
+    (PROCESS, "weight", "-20"),
+    (PROCESS, "reverse", "true"),
+    (PROCESS, "up_delay", "\"1s\""),
+    (PROCESS, "down_delay", "\"1s\""),
     ("instance.VI_1", "last_resort", "\"keep\""),
     ("instance.VI_1", "on_error", "\"fault\""),
     ("instance.VI_1", "error_for", "\"5m\""),
@@ -591,18 +629,22 @@ fn every_key_changes_something() {
         if table.starts_with("group.VI_1") && key != "instances" {
             before.set("group.VI_1", "instances", "[\"VI_1\"]");
         }
-        let tracked = table.strip_suffix(".track.interfaces[]");
-        if let Some(table) = tracked {
-            before.set(table, "track.interfaces", "[\"eth1\"]");
+        let tracked = [
+            (".track.interfaces[]", "track.interfaces", "interface", "\"eth1\""),
+            (".track.files[]", "track.files", "file", "\"/away\""),
+            (".track.processes[]", "track.processes", "process", "\"web\""),
+        ];
+        let tracked =
+            tracked.into_iter().find_map(|(end, list, name, one)| Some((table.strip_suffix(end)?, list, name, one)));
+        if let Some((table, list, _, one)) = tracked {
+            before.set(table, list, &format!("[{one}]"));
         }
         let mut after = before.clone();
         match key {
-            "interface" | "any" if tracked.is_some() => {
-                after.set(tracked.unwrap(), "track.interfaces", &format!("[{{ {key} = {value} }}]"));
-            }
             _ if tracked.is_some() => {
-                let entry = format!("[{{ interface = \"eth1\", {key} = {value} }}]");
-                after.set(tracked.unwrap(), "track.interfaces", &entry);
+                let (table, list, name, one) = tracked.unwrap();
+                let what = if key == name || key == "any" { String::new() } else { format!("{name} = {one}, ") };
+                after.set(table, list, &format!("[{{ {what}{key} = {value} }}]"));
             }
             _ if table == EXCLUDED => {
                 let address = if key == "address" { value } else { "\"10.0.0.62/24\"" };
@@ -649,7 +691,7 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
         .iter()
         .filter(|key| !key.contains("[]"))
         .map(|key| {
-            let tables = ["instance.NAME.", "webhook.NAME.", "group.NAME."];
+            let tables = ["instance.NAME.", "interface.NAME.", "webhook.NAME.", "group.NAME."];
             let named = tables.iter().find_map(|table| key.strip_prefix(table));
             named.or(key.split_once('.').map(|(_, key)| key)).unwrap_or(key)
         })
@@ -759,6 +801,94 @@ fn messages_about_what_is_tracked() {
 }
 
 #[test]
+fn the_reference_shows_every_setting_of_a_file() {
+    let written = mentioned("# track.files = ");
+    for key in config::keys().iter().filter_map(|key| key.strip_prefix("instance.NAME.track.files[].")) {
+        assert!(written.iter().any(|line| line.contains(&format!("{key} = "))), "{key}");
+    }
+    for line in written {
+        assert!(!meant(&Draft::small().with("track.files", &line).text()).instances.remove(0).tracks.files.is_empty());
+    }
+}
+
+#[test]
+fn messages_about_tracked_files() {
+    let seen = cases(
+        &[
+            ("no path", "[\"away\"]"),
+            ("a directory", "[\"/\"]"),
+            ("twice", "[\"/away\", { file = \"/away\", weight = 1 }]"),
+            ("nothing", "[{ weight = 1 }]"),
+            ("a weight of nothing", "[{ file = \"/away\", weight = 0 }]"),
+            ("a weight too many", "[{ file = \"/away\", weight = 255 }]"),
+            ("two signs", "[{ file = \"/away\", weight = 2, reverse = true }]"),
+            ("missing too much", "[{ file = \"/away\", missing = 1000001 }]"),
+            ("a typing error", "[{ file = \"/away\", mising = 0 }]"),
+        ]
+        .map(|(title, tracked)| (title, Draft::small().with("track.files", tracked).text())),
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn the_reference_shows_every_setting_of_a_process() {
+    let written = mentioned("# track.processes = ");
+    for key in config::keys().iter().filter_map(|key| key.strip_prefix("instance.NAME.track.processes[].")) {
+        assert!(written.iter().any(|line| line.contains(&format!("{key} = "))), "{key}");
+    }
+    for line in written {
+        let instance = meant(&Draft::small().with("track.processes", &line).text()).instances.remove(0);
+        assert_eq!(instance.tracks.processes.first().unwrap().to_string(), "process nginx");
+    }
+}
+
+#[test]
+fn messages_about_processes() {
+    let seen = cases(
+        &[
+            ("a path", "[\"/usr/sbin/nginx\"]"),
+            ("twice", "[\"nginx\", { process = \"nginx\", min = 2 }]"),
+            ("nothing", "[{ min = 2 }]"),
+            ("any number", "[{ process = \"nginx\", min = 0 }]"),
+            ("none", "[{ process = \"nginx\", max = 0 }]"),
+            ("less than at least", "[{ process = \"nginx\", min = 3, max = 2 }]"),
+            ("fewer than none", "[{ process = \"nginx\", min = -1 }]"),
+            ("an empty text", "[{ process = \"nginx\", cmdline = \"\" }]"),
+            ("a long delay", "[{ process = \"nginx\", up_delay = \"2h\" }]"),
+        ]
+        .map(|(title, tracked)| (title, Draft::small().with("track.processes", tracked).text())),
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_delays() {
+    let link = |name: &'static str, key, value| {
+        let mut draft = Draft::small();
+        draft.set(name, key, value);
+        draft.text()
+    };
+    let mut patient = Draft::small().with("peer_down_adverts", "5");
+    patient.set("interface.eth0", "down_delay", "\"3s 999ms\"");
+    let seen = cases(
+        &[
+            ("nobody's interface", link("interface.eth9", "up_delay", "\"1s\"")),
+            ("no interface", link("interface.\"eth 1\"", "up_delay", "\"1s\"")),
+            ("too long", link("interface.eth0", "up_delay", "\"256s\"")),
+            ("as long as the peer waits", link("interface.eth0", "down_delay", "\"2s\"")),
+            ("less", link("interface.eth0", "down_delay", "\"1999ms\"")),
+            ("less than a patient peer waits", patient.text()),
+            ("keepalived's word", link("", "vrrp_startup_delay", "5")),
+            ("a long start", link("", "start_delay", "\"2h\"")),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
 fn what_a_group_tracks_is_tracked_by_its_members() {
     let mut draft = Draft::small().with("track.interfaces", "[\"eth1\"]");
     draft.set("group.G1", "instances", "[\"VI_1\"]");
@@ -772,7 +902,7 @@ fn what_a_group_tracks_is_tracked_by_its_members() {
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let setting = ["[mail]", "[webhook.chat]", "[group.G1]"].contains(&bare)
+        let setting = ["[mail]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "min_ttl"]
             .iter()

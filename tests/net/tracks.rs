@@ -1,16 +1,23 @@
 //! What is tracked beside the instance's own interface, with keepalived as the other half.
 
-use std::time::Duration;
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use ha::lab::{Host, Setup, rtnl::Plug};
 
 use crate::{
     Need, Story,
-    stage::{Stage, wait_until},
+    stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 1] =
-    [Story { name: "tracked_interfaces_beside_keepalived", needs: &[Need::Keepalived], seconds: 60, tell: interfaces }];
+pub(crate) const STORIES: [Story; 3] = [
+    Story { name: "tracked_interfaces_beside_keepalived", needs: &[Need::Keepalived], seconds: 60, tell: interfaces },
+    Story { name: "a_tracked_process_ends_and_comes_back", needs: &[], seconds: 60, tell: process },
+    Story { name: "a_lever_in_a_file", needs: &[], seconds: 60, tell: lever },
+];
 
 fn setup(node: Host) -> Setup {
     let priority = if node == Host::Node1 { 150 } else { 100 };
@@ -54,4 +61,49 @@ fn interfaces(stage: &Stage) {
     stage.held_by(&[Host::Node1], 10);
     is("master");
     other.terminate().unwrap();
+}
+
+/// The lever is pulled and put back, and the client loses next to nothing; without it the role stays as it is.
+fn lever(stage: &Stage) {
+    let path = stage.world.directory(Host::Node1).unwrap().join("away");
+    fs::write(&path, "0\n").unwrap();
+    let tracked = format!("track.files = [\"{}\"]\n", path.display());
+    let ours = stage.ha_with(Host::Node1, &(setup(Host::Node1).toml(Host::Node1) + tracked.as_str()), &[]);
+    let _other = stage.ha(Host::Node2, &setup(Host::Node2));
+    stage.held_by(&[Host::Node1], 15);
+    let client = stage.client();
+    pass(Duration::from_millis(300));
+    let begin = Instant::now();
+    fs::write(&path, "1\n").unwrap();
+    stage.held_by(&[Host::Node2], 5);
+    stage.says(&ours, "maintenance", 5);
+    fs::write(&path, "0\n").unwrap();
+    stage.held_by(&[Host::Node1], 10);
+    pass(Duration::from_millis(300));
+    let outage = client.stop().outage(begin, Instant::now());
+    assert!(outage.lost <= 5, "{outage:?}");
+    fs::remove_file(&path).unwrap();
+    stage.says(&ours, "track_unknown", 5);
+    stage.held_by(&[Host::Node1], 5);
+}
+
+/// A program with a name that no other has is killed, and started again.
+fn process(stage: &Stage) {
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    let program = directory.join("ha-story-web");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let start = || Command::new(&program).arg("600").spawn().unwrap();
+    let mut running = start();
+    let tracked = "track.processes = [\"ha-story-web\"]\n";
+    let ours = stage.ha_with(Host::Node1, &(setup(Host::Node1).toml(Host::Node1) + tracked), &[]);
+    let _other = stage.ha(Host::Node2, &setup(Host::Node2));
+    stage.held_by(&[Host::Node1], 15);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    stage.held_by(&[Host::Node2], 5);
+    wait_until("fault", Duration::from_secs(5), || stage.state(&ours).as_deref() == Some("fault"));
+    let mut running = start();
+    stage.held_by(&[Host::Node1], 10);
+    running.kill().unwrap();
+    running.wait().unwrap();
 }

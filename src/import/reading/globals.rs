@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     announce::{self, Announce},
-    events, last, patience, reach, sorted, value,
+    delays, events, last, patience, reach, sorted, value,
 };
 use crate::import::{
     keyword::Context,
@@ -74,6 +74,7 @@ pub(in crate::import) fn globals(
         }
     }
     events::global(&read, out, ledger);
+    delays::start(&read, out, ledger);
     mail(&read, mails || globals.mails, out, ledger);
     globals
 }

@@ -13,7 +13,7 @@ pub(in crate::import) fn group(
     node: &Node,
     instances: &[(String, bool)],
     taken: &mut Vec<String>,
-    globals: &Globals,
+    (globals, defined): (&Globals, &track::Defined),
     ledger: &mut Ledger,
 ) -> Option<Together> {
     let name = node.text(1);
@@ -56,11 +56,13 @@ pub(in crate::import) fn group(
     }
     let mut comments = node.comments.clone();
     comments.extend(node.trailing.clone());
-    let kept = |inner: &&Node| inner.keyword() != "track_interface" && !inner.keyword().starts_with("notify");
+    let kept = |inner: &&Node| {
+        !matches!(inner.keyword(), "track_interface" | "track_file" | "track_process")
+            && !inner.keyword().starts_with("notify")
+    };
     comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
     comments.dedup();
-    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
-    let mut entries: Vec<_> = track::interfaces(&tracked, None, false, ledger).into_iter().collect();
+    let mut entries = track::entries(&read, defined, None, false, ledger);
     entries.extend(told::told(&read, "GROUP, the name, the state and 0", globals, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance, and about the group as a whole");

@@ -51,6 +51,8 @@ const ORDER: &[&str] = &[
     "virtual_mac_name",
     "virtual_mac_advertise",
     "track.interfaces",
+    "track.files",
+    "track.processes",
 ];
 
 /// Reads one; the answer is its section, without policies, and the checks it looks at.
@@ -58,6 +60,7 @@ pub(in crate::import) fn instance(
     node: &Node,
     globals: &Globals,
     scripts: &[Script],
+    defined: &track::Defined,
     ledger: &mut Ledger,
 ) -> (Section, Vec<Track>) {
     let read = sorted(Context::Instance, node.inner(), ledger);
@@ -94,8 +97,7 @@ pub(in crate::import) fn instance(
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
     let owner = election.priority == 255;
-    let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_interface").copied().collect();
-    entries.extend(track::interfaces(&tracked, Some(&name_of_interface), owner, ledger));
+    entries.extend(track::entries(&read, defined, Some(&name_of_interface), owner, ledger));
     entries.extend(election.node);
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));

@@ -4,6 +4,7 @@ mod accept;
 mod address;
 mod announce;
 mod authentication;
+mod delays;
 mod election;
 mod events;
 mod globals;
@@ -17,6 +18,8 @@ mod script;
 mod settings;
 mod told;
 mod track;
+mod track_file;
+mod track_process;
 mod value;
 mod vmac;
 
@@ -26,13 +29,16 @@ use super::{
     tree::Node,
 };
 
+pub(super) use delays::links;
 pub(super) use events::events;
 pub(super) use globals::{Globals, globals, mails};
 pub(super) use group::group;
 pub(super) use instance::instance;
 pub(super) use netns::netns;
 pub(super) use script::{Script, Weight, script};
-pub(super) use track::Track;
+pub(super) use track::{Defined, Track};
+pub(super) use track_file::file;
+pub(super) use track_process::process;
 pub(super) use value::micros;
 
 /// The statements that are read; whatever becomes of the others is noted. Of several the last one counts, as in keepalived.

@@ -2,7 +2,7 @@
 
 use super::{Script, script};
 use crate::import::{
-    ledger::Ledger,
+    ledger::{Ledger, Place},
     outline::{Entry, quoted},
     reading::script::Weight,
     tree::Node,
@@ -39,17 +39,17 @@ pub(super) fn tracks(blocks: &[&Node], scripts: &[Script], ledger: &mut Ledger) 
                 );
                 ledger.mapped(line.place, note);
             }
-            tracks.push(Track { weight: weight(line, script.weight, ledger), script: script.clone() });
+            tracks.push(Track { weight: weight(line, script.weight, 253, ledger), script: script.clone() });
         }
     }
     tracks
 }
 
-fn weight(line: &Node, default: Weight, ledger: &mut Ledger) -> Weight {
+pub(super) fn weight(line: &Node, default: Weight, most: i64, ledger: &mut Ledger) -> Weight {
     match line.text(1) {
         "" => default,
         "weight" => {
-            let mut weight = script::weight(line, 2, 253, ledger);
+            let mut weight = script::weight(line, 2, most, ledger);
             weight.reverse |= default.reverse && line.text(3) != "noreverse";
             weight
         }
@@ -60,9 +60,32 @@ fn weight(line: &Node, default: Weight, ledger: &mut Ledger) -> Weight {
     }
 }
 
+/// What is defined at the top of the file to be tracked, beside scripts.
+#[derive(Debug, Default)]
+pub(in crate::import) struct Defined {
+    pub(in crate::import) files: Vec<super::track_file::File>,
+    pub(in crate::import) processes: Vec<super::track_process::Process>,
+}
+
+/// Everything that an instance or a group tracks but its scripts. `own`: the interface of the instance; `owner`: its priority
+/// is 255.
+pub(super) fn entries(
+    read: &[&Node],
+    defined: &Defined,
+    own: Option<&str>,
+    owner: bool,
+    ledger: &mut Ledger,
+) -> Vec<Entry> {
+    let blocks = |keyword: &str| read.iter().filter(|node| node.keyword() == keyword).copied().collect::<Vec<&Node>>();
+    let interfaces = interfaces(&blocks("track_interface"), own, owner, ledger);
+    let files = super::track_file::files(&blocks("track_file"), &defined.files, owner, ledger);
+    let processes = super::track_process::processes(&blocks("track_process"), &defined.processes, owner, ledger);
+    interfaces.into_iter().chain(files).chain(processes).collect()
+}
+
 /// Reads `track_interface`; `own`: the interface of the instance, which is looked at in any case; `owner`: its priority is
 /// 255.
-pub(super) fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Ledger) -> Option<Entry> {
+fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Ledger) -> Option<Entry> {
     let mut list = Tracked::default();
     for block in blocks {
         ledger.mapped(block.place, "");
@@ -77,8 +100,8 @@ pub(super) fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledge
             } else if list.names(name) {
                 ledger.dropped(line.place, "it is tracked already");
             } else {
-                let weight = weight(line, Weight::default(), ledger);
-                list.add("interface", name, weight, "", owner, line, ledger);
+                let weight = weight(line, Weight::default(), 253, ledger);
+                list.add(("interface", name, ""), weight, owner, line, ledger);
             }
         }
     }
@@ -87,34 +110,31 @@ pub(super) fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledge
 
 /// A list of what is tracked, in the making.
 #[derive(Debug, Default)]
-struct Tracked {
+pub(super) struct Tracked {
     names: Vec<String>,
     entries: Vec<String>,
     comments: Vec<String>,
 }
 
 impl Tracked {
-    fn names(&self, name: &str) -> bool {
+    pub(super) fn names(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
     }
 
-    fn comments(&mut self, before: &[String], behind: Option<&String>) {
+    pub(super) fn comments(&mut self, before: &[String], behind: Option<&String>) {
         self.comments.extend(before.iter().chain(behind).cloned());
     }
 
-    /// `more`: what else the entry says, as TOML.
-    #[allow(clippy::too_many_arguments, reason = "one entry of a list, word by word")]
-    fn add(
+    /// An entry, `key = name`. `more`: what else it says, as TOML.
+    pub(super) fn add(
         &mut self,
-        key: &str,
-        name: &str,
+        (key, name, more): (&str, &str, &str),
         weight: Weight,
-        more: &str,
         owner: bool,
         line: &Node,
         ledger: &mut Ledger,
     ) {
-        self.names.push(name.to_owned());
+        self.names.push(format!("{name}{more}"));
         if owner && weight.number != 0 {
             ledger.dropped(line.place, "an owner (priority 255) ignores weights, in keepalived and here");
             return;
@@ -129,9 +149,18 @@ impl Tracked {
         self.entries.push(entry);
     }
 
-    fn entry(self, key: &'static str) -> Option<Entry> {
+    pub(super) fn entry(self, key: &'static str) -> Option<Entry> {
         let value = format!("[{}]", self.entries.join(", "));
         (!self.entries.is_empty()).then(|| Entry { comments: self.comments, ..Entry::plain(key, value) })
+    }
+}
+
+/// Something that is defined after it is used.
+pub(super) fn late(defined: Place, used: Place, what: &str, ledger: &mut Ledger) {
+    if defined > used && defined.file == used.file {
+        let note =
+            format!("{what} is defined after this, in line {}: keepalived ignores it, ha does not", defined.line);
+        ledger.mapped(used, note);
     }
 }
 

@@ -24,6 +24,14 @@ pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String 
         text += "\n[mail]\n";
         entries(&outline.mail, &mut text);
     }
+    for section in &outline.links {
+        text.push('\n');
+        for line in &section.comments {
+            text += &(comment(line) + "\n");
+        }
+        text += &format!("[interface.{}]\n", section.name);
+        entries(&section.entries, &mut text);
+    }
     for section in &outline.instances {
         text.push('\n');
         for line in &section.comments {

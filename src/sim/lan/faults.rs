@@ -41,8 +41,13 @@ impl Lan {
 
     /// A new process on the same machine, with the configuration of the one before.
     pub fn start(&mut self, index: usize) {
+        self.start_as(index, &config(self.stations[index].configured.clone()));
+    }
+
+    /// The same, with this one.
+    pub fn start_as(&mut self, index: usize, config: &Config) {
         let station = &mut self.stations[index];
-        station.node = Node::new(self.now, &config(station.configured.clone()));
+        station.node = Node::new(self.now, config);
         (station.dead, station.powered) = (false, true);
         station.backlog.clear();
         self.tell_link(index);

@@ -1,14 +1,19 @@
 //! What is tracked beside an instance's own interface: a fault, or a part of the priority, told and taken back.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use ha::{
-    config::{Effect, Instance, LastResort, TrackedInterface, WellWhile},
-    node::{Event, Input, LinkSeen, Role},
+    config::{
+        Effect, Instance, LastResort, LinkDelays, ProcessPattern, StartDelays, TrackedFile, TrackedInterface,
+        TrackedProcess, WellWhile,
+    },
+    node::{Event, FileSays, Input, LinkSeen, Role},
     words::InterfaceName,
 };
 
 use crate::{
-    lan::{Lan, Line},
-    pair::{HANDOVER, SECOND, running},
+    lan::{Lan, Line, config},
+    pair::{HANDOVER, SECOND, millis, running},
 };
 
 fn name(text: &str) -> InterfaceName {
@@ -181,4 +186,324 @@ fn a_reload_that_tracks_what_is_up_moves_nothing() {
         lan.run_for(SECOND * 10);
         assert_eq!(lan.role(0), Role::Master);
     }
+}
+
+/// A pair in which the interfaces of node 0 are given time.
+fn patient(tracked: &[TrackedInterface]) -> Lan {
+    let mut lan = tracking(tracked, |_| {});
+    let delays = LinkDelays { up: SECOND * 3, down: millis(1500) };
+    let links: BTreeMap<_, _> = ["eth0", "eth1"].map(|text| (name(text), delays)).into();
+    let config = ha::config::Config { links, ..config(lan.stations[0].configured.clone()) };
+    lan.hand_in(0, Input::Reload(Arc::new(config)));
+    lan.reset_counts();
+    lan
+}
+
+#[test]
+fn a_short_loss_of_the_own_carrier_moves_nothing() {
+    for seed in 0..20 {
+        let mut lan = patient(&[]);
+        lan.run_for(millis(seed * 53));
+        lan.plug(0, false);
+        lan.run_for(millis(1400));
+        lan.plug(0, true);
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
+        // What is sent without a carrier renews no lease, so the address may lapse until the cable is back.
+        assert!(lan.settle_counts().nobody <= millis(500), "seed {seed}: {}", lan.tale(30));
+        let losses = notes(&lan, 0).into_iter().filter(|note| note.contains("down_delay"));
+        assert_eq!(losses.count(), 1, "it is said, once: {}", lan.tale(30));
+    }
+}
+
+/// It has let go before the other takes over, whenever the cable is pulled.
+#[test]
+fn a_long_loss_of_the_own_carrier_never_makes_two_holders() {
+    for seed in 0..20 {
+        let mut lan = patient(&[]);
+        lan.run_for(millis(seed * 53));
+        lan.plug(0, false);
+        lan.run_for(millis(1499));
+        assert_eq!(lan.role(0), Role::Master);
+        lan.run_for(millis(2));
+        assert_eq!((lan.role(0), lan.holds(0)), (Role::Fault, false));
+        lan.run_for(SECOND * 6);
+        assert_eq!(lan.holding(), [1]);
+        lan.plug(0, true);
+        lan.run_for(millis(2900));
+        assert_eq!(lan.role(0), Role::Fault, "it is not believed at once");
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0]);
+        assert!(lan.settle_counts().two <= HANDOVER);
+    }
+}
+
+#[test]
+fn a_tracked_interface_is_given_time_too() {
+    let mut lan = patient(&[interface(&["eth1"], Effect::Fault), interface(&["eth2"], Effect::Fault)]);
+    link(&mut lan, "eth1", false);
+    lan.run_for(SECOND);
+    assert_eq!(lan.role(0), Role::Master);
+    link(&mut lan, "eth1", true);
+    lan.run_for(SECOND * 3);
+    link(&mut lan, "eth1", false);
+    lan.run_for(millis(1499));
+    assert_eq!(lan.role(0), Role::Master);
+    lan.run_for(millis(2));
+    assert_eq!(lan.role(0), Role::Fault);
+    link(&mut lan, "eth1", true);
+    link(&mut lan, "eth2", false);
+    link(&mut lan, "eth2", true);
+    lan.run_for(millis(2900));
+    assert_eq!(lan.role(0), Role::Fault);
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.role(0), Role::Master);
+    link(&mut lan, "eth2", false);
+    assert_eq!(lan.role(0), Role::Fault, "others are not");
+    gone(&mut lan, "eth1");
+    link(&mut lan, "eth2", true);
+    assert_eq!(lan.role(0), Role::Fault, "what is gone is gone at once");
+}
+
+/// A node that has just started takes no part, whoever advertises.
+#[test]
+fn after_a_start_nothing_is_said_heard_or_taken_before_its_time() {
+    for boot in [false, true] {
+        let mut lan = Lan::new(1, &[100, 99]);
+        let up = lan.now.since_epoch();
+        let start = if boot {
+            StartDelays { boot: up + SECOND * 20, ..StartDelays::default() }
+        } else {
+            StartDelays { start: SECOND * 20, ..StartDelays::default() }
+        };
+        let config = ha::config::Config { start, ..config(lan.stations[0].configured.clone()) };
+        lan.start_as(0, &config);
+        lan.run_for(SECOND * 19);
+        assert_eq!((lan.role(0), lan.holding()), (Role::Fault, vec![1]));
+        let text = said(&lan, 0, "start_delay").unwrap();
+        assert!(text.starts_with("this node takes no part until the machine has been up for "), "{text}");
+        let status = lan.stations[0].node.status().instances.remove(0);
+        assert_eq!((status.sent, status.received), (0, 0));
+        lan.run_for(SECOND * 2);
+        assert_eq!((lan.role(0), said(&lan, 0, "start_delay")), (Role::Backup, None));
+        lan.run_for(SECOND * 5);
+        assert_eq!(lan.holding(), [0], "{}", lan.tale(30));
+    }
+}
+
+/// After a restart of the machine's daemon alone, `boot_delay` is long over.
+#[test]
+fn a_restart_long_after_the_boot_does_not_wait() {
+    let mut lan = tracking(&[], |_| {});
+    let start = StartDelays { boot: SECOND, ..StartDelays::default() };
+    let config = ha::config::Config { start, ..config(lan.stations[0].configured.clone()) };
+    lan.start_as(0, &config);
+    assert_eq!(lan.role(0), Role::Master, "it goes on within its lease");
+}
+
+/// R13: what a process before it held is let go, for this one takes no part yet.
+#[test]
+fn r13_a_start_that_waits_adopts_nothing() {
+    let mut lan = tracking(&[], |_| {});
+    let start = StartDelays { start: SECOND * 20, ..StartDelays::default() };
+    let config = ha::config::Config { start, ..config(lan.stations[0].configured.clone()) };
+    lan.start_as(0, &config);
+    assert_eq!((lan.role(0), lan.holds(0)), (Role::Fault, false));
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.holding(), [1]);
+}
+
+fn file(effect: Effect, missing: Option<i64>) -> TrackedFile {
+    TrackedFile { path: "/lever".into(), well: WellWhile::Absent, effect, missing }
+}
+
+fn says(lan: &mut Lan, says: FileSays) {
+    lan.hand_in(0, Input::File { path: "/lever".into(), says });
+}
+
+/// Node 0 has a lever, which says 0, and serves.
+fn levered(tracked: TrackedFile, change: impl Fn(&mut Instance)) -> Lan {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        if index == 0 {
+            instance.tracks.files = vec![tracked.clone()];
+            change(instance);
+        }
+    });
+    says(&mut lan, FileSays::Number(0));
+    running(lan)
+}
+
+#[test]
+fn a_lever_hands_over_in_order_and_gives_back() {
+    for (tracked, number) in
+        [(file(Effect::Fault, None), 1), (file(Effect::Fault, None), -254), (file(Effect::Weight(2), None), -127)]
+    {
+        let mut lan = levered(tracked, |instance| instance.last_resort = LastResort::Keep);
+        says(&mut lan, FileSays::Number(number));
+        lan.run_for(SECOND * 3);
+        assert_eq!((lan.role(0), lan.holding()), (Role::Fault, vec![1]), "{}", lan.tale(30));
+        assert_eq!(lan.settle_counts().nobody, std::time::Duration::ZERO, "nobody was without it");
+        assert_eq!(said(&lan, 0, "maintenance").unwrap(), format!("file /lever says {number} (tracked)"));
+        says(&mut lan, FileSays::Number(0));
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0]);
+    }
+}
+
+#[test]
+fn a_number_times_its_weight_is_added_to_the_priority() {
+    let mut lan = levered(file(Effect::Weight(-2), None), |_| {});
+    for (number, bids) in [(10, Some(80)), (-10, Some(120)), (126, Some(1)), (i64::MIN, Some(254)), (0, Some(100))] {
+        says(&mut lan, FileSays::Number(number));
+        assert_eq!(bid(&lan, 0), bids, "{number}");
+        assert_eq!(said(&lan, 0, "priority").is_some(), number != 0);
+    }
+    says(&mut lan, FileSays::Number(3));
+    assert_eq!(said(&lan, 0, "priority").unwrap(), "file /lever says 3 (-6): this node bids 94 now");
+    says(&mut lan, FileSays::Number(127));
+    lan.run_for(SECOND * 3);
+    assert_eq!((lan.role(0), bid(&lan, 0)), (Role::Fault, None));
+}
+
+/// keepalived takes it for 0. Here nobody knows: the role stays as it is, and a backup does not take.
+#[test]
+fn r20_a_file_that_cannot_be_read_is_not_known_to_be_well() {
+    for unknown in [FileSays::Missing, FileSays::Unusable("it is empty".to_owned())] {
+        let mut lan = levered(file(Effect::Fault, None), |_| {});
+        says(&mut lan, unknown.clone());
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0], "a master keeps it");
+        let text = said(&lan, 0, "track_unknown").unwrap();
+        assert!(text.ends_with("(tracked); this node keeps the address and its role meanwhile"), "{text}");
+        lan.plug(0, false);
+        lan.run_for(SECOND * 6);
+        lan.plug(0, true);
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.role(0), lan.holding()), (Role::Backup, vec![1]), "a backup does not take it back");
+        lan.power_off(1);
+        lan.run_for(SECOND * 20);
+        assert_eq!(lan.holding(), Vec::<usize>::new());
+        says(&mut lan, FileSays::Number(0));
+        lan.run_for(SECOND);
+        assert_eq!(lan.holding(), [0], "at once when it is known");
+    }
+}
+
+#[test]
+fn a_file_that_may_be_missing_counts_as_what_is_written() {
+    let mut lan = levered(file(Effect::Weight(1), Some(-20)), |_| {});
+    says(&mut lan, FileSays::Missing);
+    assert_eq!(bid(&lan, 0), Some(80));
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.holding(), [1]);
+    says(&mut lan, FileSays::Unusable("it is no regular file".to_owned()));
+    lan.power_off(1);
+    lan.run_for(SECOND * 20);
+    assert_eq!(lan.holding(), Vec::<usize>::new(), "one that cannot be read is not missing");
+}
+
+/// Before it was looked at nothing is known of it.
+#[test]
+fn a_node_that_has_not_read_the_file_yet_does_not_take() {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        if index == 0 {
+            instance.tracks.files = vec![file(Effect::Fault, Some(0))];
+        }
+    });
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.role(0), lan.holding()), (Role::Backup, vec![1]));
+    says(&mut lan, FileSays::Missing);
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.holding(), [0]);
+}
+
+fn web() -> ProcessPattern {
+    ProcessPattern { name: "web".to_owned(), cmdline: None }
+}
+
+fn process(effect: Effect) -> TrackedProcess {
+    let (well, delays) = (WellWhile::There, LinkDelays::default());
+    TrackedProcess { pattern: web(), min: 1, max: Some(3), well, effect, delays }
+}
+
+fn run(lan: &mut Lan, count: Result<u32, &str>) {
+    lan.hand_in(0, Input::Processes { pattern: web(), count: count.map_err(str::to_owned) });
+}
+
+/// Node 0 has one process, and serves.
+fn serving(tracked: TrackedProcess) -> Lan {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        if index == 0 {
+            instance.tracks.processes = vec![tracked.clone()];
+        }
+    });
+    run(&mut lan, Ok(1));
+    running(lan)
+}
+
+#[test]
+fn a_process_that_ends_is_a_fault_until_it_runs_again() {
+    let mut lan = serving(process(Effect::Fault));
+    for (count, why) in
+        [(0, "process web: 0 running, not 1 to 3 (tracked)"), (4, "process web: 4 running, not 1 to 3 (tracked)")]
+    {
+        run(&mut lan, Ok(count));
+        assert_eq!((lan.role(0), reason(&lan, 0).as_str(), lan.holds(0)), (Role::Fault, why, false));
+        lan.run_for(SECOND * 5);
+        assert_eq!(lan.holding(), [1]);
+        run(&mut lan, Ok(2));
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0]);
+    }
+}
+
+#[test]
+fn a_process_has_a_weight_and_may_be_unwanted() {
+    let mut lan = serving(process(Effect::Weight(-20)));
+    run(&mut lan, Ok(0));
+    assert_eq!(said(&lan, 0, "priority").unwrap(), "process web: 0 running, not 1 to 3 (-20): this node bids 80 now");
+    let mut lan = serving(TrackedProcess { min: 0, max: Some(1), ..process(Effect::Fault) });
+    run(&mut lan, Ok(2));
+    assert_eq!(lan.role(0), Role::Fault);
+    let mut lan = serving(TrackedProcess { min: 2, max: None, well: WellWhile::Absent, ..process(Effect::Fault) });
+    run(&mut lan, Ok(2));
+    assert_eq!(reason(&lan, 0), "process web: 2 running, which is at least 2 (tracked)");
+}
+
+#[test]
+fn a_process_is_given_time() {
+    let delays = LinkDelays { up: SECOND * 3, down: SECOND * 2 };
+    let mut lan = serving(TrackedProcess { delays, ..process(Effect::Fault) });
+    run(&mut lan, Ok(0));
+    lan.run_for(millis(1900));
+    run(&mut lan, Ok(1));
+    lan.run_for(SECOND * 5);
+    assert_eq!(lan.holding(), [0], "a restart moves nothing");
+    run(&mut lan, Ok(0));
+    lan.run_for(millis(1000));
+    run(&mut lan, Ok(4));
+    lan.run_for(millis(1001));
+    assert_eq!(lan.role(0), Role::Fault, "not well is not well");
+    run(&mut lan, Ok(1));
+    lan.run_for(millis(2900));
+    assert_eq!(lan.role(0), Role::Fault);
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [0]);
+}
+
+/// R20: nobody knows, so the role stays as it is.
+#[test]
+fn r20_processes_that_cannot_be_seen_are_not_known_to_run() {
+    let mut lan = serving(process(Effect::Fault));
+    run(&mut lan, Err("/proc is mounted with hidepid"));
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [0]);
+    assert!(
+        said(&lan, 0, "track_unknown").unwrap().starts_with("process web: /proc is mounted with hidepid (tracked)")
+    );
+    run(&mut lan, Ok(0));
+    assert_eq!(lan.role(0), Role::Fault);
+    run(&mut lan, Err("/proc is mounted with hidepid"));
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.role(0), lan.holding()), (Role::Backup, vec![1]));
 }
