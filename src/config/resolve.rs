@@ -56,6 +56,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     for (index, later) in drawn.iter().enumerate() {
         check_against(later, drawn.iter().take(index), out);
     }
+    virtual_mac::check_names(&drawn, out);
     let names: Vec<_> = raw.instances.iter().map(|raw| raw.name.get_ref().as_str()).collect();
     let named: Vec<_> = names.into_iter().zip(drawn.iter().map(|drawn| drawn.instance.as_ref())).collect();
     let groups = group::resolve(&raw.groups, &named, out);
@@ -205,7 +206,6 @@ fn is_host_and_port(text: &str) -> bool {
 /// A virtual router exists once on an interface, and a virtual address belongs to one of them.
 fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, out: &mut Findings) {
     for first in earlier {
-        virtual_mac::check_name(later, first, out);
         if let (Some(vrid), Some(interface), Some(family)) = (later.vrid, &later.interface, later.addresses.family)
             && first.vrid == Some(vrid)
             && first.interface.as_ref() == Some(interface)

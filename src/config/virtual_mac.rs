@@ -75,16 +75,32 @@ fn advertises(raw: &RawInstance, around: &Around<'_>, out: &mut Findings) -> boo
     chosen.unwrap_or(true) && around.transport == Transport::Multicast
 }
 
-/// A device belongs to one instance.
-pub(super) fn check_name(later: &Drawn, first: &Drawn, out: &mut Findings) {
-    let (Some(later_one), Some(first)) = (&later.instance, &first.instance) else { return };
-    let Some(device) = &later_one.virtual_mac else { return };
-    if first.device() == &device.name || first.interface == device.name {
-        out.error(
-            later.header.clone(),
-            format!("the device {} of {} is one of {} as well", device.name, later_one.name, first.name),
-            "write another virtual_mac_name",
-        );
+/// A device belongs to one instance, and whoever has it names it once.
+pub(super) fn check_names(drawn: &[Drawn], out: &mut Findings) {
+    let all: Vec<(&Drawn, &Instance)> =
+        drawn.iter().filter_map(|drawn| Some((drawn, drawn.instance.as_ref()?))).collect();
+    for (index, (owner, one)) in all.iter().enumerate() {
+        let Some(VirtualMac { name, .. }) = &one.virtual_mac else { continue };
+        if one.devices().contains(name) {
+            let what =
+                format!("{name} is where the addresses of {} are anyway, with the virtual MAC address", one.name);
+            out.error(owner.header.clone(), what, "remove device from its addresses");
+        }
+        let others = all.iter().enumerate().filter(|(other, _)| *other != index);
+        for (other, (_, first)) in others {
+            let is_device = first.virtual_mac.as_ref().is_some_and(|device| device.name == *name);
+            // Of two that have it the later one is told.
+            if is_device && other < index || first.interface == *name || first.devices().contains(name) {
+                out.error(
+                    owner.header.clone(),
+                    format!(
+                        "the device {name} of {}, with the virtual MAC address, is one of {} as well",
+                        one.name, first.name
+                    ),
+                    "write another virtual_mac_name",
+                );
+            }
+        }
     }
 }
 

@@ -418,12 +418,24 @@ fn messages_about_several_instances() {
         draft.text()
     };
     let (other, peer) = ("[\"192.168.0.61/24\"]", "[\"192.168.0.21\"]");
+    let apart = || second("52", "\"eth0\"", other, peer);
+    let on_device = "[{ address = \"192.168.0.61/24\", device = \"ha-51\" }]";
+    let with_device = |text: String| text.replace("[instance.VI_1]\n", "[instance.VI_1]\nvirtual_mac = true\n");
     let seen = cases(
         &[
             ("the same router", second("51", "\"eth0\"", other, peer)),
             ("the same address", second("52", "\"eth0\"", "[\"192.168.0.60/24\"]", peer)),
             ("another interface", second("51", "\"eth1\"", other, peer)),
             ("another router", second("52", "\"eth0\"", other, peer)),
+            ("a virtual MAC each", with_device(apart()) + "virtual_mac = true\n"),
+            ("two on one device", with_device(apart()) + "virtual_mac = true\nvirtual_mac_name = \"ha-51\"\n"),
+            ("the same name by itself", with_device(second("51", "\"eth1\"", other, peer)) + "virtual_mac = true\n"),
+            ("on the device of another", with_device(second("52", "\"ha-51\"", other, peer))),
+            ("an address on the device of another", with_device(second("52", "\"eth0\"", on_device, peer))),
+            (
+                "an address on its own device",
+                apart().replace(other, on_device) + "virtual_mac = true\nvirtual_mac_name = \"ha-51\"\n",
+            ),
             ("another family", second("51", "\"eth0\"", "[\"fe80::33/64\"]", "[\"fe80::21\"]")),
         ],
         &Facts::default(),
