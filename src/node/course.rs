@@ -42,22 +42,68 @@ pub struct Prospect {
     pub priority: Option<Priority>,
 }
 
-/// What follows for the instance if these are the last reports of its policies. `serves`: it is master. `rival`: the
-/// highest priority that a living peer bids, fit to serve; `None`: no peer is heard, and none answers on the link.
+/// Another instance of the same group, with the last reports of its policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Companion<'a> {
+    /// As it is configured.
+    pub instance: &'a config::Instance,
+    /// Of its policies.
+    pub reports: &'a [Report],
+}
+
+/// What of the group is worse than the instance itself: the trouble of another, as a sentence.
 #[must_use]
-pub fn foresee(config: &config::Instance, reports: &[Report], serves: bool, rival: Option<u8>) -> Prospect {
+pub fn held_back_by(
+    config: &config::Instance,
+    reports: &[Report],
+    group: &str,
+    companions: &[Companion<'_>],
+) -> Option<String> {
+    let own = Bearing::of(judged(reports).opinion(latest(reports), config.on_error), config);
+    let others = companions.iter().map(|other| {
+        let opinion = judged(other.reports).opinion(latest(other.reports), other.instance.on_error);
+        (other.instance.name.as_str(), Bearing::of(opinion, other.instance))
+    });
+    super::group::worse_of_another(&own, group, others)
+}
+
+fn judged(reports: &[Report]) -> Judgement {
     let names: Vec<String> = reports.iter().map(|report| report.policy.clone()).collect();
     let mut judgement = Judgement::new(&names);
-    let now = reports.iter().map(|report| report.started_at).max().unwrap_or(Instant::ZERO);
     for report in reports {
         judgement.said(report.clone());
     }
-    let opinion = judgement.opinion(now, config.on_error);
+    judgement
+}
+
+fn latest(reports: &[Report]) -> Instant {
+    reports.iter().map(|report| report.started_at).max().unwrap_or(Instant::ZERO)
+}
+
+/// What follows for the instance if these are the last reports of its policies, and of those it leads together with. `serves`: it is master. `rival`: the
+/// highest priority that a living peer bids, fit to serve; `None`: no peer is heard, and none answers on the link.
+#[must_use]
+pub fn foresee(
+    config: &config::Instance,
+    reports: &[Report],
+    companions: &[Companion<'_>],
+    serves: bool,
+    rival: Option<u8>,
+) -> Prospect {
+    let judgement = judged(reports);
+    let others: Vec<Judgement> = companions.iter().map(|other| judged(other.reports)).collect();
+    let opinion = judgement.opinion(latest(reports), config.on_error);
     // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25); one that may not become
     // master, only in doubt.
     let in_doubt = rival.is_none() && !judgement.forbids_takeover() && takes_in_doubt(&opinion, config);
     let takes = in_doubt || rival.is_none() && judgement.fresh(Instant::ZERO);
-    let bearing = Bearing::of(opinion, config);
+    // None of a group takes its addresses before all may.
+    let takes = takes && others.iter().all(|other| other.fresh(Instant::ZERO));
+    let bearings = companions.iter().zip(&others).map(|(other, judgement)| {
+        let opinion = judgement.opinion(latest(other.reports), other.instance.on_error);
+        (Bearing::of(opinion, other.instance), judgement.weights())
+    });
+    let bearing = super::group::pooled_with(config, Bearing::of(opinion, config), judgement.weights(), bearings);
     let course = course(&bearing, config, serves, rival.is_none());
     let master = |priority| Prospect { course, role: Role::Master, priority };
     let backup = |priority| Prospect { course, role: Role::Backup, priority };

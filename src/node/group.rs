@@ -429,6 +429,44 @@ impl Bearing {
     }
 }
 
+/// What bears on one, and what it adds to its priority, taken together with the others of its group.
+pub(super) fn pooled_with(
+    config: &config::Instance,
+    own: Bearing,
+    weights: BTreeMap<String, i32>,
+    others: impl Iterator<Item = (Bearing, BTreeMap<String, i32>)>,
+) -> Bearing {
+    let mut all = vec![weights];
+    let mut worst = own;
+    for (bearing, weights) in others {
+        all.push(weights);
+        if bearing.gravity() > worst.gravity() {
+            worst = bearing;
+        }
+    }
+    match worst {
+        Bearing::Fit(_) => Bearing::Fit(standing(config.priority, merged(all).into_values())),
+        Bearing::Barred { .. } | Bearing::Reluctant { .. } | Bearing::StandDown { .. } | Bearing::Fault { .. } => worst,
+    }
+}
+
+/// The trouble of the others that is worse than its own, as a sentence.
+pub(super) fn worse_of_another<'a>(
+    own: &Bearing,
+    group: &str,
+    others: impl Iterator<Item = (&'a str, Bearing)>,
+) -> Option<String> {
+    let worse = others.filter(|(_, bearing)| bearing.gravity() > own.gravity());
+    let (name, bearing) = worse.max_by_key(|(_, bearing)| bearing.gravity())?;
+    match bearing.of_another(name, group) {
+        Bearing::Fault { why, .. }
+        | Bearing::StandDown { why, .. }
+        | Bearing::Reluctant { why, .. }
+        | Bearing::Barred { why, .. } => Some(why),
+        Bearing::Fit(_) => None,
+    }
+}
+
 /// What several say of the same policies and of what they track: the worst of each.
 fn merged(all: impl IntoIterator<Item = BTreeMap<String, i32>>) -> BTreeMap<String, i32> {
     let mut merged: BTreeMap<String, i32> = BTreeMap::new();

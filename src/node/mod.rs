@@ -39,7 +39,7 @@ use std::{
 };
 
 pub use alerts::RULE_ALERT;
-pub use course::{Course, Prospect, foresee};
+pub use course::{Companion, Course, Prospect, foresee, held_back_by};
 use devices::Device;
 pub use farewell::ReleaseHook;
 use group::Group;

@@ -265,6 +265,35 @@ fn a_file_that_looks_like_a_module_is_told_so() {
     }
 }
 
+/// What is the matter with one member holds for the others, and is said of them; alone each would go its own way.
+#[test]
+fn a_dry_run_knows_groups() {
+    let desk = Desk::new();
+    desk.write("policies/web.rhai", "fn check() { require(\"here\", file(\"/\")); }\nfn test_x() { tick(); }\n");
+    desk.write(
+        "policies/disk.rhai",
+        "fn check() { require(\"there\", file(\"/nowhere\")); }\nfn test_x() { tick(); }\n",
+    );
+    let (_, instance) = CONFIG.split_once("[instance.VI_1]").unwrap();
+    let second = instance.replace("192.0.2.60", "192.0.2.61").replace("router_id = 51", "router_id = 52");
+    let both = format!("{CONFIG}\n[instance.VI_2]{}", second.replace("[\"web\"]", "[\"disk\"]"));
+    for (group, does, role, said) in
+        [("", "serve", "master", false), ("\n[group.G1]\ninstances = [\"VI_1\", \"VI_2\"]\n", "release", "fault", true)]
+    {
+        desk.write("ha.toml", &format!("{both}{group}"));
+        let (_, document) = dry_run(&desk);
+        let policies = document["policies"].as_array().unwrap();
+        let first = policies.iter().find(|policy| policy["instance"] == "VI_1").unwrap();
+        assert_eq!(first["verdict"]["if_repeated"]["kind"], "healthy", "{first:#}");
+        assert_eq!(
+            (&first["would"]["do"], &first["would"]["as_master"]["role"]),
+            (&does.into(), &role.into()),
+            "{first:#}"
+        );
+        assert_eq!(first["would"]["text"].to_string().contains("VI_2, of the same group G1: "), said, "{first:#}");
+    }
+}
+
 /// A file of hooks alone judges nothing: it needs another kind of test, and has no table.
 #[test]
 fn a_file_of_hooks_alone_is_no_judge() {

@@ -1,6 +1,6 @@
 //! One policy in one instance, evaluated once with the real probes.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use super::{
     hooks::{self, Due},
@@ -14,6 +14,7 @@ use crate::{
     control::protocol::Rule,
     daemon::policies::DriverClock,
     linux::time_status,
+    node::Companion,
     policy::{
         Clock, Engine, Judge, Policy, Report, STACK,
         forecast::{self, Forecast},
@@ -108,31 +109,51 @@ fn together(
     running: Option<&Running>,
     mut rehearsals: Vec<Rehearsal>,
 ) -> Vec<Rehearsal> {
+    let all: BTreeMap<&str, Vec<Report>> = config
+        .instances
+        .iter()
+        .map(|instance| {
+            let of_instance = rehearsals.iter().filter(|rehearsal| rehearsal.instance == instance.name);
+            let repeated = |it: &Rehearsal| Report { verdict: it.forecast.verdict.clone(), ..it.report.clone() };
+            (instance.name.as_str(), of_instance.map(repeated).collect())
+        })
+        .collect();
+    let reports_of = |name: &str| all.get(name).map(Vec::as_slice).unwrap_or_default();
     for instance in &config.instances {
-        let of_instance = |rehearsal: &&Rehearsal| rehearsal.instance == instance.name;
-        let reports: Vec<Report> = rehearsals
+        let reports = reports_of(&instance.name);
+        let group = config.groups.iter().find(|group| group.instances.contains(&instance.name));
+        let is_companion = |other: &&Instance| {
+            other.name != instance.name && group.is_some_and(|group| group.instances.contains(&other.name))
+        };
+        let companions: Vec<Companion<'_>> = config
+            .instances
             .iter()
-            .filter(of_instance)
-            .map(|rehearsal| Report { verdict: rehearsal.forecast.verdict.clone(), ..rehearsal.report.clone() })
+            .filter(is_companion)
+            .map(|other| Companion { instance: other, reports: reports_of(&other.name) })
             .collect();
-        let would = would(instance, running, &reports);
+        let would = would(instance, running, reports, group.map(|group| (group.name.as_str(), companions.as_slice())));
         let beside = running.and_then(|running| running.instance(&instance.name));
         let context = machine::context(config, instance, beside);
         for rehearsal in rehearsals.iter_mut().filter(|rehearsal| rehearsal.instance == instance.name) {
             rehearsal.would = would.clone();
             let mut policies = files.iter().filter_map(|file| file.policy.as_ref());
             if let Some(policy) = policies.find(|policy| policy.name() == rehearsal.policy) {
-                rehearsal.hooks = hooks::due(engine, policy, &context, &would, &reports);
+                rehearsal.hooks = hooks::due(engine, policy, &context, &would, reports);
             }
         }
     }
     rehearsals
 }
 
-fn would(instance: &Instance, running: Option<&Running>, reports: &[Report]) -> Would {
+fn would(
+    instance: &Instance,
+    running: Option<&Running>,
+    reports: &[Report],
+    group: Option<(&str, &[Companion<'_>])>,
+) -> Would {
     let beside = running.and_then(|running| running.instance(&instance.name));
     let others = beside.map_or_else(|| Others::configured(instance), Others::beside);
-    Would::of(instance, beside.map(|beside| beside.state), &others, reports)
+    Would::of(instance, beside.map(|beside| beside.state), &others, reports, group)
 }
 
 /// The rules as the last evaluation of the same command left them.
@@ -162,7 +183,7 @@ fn rehearse_one(
     let report = if before.is_empty() { fresh } else { outlook::continued(fresh, &before) };
     let forecast = forecast::forecast(&report, policy.interval(), policy.fast());
     let repeated = Report { verdict: forecast.verdict.clone(), ..report.clone() };
-    let would = would(instance, running, &[repeated]);
+    let would = would(instance, running, &[repeated], None);
     let remark = context.node.addr.is_empty().then(|| {
         format!(
             "this machine has no address of its own on {}: is this the configuration of another node?",

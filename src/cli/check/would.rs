@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Instance,
     control::protocol::{self, State},
-    node::{Course, Prospect, Role, foresee},
+    node::{Companion, Course, Prospect, Role, foresee, held_back_by},
     policy::Report,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Would {
     addresses: String,
     rival: Option<String>,
     priority: u8,
+    /// What of its group is worse than the instance itself.
+    held_back: Option<String>,
 }
 
 /// A change of the role, or none.
@@ -53,18 +55,26 @@ impl Others {
 }
 
 impl Would {
-    /// What follows if these are the last reports of the policies of the instance.
-    pub(super) fn of(instance: &Instance, role: Option<State>, others: &Others, reports: &[Report]) -> Self {
+    /// What follows if these are the last reports of the policies of the instance, and of those it leads together with.
+    pub(super) fn of(
+        instance: &Instance,
+        role: Option<State>,
+        others: &Others,
+        reports: &[Report],
+        group: Option<(&str, &[Companion<'_>])>,
+    ) -> Self {
+        let companions = group.map(|(_, companions)| companions).unwrap_or_default();
         // A peer of which no priority is known is thought of as the other half of a pair, beside the present role.
         let known = |unknown: u8| others.rival.as_ref().map(|(_, priority)| priority.unwrap_or(unknown));
         let addresses: Vec<String> = instance.held_addresses().map(ToString::to_string).collect();
         Self {
             role,
-            master: foresee(instance, reports, true, known(1)),
-            backup: foresee(instance, reports, false, known(255)),
+            master: foresee(instance, reports, companions, true, known(1)),
+            backup: foresee(instance, reports, companions, false, known(255)),
             addresses: addresses.join(", "),
             rival: others.rival.as_ref().map(|(name, _)| name.clone()),
             priority: instance.priority.get(),
+            held_back: group.and_then(|(name, companions)| held_back_by(instance, reports, name, companions)),
         }
     }
 
@@ -95,7 +105,7 @@ impl Would {
 
     /// For people, one line each.
     pub(super) fn sentences(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
+        let mut sentences: Vec<String> = self.held_back.iter().cloned().collect();
         if let Course::Bid(priority) = self.master.course {
             let bid = priority.get();
             sentences.push(if bid == self.priority {
@@ -186,7 +196,7 @@ mod tests {
             may_take_over: None,
             error: None,
         };
-        Would::of(&fixture::instance(), role, others, &[report])
+        Would::of(&fixture::instance(), role, others, &[report], None)
     }
 
     #[test]

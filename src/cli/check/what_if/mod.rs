@@ -244,6 +244,6 @@ impl<'a> Stage<'a> {
 
     fn would(&self) -> Would {
         let reports: Vec<Report> = self.last.values().cloned().collect();
-        Would::of(self.instance, self.role, &self.others, &reports)
+        Would::of(self.instance, self.role, &self.others, &reports, None)
     }
 }
