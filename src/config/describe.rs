@@ -213,6 +213,14 @@ fn lease(text: &mut String, instance: &Instance, peer_priority: Option<Priority>
         "lease",
         &format!("{length}, {how}; renewed after an advertisement was sent, at most every {}", readable(renewal)),
     );
+    if let Some(gate) = planned.gate {
+        let gate = readable_down(gate);
+        line(
+            text,
+            "gate",
+            &format!("packets to the addresses are let in for {gate} after each advertisement (nftables)"),
+        );
+    }
     let assumed = match peer_priority {
         Some(priority) => format!("at priority {priority}"),
         None => "at priority 254, the worst case".to_owned(),

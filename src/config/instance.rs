@@ -118,6 +118,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         announce,
         notify,
         accept,
+        gate: raw.gate.given().is_none_or(|(gate, _)| *gate),
         virtual_mac,
         tracks,
         last_resort,

@@ -15,6 +15,10 @@ use crate::wire::{AdverInterval, Priority, Version};
 const KERNEL_LATENESS: Duration = Duration::from_millis(1020);
 /// A lease must outlive the time between two renewals by this much, or a late advertisement would drop the address.
 const RENEWAL_SLACK: Duration = Duration::from_millis(250);
+/// How late the kernel can be in forgetting an element of a set: one of its ticks, the longest that are common.
+const GATE_LATENESS: Duration = Duration::from_millis(10);
+/// Below this there are no two holders to speak of: whole seconds against a down interval of seconds.
+const OVERLAP_BORNE: Duration = Duration::from_millis(100);
 /// The highest priority a peer that is not the owner can have: the shortest skew. An owner does not wait for timers.
 const WORST_PEER: u8 = 254;
 
@@ -29,6 +33,9 @@ pub struct Planned {
     ///
     /// It supposes that the peer received the last advertisement. Each one lost adds an interval; the claim closes it.
     pub overlap: Duration,
+    /// With a gate before the addresses, which closes this long after the last advertisement: where whole seconds are too
+    /// coarse.
+    pub gate: Option<Duration>,
     /// After the last advertisement it received, the peer takes over no earlier than this.
     pub earliest_takeover_by_peer: Duration,
 }
@@ -52,11 +59,24 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
         Lease::Auto => Some(automatic(instance.advertise, earliest_takeover_by_peer)),
     };
     let bound_end = length.map_or(Duration::MAX, |length| length.saturating_add(KERNEL_LATENESS));
+    let gate = length.and_then(|_| gate(instance, bound_end, earliest_takeover_by_peer));
+    let silent = gate.map_or(bound_end, |gate| gate + GATE_LATENESS);
     let overlap = match length {
         None => Duration::MAX,
-        Some(_) => bound_end.saturating_sub(earliest_takeover_by_peer),
+        Some(_) => silent.saturating_sub(earliest_takeover_by_peer),
     };
-    Planned { length, bound_end, overlap, earliest_takeover_by_peer }
+    Planned { length, bound_end, overlap, gate, earliest_takeover_by_peer }
+}
+
+/// How long a gate stays open: until right before the peer takes over, in whole milliseconds. None where the lease does as
+/// well, and where it would close between two advertisements.
+fn gate(instance: &Instance, bound_end: Duration, earliest_takeover: Duration) -> Option<Duration> {
+    if !instance.gate || instance.lease != Lease::Auto || bound_end.saturating_sub(earliest_takeover) <= OVERLAP_BORNE {
+        return None;
+    }
+    let millis = earliest_takeover.saturating_sub(GATE_LATENESS).as_millis();
+    let gate = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    (gate >= instance.advertise.as_duration() * 2).then_some(gate)
 }
 
 /// The shortest lease that survives from one advertisement to the next.
@@ -125,9 +145,23 @@ mod tests {
     }
 
     #[test]
-    fn ten_milliseconds_leave_about_two_seconds() {
-        let planned = lease_length(&v3(1), None);
-        assert_eq!(planned.length, seconds(1));
+    fn below_a_second_a_gate_closes_before_the_peer_takes_over() {
+        for (centis, millis) in [(1, 20), (2, 50), (10, 291), (50, 1496)] {
+            let planned = lease_length(&v3(centis), None);
+            assert_eq!(planned.gate, Some(Duration::from_millis(millis)), "{centis}");
+            assert!(planned.gate.unwrap() + GATE_LATENESS <= planned.earliest_takeover_by_peer);
+            assert_eq!(planned.overlap, Duration::ZERO);
+        }
+        let hasty = Instance { peer_down_adverts: 1, ..v3(1) };
+        assert_eq!(lease_length(&hasty, None).gate, None, "it would close between two advertisements");
+        assert_eq!(lease_length(&v2(1), None).gate, None, "whole seconds do");
+        assert_eq!(lease_length(&Instance { lease: Lease::Off, ..v3(10) }, None).gate, None);
+    }
+
+    #[test]
+    fn ten_milliseconds_without_a_gate_leave_about_two_seconds() {
+        let planned = lease_length(&Instance { gate: false, ..v3(1) }, None);
+        assert_eq!((planned.length, planned.gate), (seconds(1), None));
         assert!((1980..2000).contains(&planned.overlap.as_millis()), "{:?}", planned.overlap);
     }
 
@@ -161,10 +195,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_automatic_lease_is_the_largest_that_never_overlaps_or_the_smallest_that_holds(
+        fn without_a_gate_it_is_the_largest_lease_that_never_overlaps_or_the_smallest_that_holds(
             instance in any_instance(), priority in 1..=254u8, peer_down_adverts in 1..=100u8,
         ) {
-            let instance = Instance { peer_down_adverts, ..instance };
+            let instance = Instance { peer_down_adverts, gate: false, ..instance };
             let planned = lease_length(&instance, Priority::new(priority));
             let length = planned.length.unwrap();
             let interval = instance.advertise.as_duration();

@@ -1,5 +1,5 @@
 //! What instances need of the machine beside their interface: with `accept = false`, a table of nftables; with `virtual_mac`,
-//! a device of their own.
+//! a device of their own; with short intervals, a gate.
 //!
 //! It is put there at start, so that a takeover does not wait for it, and is looked at again and again: whoever flushes the
 //! rules of this machine makes no address answer for long. It goes when nothing is held any more.
@@ -13,7 +13,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{devices::Devices, estate::Estate, store::Record};
+use super::{devices::Devices, estate::Estate, gates::Gatekeeper, store::Record};
 use crate::{
     config::{Config, Instance},
     linux::{GuardTable, Guards},
@@ -37,6 +37,7 @@ pub fn guards_of(instance: &Instance, addresses: &[IpNet]) -> Vec<GuardTable> {
 pub(super) struct Equipment {
     guards: Option<Guards>,
     pub(super) devices: Devices,
+    pub(super) gates: Gatekeeper,
     /// What there is to be now.
     wanted: BTreeMap<GuardTable, Wanted>,
     /// What is to stay once the node has followed the configuration.
@@ -63,7 +64,7 @@ impl Equipment {
     pub(super) fn new(config: &Config, before: &[Record]) -> Self {
         let wanted = demands(config);
         let devices = Devices::new(config, before.iter().filter_map(Record::beneath).collect());
-        Self { devices, target: wanted.clone(), wanted, ..Self::default() }
+        Self { devices, gates: Gatekeeper::new(config), target: wanted.clone(), wanted, ..Self::default() }
     }
 
     /// Puts there what a new configuration needs in addition. What nobody needs any more stays until it
@@ -76,7 +77,9 @@ impl Equipment {
             wanted.instances.extend(new.instances.iter().cloned());
             wanted.addresses.extend(&new.addresses);
         }
-        self.look()
+        let mut notes = self.gates.reconfigure(config);
+        notes.extend(self.look());
+        notes
     }
 
     /// The node has followed the configuration: what it does not need any more goes. Returns what to tell, if it had to look.
@@ -146,7 +149,7 @@ impl Equipment {
 
     /// Everything that is there.
     pub(super) fn estate(&self) -> Estate {
-        Estate::new(self.wanted.keys(), self.devices.all(), self.devices.habits())
+        Estate::new(self.wanted.keys().chain(self.gates.tables()), self.devices.all(), self.devices.habits())
     }
 
     /// Takes everything away but what those need who still hold something. Returns what to tell.
@@ -155,6 +158,7 @@ impl Equipment {
         let tables: Vec<GuardTable> =
             self.wanted.iter().filter(|(_, wanted)| free(wanted)).map(|(table, _)| table.clone()).collect();
         let mut notes = self.devices.remove_all(holding);
+        notes.extend(self.gates.remove_all(holding));
         notes.extend(tables.iter().filter_map(|table| self.remove(table).err()));
         notes
     }
@@ -193,7 +197,7 @@ fn demands(config: &Config) -> BTreeMap<GuardTable, Wanted> {
     let mut demands: BTreeMap<GuardTable, Wanted> = BTreeMap::new();
     for instance in &config.instances {
         for table in guards_of(instance, &instance.all_addresses()) {
-            let its = instance.held_addresses().map(IpNet::addr).filter(|addr| Family::of(*addr) == table.family());
+            let its = instance.held_addresses().map(IpNet::addr).filter(|addr| table.is_of(Family::of(*addr)));
             let wanted = demands.entry(table.clone()).or_default();
             wanted.instances.insert(instance.name.clone());
             wanted.addresses.extend(its);

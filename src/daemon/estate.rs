@@ -7,23 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     linux::{ArpHabits, GuardTable, Guards, Macvlan, Macvlans},
-    words::{Family, InterfaceName, MacAddr},
+    words::{InterfaceName, MacAddr},
 };
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estate {
-    tables: Vec<Table>,
+    /// Tables of nftables: their families and names.
+    tables: Vec<String>,
     devices: Vec<Device>,
     /// `arp_ignore` and `arp_announce` that interfaces get back.
     habits: Vec<(String, u8, u8)>,
-}
-
-/// A table of nftables.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Table {
-    six: bool,
-    name: String,
 }
 
 /// A device with a virtual MAC address.
@@ -46,10 +40,9 @@ impl Estate {
         devices: impl Iterator<Item = &'t Macvlan>,
         habits: &BTreeMap<InterfaceName, ArpHabits>,
     ) -> Self {
-        let table = |table: &GuardTable| Table { six: table.family() == Family::V6, name: table.name().to_owned() };
         let device = |device: &Macvlan| Device { name: device.name.to_string(), mac: device.mac.0 };
         Self {
-            tables: tables.map(table).collect(),
+            tables: tables.map(ToString::to_string).collect(),
             devices: devices.map(device).collect(),
             habits: habits.iter().map(|(name, old)| (name.to_string(), old.ignore, old.announce)).collect(),
         }
@@ -68,9 +61,8 @@ impl Estate {
     /// Takes it away. What stays is taken over, or taken away, by the next daemon or by `ha release`.
     pub(super) fn take_away(&self, hands: &mut Hands) {
         for table in &self.tables {
-            let family = if table.six { Family::V6 } else { Family::V4 };
-            if let Some(guards) = &mut hands.guards {
-                let _ = guards.remove(&GuardTable::recorded(family, table.name.clone()));
+            if let (Some(guards), Ok(table)) = (&mut hands.guards, table.parse()) {
+                let _ = guards.remove(&table);
             }
         }
         let Some(macvlans) = &mut hands.macvlans else { return };

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, io};
 use super::{
     device_of,
     equipment::guards_of,
+    gates::gate_of,
     store::{Record, Store},
 };
 use crate::{
@@ -39,8 +40,8 @@ pub(super) fn unrecorded(error: &io::Error) -> String {
 
 /// Removes it, the addresses first. What cannot be removed is told, and does not keep the daemon from starting.
 fn clear(before: &[Record], config: &Config) {
-    let tables: Vec<_> =
-        config.instances.iter().flat_map(|instance| guards_of(instance, &instance.all_addresses())).collect();
+    let of = |instance| guards_of(instance, &instance.all_addresses()).into_iter().chain(gate_of(instance));
+    let tables: Vec<_> = config.instances.iter().flat_map(of).collect();
     let devices: Vec<_> = config.instances.iter().filter_map(device_of).collect();
     // What is named now stays: it is taken over.
     let strip = |record: &Record| Record {

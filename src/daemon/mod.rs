@@ -7,6 +7,7 @@ mod devices;
 mod equipment;
 mod estate;
 pub mod events;
+mod gates;
 pub mod guarded;
 pub mod hooks;
 pub mod journal;
@@ -29,5 +30,6 @@ pub mod watch;
 
 pub use devices::device_of;
 pub use equipment::guards_of;
+pub use gates::gate_of;
 pub use origin::{Keepalived, Origin};
 pub use run::run;

@@ -361,12 +361,25 @@ impl Turns {
         match output {
             Output::Transmit(transmit) => {
                 let result = self.sockets.send(&transmit);
+                if result.is_ok()
+                    && let Some(note) = self.equipment.gates.renew(&transmit.instance)
+                {
+                    self.tell_note(note);
+                }
                 let carrier = self.drivers.carrier(&transmit.interface).ok();
                 let input = Input::Transmitted { instance: transmit.instance, result, carrier };
                 self.node.handle_input(self.now, input);
             }
             Output::Hold(hold) => {
-                let result = self.equipment.before(&hold).and_then(|()| self.holder.apply(&hold));
+                let ready = self.equipment.before(&hold);
+                let note = self.equipment.gates.before(&hold);
+                note.into_iter().for_each(|note| self.tell_note(note));
+                let result = ready.and_then(|()| self.holder.apply(&hold));
+                if result.is_ok()
+                    && let Some(note) = self.equipment.gates.after(&hold)
+                {
+                    self.tell_note(note);
+                }
                 if result.is_ok()
                     && let Err(why) = self.equipment.after(&hold)
                 {

@@ -6,7 +6,6 @@
 //! behind still lives is not here: the kernel knows that better.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -15,11 +14,11 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{devices::device_of, equipment::guards_of};
+use super::{devices::device_of, equipment::guards_of, gates::gate_of};
 use crate::{
     config::{Config, Instance},
     linux::{ArpHabits, GuardTable, Macvlan},
-    words::{Family, InterfaceName, MacAddr},
+    words::{InterfaceName, MacAddr},
 };
 
 const HELD: &str = "held.json";
@@ -45,7 +44,7 @@ pub struct Record {
     pub interface: String,
     /// With their prefixes.
     pub addresses: Vec<IpNet>,
-    /// The nftables tables that drop packets to them, if some do: one for each family.
+    /// The nftables tables that drop packets to them, if some do: always, one for each family, or but for a while.
     pub tables: Vec<GuardTable>,
     /// The device with a virtual MAC address, if that is where they are held.
     pub device: Option<Macvlan>,
@@ -64,7 +63,7 @@ impl Record {
                 Self {
                     instance: instance.name.clone(),
                     interface: interface.to_string(),
-                    tables: guards_of(instance, &addresses),
+                    tables: guards_of(instance, &addresses).into_iter().chain(gate_of(instance)).collect(),
                     addresses,
                     habits: device.as_ref().and_then(|device| ArpHabits::of(&device.base)),
                     device,
@@ -105,8 +104,8 @@ struct HeldEntry {
     instance: String,
     interface: String,
     addresses: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    table: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<DeviceEntry>,
 }
@@ -164,7 +163,7 @@ impl Store {
             instance: record.instance.clone(),
             interface: record.interface.clone(),
             addresses: record.addresses.iter().map(ToString::to_string).collect(),
-            table: record.tables.first().map(|table| table.name().to_owned()),
+            tables: record.tables.iter().map(ToString::to_string).collect(),
             device: record.device.as_ref().map(|device| DeviceEntry {
                 base: device.base.to_string(),
                 mac: device.mac.0,
@@ -281,11 +280,7 @@ impl HeldEntry {
         let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "an address in the record makes no sense");
         let addresses: Vec<IpNet> =
             self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?;
-        let families: BTreeSet<Family> = addresses.iter().map(|net| Family::of(net.addr())).collect();
-        let of = |name: &String| -> Vec<GuardTable> {
-            families.iter().map(|family| GuardTable::recorded(*family, name.clone())).collect()
-        };
-        let tables = self.table.as_ref().map(of).unwrap_or_default();
+        let tables = self.tables.iter().filter_map(|table| table.parse().ok()).collect();
         let habits = self.device.as_ref().and_then(|entry| entry.arp);
         let habits = habits.map(|(ignore, announce)| ArpHabits { ignore, announce });
         let name = self.interface.parse::<InterfaceName>().ok();
@@ -363,10 +358,15 @@ mod tests {
     fn what_is_held_is_found_again() {
         let (_directory, store) = store();
         assert_eq!(store.held().unwrap(), vec![]);
-        let table = GuardTable::recorded(Family::V4, "ha_eth0_51".to_owned());
+        let table = "ip ha_eth0_51".parse().unwrap();
         let device = Macvlan { name: "eth0".parse().unwrap(), base: "eth1".parse().unwrap(), mac: MacAddr([2; 6]) };
         let habits = ArpHabits { ignore: 0, announce: 1 };
-        let other = Record { tables: vec![table], device: Some(device), habits: Some(habits), ..record() };
+        let other = Record {
+            tables: vec![table, "netdev ha_gate_eth0_51_4".parse().unwrap()],
+            device: Some(device),
+            habits: Some(habits),
+            ..record()
+        };
         let held = vec![record(), other];
         store.record_held(&held).unwrap();
         assert_eq!(store.held().unwrap(), held);

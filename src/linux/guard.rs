@@ -16,6 +16,11 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+const IPV4: u8 = 2;
+const NETDEV: u8 = 5;
+const IPV6: u8 = 10;
+/// As `nft` calls them.
+const FAMILIES: [(u8, &str); 3] = [(IPV4, "ip"), (NETDEV, "netdev"), (IPV6, "ip6")];
 /// The only chain.
 const CHAIN: &str = "input";
 /// `NF_INET_LOCAL_IN`.
@@ -26,10 +31,11 @@ const ICMPV6: u8 = 58;
 /// Neighbour solicitation and advertisement.
 const NEIGHBOR_MESSAGES: (u8, u8) = (135, 136);
 
-/// The table of one virtual router: its family and its name.
+/// A table of one virtual router: its family and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuardTable {
-    family: Family,
+    /// `NFPROTO_IPV4`, `NFPROTO_IPV6`, `NFPROTO_NETDEV`.
+    family: u8,
     name: String,
 }
 
@@ -37,19 +43,27 @@ impl GuardTable {
     /// Of the virtual router on this interface.
     #[must_use]
     pub fn of(interface: &InterfaceName, vrid: Vrid, family: Family) -> Self {
-        Self { family, name: format!("ha_{interface}_{vrid}") }
+        let number = match family {
+            Family::V4 => IPV4,
+            Family::V6 => IPV6,
+        };
+        Self { family: number, name: format!("ha_{interface}_{vrid}") }
     }
 
-    /// One that was written down.
+    /// The gate of the virtual router on this interface: see [`Gates`](super::Gates).
     #[must_use]
-    pub const fn recorded(family: Family, name: String) -> Self {
-        Self { family, name }
+    pub fn gate_of(interface: &InterfaceName, vrid: Vrid, family: Family) -> Self {
+        let digit = match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        Self { family: NETDEV, name: format!("ha_gate_{interface}_{vrid}_{digit}") }
     }
 
-    /// Its family.
+    /// Whether addresses of this family are its business.
     #[must_use]
-    pub const fn family(&self) -> Family {
-        self.family
+    pub const fn is_of(&self, family: Family) -> bool {
+        matches!((self.family, family), (IPV4, Family::V4) | (IPV6, Family::V6))
     }
 
     /// Its name.
@@ -58,18 +72,11 @@ impl GuardTable {
         &self.name
     }
 
-    const fn number(&self) -> u8 {
-        match self.family {
-            Family::V4 => 2,
-            Family::V6 => 10,
-        }
+    pub(super) fn step(&self, what: u8, attributes: Attributes) -> Step {
+        Step { what, family: self.family, attributes }
     }
 
-    fn step(&self, what: u8, attributes: Attributes) -> Step {
-        Step { what, family: self.number(), attributes }
-    }
-
-    fn itself(&self, what: u8) -> Step {
+    pub(super) fn itself(&self, what: u8) -> Step {
         self.step(what, Attributes::default().text(TABLE_NAME, &self.name))
     }
 
@@ -93,11 +100,19 @@ impl GuardTable {
 impl std::fmt::Display for GuardTable {
     /// As `nft` wants it: `ip ha_eth0_51`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let family = match self.family {
-            Family::V4 => "ip",
-            Family::V6 => "ip6",
-        };
-        write!(f, "{family} {}", self.name)
+        let known = FAMILIES.iter().find(|(number, _)| *number == self.family);
+        write!(f, "{} {}", known.map_or("?", |(_, family)| family), self.name)
+    }
+}
+
+impl std::str::FromStr for GuardTable {
+    type Err = ();
+
+    /// As it was written down.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (family, name) = text.split_once(' ').ok_or(())?;
+        let (number, _) = FAMILIES.iter().find(|(_, known)| *known == family).ok_or(())?;
+        Ok(Self { family: *number, name: name.to_owned() })
     }
 }
 
@@ -152,9 +167,9 @@ impl Guards {
 }
 
 /// Each rule as its expressions.
-fn rules(family: Family, addresses: &[IpAddr]) -> Vec<Vec<Expression>> {
+fn rules(family: u8, addresses: &[IpAddr]) -> Vec<Vec<Expression>> {
     let mut rules = Vec::new();
-    if family == Family::V6 {
+    if family == IPV6 {
         let (from, to) = NEIGHBOR_MESSAGES;
         let mut neighbors = protocol_is(ICMPV6).to_vec();
         neighbors.extend(packet_has(Header::Transport, 0, Compared::AtLeast, &[from]));
@@ -240,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_was_written_down_is_read_again() {
+        let vrid = Vrid::new(51).unwrap();
+        let all = [table(Family::V4), table(Family::V6), GuardTable::gate_of(&name("va"), vrid, Family::V6)];
+        assert_eq!(all[2].to_string(), "netdev ha_gate_va_51_6");
+        for table in all {
+            assert_eq!(table.to_string().parse(), Ok(table));
+        }
+        assert!("ha".parse::<GuardTable>().is_err() && "arp ha".parse::<GuardTable>().is_err());
+    }
+
+    #[test]
     fn a_table_is_exchanged_whole_or_not_at_all() {
         alone(|| {
             let mut guards = Guards::open().unwrap();
@@ -248,7 +274,7 @@ mod tests {
             guards.put(&table, &[one]).unwrap();
             guards.put(&table, &[one, two]).unwrap();
             assert!(guards.is_whole(&table, &[one, two]).unwrap());
-            let nameless = GuardTable::recorded(Family::V4, "x".repeat(300));
+            let nameless = GuardTable { family: IPV4, name: "x".repeat(300) };
             guards.put(&nameless, &[one]).unwrap_err();
             assert!(guards.is_whole(&table, &[one, two]).unwrap());
         });

@@ -35,6 +35,9 @@ pub(super) const NEW_CHAIN: u8 = 3;
 pub(super) const NEW_RULE: u8 = 6;
 pub(super) const GET_RULES: u8 = 7;
 pub(super) const GET_TABLE: u8 = 1;
+pub(super) const NEW_SET: u8 = 9;
+pub(super) const NEW_ELEMENT: u8 = 12;
+pub(super) const DELETE_ELEMENT: u8 = 14;
 
 /// `enum nft_*_attributes`.
 pub(super) const TABLE_NAME: u16 = 1;
@@ -44,9 +47,21 @@ pub(super) const CHAIN_HOOK: u16 = 4;
 pub(super) const CHAIN_TYPE: u16 = 7;
 pub(super) const HOOK_NUMBER: u16 = 1;
 pub(super) const HOOK_PRIORITY: u16 = 2;
+pub(super) const HOOK_DEVICE: u16 = 3;
 pub(super) const RULE_TABLE: u16 = 1;
 pub(super) const RULE_CHAIN: u16 = 2;
 pub(super) const RULE_EXPRESSIONS: u16 = 4;
+pub(super) const SET_TABLE: u16 = 1;
+pub(super) const SET_NAME: u16 = 2;
+pub(super) const SET_FLAGS: u16 = 3;
+pub(super) const SET_KEY_TYPE: u16 = 4;
+pub(super) const SET_KEY_LENGTH: u16 = 5;
+pub(super) const SET_ID: u16 = 10;
+pub(super) const ELEMENTS_TABLE: u16 = 1;
+pub(super) const ELEMENTS_SET: u16 = 2;
+pub(super) const ELEMENTS: u16 = 3;
+pub(super) const ELEMENT_KEY: u16 = 1;
+pub(super) const ELEMENT_TIMEOUT: u16 = 4;
 const LIST_ELEMENT: u16 = 1;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
@@ -107,7 +122,8 @@ impl Nftables {
         };
         add(BATCH_BEGIN, REQUEST, 0, u16::from(NFTABLES), &[]);
         for step in steps {
-            let create = if matches!(step.what, NEW_TABLE | NEW_CHAIN | NEW_RULE) { CREATE } else { 0 };
+            let create =
+                if matches!(step.what, NEW_TABLE | NEW_CHAIN | NEW_RULE | NEW_SET | NEW_ELEMENT) { CREATE } else { 0 };
             let append = if step.what == NEW_RULE { APPEND } else { 0 };
             add(of_nftables(step.what), REQUEST | ACK | create | append, step.family, 0, &step.attributes.0);
         }
@@ -241,6 +257,21 @@ impl Attributes {
         self.bytes(kind, &number.to_be_bytes())
     }
 
+    /// A long number.
+    pub(super) fn long(self, kind: u16, number: u64) -> Self {
+        self.bytes(kind, &number.to_be_bytes())
+    }
+
+    /// A value that is compared with others.
+    pub(super) fn data(self, kind: u16, value: &[u8]) -> Self {
+        self.nested(kind, &Self::default().bytes(DATA_VALUE, value))
+    }
+
+    /// One entry of a list.
+    pub(super) fn listed(self, entry: &Self) -> Self {
+        self.nested(LIST_ELEMENT, entry)
+    }
+
     /// Others within.
     pub(super) fn nested(self, kind: u16, inner: &Self) -> Self {
         /// `NLA_F_NESTED`.
@@ -314,6 +345,21 @@ pub(super) fn protocol_is(number: u8) -> [Expression; 2] {
     const NFT_META_L4PROTO: u32 = 16;
     let load = Attributes::default().number(1, REGISTER).number(2, NFT_META_L4PROTO);
     [Expression { name: "meta", data: load }, compare(Compared::Equal, &[number])]
+}
+
+/// The protocol above the link is this.
+pub(super) fn ether_type_is(number: u16) -> [Expression; 2] {
+    const NFT_META_PROTOCOL: u32 = 1;
+    let load = Attributes::default().number(1, REGISTER).number(2, NFT_META_PROTOCOL);
+    [Expression { name: "meta", data: load }, compare(Compared::Equal, &number.to_be_bytes())]
+}
+
+/// A set does not have this element.
+pub(super) fn is_not_in(set: &str, element: &[u8]) -> [Expression; 2] {
+    const NFT_LOOKUP_F_INV: u32 = 1;
+    let load = Attributes::default().number(1, REGISTER).data(2, element);
+    let look = Attributes::default().text(1, set).number(2, REGISTER).number(5, NFT_LOOKUP_F_INV);
+    [Expression { name: "immediate", data: load }, Expression { name: "lookup", data: look }]
 }
 
 /// The end of a rule.

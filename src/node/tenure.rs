@@ -181,6 +181,7 @@ mod tests {
             length: Some(Duration::from_secs(2)),
             bound_end: Duration::from_millis(3020),
             overlap: Duration::ZERO,
+            gate: None,
             earliest_takeover_by_peer: Duration::from_millis(3613),
         };
         Tenure::new(planned, Duration::from_secs(1))

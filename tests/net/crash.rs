@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::lab::{Daemon, Host, Setup, fault::Silence};
+use ha::lab::{Daemon, Host, Setup, capture::What, fault::Silence, world::SERVICE_ADDRESS};
 
 use crate::{
     Need, Story,
     stage::{Stage, pass, random_phase, repetitions, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 17] = [
+pub(crate) const STORIES: [Story; 18] = [
     Story { name: "crash_sigkill_of_everything", needs: &[], seconds: 120, tell: sigkill_of_everything },
     Story { name: "crash_sigkill_of_the_daemon", needs: &[], seconds: 60, tell: sigkill_of_the_daemon },
     Story { name: "crash_sigstop", needs: &[], seconds: 900, tell: sigstop },
@@ -30,6 +30,7 @@ pub(crate) const STORIES: [Story; 17] = [
         seconds: 900,
         tell: sigstop_beside_a_foreign_lifetime,
     },
+    Story { name: "crash_sigstop_behind_a_gate", needs: &[], seconds: 60, tell: sigstop_behind_a_gate },
     Story { name: "crash_sigstop_of_the_backup", needs: &[], seconds: 60, tell: sigstop_of_the_backup },
     Story { name: "stop_without_a_lost_packet", needs: &[], seconds: 60, tell: stop_without_a_lost_packet },
     Story { name: "stop_alone_lets_go", needs: &[], seconds: 60, tell: stop_alone_lets_go },
@@ -97,6 +98,31 @@ fn sigstop_beside_keepalived(stage: &Stage) {
     let mut node1 = stage.ha(Host::Node1, &Setup::founding(Host::Node1));
     stage.held_by(&[Host::Node1], 15);
     freeze_and_thaw(stage, &mut node1);
+}
+
+/// With 100 ms the kernel's lease is far too long, but the gate is shut in time: the peer finds nobody who answers, and takes
+/// over while the frozen kernel still has the address.
+fn sigstop_behind_a_gate(stage: &Stage) {
+    let fast = |node| Setup::founding(node).version3(Duration::from_millis(100));
+    let mut node1 = stage.ha(Host::Node1, &fast(Host::Node1));
+    let _node2 = stage.ha(Host::Node2, &fast(Host::Node2));
+    stage.held_by(&[Host::Node1], 15);
+    let client = stage.client();
+    pass(Duration::from_secs(2));
+    let outage = client.stop().outage(Instant::now() - Duration::from_secs(2), Instant::now());
+    assert!(outage.lost <= 5, "an open gate loses nothing: {outage:?}");
+    let frozen = node1.freeze();
+    wait_until("node2 takes it", Duration::from_secs(5), || stage.observer.first(Host::Node2, true, frozen).is_some());
+    let taken = stage.observer.first(Host::Node2, true, frozen).unwrap();
+    let dropped = stage.observer.first(Host::Node1, false, frozen);
+    assert!(dropped.is_none_or(|dropped| taken < dropped), "it waited until the kernel dropped the address");
+    pass(Duration::from_secs(3));
+    // Node2 asked, again and again, before it took it; the client asks whoever may have it.
+    let late = stage.capture.from(Host::Node1, frozen + Duration::from_millis(350), Instant::now());
+    let answers = late.iter().filter(|frame| frame.what == What::ArpReply(SERVICE_ADDRESS)).count();
+    assert_eq!(answers, 0, "a frozen master answered behind its gate");
+    node1.thaw();
+    stage.held_by(&[Host::Node1], 15);
 }
 
 /// The shortest skew there is: the peer's priority is 254, and it does not preempt.

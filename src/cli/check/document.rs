@@ -81,6 +81,7 @@ fn lease(instance: &crate::config::Instance) -> Value {
             "length_ms": millis(length),
             "gone_after_ms": millis(planned.bound_end),
             "peer_takes_over_after_ms": millis(planned.earliest_takeover_by_peer),
+            "gate_ms": planned.gate.map(millis),
             "overlap_ms": millis(planned.overlap),
         })
     })
