@@ -92,11 +92,7 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     if let Some(told) = told(&instance.notify) {
         line(text, "tells", &told);
     }
-    line(
-        text,
-        "policies",
-        &if instance.policies.is_empty() { "none".to_owned() } else { instance.policies.join(", ") },
-    );
+    line(text, "policies", &policies(instance));
     line(text, "advertises", &format!("every {} while master", readable(instance.advertise.as_duration())));
     line(text, "takes over", &takeover(instance));
     if let (Some(device), Some(mac)) = (&instance.virtual_mac, instance.mac()) {
@@ -133,6 +129,16 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
         line(text, "in doubt", &doubt(instance));
         line(text, "rules down", &rules_down(instance));
     }
+}
+
+fn policies(instance: &Instance) -> String {
+    let one = |name: &String| match instance.policy_weights.get(name) {
+        None => name.clone(),
+        Some(weight) if *weight > 0 => format!("{name} (priority {weight:+} while it is well)"),
+        Some(weight) => format!("{name} (priority {weight:+} instead of a fault)"),
+    };
+    let each: Vec<String> = instance.policies.iter().map(one).collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
 
 /// Each address with what is its own.

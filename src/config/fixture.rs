@@ -46,6 +46,7 @@ pub(crate) fn instance() -> Instance {
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],
+        policy_weights: BTreeMap::new(),
     }
 }
 

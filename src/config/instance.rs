@@ -11,7 +11,7 @@ use super::{
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
-    takeover, told, track, value, virtual_mac,
+    takeover, told, track, value, virtual_mac, weighed,
 };
 use crate::{
     wire::{Priority, Version, Vrid},
@@ -90,7 +90,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
     let tracks = track::resolve(&raw.track, parts.interface.as_ref(), owner, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
-    let policies = policies(raw, out);
+    let (policies, policy_weights) = weighed::resolve(&raw.policies, owner, out);
     Some(Instance {
         name: raw.name.get_ref().clone(),
         interface: parts.interface?,
@@ -124,6 +124,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         last_resort,
         on_error,
         policies,
+        policy_weights,
     })
 }
 
@@ -167,22 +168,6 @@ fn check_link_local_first(vrid: Option<Vrid>, addresses: &Addresses, out: &mut F
             "write one before it that no machine has, the same on every node: addresses = [\"fe80::{id:x}/64\", \"{first}\"]"
         ),
     );
-}
-
-fn policies(raw: &RawInstance, out: &mut Findings) -> Vec<String> {
-    let mut list: Vec<String> = Vec::new();
-    for text in raw.policies.given().into_iter().flat_map(|(texts, _)| texts) {
-        let (name, span) = (text.get_ref(), text.span());
-        if let Some(stem) = name.strip_suffix(".rhai") {
-            out.error(span, format!("policies are named without .rhai: \"{name}\""), format!("write \"{stem}\""));
-        } else if list.contains(name) {
-            out.error(span, format!("the policy {name} is listed twice"), "remove one of the two");
-        } else {
-            check_name("a policy", name, span, out);
-            list.push(name.clone());
-        }
-    }
-    list
 }
 
 /// Names become parts of file names, of mail subjects and of commands.

@@ -36,6 +36,7 @@ mod track;
 mod value;
 mod virtual_mac;
 mod webhook;
+mod weighed;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -221,6 +222,9 @@ pub struct Instance {
     pub on_error: OnError,
     /// Names of the policies that judge it, at most one file each: `policy_dir/NAME.rhai`.
     pub policies: Vec<String>,
+    /// Those of them whose fault moves the priority instead: above 0 what they add while they are well, below 0 what they take
+    /// away while they are not. Within 253.
+    pub policy_weights: BTreeMap<String, i16>,
 }
 
 impl Instance {

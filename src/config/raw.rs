@@ -17,6 +17,7 @@ use super::{
     told::{Occasion, RawNotify},
     track::RawTracks,
     webhook::RawWebhook,
+    weighed::RawPolicy,
 };
 
 /// A list of texts with the place of each.
@@ -96,7 +97,7 @@ pub(super) struct RawInstance {
     pub(super) last_resort: Written<String>,
     pub(super) on_error: Written<String>,
     pub(super) error_for: Written<Duration>,
-    pub(super) policies: Written<Texts>,
+    pub(super) policies: Written<Vec<RawPolicy>>,
 }
 
 /// Reads a document; whatever is not understood goes to `out`.
@@ -130,6 +131,9 @@ pub fn keys() -> Vec<String> {
     let mut group = Table::absent("group.NAME");
     RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
+    let mut policy = Table::absent("instance.NAME.policies[]");
+    RawPolicy::read(&mut policy, &mut out);
+    tables.push(policy);
     for table in ["instance.NAME.track", "group.NAME.track"] {
         tables.extend(RawTracks::entries(table, &mut out));
     }
@@ -243,7 +247,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         last_resort: table.text("last_resort", out),
         on_error: table.text("on_error", out),
         error_for: table.time("error_for", out),
-        policies: table.texts("policies", out),
+        policies: RawPolicy::read_list(&mut table, &mut tables, out),
     };
     tables.extend([table, auth, notify, track]);
     (raw, tables)

@@ -202,6 +202,9 @@ impl<'d> Table<'d> {
         let there = |full: &&String| full.rsplit('.').next() == Some(key);
         if let Some(full) = elsewhere.iter().find(there) {
             return match full.split('.').collect::<Vec<_>>().as_slice() {
+                [_, _, "policies[]", _] => {
+                    format!("it belongs to one policy: policies = [{{ policy = \"check_local\", {key} = … }}]")
+                }
                 [_, _, list, _] if list.ends_with("[]") => {
                     let list = list.trim_end_matches("[]");
                     format!("it belongs to one address: {list} = [{{ address = \"192.168.0.60/24\", {key} = … }}]")

@@ -204,7 +204,7 @@ impl RawInterface {
 }
 
 /// A list of texts and tables.
-fn list<'d, T>(
+pub(super) fn list<'d, T>(
     key: &'static str,
     table: &mut Table<'d>,
     tables: &mut Vec<Table<'d>>,
@@ -319,7 +319,8 @@ fn well(reverse: &Written<bool>) -> WellWhile {
     }
 }
 
-fn effect(weight: &Written<i64>, most: i64, owner: bool, out: &mut Findings) -> Effect {
+/// What a weight means, a fault where there is none.
+pub(super) fn effect(weight: &Written<i64>, most: i64, owner: bool, out: &mut Findings) -> Effect {
     let Some((weight, span)) = weight.given() else { return Effect::Fault };
     if *weight == 0 {
         out.error(span, "weight = 0 changes nothing", "write a weight, or remove it: without one it is a fault");

@@ -62,7 +62,7 @@ pub(super) enum Bearing {
 impl Instance {
     /// What bears on it now, and on those that it leads together with: the worst holds for all.
     pub(super) fn bearing(&self, now: Instant) -> Bearing {
-        self.pooled(self.own_bearing(now))
+        self.pooled(now, self.own_bearing(now))
     }
 
     /// What bears on it alone.

@@ -59,17 +59,18 @@ pub fn held_back_by(
     group: &str,
     companions: &[Companion<'_>],
 ) -> Option<String> {
-    let own = Bearing::of(judged(reports).opinion(latest(reports), config.on_error), config);
+    let own = Bearing::of(judged(config, reports).opinion(latest(reports), config.on_error), config);
     let others = companions.iter().map(|other| {
-        let opinion = judged(other.reports).opinion(latest(other.reports), other.instance.on_error);
+        let opinion = judged(other.instance, other.reports).opinion(latest(other.reports), other.instance.on_error);
         (other.instance.name.as_str(), Bearing::of(opinion, other.instance))
     });
     super::group::worse_of_another(&own, group, others)
 }
 
-fn judged(reports: &[Report]) -> Judgement {
+fn judged(config: &config::Instance, reports: &[Report]) -> Judgement {
     let names: Vec<String> = reports.iter().map(|report| report.policy.clone()).collect();
     let mut judgement = Judgement::new(&names);
+    judgement.weigh(&config.policy_weights);
     for report in reports {
         judgement.said(report.clone());
     }
@@ -90,8 +91,8 @@ pub fn foresee(
     serves: bool,
     rival: Option<u8>,
 ) -> Prospect {
-    let judgement = judged(reports);
-    let others: Vec<Judgement> = companions.iter().map(|other| judged(other.reports)).collect();
+    let judgement = judged(config, reports);
+    let others: Vec<Judgement> = companions.iter().map(|other| judged(other.instance, other.reports)).collect();
     let opinion = judgement.opinion(latest(reports), config.on_error);
     // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25); one that may not become
     // master, only in doubt.
@@ -101,9 +102,11 @@ pub fn foresee(
     let takes = takes && others.iter().all(|other| other.fresh(Instant::ZERO));
     let bearings = companions.iter().zip(&others).map(|(other, judgement)| {
         let opinion = judgement.opinion(latest(other.reports), other.instance.on_error);
-        (Bearing::of(opinion, other.instance), judgement.weights())
+        let weights = judgement.weights(latest(other.reports), other.instance.on_error);
+        (Bearing::of(opinion, other.instance), weights)
     });
-    let bearing = super::group::pooled_with(config, Bearing::of(opinion, config), judgement.weights(), bearings);
+    let weights = judgement.weights(latest(reports), config.on_error);
+    let bearing = super::group::pooled_with(config, Bearing::of(opinion, config), weights, bearings);
     let course = course(&bearing, config, serves, rival.is_none());
     let master = |priority| Prospect { course, role: Role::Master, priority };
     let backup = |priority| Prospect { course, role: Role::Backup, priority };

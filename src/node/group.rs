@@ -88,12 +88,12 @@ impl Ties {
 
 impl Instance {
     /// What bears on it and on the others: the worst.
-    pub(super) fn pooled(&self, own: Bearing) -> Bearing {
+    pub(super) fn pooled(&self, now: Instant, own: Bearing) -> Bearing {
         let ties = &self.ties;
         match &ties.worst {
             Some(worst) if worst.gravity() > own.gravity() => worst.clone(),
             None if ties.is_bound() && matches!(own, Bearing::Fit(_)) => {
-                let weights = merged([self.weights(), ties.weights.clone()]);
+                let weights = merged([self.weights(now), ties.weights.clone()]);
                 Bearing::Fit(standing(self.config.priority, weights.into_values()))
             }
             Some(_) | None => own,
@@ -104,7 +104,7 @@ impl Instance {
         Word {
             name: self.config.name.clone(),
             bearing: self.own_bearing(now),
-            weights: self.weights(),
+            weights: self.weights(now),
             patience: self.own_patience(),
             farewell: self.has_farewell(now),
         }

@@ -122,6 +122,8 @@ struct RoleRecord {
 impl Instance {
     pub(super) fn new(now: Instant, config: config::Instance, virtual_here: Arc<BTreeSet<IpAddr>>) -> Self {
         let interval = config.advertise.as_duration();
+        let mut judgement = Judgement::new(&config.policies);
+        judgement.weigh(&config.policy_weights);
         Self {
             router: VirtualRouter::new(router_config(&config)),
             link: None,
@@ -135,7 +137,7 @@ impl Instance {
             adopts: false,
             peers: Peers::new(&config.peers),
             peers_asked_at: None,
-            judgement: Judgement::new(&config.policies),
+            judgement,
             seen_tracked: Seen::default(),
             quiet_until: None,
             alerts: Alerts::default(),

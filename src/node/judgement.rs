@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Judgement {
     policies: BTreeMap<String, Word>,
+    /// Those whose fault moves the priority, and by how much.
+    weights: BTreeMap<String, i16>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,12 @@ impl Judgement {
         }
     }
 
+    /// These move the priority where others are a fault: above 0 they add while they are well, below 0 they take away while
+    /// they are not.
+    pub(super) fn weigh(&mut self, weights: &BTreeMap<String, i16>) {
+        self.weights.clone_from(weights);
+    }
+
     /// A report of a policy that no longer judges this instance is late and counts for nothing.
     pub(super) fn said(&mut self, report: Report) {
         if let Some(word) = self.policies.get_mut(&report.policy) {
@@ -99,15 +107,16 @@ impl Judgement {
         self.policies.values().filter_map(Word::report).cloned().collect()
     }
 
-    /// Every policy was evaluated from the start after `since`, and every observation was good (R6).
+    /// Every policy was evaluated from the start after `since`, and every observation was good (R6), but for those of policies
+    /// that only move the priority.
     pub(super) fn fresh(&self, since: Instant) -> bool {
-        let good = |report: &Report| {
+        let good = |name: &String, report: &Report| {
             report.started_at >= since
-                && report.observed_ok
+                && (report.observed_ok || self.weights.contains_key(name))
                 && report.error.is_none()
                 && report.may_take_over != Some(false)
         };
-        self.policies.values().all(|word| word.report().is_some_and(good))
+        self.policies.iter().all(|(name, word)| word.report().is_some_and(|report| good(name, report)))
     }
 
     /// Why [`fresh`](Self::fresh) is not so, for an operator.
@@ -154,17 +163,45 @@ impl Judgement {
     }
 
     /// What each policy adds to the priority.
-    pub(super) fn weights(&self) -> BTreeMap<String, i32> {
-        let healthy = |(name, word): (&String, &Word)| match word.report()?.verdict {
-            Verdict::Healthy { delta, .. } => Some((name.clone(), delta)),
-            Verdict::Starting | Verdict::Fault { .. } | Verdict::Hold { .. } | Verdict::Maintenance { .. } => None,
+    pub(super) fn weights(&self, now: Instant, on_error: OnError) -> BTreeMap<String, i32> {
+        let healthy = |(name, word): (&String, &Word)| match self.weighed(name, word.opinion(name, now, on_error)) {
+            Opinion::Healthy { delta } => Some((name.clone(), delta)),
+            Opinion::Starting
+            | Opinion::NeverLoaded { .. }
+            | Opinion::Hold { .. }
+            | Opinion::Fault { .. }
+            | Opinion::Maintenance { .. } => None,
         };
         self.policies.iter().filter_map(healthy).collect()
     }
 
+    /// What policies with a weight take from the priority, and why.
+    pub(super) fn moves(&self, now: Instant, on_error: OnError) -> Vec<String> {
+        let moved = |(name, weight): (&String, &i16)| match self.policies.get(name)?.opinion(name, now, on_error) {
+            Opinion::Fault { why, .. } => Some(format!("policy {name}: {why} (-{})", weight.unsigned_abs())),
+            Opinion::Healthy { .. }
+            | Opinion::Starting
+            | Opinion::NeverLoaded { .. }
+            | Opinion::Hold { .. }
+            | Opinion::Maintenance { .. } => None,
+        };
+        self.weights.iter().filter_map(moved).collect()
+    }
+
+    fn weighed(&self, policy: &str, opinion: Opinion) -> Opinion {
+        let Some(weight) = self.weights.get(policy).copied().map(i32::from) else { return opinion };
+        match opinion {
+            Opinion::Fault { .. } => Opinion::Healthy { delta: weight.min(0) },
+            Opinion::Healthy { delta } => Opinion::Healthy { delta: delta.saturating_add(weight.max(0)) },
+            Opinion::Starting | Opinion::NeverLoaded { .. } | Opinion::Hold { .. } | Opinion::Maintenance { .. } => {
+                opinion
+            }
+        }
+    }
+
     /// Maintenance before fault before never loaded before hold before starting before healthy.
     pub(super) fn opinion(&self, now: Instant, on_error: OnError) -> Opinion {
-        let each = self.policies.iter().map(|(name, word)| word.opinion(name, now, on_error));
+        let each = self.policies.iter().map(|(name, word)| self.weighed(name, word.opinion(name, now, on_error)));
         each.fold(Opinion::WELL, Opinion::beside)
     }
 }
@@ -317,6 +354,29 @@ mod tests {
             let why = "why; why".to_owned();
             assert_eq!(judged([fault(one), fault(other)]), Opinion::Fault { why, cause: both });
         }
+    }
+
+    #[test]
+    fn a_fault_of_a_policy_with_a_weight_moves_the_priority() {
+        let mut judgement = Judgement::new(&["a".to_owned(), "b".to_owned()]);
+        judgement.weigh(&BTreeMap::from([("a".to_owned(), -20), ("b".to_owned(), 10)]));
+        let said = |judgement: &mut Judgement, policy: &str, verdict| {
+            judgement.said(Report { observed_ok: false, ..report(policy, verdict) });
+        };
+        said(&mut judgement, "a", healthy(-1));
+        said(&mut judgement, "b", healthy(0));
+        assert_eq!(opinion(&judgement), Opinion::Healthy { delta: 9 });
+        assert!(judgement.fresh(at(5)), "what only moves the priority keeps nobody from a claim");
+        for cause in [FaultCause::Rules, FaultCause::External, FaultCause::Script] {
+            said(&mut judgement, "a", fault(cause));
+            said(&mut judgement, "b", fault(cause));
+            assert_eq!(opinion(&judgement), Opinion::Healthy { delta: -20 });
+        }
+        assert_eq!(judgement.weights(at(5), OnError::Hold), BTreeMap::from([("a".into(), -20), ("b".into(), 0)]));
+        let moves = judgement.moves(at(5), OnError::Hold);
+        assert_eq!(moves, ["policy a: why (-20)", "policy b: why (-10)"]);
+        said(&mut judgement, "a", Verdict::Hold { why: String::new() });
+        assert!(matches!(opinion(&judgement), Opinion::Hold { .. }), "only a fault is weighed");
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Instance {
         let old = std::mem::replace(&mut self.config, config);
         self.router.reconfigure(now, router_config(&self.config));
         self.judgement.configure(&self.config.policies);
+        self.judgement.weigh(&self.config.policy_weights);
         for event in self.alerts.keep(&self.config.policies) {
             self.report(now, event, out);
         }

@@ -335,8 +335,8 @@ impl Instance {
     }
 
     /// What its policies and what it tracks add to the priority, by name.
-    pub(super) fn weights(&self) -> BTreeMap<String, i32> {
-        let mut weights = self.judgement.weights();
+    pub(super) fn weights(&self, now: Instant) -> BTreeMap<String, i32> {
+        let mut weights = self.judgement.weights(now, self.config.on_error);
         for finding in self.seen_tracked.findings(&self.config.tracks) {
             match finding.comes_to {
                 ComesTo::Adds { delta, .. } => weights.insert(finding.name, delta),
@@ -349,7 +349,8 @@ impl Instance {
     /// Says what moves the priority, and each time that this changes.
     pub(super) fn name_weights(&mut self, now: Instant, bearing: &Bearing, out: &mut Outbox) {
         let findings = self.seen_tracked.findings(&self.config.tracks);
-        let moved: Vec<String> = findings.iter().filter_map(Finding::moves).collect();
+        let mut moved = self.judgement.moves(now, self.config.on_error);
+        moved.extend(findings.iter().filter_map(Finding::moves));
         let text = match bearing {
             Bearing::Fit(priority) if !moved.is_empty() && !self.config.priority.is_owner() => {
                 Some(format!("{}: this node bids {priority} now", moved.join(", ")))

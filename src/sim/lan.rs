@@ -176,6 +176,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         last_resort: LastResort::Release,
         on_error: OnError::Hold,
         policies: vec![],
+        policy_weights: std::collections::BTreeMap::new(),
     }
 }
 

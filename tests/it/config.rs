@@ -271,6 +271,11 @@ fn messages_about_an_instance() {
             ("the name of the interface", &[("virtual_mac", "true"), ("virtual_mac_name", "\"eth0\"")]),
             ("a name of no device", &[("virtual_mac_name", "\"ha-51\"")]),
             ("an owner that accepts nothing", &[("accept", "false"), ("priority", "255")]),
+            ("a policy of nothing", &[("policies", "[{ weight = -20 }]")]),
+            (
+                "a weight of a policy",
+                &[("policies", "[{ policy = \"a\", weight = 254 }, { policy = \"b\", wait = 1 }]")],
+            ),
             ("policies", &[("policies", "[\"check_local.rhai\", \"a\", \"a\", \"../b\"]")]),
             ("lease that is none", &[("lease", "\"0s\"")]),
             ("lease in fractions", &[("lease", "\"1500ms\"")]),
@@ -677,6 +682,10 @@ fn every_key_changes_something() {
     }
     assert_ne!(meant(&Draft::small().text()), meant(&Draft::small().with("policies", "[\"web\"]").text()));
     tried.push("instance.VI_1.policies".to_owned());
+    let with = |entry: &str| meant(&Draft::small().with("policies", &format!("[{{ {entry} }}]")).text());
+    assert_ne!(with("policy = \"web\""), with("policy = \"db\""));
+    assert_ne!(with("policy = \"web\""), with("policy = \"web\", weight = -20"));
+    tried.extend(["policy", "weight"].map(|key| format!("instance.VI_1.policies[].{key}")));
     let mut known: Vec<String> = config::keys().iter().map(|key| key.replace("NAME", "VI_1")).collect();
     known.sort();
     tried.sort();
@@ -877,6 +886,14 @@ fn messages_about_processes() {
 }
 
 #[test]
+fn the_reference_shows_a_policy_with_a_weight() {
+    let line = mentioned("# policies = ").remove(0);
+    let instance = meant(&Draft::small().with("policies", &line).text()).instances.remove(0);
+    assert_eq!(instance.policies, ["uplink", "check_local"]);
+    assert_eq!(instance.policy_weights, [("uplink".to_owned(), -20)].into());
+}
+
+#[test]
 fn messages_about_delays() {
     let link = |name: &'static str, key, value| {
         let mut draft = Draft::small();
@@ -917,7 +934,7 @@ fn what_the_reference_comments_out_is_right_too() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "min_ttl"]
+        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "policies = [{", "min_ttl"]
             .iter()
             .any(|key| bare.starts_with(key));
         if bare.starts_with("instances = ") {

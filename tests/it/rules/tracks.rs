@@ -507,3 +507,26 @@ fn r20_processes_that_cannot_be_seen_are_not_known_to_run() {
     lan.run_for(SECOND * 10);
     assert_eq!((lan.role(0), lan.holding()), (Role::Backup, vec![1]));
 }
+
+/// A policy with a weight moves the priority, hands over, and says why.
+#[test]
+fn a_policy_with_a_weight_is_no_fault() {
+    let mut lan = Lan::with(1, &[100, 99], |index, instance| {
+        if index == 0 {
+            instance.policies = vec!["check_local".to_owned()];
+            instance.policy_weights = [("check_local".to_owned(), -20)].into();
+        }
+    });
+    lan = running(lan);
+    lan.set_policy(0, false);
+    lan.run_for(SECOND * 5);
+    assert_eq!((lan.role(0), bid(&lan, 0), lan.holding()), (Role::Backup, Some(80), vec![1]), "{}", lan.tale(20));
+    assert!(said(&lan, 0, "priority").unwrap().starts_with("policy check_local: "));
+    assert!(lan.settle_counts().nobody <= HANDOVER);
+    lan.power_off(1);
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [0], "it serves where nobody is better off");
+    lan.set_policy(0, true);
+    lan.run_for(SECOND * 3);
+    assert_eq!((bid(&lan, 0), said(&lan, 0, "priority")), (Some(100), None));
+}
