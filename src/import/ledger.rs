@@ -125,10 +125,17 @@ impl Ledger {
         secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "****"))
     }
 
-    /// A line as it stands, without secrets: nothing is shown behind `auth_pass`, whatever it is.
+    /// A line as it stands, without secrets: nothing is shown behind `auth_pass`, whatever it is, nor the value of a `$NAME=`
+    /// that is one, however short.
     #[must_use]
     pub fn shown(&self, line: &str) -> String {
         const PASSWORD: &str = "auth_pass";
+        if let Some((name, value)) = line.split_once('=')
+            && name.trim_start().starts_with('$')
+            && self.secrets.contains(value.trim().trim_matches('"'))
+        {
+            return format!("{name}=****");
+        }
         match line.split_once(PASSWORD) {
             Some((before, after)) if !after.trim().is_empty() => format!("{}{PASSWORD} ****", self.masked(before)),
             _ => self.masked(line),

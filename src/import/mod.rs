@@ -20,7 +20,11 @@ mod tree;
 mod variable;
 mod writing;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
 use self::{
     check::{Asked, translate},
@@ -208,6 +212,33 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
         );
         ledger.refused(node.place, todo);
     }
+    for other in &outline.instances {
+        let (ours, theirs) = (held(section), held(other));
+        for address in ours.intersection(&theirs) {
+            let todo = format!(
+                "{address} belongs to {} as well, and two virtual routers would fight for it: keep it in one of them",
+                other.name
+            );
+            ledger.refused(node.place, todo);
+        }
+    }
+}
+
+/// The bare addresses of an instance: what is quoted in its lists and is no setting of an address.
+fn held(section: &Section) -> BTreeSet<IpAddr> {
+    let lists = section.entries.iter().filter(|entry| entry.key.starts_with("addresses"));
+    let lines = lists.flat_map(|entry| entry.value.lines()).filter(|line| !line.trim_start().starts_with('#'));
+    let text: String = lines.collect();
+    let pieces: Vec<&str> = text.split('"').collect();
+    let quoted = pieces.windows(2).step_by(2).filter_map(|two| match two {
+        [before, quoted] => {
+            let before = before.trim_end();
+            let is_address = before.ends_with(['[', ',']) || before.ends_with("address =");
+            is_address.then(|| quoted.split('/').next().unwrap_or_default())
+        }
+        _ => None,
+    });
+    quoted.filter_map(|text| text.parse().ok()).collect()
 }
 
 /// The policies that were written.
