@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ha::wire::{AuthField, Decoded, Version, arp, decode, encode_v2, encode_v3, ndisc, vrid_of};
+use ha::wire::{AuthField, Decoded, Key, Trailer, Version, arp, decode, encode_v2, encode_v3, ndisc, sign, vrid_of};
 use libfuzzer_sys::fuzz_target;
 
 const V4: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(192, 168, 0, 20)), IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18))];
@@ -22,11 +22,25 @@ fuzz_target!(|data: &[u8]| {
     let _ = ndisc::parse(data).map(|seen| (seen.kind(), seen.mac()));
     let _ = ndisc::parse(&icmpv6_frame(data)).map(|seen| (seen.kind(), seen.mac()));
     for between in [V4, V6] {
+        trailer(between[0], data);
         advertisement(between, data);
         advertisement(between, &with_checksum(data, 6, 0));
         advertisement(between, &with_checksum(data, 6, pseudo_header(between, 112, data.len())));
     }
 });
+
+/// What is behind a message, and that what is signed is believed.
+fn trailer(source: IpAddr, payload: &[u8]) {
+    let Ok((message, trailer)) = Trailer::split(source, payload) else { return };
+    let Some(trailer) = trailer else { return };
+    let key = Key::new(&[7; 32]).unwrap();
+    let _ = trailer.is_made_with(&key, source, message);
+    let signed = sign(message.to_vec(), source, trailer.key, &key, trailer.stamp);
+    let (again, ours) = Trailer::split(source, &signed).unwrap();
+    let ours = ours.unwrap();
+    assert_eq!((again, ours.key, ours.stamp), (message, trailer.key, trailer.stamp));
+    assert!(ours.is_made_with(&key, source, again));
+}
 
 fn advertisement([source, destination]: [IpAddr; 2], payload: &[u8]) {
     let Ok(decoded) = decode(source, destination, payload) else { return };

@@ -83,7 +83,7 @@ pub(super) const ADVERTISEMENT: u8 = 1;
 /// The size of the header, and of version 2's authentication data.
 pub(super) const BLOCK: u16 = 8;
 
-fn version_of(number: u8, family: Family) -> Result<Version, Rejection> {
+pub(super) fn version_of(number: u8, family: Family) -> Result<Version, Rejection> {
     match (number, family) {
         (2, Family::V4) => Ok(Version::V2),
         (3, Family::V4 | Family::V6) => Ok(Version::V3),
@@ -91,7 +91,7 @@ fn version_of(number: u8, family: Family) -> Result<Version, Rejection> {
     }
 }
 
-fn message_length(version: Version, family: Family, count: u8) -> u16 {
+pub(super) fn message_length(version: Version, family: Family, count: u8) -> u16 {
     let auth = match version {
         Version::V2 => BLOCK,
         Version::V3 => 0,

@@ -15,6 +15,7 @@ mod ip;
 pub mod ndisc;
 mod neighbor;
 mod rejection;
+mod trailer;
 
 pub use advertisement::{AdverInterval, Advertisement, Priority, Version, Vrid};
 pub use auth::{AuthField, auth_data};
@@ -24,3 +25,4 @@ pub use frame::multicast_frame;
 pub use ip::{HOP_LIMIT, PROTOCOL, group};
 pub use neighbor::NeighborKind;
 pub use rejection::Rejection;
+pub use trailer::{Key, Stamp, Trailer, sign};

@@ -27,6 +27,18 @@ pub enum Rejection {
     Checksum,
     /// No instance has this identifier on the interface where it arrived; 0 is nobody's.
     UnknownVrid,
+    /// `auth_hmac`: it bears no trailer.
+    HmacMissing,
+    /// `auth_hmac`: what is behind the message is no trailer.
+    HmacMalformed,
+    /// `auth_hmac`: no key here has the number that it names.
+    HmacUnknownKey,
+    /// `auth_hmac`: it was not made with the key that it names, or was changed on the way.
+    HmacInvalid,
+    /// `auth_hmac`: it was written too long ago, or later than now.
+    HmacStale,
+    /// `auth_hmac`: it is not newer than the last one of its sender.
+    HmacReplay,
     /// Version 2: authenticated in another way than ours, or not at all, or ours is not.
     AuthType,
     /// Version 2: another password.
@@ -45,7 +57,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::OwnSource,
         Self::HopLimit,
         Self::Destination,
@@ -55,6 +67,12 @@ impl Rejection {
         Self::NotAdvertisement,
         Self::Checksum,
         Self::UnknownVrid,
+        Self::HmacMissing,
+        Self::HmacMalformed,
+        Self::HmacUnknownKey,
+        Self::HmacInvalid,
+        Self::HmacStale,
+        Self::HmacReplay,
         Self::AuthType,
         Self::AuthData,
         Self::Interval,
@@ -77,6 +95,12 @@ impl Rejection {
             Self::NotAdvertisement => "not_advertisement",
             Self::Checksum => "checksum",
             Self::UnknownVrid => "unknown_vrid",
+            Self::HmacMissing => "auth_ext_missing",
+            Self::HmacMalformed => "auth_ext_malformed",
+            Self::HmacUnknownKey => "auth_ext_unknown_key",
+            Self::HmacInvalid => "auth_ext_invalid_hmac",
+            Self::HmacStale => "auth_ext_stale",
+            Self::HmacReplay => "auth_ext_replay",
             Self::AuthType => "auth_type",
             Self::AuthData => "auth_data",
             Self::Interval => "interval",
@@ -100,6 +124,12 @@ impl Rejection {
             Self::NotAdvertisement => "not an advertisement",
             Self::Checksum => "checksum",
             Self::UnknownVrid => "unknown virtual router identifier",
+            Self::HmacMissing => "auth_hmac trailer missing",
+            Self::HmacMalformed => "auth_hmac trailer malformed (keepalived before 2.4.2 writes another one)",
+            Self::HmacUnknownKey => "auth_hmac key number unknown here",
+            Self::HmacInvalid => "auth_hmac key",
+            Self::HmacStale => "auth_hmac time outside of the window: compare the two clocks",
+            Self::HmacReplay => "auth_hmac replay: not newer than what was heard before",
             Self::AuthType => "auth type",
             Self::AuthData => "auth password",
             Self::Interval => "advertisement interval",
@@ -117,6 +147,12 @@ impl Rejection {
         match self {
             Self::Version
             | Self::Checksum
+            | Self::HmacMissing
+            | Self::HmacMalformed
+            | Self::HmacUnknownKey
+            | Self::HmacInvalid
+            | Self::HmacStale
+            | Self::HmacReplay
             | Self::AuthType
             | Self::AuthData
             | Self::Interval
@@ -132,6 +168,20 @@ impl Rejection {
             | Self::UnknownVrid
             | Self::LocalOwner => false,
         }
+    }
+
+    /// Whether `auth_hmac` rejected it.
+    #[must_use]
+    pub const fn is_of_hmac(self) -> bool {
+        matches!(
+            self,
+            Self::HmacMissing
+                | Self::HmacMalformed
+                | Self::HmacUnknownKey
+                | Self::HmacInvalid
+                | Self::HmacStale
+                | Self::HmacReplay
+        )
     }
 
     /// Whether it is told where it comes from a configured peer: with a wrong hop limit, or sent to the group where unicast
@@ -183,9 +233,11 @@ mod tests {
     fn a_peer_configured_differently_is_told_from_noise() {
         let told: Vec<_> =
             Rejection::ALL.into_iter().filter(|r| r.means_unusable_peer()).map(Rejection::name).collect();
-        assert_eq!(
-            told,
-            ["version", "checksum", "auth_type", "auth_data", "interval", "count", "link_local_first", "address_list"]
-        );
+        let of_hmac = ["missing", "malformed", "unknown_key", "invalid_hmac", "stale", "replay"];
+        let of_hmac = of_hmac.map(|reason| format!("auth_ext_{reason}"));
+        let others = ["auth_type", "auth_data", "interval", "count", "link_local_first", "address_list"];
+        let expected: Vec<_> = ["version", "checksum"].map(str::to_owned).into_iter().chain(of_hmac).collect();
+        let expected: Vec<_> = expected.into_iter().chain(others.map(str::to_owned)).collect();
+        assert_eq!(told, expected);
     }
 }

@@ -63,7 +63,7 @@ const EXCEPTIONS: [(&str, &str, &str); 9] = [
 const CRATES: [(&str, &[&str]); 9] = [
     ("words", &[]),
     ("health", &[]),
-    ("wire", &[]),
+    ("wire", &["hmac", "sha2"]),
     ("policy", &["annotate_snippets", "regex_lite", "rhai", "serde_json", "sha2"]),
     ("vrrp", &[]),
     ("config", &["annotate_snippets", "humantime", "ipnet", "lettre", "sha2", "toml"]),
