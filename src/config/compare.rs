@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Auth, Config, Instance, LastResort, Preempt, Protocol, Transport,
+    Auth, Config, Instance, LastResort, Preempt, Protocol, Transport, auth_hmac,
     error::{Problem, Severity},
     group,
     value::readable,
@@ -72,6 +72,7 @@ impl Pair<'_> {
     fn check(&self, found: &mut Vec<Problem>) {
         self.check_identity(found);
         self.check_auth(found);
+        auth_hmac::compare((self.a, self.name_a), (self.b, self.name_b), found);
         self.check_interval(found);
         self.check_addresses(found);
         self.check_priorities(found);
@@ -273,8 +274,8 @@ fn warning(found: &mut Vec<Problem>, what: String, todo: &str) {
 mod tests {
     use super::*;
     use crate::{
-        config::{Checksum, fixture},
-        wire::{AdverInterval, Priority, Vrid},
+        config::{AntiReplay, AuthHmac, Checksum, HmacKey, HmacMode, fixture},
+        wire::{AdverInterval, Key, Priority, Vrid},
     };
 
     /// Changes one node of the founding pair.
@@ -285,6 +286,17 @@ mod tests {
         change(&mut a, &mut b);
         let list = |found: Vec<Problem>| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         list(compare(&a, &b))
+    }
+
+    fn signs(keys: &[u8], active: u8) -> AuthHmac {
+        let id = |number| std::num::NonZeroU8::new(number).unwrap();
+        AuthHmac {
+            keys: keys.iter().map(|key| (id(*key), HmacKey::Known(Key::new(&[*key; 32]).unwrap()))).collect(),
+            active_key: id(active),
+            anti_replay: AntiReplay::Time,
+            time_window: Duration::from_secs(5),
+            mode: HmacMode::Enforce,
+        }
     }
 
     fn fast(config: &mut Config) {
@@ -364,6 +376,29 @@ mod tests {
             ("virtual MAC address", |a, _| {
                 a.instances[0].virtual_mac =
                     Some(crate::config::VirtualMac { name: "ha-51".parse().unwrap(), advertises: true });
+            }),
+            ("auth_hmac on one node alone", |a, _| a.instances[0].auth_hmac = Some(signs(&[1], 1))),
+            ("a key that the other has not", |a, b| {
+                a.instances[0].auth_hmac = Some(signs(&[1, 2], 2));
+                b.instances[0].auth_hmac = Some(signs(&[1], 1));
+            }),
+            ("another key of the same number", |a, b| {
+                a.instances[0].auth_hmac = Some(signs(&[1], 1));
+                b.instances[0].auth_hmac = Some(signs(&[1], 1));
+                let keys = &mut b.instances[0].auth_hmac.as_mut().unwrap().keys;
+                keys.values_mut().for_each(|key| *key = HmacKey::Known(Key::new(&[9; 32]).unwrap()));
+            }),
+            ("one that demands what the other does not do", |a, b| {
+                a.instances[0].auth_hmac = Some(signs(&[1], 1));
+                b.instances[0].auth_hmac = Some(AuthHmac { mode: HmacMode::ReceiveOnly, ..signs(&[1], 1) });
+            }),
+            ("another window", |a, b| {
+                a.instances[0].auth_hmac = Some(signs(&[1], 1));
+                b.instances[0].auth_hmac = Some(AuthHmac { time_window: Duration::from_secs(9), ..signs(&[1], 1) });
+            }),
+            ("clocks on one node alone", |a, b| {
+                a.instances[0].auth_hmac = Some(signs(&[1], 1));
+                b.instances[0].auth_hmac = Some(AuthHmac { anti_replay: AntiReplay::Monotonic, ..signs(&[1], 1) });
             }),
             ("known source", |a, _| a.instances[0].source = Some("192.168.0.20".parse().unwrap())),
         ];

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
-    Privileges, Protocol, Transport, lease_length, value::readable,
+    Privileges, Protocol, Transport, auth_hmac, lease_length, value::readable,
 };
 use crate::wire::Priority;
 
@@ -89,6 +89,9 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
         line(text, "beside them", &format!("{}, not advertised", list(&addresses(instance, &instance.excluded))));
     }
     line(text, "peers", &peers(instance));
+    if let Some(auth) = &instance.auth_hmac {
+        line(text, "signs", &auth_hmac::describe(auth));
+    }
     if let Some(told) = told(&instance.notify) {
         line(text, "tells", &told);
     }
@@ -353,6 +356,15 @@ mod tests {
             instance.source = Some("192.168.0.20".parse().unwrap());
             instance.accept = false;
             instance.virtual_mac = Some(crate::config::VirtualMac { name: "ha-51".parse().unwrap(), advertises: true });
+            let keys =
+                [1, 2].map(|id| (std::num::NonZeroU8::new(id).unwrap(), super::super::HmacKey::File("/k".into())));
+            instance.auth_hmac = Some(super::super::AuthHmac {
+                active_key: keys[1].0,
+                keys: keys.into(),
+                anti_replay: super::super::AntiReplay::Time,
+                time_window: Duration::from_secs(5),
+                mode: super::super::HmacMode::Enforce,
+            });
         });
         let fixed = one(|instance| instance.lease = Lease::Fixed(Duration::from_secs(5)));
         let owner = one(|instance| instance.priority = Priority::OWNER);

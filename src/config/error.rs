@@ -13,7 +13,7 @@ pub(super) type Span = Range<usize>;
 const SHOWN_MAX: usize = 100;
 
 /// A text and the file it came from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: String,
@@ -208,6 +208,14 @@ impl Findings {
     /// The configuration cannot be used because of what stands at `span`.
     pub(super) fn error(&mut self, span: Span, what: impl Into<String>, todo: impl Into<String>) {
         self.add(span, Problem::anywhere(Severity::Error, what, todo));
+    }
+
+    /// What stands there is a secret: no problem that is found from now on shows it.
+    pub(super) fn hide(&mut self, span: &Span) {
+        let text = &mut Arc::make_mut(&mut self.source).text;
+        if text.get(span.clone()).is_some() {
+            text.replace_range(span.clone(), &"*".repeat(span.len()));
+        }
     }
 
     /// It can be used; an operator should know.

@@ -20,6 +20,7 @@ pub(crate) fn instance() -> Instance {
         family: Family::V4,
         priority: Priority::new(100).unwrap(),
         protocol: Protocol::V2(Auth::Pass(*b"1111\0\0\0\0")),
+        auth_hmac: None,
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec!["192.168.0.60/24".parse().unwrap()],

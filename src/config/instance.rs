@@ -1,13 +1,13 @@
 //! One `[instance.NAME]` as meant.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use ipnet::IpNet;
 
 use super::{
     Facts, Instance, accept,
     address::{self, Addresses},
-    announce,
+    announce, auth_hmac,
     error::{Findings, Span},
     hearing, protocol,
     raw::RawInstance,
@@ -33,7 +33,7 @@ pub(super) struct Drawn {
 }
 
 /// Reads one instance.
-pub(super) fn resolve(raw: &RawInstance, facts: &Facts, out: &mut Findings) -> Drawn {
+pub(super) fn resolve(raw: &RawInstance, base: &Path, facts: &Facts, out: &mut Findings) -> Drawn {
     check_name("an instance", raw.name.get_ref(), raw.name.span(), out);
     let interface = interface(raw, out);
     let vrid = vrid(raw, out);
@@ -47,7 +47,7 @@ pub(super) fn resolve(raw: &RawInstance, facts: &Facts, out: &mut Findings) -> D
         let native = interface.as_ref().and_then(|interface| facts.networks(interface));
         takeover::check_owner(raw, native, &addresses, out);
     }
-    let parts = Parts { interface: interface.clone(), vrid, version, priority };
+    let parts = Parts { base, interface: interface.clone(), vrid, version, priority };
     let instance = assemble(raw, parts, &addresses, out);
     if let Some(instance) = &instance {
         takeover::check_lease(raw, instance, out);
@@ -56,7 +56,9 @@ pub(super) fn resolve(raw: &RawInstance, facts: &Facts, out: &mut Findings) -> D
 }
 
 /// What an instance cannot be without.
-struct Parts {
+struct Parts<'p> {
+    /// Where relative paths start from.
+    base: &'p Path,
     interface: Option<InterfaceName>,
     vrid: Option<Vrid>,
     version: Option<Version>,
@@ -64,11 +66,12 @@ struct Parts {
 }
 
 /// Reads the rest, all of it, before anything that is missing ends the assembly.
-fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Findings) -> Option<Instance> {
+fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mut Findings) -> Option<Instance> {
     let hearing = hearing::resolve(raw, addresses, out);
     let family = addresses.family;
     let protocol = parts.version.map(|version| protocol::protocol(version, family, &raw.password, &raw.checksum, out));
     let advertise = parts.version.and_then(|version| protocol::interval(&raw.advertise, version, out));
+    let auth_hmac = auth_hmac::resolve(&raw.auth_hmac, advertise, parts.base, out);
     let preempt = takeover::preempt(raw, out);
     let lease = takeover::lease(raw, out);
     let doubt = takeover::doubt(raw, out);
@@ -98,6 +101,7 @@ fn assemble(raw: &RawInstance, parts: Parts, addresses: &Addresses, out: &mut Fi
         family: family?,
         priority: parts.priority?,
         protocol: protocol?,
+        auth_hmac,
         advertise: advertise?,
         preempt,
         addresses: addresses.list.iter().map(|(net, _)| *net).collect::<Vec<IpNet>>(),

@@ -103,6 +103,32 @@ pub(super) fn texts(key: &str, value: &Value<'_>, out: &mut Findings) -> Option<
     (texts.len() == items.len()).then_some(texts)
 }
 
+/// A table of texts under names of the writer's choice, each with its place. They are secrets.
+pub(super) fn named_texts(
+    key: &str,
+    value: &Value<'_>,
+    out: &mut Findings,
+) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
+    let todo = format!("write {key} = {{ 1 = \"…\" }}");
+    let Some(named) = value.get_ref().as_table() else {
+        out.hide(&value.span());
+        out.error(value.span(), format!("{key} must be a table, not {}", name(value.get_ref())), todo);
+        return None;
+    };
+    let mut texts = Vec::with_capacity(named.len());
+    named.iter().for_each(|(_, value)| out.hide(&value.span()));
+    for (number, value) in named {
+        let DeValue::String(text) = value.get_ref() else {
+            let what = format!("{key}.{} must be a text, not {}", number.get_ref(), name(value.get_ref()));
+            out.error(value.span(), what, todo.as_str());
+            continue;
+        };
+        let number = Spanned::new(number.span(), number.get_ref().clone().into_owned());
+        texts.push((number, Spanned::new(value.span(), text.clone().into_owned())));
+    }
+    (texts.len() == named.len()).then_some(texts)
+}
+
 /// A list of texts and tables.
 pub(super) fn entries<'d>(
     key: &str,

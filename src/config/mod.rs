@@ -5,6 +5,7 @@
 mod accept;
 mod address;
 mod announce;
+mod auth_hmac;
 mod compare;
 mod delays;
 mod describe;
@@ -53,6 +54,7 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+pub use auth_hmac::{AntiReplay, AuthHmac, HmacKey, HmacMode, key_of_text};
 pub use compare::{compare, counterpart};
 pub use delays::{LinkDelays, StartDelays};
 pub use describe::describe;
@@ -170,6 +172,8 @@ pub struct Instance {
     pub priority: Priority,
     /// The protocol it speaks, with what only that version has.
     pub protocol: Protocol,
+    /// How advertisements are signed, if they are.
+    pub auth_hmac: Option<AuthHmac>,
     /// How often it advertises while master.
     pub advertise: AdverInterval,
     /// Whether it takes over from a lower master.

@@ -6,6 +6,7 @@ use toml::{Spanned, de::DeTable};
 
 use super::{
     announce::RawAnnounce,
+    auth_hmac::RawAuthHmac,
     delays::{RawLink, RawStart},
     error::{Findings, Span},
     events::RawEvents,
@@ -69,6 +70,7 @@ pub(super) struct RawInstance {
     pub(super) version: Written<i64>,
     pub(super) advertise: Written<Duration>,
     pub(super) password: Written<String>,
+    pub(super) auth_hmac: RawAuthHmac,
     pub(super) checksum: Written<String>,
     pub(super) preempt: Written<bool>,
     pub(super) preempt_delay: Written<Duration>,
@@ -208,6 +210,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
 fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Findings) -> (RawInstance, Vec<Table<'d>>) {
     let mut tables = Vec::new();
     let mut auth = table.table("auth", out);
+    let mut auth_hmac = table.table("auth_hmac", out);
     let mut notify = table.table("notify", out);
     let mut track = table.table("track", out);
     let raw = RawInstance {
@@ -219,6 +222,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         version: table.number("version", out),
         advertise: table.time("advertise", out),
         password: auth.text("password", out),
+        auth_hmac: RawAuthHmac::read(&mut auth_hmac, out),
         checksum: table.text("checksum", out),
         preempt: table.flag("preempt", out),
         preempt_delay: table.time("preempt_delay", out),
@@ -249,6 +253,6 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         error_for: table.time("error_for", out),
         policies: RawPolicy::read_list(&mut table, &mut tables, out),
     };
-    tables.extend([table, auth, notify, track]);
+    tables.extend([table, auth, auth_hmac, notify, track]);
     (raw, tables)
 }

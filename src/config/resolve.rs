@@ -52,7 +52,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
             "write [instance.VI_1] and its settings below it",
         );
     }
-    let drawn: Vec<Drawn> = raw.instances.iter().map(|raw| instance::resolve(raw, facts, out)).collect();
+    let drawn: Vec<Drawn> = raw.instances.iter().map(|raw| instance::resolve(raw, base, facts, out)).collect();
     for (index, later) in drawn.iter().enumerate() {
         check_against(later, drawn.iter().take(index), out);
     }

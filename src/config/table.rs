@@ -121,6 +121,15 @@ impl<'d> Table<'d> {
         self.value(key, |value| kind::texts(key, value, out))
     }
 
+    /// A table of secret texts under names of the writer's choice, each with its place.
+    pub(super) fn named_texts(
+        &mut self,
+        key: &'static str,
+        out: &mut Findings,
+    ) -> Written<Vec<(Spanned<String>, Spanned<String>)>> {
+        self.value(key, |value| kind::named_texts(key, value, out))
+    }
+
     /// A list of texts and tables. The tables know the keys of `KEY[]`.
     pub(super) fn entries(&mut self, key: &'static str, out: &mut Findings) -> Written<Vec<Entry<'d>>> {
         let name = self.full(key) + "[]";

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use super::{guarded, origin::Origin, refusal::Refusal, store::Store};
+use super::{guarded, keys, origin::Origin, refusal::Refusal, store::Store};
 use crate::{
     config::{Config, Facts, Loaded, Problems, load_with, parse},
     control::Reload,
@@ -63,7 +63,10 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
         .map_or_else(|| PathBuf::from(STATE_DIR), |dir| path.with_file_name("").join(dir));
     let kept = wanted.then(|| Store::at(&state_dir).last_good_config().ok().flatten()).flatten();
     let Some(text) = kept else { return Err(problems) };
-    let Ok(loaded) = parse(&text, path, &facts()) else { return Err(problems) };
+    let Ok(mut loaded) = parse(&text, path, &facts()) else { return Err(problems) };
+    if keys::demand(path, &mut loaded.config).is_err() {
+        return Err(problems);
+    }
     let problems = problems.with_outcome("running by the last good configuration instead");
     tracing::error!("{problems}");
     Ok(Booted { loaded, text, last_good: true })
@@ -79,6 +82,7 @@ pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     guarded::refuse(path)?;
     let mut loaded = load_with(path, &facts())?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
+    keys::demand(path, &mut loaded.config)?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
     Ok(Booted { loaded, text: text.unwrap_or_default(), last_good: false })

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{Auth, Config, Problem, Problems, Protocol, Severity},
+    config::{Auth, Config, HmacKey, Instance, Problem, Problems, Protocol, Severity},
     probe::Trust,
 };
 
@@ -29,15 +29,22 @@ pub(super) fn refuse(file: &Path) -> Result<(), Problems> {
         .map_or(Ok(()), |problem| Err(Problems::unreadable(file.to_owned(), problem.what().to_owned(), problem.todo())))
 }
 
-/// Passwords that everybody on this machine can read.
+/// Passwords, and keys that stand in the file itself, that everybody on this machine can read.
 #[must_use]
 pub fn exposure(file: &Path, config: &Config) -> Option<Problem> {
-    let holds = |protocol: &Protocol| matches!(protocol, Protocol::V2(Auth::Pass(_)));
-    let instance = config.instances.iter().find(|instance| holds(&instance.protocol))?;
+    let password = |instance: &Instance| matches!(instance.protocol, Protocol::V2(Auth::Pass(_)));
+    let key = |instance: &Instance| {
+        instance.auth_hmac.iter().flat_map(|auth| auth.keys.values()).any(|key| matches!(key, HmacKey::Known(_)))
+    };
+    let (instance, what) = config.instances.iter().find_map(|instance| match (key(instance), password(instance)) {
+        (true, _) => Some((instance, "a key of auth_hmac")),
+        (false, true) => Some((instance, "the password")),
+        (false, false) => None,
+    })?;
     let mode = fs::metadata(file).ok()?.mode();
     (mode & 0o004 != 0).then(|| {
         let what = format!(
-            "{} holds the password of {} and everybody on this machine may read it (mode {:04o})",
+            "{} holds {what} of {} and everybody on this machine may read it (mode {:04o})",
             file.display(),
             instance.name,
             mode & 0o7777
@@ -51,7 +58,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::fixture;
+    use crate::config::{self, fixture};
 
     fn mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -91,6 +98,20 @@ mod tests {
             what.ends_with("holds the password of VI_1 and everybody on this machine may read it (mode 0644)"),
             "{what}"
         );
+        let mut signed = config.clone();
+        let id = std::num::NonZeroU8::MIN;
+        let key = |key| config::AuthHmac {
+            keys: [(id, key)].into(),
+            active_key: id,
+            anti_replay: config::AntiReplay::Time,
+            time_window: std::time::Duration::from_secs(5),
+            mode: config::HmacMode::Enforce,
+        };
+        signed.instances[0].auth_hmac = Some(key(HmacKey::Known(crate::wire::Key::new(&[1; 32]).unwrap())));
+        assert!(exposure(&file, &signed).unwrap().what().contains("holds a key of auth_hmac of VI_1"));
+        signed.instances[0].auth_hmac = Some(key(HmacKey::File("/etc/ha/key".into())));
+        signed.instances[0].protocol = Protocol::V2(Auth::None);
+        assert!(exposure(&file, &signed).is_none());
         let mut silent = config;
         silent.instances[0].protocol = Protocol::V2(Auth::None);
         assert!(exposure(&file, &silent).is_none());

@@ -6,9 +6,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     io::{self, BufRead, Write},
     net::IpAddr,
+    num::NonZeroU8,
     process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -16,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::estate::{Estate, Hands};
 use crate::{
-    linux::{Holder, VrrpSocket},
-    node::{Hold, Lifetime, Transmit},
+    linux::{BootClock, Holder, VrrpSocket, wall_clock},
+    node::{Hold, Lifetime, Seal, Will},
+    wire::{Key, Stamp},
     words::{Family, InterfaceName},
 };
 
@@ -34,17 +38,49 @@ struct Duty {
     payloads: Vec<Vec<u8>>,
     /// What is held, by interface.
     places: Vec<(String, Vec<IpNet>)>,
+    /// With what they are signed at the moment they are sent: signed in advance they would be too old by then.
+    seal: Option<Signet>,
+}
+
+/// A [`Seal`] on its way.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Signet {
+    id: NonZeroU8,
+    key: Vec<u8>,
+    ahead: Option<Duration>,
+    after: Option<u64>,
+}
+
+/// Never shows the key.
+impl fmt::Debug for Signet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signet({})", self.id)
+    }
+}
+
+impl Signet {
+    fn of(seal: &Seal) -> Self {
+        let Seal { id, key, ahead, after } = seal;
+        Self { id: *id, key: key.bytes().to_vec(), ahead: *ahead, after: after.map(Stamp::to_bits) }
+    }
+
+    fn sign(&self, source: IpAddr, payload: Vec<u8>) -> Vec<u8> {
+        let Some(key) = Key::new(&self.key) else { return payload };
+        let seal = Seal { id: self.id, key, ahead: self.ahead, after: self.after.map(Stamp::from_bits) };
+        seal.sign(BootClock.now(), wall_clock(), source, payload)
+    }
 }
 
 impl Duty {
-    fn of((transmit, holds): &(Transmit, Vec<Hold>)) -> Self {
+    fn of(Will { releases, resignation: transmit, seal }: &Will) -> Self {
         Self {
             instance: transmit.instance.clone(),
             interface: transmit.interface.to_string(),
             source: transmit.source,
             destinations: transmit.destinations.clone(),
             payloads: transmit.payloads.clone(),
-            places: holds.iter().map(|hold| (hold.interface.to_string(), hold.configured.clone())).collect(),
+            places: releases.iter().map(|hold| (hold.interface.to_string(), hold.configured.clone())).collect(),
+            seal: seal.as_ref().map(Signet::of),
         }
     }
 
@@ -109,11 +145,7 @@ impl Keeper {
 
     /// Tells it what is to be done from now on for these instances; `None` if one holds nothing. Returns what to tell if it
     /// is gone and cannot be had again.
-    pub fn entrust(
-        &mut self,
-        wills: impl Iterator<Item = (String, Option<(Transmit, Vec<Hold>)>)>,
-        estate: Estate,
-    ) -> Option<String> {
+    pub fn entrust(&mut self, wills: impl Iterator<Item = (String, Option<Will>)>, estate: Estate) -> Option<String> {
         let duties = wills.map(|(instance, will)| (instance, will.as_ref().map(Duty::of)));
         let news: News = duties.filter(|(instance, duty)| self.entrusted.get(instance) != duty.as_ref()).collect();
         if news.is_empty() && estate == self.estate {
@@ -289,7 +321,8 @@ fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>
     let Some(socket) = socket.filter(|_| released) else { return released };
     for (destination, payload) in duty.destinations.iter().zip(&duty.payloads) {
         // One that fails is waited out by the peer's down timer.
-        let _ = socket.send(duty.source, *destination, payload);
+        let payload = duty.seal.iter().fold(payload.clone(), |payload, seal| seal.sign(duty.source, payload));
+        let _ = socket.send(duty.source, *destination, &payload);
     }
     released
 }
@@ -302,6 +335,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::node::Transmit;
 
     /// A keeper that is this shell script.
     fn keeper(script: &str) -> Keeper {
@@ -311,9 +345,9 @@ mod tests {
     }
 
     /// What there is to do for an instance; another number, another thing.
-    fn will(number: usize) -> Option<(Transmit, Vec<Hold>)> {
+    fn will(number: usize) -> Option<Will> {
         let interface: InterfaceName = "eth0".parse().unwrap();
-        let transmit = Transmit {
+        let resignation = Transmit {
             instance: "VI".to_owned(),
             interface: interface.clone(),
             mac: None,
@@ -330,7 +364,7 @@ mod tests {
             lifetime: Lifetime::Forever,
             not_after: None,
         };
-        Some((transmit, vec![hold]))
+        Some(Will { releases: vec![hold], resignation, seal: None })
     }
 
     fn told(keeper: &mut Keeper, round: usize) -> Vec<String> {

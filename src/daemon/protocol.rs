@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets, store::Record};
 use crate::{
     config::{Config, ProcessPattern},
-    linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot},
+    linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot, wall_clock},
     node::{Command, Ears, Event, FileSays, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
     policy::Report,
     words::Instant,
@@ -43,6 +43,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
 /// … or, where nothing happens at all, at one that is made for it.
 const WATCHDOG_AT_LEAST: Duration = Duration::from_secs(2);
+
+/// The wall clock may differ so much from what the node believes.
+const CLOCK_SLACK: Duration = Duration::from_millis(1);
 
 /// What other threads have for the node.
 #[derive(Debug)]
@@ -154,6 +157,7 @@ impl Protocol {
             published_at: Instant::ZERO,
             watchdog_at: Instant::ZERO,
             untold: 0,
+            wall_ahead: None,
             keeper,
             node,
         };
@@ -194,11 +198,14 @@ struct Turns {
     published_at: Instant,
     watchdog_at: Instant,
     untold: u64,
+    /// What the node believes of the wall clock.
+    wall_ahead: Option<Duration>,
     keeper: Keeper,
 }
 
 impl Turns {
     fn run(&mut self) {
+        self.tell_the_clock();
         self.look_after_equipment();
         self.look_around();
         while !self.node.is_stopped() {
@@ -207,6 +214,7 @@ impl Turns {
             self.alarm.drain();
             // Taken before the packets are read: what arrives later is not older than this.
             self.now = self.clock.now();
+            self.tell_the_clock();
             let ears = self.hear();
             self.read_messages();
             self.node.handle_timeout(self.now, ears);
@@ -229,6 +237,15 @@ impl Turns {
         self.keeper.dismiss();
         self.published_at = Instant::ZERO;
         self.publish();
+    }
+
+    /// Only if it was set, or has drifted: nobody but `auth_hmac` looks at it.
+    fn tell_the_clock(&mut self) {
+        let ahead = wall_clock().saturating_sub(self.now.since_epoch());
+        if self.wall_ahead.is_none_or(|told| told.abs_diff(ahead) > CLOCK_SLACK) {
+            self.wall_ahead = Some(ahead);
+            self.node.handle_input(self.now, Input::Clock { ahead });
+        }
     }
 
     /// The links and addresses there are: without them the first turn would take every interface for missing.

@@ -383,7 +383,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "debug", Dropped("it does nothing in keepalived")),
     (Instance, "native_ipv6", Dropped("the family is that of the addresses")),
     (Instance, "lvs_sync_daemon_interface", Refused(NOT_LVS)),
-    (Instance, "auth_hmac", Refused("ha has no such authentication: remove it on both nodes")),
+    (Instance, "auth_hmac", Mapped(0)),
     (Address, "dev", Mapped(1)),
     (Address, "brd", Mapped(1)),
     (Address, "broadcast", Mapped(1)),

@@ -34,6 +34,12 @@ impl BootClock {
     }
 }
 
+/// The time since 1970 by the machine's wall clock, which can be set; zero before that.
+#[must_use]
+pub fn wall_clock() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
+}
+
 /// A descriptor that is readable once a moment has come.
 #[derive(Debug)]
 pub struct Alarm(OwnedFd);

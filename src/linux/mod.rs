@@ -33,7 +33,7 @@ pub use addresses::{Holder, Which};
 pub use allocator::CountingAllocator;
 pub use carrier::Drivers;
 pub use changes::{announce_address, change_address, change_route, signal_processes};
-pub use clock::{Alarm, BootClock, Waker};
+pub use clock::{Alarm, BootClock, Waker, wall_clock};
 pub use confine::{Allowed, Confined, confine};
 pub use discipline::time_status;
 pub use enter::enter_network;

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Condition, Hold, InstanceStatus, Transmit, instance::Instance};
+use super::{Condition, InstanceStatus, Will, instance::Instance};
 use crate::{vrrp::State, words::Instant};
 
 impl Instance {
@@ -51,9 +51,9 @@ impl Instance {
 
     /// The resignation and the release that a keeper performs for a dead master.
     /// On its own interface it lets go last.
-    pub(super) fn last_will(&self) -> Option<(Transmit, Vec<Hold>)> {
+    pub(super) fn last_will(&self, now: Instant) -> Option<Will> {
         let mut releases = self.releases();
         releases.reverse();
-        Some((self.transmit(None)?, releases))
+        Some(Will { releases, resignation: self.compose(None)?, seal: self.seal(now) })
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 impl Instance {
     /// A datagram with this instance's identifier arrived on its interface.
     pub(super) fn on_datagram(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) {
-        match self.admit(datagram) {
+        match self.admit(now, datagram, out) {
             Ok(adv) => {
                 self.counters.received += 1;
                 self.heard_foreign();
@@ -30,7 +30,7 @@ impl Instance {
         self.name_peers(now, out);
     }
 
-    fn admit(&mut self, datagram: Datagram<'_>) -> Result<Advertisement, Rejection> {
+    fn admit(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) -> Result<Advertisement, Rejection> {
         let Datagram { source, destination, hop_limit, payload, .. } = datagram;
         if self.seen().iter().any(|seen| seen.address.addr() == source) {
             return Err(Rejection::OwnSource);
@@ -47,6 +47,7 @@ impl Instance {
         if decoded.version != self.config.protocol.version() {
             return Err(Rejection::Version);
         }
+        self.admit_signed(now, source, payload, out)?;
         match &self.config.protocol {
             Protocol::V2(auth) => self.admit_v2(&decoded, auth)?,
             Protocol::V3(_) => self.checksum_heard = Some(decoded.checksum),
@@ -87,6 +88,8 @@ impl Instance {
                 self.config.vrid
             );
             self.condition_until(now + self.down_interval() * 2, "duplicate_source", text, now, out);
+        } else if rejection.is_of_hmac() && self.peers.is_heard(now, source, self.down_interval()) {
+            self.suspect(now, source, rejection, out);
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
             self.heard_foreign();

@@ -45,6 +45,9 @@ pub enum Input<'a> {
     NeverLoaded { instance: String, policy: String, why: String },
     /// What there is to do before a planned release of an instance, or that it is done.
     Hooks { instance: String, release: ReleaseHook },
+    /// The wall clock shows, as the time since 1970, this much more than the driver's clock. Told before anything else, and
+    /// whenever it has changed by more than a little; only `auth_hmac` looks at it.
+    Clock { ahead: Duration },
     /// An operator or the operating system wants something.
     Command(Command),
     /// A new configuration, already valid.

@@ -13,7 +13,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role, Transmit,
+    AddressSeen, Ask, Condition, Event as Happening, Hold, Journal, Lifetime, LinkSeen, Output, Pace, Role,
     alerts::Alerts,
     bearing::{Bearing, Offer},
     claim::Claim,
@@ -24,14 +24,15 @@ use super::{
     peers::Peers,
     reload::router_config,
     rivals::Rivals,
+    signing::Signing,
     tenure::Tenure,
     tracks::Seen,
 };
 use crate::{
-    config::{self, Auth, Checksum, Protocol, Transport, lease_length},
+    config::{self, lease_length},
     policy::Report,
     vrrp::{Action, Announcer, Event, Reason, State, VirtualRouter},
-    wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Rejection, encode_v2, encode_v3},
+    wire::{AdverInterval, ChecksumForm, Priority, Rejection},
     words::{Family, Instant, InterfaceName},
 };
 
@@ -93,6 +94,7 @@ pub(super) struct Instance {
     pub(super) lower_heard_at: Option<Instant>,
     /// The master resigned, and nobody advertised since.
     pub(super) permitted_at: Option<Instant>,
+    pub(super) signing: Signing,
     pub(super) checksum_heard: Option<ChecksumForm>,
     pub(super) last_fit: Option<Priority>,
     pub(super) counters: Counters,
@@ -158,6 +160,7 @@ impl Instance {
             alive_heard_at: None,
             lower_heard_at: None,
             permitted_at: None,
+            signing: Signing::default(),
             checksum_heard: None,
             last_fit: None,
             counters: Counters::default(),
@@ -268,7 +271,7 @@ impl Instance {
 
     fn perform(&mut self, now: Instant, action: Action, out: &mut Outbox) {
         match action {
-            Action::Send(priority) => out.extend(self.transmit(priority).map(Output::Transmit)),
+            Action::Send(priority) => out.extend(self.transmit(now, priority).map(Output::Transmit)),
             Action::Hold => {
                 self.tenure.begin(now);
                 self.hold(now, out);
@@ -390,45 +393,6 @@ impl Instance {
     }
 
     // ---- Outputs ----
-
-    /// An advertisement, ready to send; `None` while there is no address to send it from.
-    pub(super) fn transmit(&self, priority: Option<Priority>) -> Option<Transmit> {
-        let source = self.primary()?;
-        let destinations = match self.config.transport {
-            Transport::Unicast => self.config.peers.clone(),
-            Transport::Multicast => vec![self.config.group()],
-        };
-        let adv = Advertisement {
-            vrid: self.config.vrid,
-            priority,
-            interval: self.config.advertise,
-            addresses: self.virtual_addresses(),
-        };
-        let payloads = destinations.iter().map(|destination| self.encode(&adv, source, *destination)).collect();
-        Some(Transmit {
-            instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            mac: self.config.mac().filter(|_| self.config.virtual_mac.as_ref().is_some_and(|it| it.advertises)),
-            source,
-            destinations,
-            payloads,
-        })
-    }
-
-    fn encode(&self, adv: &Advertisement, source: IpAddr, destination: IpAddr) -> Vec<u8> {
-        match &self.config.protocol {
-            Protocol::V2(Auth::None) => encode_v2(adv, None),
-            Protocol::V2(Auth::Pass(password)) => encode_v2(adv, Some(password)),
-            Protocol::V3(checksum) => {
-                let form = match checksum {
-                    Checksum::Auto => self.checksum_heard.unwrap_or(ChecksumForm::PseudoHeader),
-                    Checksum::PseudoHeader => ChecksumForm::PseudoHeader,
-                    Checksum::Rfc9568 => ChecksumForm::MessageOnly,
-                };
-                encode_v3(adv, source, destination, form)
-            }
-        }
-    }
 
     /// Makes the kernel hold the addresses, or renews their lease.
     pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) {

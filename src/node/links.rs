@@ -118,7 +118,7 @@ impl Node {
             Look::Counts => self.on_link(link),
             Look::Over => {
                 self.on_link(link);
-                self.each_on(&link.name, |_, instance, out| instance.is_heard_again(out));
+                self.each_on(&link.name, |now, instance, out| instance.is_heard_again(now, out));
             }
             Look::Later(news) => {
                 let journal = |text| Journal { at: self.now, instance: String::new(), event: Event::Note(text) };

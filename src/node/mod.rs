@@ -26,6 +26,8 @@ mod reload;
 mod rivals;
 mod roll;
 mod seeing;
+mod signing;
+mod speaking;
 mod status;
 mod tenure;
 mod timers;
@@ -46,9 +48,11 @@ use group::Group;
 pub use input::{AddressSeen, Command, Datagram, FileSays, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 use links::{Links, quiet_until};
-pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit};
+pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit, Will};
 use reload::{Change, change, collide};
 use roll::Roll;
+pub use signing::Seal;
+use signing::WallClock;
 pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
 use tracks::Facts;
@@ -100,6 +104,8 @@ pub struct Node {
     /// It takes no part before.
     quiet_until: Option<Instant>,
     addresses: BTreeMap<InterfaceName, Vec<AddressSeen>>,
+    /// The wall clock, once it is known.
+    clock: Option<WallClock>,
     /// Datagrams that belong to no instance.
     unclaimed: u64,
     now: Instant,
@@ -122,6 +128,7 @@ impl Node {
             facts: Facts::default(),
             quiet_until: quiet_until(now, config),
             addresses: BTreeMap::new(),
+            clock: None,
             unclaimed: 0,
             now,
             outbox: Outbox::new(),
@@ -190,6 +197,7 @@ impl Node {
             Input::Hooks { instance, release } => {
                 self.with(&instance, |now, instance, out| instance.release_hook(now, release, out));
             }
+            Input::Clock { ahead } => self.set_clock(ahead),
             Input::Command(Command::Stop) => self.stop(),
             Input::Reload(config) => self.reload(&config),
         }
@@ -226,13 +234,12 @@ impl Node {
         all.min_by_key(|(at, _)| *at)
     }
 
-    /// What a keeper must do for an instance if this process dies: its resignation, and the addresses it holds. `None` while
-    /// it does not serve.
+    /// What a keeper must do for an instance if this process dies. `None` while it does not serve.
     #[must_use]
-    pub fn last_will(&self, instance: &str) -> Option<(Transmit, Vec<Hold>)> {
+    pub fn last_will(&self, instance: &str) -> Option<Will> {
         let leaving = || self.leaving.iter().find(|leaving| leaving.config.name == instance);
         let serving = self.instances.get(instance).or_else(leaving);
-        serving.filter(|serving| serving.router.holds() && !serving.native)?.last_will()
+        serving.filter(|serving| serving.router.holds() && !serving.native)?.last_will(self.now)
     }
 
     /// Every instance was asked to stop and holds nothing any more.
@@ -290,6 +297,9 @@ impl Node {
         instance.seen_tracked.take(&instance.config.tracks, self.links.all(), &self.facts);
         let wanted = instance.config.clone();
         meet_devices(&mut instance, self.links.all(), &self.addresses, &wanted);
+        if let Some(clock) = self.clock {
+            instance.signing.set_clock(clock);
+        }
         if let Some(link) = self.links.all().get(&instance.config.interface) {
             instance.on_link(now, Some(link.clone()), out);
         }
@@ -401,6 +411,9 @@ impl Node {
                     instance.virtual_here = Arc::clone(&self.virtual_here);
                     instance.seen_tracked.take(&new.tracks, self.links.all(), &self.facts);
                     meet_devices(instance, self.links.all(), &self.addresses, new);
+                    if let Some(clock) = self.clock {
+                        instance.signing.set_clock(clock);
+                    }
                     instance.adapt(self.now, new.clone(), &mut self.outbox);
                 }
                 None => self.coming.push(new.clone()),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use super::status::{Condition, Role};
+use super::{
+    signing::Seal,
+    status::{Condition, Role},
+};
 use crate::{
     config::Manner,
     wire::Priority,
@@ -47,6 +50,17 @@ pub struct Transmit {
     pub destinations: Vec<IpAddr>,
     /// One payload for each destination (a checksum may cover the destination), in the same order.
     pub payloads: Vec<Vec<u8>>,
+}
+
+/// What a keeper does for an instance whose daemon has died.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Will {
+    /// Let go of everything, in this order.
+    pub releases: Vec<Hold>,
+    /// Then say so: not signed yet.
+    pub resignation: Transmit,
+    /// With what it is signed when it is sent.
+    pub seal: Option<Seal>,
 }
 
 /// The whole set of addresses an instance holds.

@@ -57,6 +57,12 @@ impl Peers {
         self.sender(source).rejected = Some((now, rejection));
     }
 
+    /// A valid advertisement of it came within `down`.
+    pub(super) fn is_heard(&self, now: Instant, address: IpAddr, down: Duration) -> bool {
+        let heard = self.known.get(&address).and_then(|peer| peer.heard);
+        heard.is_some_and(|(at, _)| now <= at + down)
+    }
+
     pub(super) fn is_configured(&self, address: IpAddr) -> bool {
         self.known.get(&address).is_some_and(|peer| peer.configured)
     }

@@ -170,9 +170,10 @@ impl Instance {
     }
 
     /// The link carries again what was lost for a moment: the others have waited for an advertisement.
-    pub(super) fn is_heard_again(&self, out: &mut Outbox) {
+    pub(super) fn is_heard_again(&mut self, now: Instant, out: &mut Outbox) {
         if self.leads() {
-            out.extend(self.transmit(self.router.standing().priority()).map(Output::Transmit));
+            let priority = self.router.standing().priority();
+            out.extend(self.transmit(now, priority).map(Output::Transmit));
         }
     }
 

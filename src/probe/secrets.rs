@@ -90,6 +90,17 @@ impl Secrets {
         Ok(Revealed(found))
     }
 
+    /// What a file says that is named by its path, without the line break at its end. It is judged as one of `secrets_dir`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no secret; "FILE cannot be read: …".
+    pub fn read_file(&self, path: &Path) -> Result<Revealed, Unreadable> {
+        let shown = path.display();
+        let found = self.look(path, OTHERS).and_then(|text| text.ok_or_else(|| "it is not there".to_owned()));
+        found.map(Revealed).map_err(|why| Unreadable(format!("{shown} cannot be read: {why}")))
+    }
+
     fn find(&self, name: &str) -> Result<String, String> {
         let credential = self.credentials.as_ref().map(|credentials| credentials.join(name));
         if let Some(path) = &credential

@@ -150,6 +150,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         family: Family::V4,
         priority: Priority::new(priority).unwrap(),
         protocol: Protocol::V2(Auth::Pass(*b"1111\0\0\0\0")),
+        auth_hmac: None,
         advertise: AdverInterval::from_secs(1).unwrap(),
         preempt: Preempt::AtOnce,
         addresses: vec![VIP.parse().unwrap()],

@@ -541,6 +541,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "version", "2"),
     ("instance.VI_1", "advertise", "\"2s\""),
     ("instance.VI_1", "auth.password", "\"1111\""),
+    ("instance.VI_1", "auth_hmac.keys", "{ 2 = \"secret:two\" }"),
+    ("instance.VI_1", "auth_hmac.active_key", "3"),
+    ("instance.VI_1", "auth_hmac.anti_replay", "\"monotonic\""),
+    ("instance.VI_1", "auth_hmac.time_window", "\"7s\""),
+    ("instance.VI_1", "auth_hmac.mode", "\"permissive\""),
     ("instance.VI_1", "checksum", "\"rfc9568\""),
     ("instance.VI_1", "preempt", "false"),
     ("instance.VI_1", "preempt_delay", "\"3s\""),
@@ -637,6 +642,10 @@ fn every_key_changes_something() {
         }
         if key.starts_with("virtual_mac_") {
             before.set("instance.VI_1", "virtual_mac", "true");
+        }
+        if key.starts_with("auth_hmac.") && key != "auth_hmac.keys" {
+            before.set("instance.VI_1", "auth_hmac.keys", "{ 2 = \"secret:two\", 3 = \"file:three\" }");
+            before.set("instance.VI_1", "auth_hmac.active_key", "2");
         }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");
@@ -960,6 +969,56 @@ fn on_conflict_follows_prefer_unless_it_is_written() {
     let available = Draft::small().with("prefer", "\"availability\"");
     assert_eq!(conflict(available.clone()), config::OnConflict::Steal);
     assert_eq!(conflict(available.with("on_conflict", "\"hold\"")), config::OnConflict::Hold);
+}
+
+/// Whatever is wrong around a key, the key itself is not in the message.
+#[test]
+fn messages_about_auth_hmac() {
+    const SECRET: &str = "correct horse battery staple, more than once";
+    let keys = format!("{{ 1 = \"{SECRET}\" }}");
+    let two = format!("{{ 1 = \"{SECRET}\", 2 = \"secret:two\" }}");
+    let drafts = [
+        ("no key", vec![("auth_hmac.mode", "\"enforce\"")]),
+        ("no table of keys", vec![("auth_hmac.keys", "\"correct horse battery staple, more than once\"")]),
+        ("a key that is too short", vec![("auth_hmac.keys", "{ 1 = \"correct horse\" }")]),
+        ("a key that is no text", vec![("auth_hmac.keys", "{ 1 = 12345678 }")]),
+        (
+            "a number that is none",
+            vec![("auth_hmac.keys", "{ one = \"correct horse battery staple, more than once\" }")],
+        ),
+        ("one number twice", vec![("auth_hmac.keys", "{ 1 = \"secret:one\", 01 = \"secret:two\" }")]),
+        ("a secret with no name", vec![("auth_hmac.keys", "{ 1 = \"secret:../shadow\" }")]),
+        ("several keys", vec![("auth_hmac.keys", two.as_str())]),
+        ("another active key", vec![("auth_hmac.keys", keys.as_str()), ("auth_hmac.active_key", "2")]),
+        (
+            "words",
+            vec![
+                ("auth_hmac.keys", keys.as_str()),
+                ("auth_hmac.mode", "\"strict\""),
+                ("auth_hmac.anti_replay", "\"clock\""),
+            ],
+        ),
+        (
+            "a window without clocks",
+            vec![
+                ("auth_hmac.keys", keys.as_str()),
+                ("auth_hmac.anti_replay", "\"monotonic\""),
+                ("auth_hmac.time_window", "\"5s\""),
+            ],
+        ),
+        (
+            "all in one line",
+            vec![("auth_hmac", "{ keys = { 1 = \"correct horse battery staple, more than once\" }, kind = 1 }")],
+        ),
+    ];
+    let drafts = drafts.map(|(title, settings)| {
+        let mut draft = Draft::small();
+        settings.iter().for_each(|(key, value)| draft.set("instance.VI_1", key, value));
+        (title, draft.text())
+    });
+    let said = cases(&drafts, &Facts::default());
+    assert!(!said.contains("horse"), "{said}");
+    insta::assert_snapshot!(said);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
 
+mod auth_hmac;
 mod claim;
 mod devices;
 mod equipment;

@@ -18,6 +18,7 @@
 
 mod accept;
 mod announce;
+mod auth_hmac;
 mod crash;
 mod devices;
 mod founding;
@@ -62,6 +63,7 @@ struct Story {
 /// The longest first: what ends last should not have begun last.
 fn stories() -> Vec<Story> {
     let mut all = Vec::from(tour::STORIES);
+    all.extend(auth_hmac::STORIES);
     all.extend(crash::STORIES);
     all.extend(founding::STORIES);
     all.extend(mixed::stories());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{self, Config, Facts, Loaded, Notify, Problem, Problems, Severity},
-    daemon::guarded,
+    daemon::{guarded, read_keys},
     probe::program_objection,
 };
 
@@ -30,6 +30,12 @@ impl ConfigurationFile {
     pub(super) fn examine(path: &Path, facts: &Facts) -> Self {
         let mut loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
         if let Ok(loaded) = &mut loaded {
+            // Whoever checks need not be who may read them.
+            if let Err(errors) = read_keys(&mut loaded.config) {
+                let todo =
+                    "the daemon must be able to read it: 32 to 64 bytes, or hex: and digits, in a file of mode 0600";
+                loaded.warnings.extend(errors.into_iter().map(|why| Problem::anywhere(Severity::Warning, why, todo)));
+            }
             let unsafe_ones = {
                 let instances = loaded.config.instances.iter().flat_map(|it| objections(&it.name, &it.notify));
                 let groups = loaded.config.groups.iter().flat_map(|it| objections(&it.name, &it.notify));

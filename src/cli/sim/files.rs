@@ -10,7 +10,7 @@ use std::{
 use crate::{
     cli::Code,
     config::{self, Config, Facts},
-    daemon::{keepalived, policies::closure},
+    daemon::{keepalived, policies::closure, read_keys},
     import::Output,
     policy::{Engine, Policy, Sources, Text},
     probe::Trust,
@@ -57,7 +57,8 @@ fn load(engine: &Engine, file: &Path) -> Result<File, String> {
         return imported(engine, file);
     }
     // Addresses of this machine are nobody's here.
-    let loaded = config::load_with(file, &Facts::default()).map_err(|problems| problems.to_string())?;
+    let mut loaded = config::load_with(file, &Facts::default()).map_err(|problems| problems.to_string())?;
+    read_keys(&mut loaded.config).map_err(|errors| errors.join("; "))?;
     let policies = policies(&loaded.config, |name| {
         let directory = &loaded.config.policy_dir;
         let read = closure::read(engine, directory, directory, name, &Trust::of_this_process());
@@ -78,7 +79,8 @@ fn imported(engine: &Engine, file: &Path) -> Result<File, String> {
     let text = text_of("ha.toml").unwrap_or_default();
     let directory = std::path::absolute(file).map_err(|error| error.to_string())?;
     let loaded = config::parse(&text, &directory.with_file_name("ha.toml"), &Facts::default());
-    let config = loaded.map_err(|problems| problems.to_string())?.config;
+    let mut config = loaded.map_err(|problems| problems.to_string())?.config;
+    read_keys(&mut config).map_err(|errors| errors.join("; "))?;
     let policies = policies(&config, |name| {
         let path = format!("policies/{name}.rhai");
         let text = text_of(&path).ok_or_else(|| format!("policy {name} was not imported"))?;

@@ -1,8 +1,8 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, accept, address, announce, authentication, election, hearing, last, patience, sorted, told, track,
-    track::Track, value, vmac,
+    Globals, Script, accept, address, announce, auth_hmac, authentication, election, hearing, last, patience, sorted,
+    told, track, track::Track, value, vmac,
 };
 use crate::import::{
     keyword::Context,
@@ -19,6 +19,11 @@ const ORDER: &[&str] = &[
     "version",
     "advertise",
     "auth.password",
+    "auth_hmac.keys",
+    "auth_hmac.active_key",
+    "auth_hmac.anti_replay",
+    "auth_hmac.time_window",
+    "auth_hmac.mode",
     "checksum",
     "preempt",
     "preempt_delay",
@@ -92,6 +97,7 @@ pub(in crate::import) fn instance(
     entries.extend(addresses);
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
     entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
+    entries.extend(auth_hmac::auth_hmac(last("auth_hmac", &read, ledger), ledger));
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
     let tracks = track::tracks(&tracked, scripts, ledger);
     let mut election = election::election(node, &read, ledger);

@@ -3,6 +3,7 @@
 mod accept;
 mod address;
 mod announce;
+mod auth_hmac;
 mod authentication;
 mod delays;
 mod election;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{Delivery, World};
 use crate::{
     config::Config,
+    node::Will,
     policy::{Forced, Policy},
     sim::{log::What, mutation::Mutation},
     wire::{self, Priority},
@@ -281,11 +282,19 @@ impl World {
         if !keeper {
             return;
         }
-        for (transmit, holds) in wills {
-            for hold in holds {
-                self.remove(index, &hold.configured);
+        for Will { releases, mut resignation, seal } in wills {
+            for release in releases {
+                self.remove(index, &release.configured);
             }
-            self.transmit(index, transmit);
+            // Nobody sets the clocks here: the wall clock is the machine's own.
+            let now = self.now - self.machines[index].lag;
+            for payload in &mut resignation.payloads {
+                if let Some(seal) = &seal {
+                    let source = resignation.source;
+                    *payload = seal.sign(now, now.since_epoch(), source, std::mem::take(payload));
+                }
+            }
+            self.transmit(index, resignation);
         }
         while self.machines[index].poll_output().is_some() {}
     }

@@ -138,7 +138,7 @@ fn s7_3_what_a_master_says_comes_from_the_virtual_router() {
         assert_eq!(said, (true, true));
         let status = machine.node.status();
         assert_eq!(status.instances[0].held, ["192.168.0.60/24".parse().unwrap()]);
-        assert_eq!(machine.node.last_will("VI_1").unwrap().1[0].interface, device());
+        assert_eq!(machine.node.last_will("VI_1").unwrap().releases[0].interface, device());
     }
 }
 
