@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// More machines than a virtual router has.
 const MOST_NODES: usize = 16;
 
-const STATEMENTS: &str = "seed, node, keepalived, at, end";
+const STATEMENTS: &str = "seed, node, at, end";
 const VERBS: [(&str, Verb); 25] = [
     ("pull", Verb::Pull),
     ("plug", Verb::Plug),
@@ -129,7 +129,6 @@ impl Reader<'_> {
                 words.end()
             }
             "node" => self.node(Kind::Ha, &mut words),
-            "keepalived" => self.node(Kind::Keepalived, &mut words),
             "end" => {
                 let at = self.moment(words.next("the time, 60s,")?)?;
                 self.end = Some(at);
