@@ -158,9 +158,9 @@ fn each_interface_holds_and_announces_its_own_and_only_the_advertised_are_advert
     assert!(alone.asked(&eth0()).contains(&addr(VIP)) && alone.asked(&eth0()).contains(&addr(SIX)));
     assert!(!alone.asked(&eth1()).is_empty() && alone.asked(&eth1()).iter().all(|it| *it == addr(BESIDE)));
     // What the keeper would do: let go elsewhere first, then here, with the word.
-    let (sent, holds) = alone.node.last_will("VI_1").unwrap();
-    let released: Vec<_> = holds.iter().map(|hold| &hold.interface).collect();
-    assert_eq!((released, sent.interface), (vec![&eth1(), &eth0()], eth0()));
+    let will = alone.node.last_will("VI_1").unwrap();
+    let released: Vec<_> = will.releases.iter().map(|hold| &hold.interface).collect();
+    assert_eq!((released, will.resignation.interface), (vec![&eth1(), &eth0()], eth0()));
 }
 
 #[test]
