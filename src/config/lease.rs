@@ -59,7 +59,7 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
         Lease::Auto => Some(automatic(instance.advertise, earliest_takeover_by_peer)),
     };
     let bound_end = length.map_or(Duration::MAX, |length| length.saturating_add(KERNEL_LATENESS));
-    let gate = length.and_then(|_| gate(instance, bound_end, earliest_takeover_by_peer));
+    let gate = length.and_then(|_| gate(instance, bound_end, earliest_takeover(instance, None)));
     let silent = gate.map_or(bound_end, |gate| gate + GATE_LATENESS);
     let overlap = match length {
         None => Duration::MAX,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn below_a_second_a_gate_closes_before_the_peer_takes_over() {
-        for (centis, millis) in [(1, 20), (2, 50), (10, 291), (50, 1496)] {
+        for (centis, millis) in [(1, 20), (2, 50), (10, 290), (50, 1493)] {
             let planned = lease_length(&v3(centis), None);
             assert_eq!(planned.gate, Some(Duration::from_millis(millis)), "{centis}");
             assert!(planned.gate.unwrap() + GATE_LATENESS <= planned.earliest_takeover_by_peer);
