@@ -41,7 +41,7 @@ pub(crate) fn instance() -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: super::Notify::default(),
         accept: true,
-        gate: true,
+        gate: false,
         virtual_mac: None,
         tracks: super::Tracks::default(),
         last_resort: LastResort::Release,

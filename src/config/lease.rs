@@ -147,15 +147,15 @@ mod tests {
     #[test]
     fn below_a_second_a_gate_closes_before_the_peer_takes_over() {
         for (centis, millis) in [(1, 20), (2, 50), (10, 290), (50, 1493)] {
-            let planned = lease_length(&v3(centis), None);
+            let planned = lease_length(&Instance { gate: true, ..v3(centis) }, None);
             assert_eq!(planned.gate, Some(Duration::from_millis(millis)), "{centis}");
             assert!(planned.gate.unwrap() + GATE_LATENESS <= planned.earliest_takeover_by_peer);
             assert_eq!(planned.overlap, Duration::ZERO);
         }
-        let hasty = Instance { peer_down_adverts: 1, ..v3(1) };
+        let hasty = Instance { peer_down_adverts: 1, gate: true, ..v3(1) };
         assert_eq!(lease_length(&hasty, None).gate, None, "it would close between two advertisements");
-        assert_eq!(lease_length(&v2(1), None).gate, None, "whole seconds do");
-        assert_eq!(lease_length(&Instance { lease: Lease::Off, ..v3(10) }, None).gate, None);
+        assert_eq!(lease_length(&Instance { gate: true, ..v2(1) }, None).gate, None, "whole seconds do");
+        assert_eq!(lease_length(&Instance { lease: Lease::Off, gate: true, ..v3(10) }, None).gate, None);
     }
 
     #[test]

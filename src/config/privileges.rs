@@ -35,7 +35,8 @@ impl Config {
     /// The programs that this configuration lets the daemon start; each once.
     #[must_use]
     pub fn programs(&self) -> BTreeSet<&Path> {
-        let told = self.instances.iter().flat_map(|instance| instance.notify.all());
+        let of_groups = self.groups.iter().flat_map(|group| group.notify.all());
+        let told = self.instances.iter().flat_map(|instance| instance.notify.all()).chain(of_groups);
         let told = told.filter_map(|(_, argv)| argv.first()).map(|program| Path::new(program.as_str()));
         told.chain(self.permits.allow_exec.iter().map(PathBuf::as_path)).collect()
     }
@@ -102,4 +103,21 @@ pub(super) fn resolve(raw: &RawPrivileges, base: &Path, out: &mut Findings) -> P
         }
     }
     Privileges { user, capabilities, confine, writable }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Group, Notify, fixture};
+
+    #[test]
+    fn the_programs_of_everything_that_is_told_count() {
+        let told = |program: &str| Notify { run: vec![program.to_owned(), "-v".to_owned()], ..Notify::default() };
+        let mut config = fixture::pair().0;
+        assert!(config.programs().is_empty());
+        config.groups.push(Group { name: "G".to_owned(), instances: vec!["VI_1".to_owned()], notify: told("/bin/g") });
+        config.instances[0].notify = told("/bin/i");
+        config.permits.allow_exec.insert("/bin/p".into());
+        let names: Vec<_> = config.programs().into_iter().map(|program| program.display().to_string()).collect();
+        assert_eq!(names, ["/bin/g", "/bin/i", "/bin/p"]);
+    }
 }

@@ -171,7 +171,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: crate::config::Notify::default(),
         accept: true,
-        gate: true,
+        gate: false,
         virtual_mac: None,
         tracks: crate::config::Tracks::default(),
         last_resort: LastResort::Release,

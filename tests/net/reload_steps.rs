@@ -118,7 +118,8 @@ fn step_by_step(stage: &Stage) {
     pass(INTERVAL * 4);
     assert!(stage.observer.two_holders(renamed, Instant::now()) < INTERVAL * 3, "another name");
     assert!(stage.observer.no_holder(renamed, Instant::now()) < INTERVAL, "another name");
-    assert_eq!(scene.lost(begin), 0);
+    // The role moved there and back meanwhile; in all the other steps nothing may be lost.
+    assert!(scene.lost(begin) <= 1);
 }
 
 /// Version 2 alone has one. What the backup rejects meanwhile it has heard all the same.

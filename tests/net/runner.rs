@@ -22,7 +22,7 @@ const TRY_OUT: &str = "try-out";
 /// What a story says, in its directory.
 const SAID: &str = "said";
 /// How many at a time: each of them takes a twentieth of a processor, and waits otherwise.
-const AT_A_TIME: usize = 10;
+const AT_A_TIME: usize = 5;
 
 pub(crate) fn run_all() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -81,7 +81,7 @@ fn lever(stage: &Stage) {
     stage.held_by(&[Host::Node1], 10);
     pass(Duration::from_millis(300));
     let outage = client.stop().outage(begin, Instant::now());
-    assert!(outage.lost <= 5, "{outage:?}");
+    assert!(outage.never_answered <= 5, "{outage:?}");
     fs::remove_file(&path).unwrap();
     stage.says(&ours, "track_unknown", 5);
     stage.held_by(&[Host::Node1], 5);

@@ -92,7 +92,7 @@ fn pair(stage: &Stage) {
     stage.held_by(&[Host::Node2], 5);
     pass(Duration::from_millis(500));
     let outage = client.stop().outage(stopped, Instant::now());
-    assert!(outage.lost <= 10, "{outage:?}");
+    assert!(outage.never_answered <= 10, "{outage:?}");
     served_at_mac(stage, Host::Node2);
     assert!(!has_device(stage, Host::Node1), "it goes with the daemon that stops");
     assert_eq!(arp_ignore(stage, Host::Node1), "0", "as it was");
