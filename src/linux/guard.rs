@@ -192,30 +192,13 @@ fn rules(family: u8, addresses: &[IpAddr]) -> Vec<Vec<Expression>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        net::{SocketAddr, UdpSocket},
-        time::Duration,
-    };
-
     use super::{
-        super::namespace::{Far, alone, ip, name},
+        super::namespace::{Far, alone, arrives, ip, name},
         *,
     };
 
     fn table(family: Family) -> GuardTable {
         GuardTable::of(&name("va"), Vrid::new(51).unwrap(), family)
-    }
-
-    /// Whether a datagram from the other network arrives here at this address.
-    fn arrives(far: &Far, address: &'static str) -> bool {
-        let here = UdpSocket::bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
-        here.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let to = here.local_addr().unwrap();
-        far.run(move || {
-            let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            UdpSocket::bind(any).unwrap().send_to(b"?", to).unwrap();
-        });
-        here.recv(&mut [0]).is_ok()
     }
 
     /// Whether it does within a few attempts: a new link and a busy machine lose the first ones.

@@ -2,7 +2,7 @@
 
 use std::{
     any,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
     sync::mpsc,
     thread,
@@ -44,6 +44,18 @@ pub(super) fn alone<F: FnOnce()>(story: F) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "in the namespace:\n{stdout}\n{stderr}");
     assert!(stdout.contains("1 passed"), "{test} did not run:\n{stdout}\n{stderr}");
+}
+
+/// Whether a datagram from the other network arrives here at this address.
+pub(super) fn arrives(far: &Far, address: &'static str) -> bool {
+    let here = UdpSocket::bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+    here.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let to = here.local_addr().unwrap();
+    far.run(move || {
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        UdpSocket::bind(any).unwrap().send_to(b"?", to).unwrap();
+    });
+    here.recv(&mut [0]).is_ok()
 }
 
 /// Another network, with `vb` in it, the other end of `va` here.
