@@ -155,7 +155,7 @@ impl Instance {
                     self.renew(now, out);
                 }
             }
-            // A failed send renews nothing; once the lease has run out on failures this node is none to serve.
+            // A failed send renews nothing, and lets nobody begin; once the lease has run out on failures this node is none to serve.
             Err(why) if self.router.serves() && self.cannot_go_on(now) => {
                 self.tenure.cannot(now, "cannot_send", format!("advertisements cannot be sent: {why}"));
                 self.reassess(now, out);

@@ -94,6 +94,8 @@ impl Observed {
                 let due = self.router.next_timeout().unwrap_or(self.now);
                 self.now = self.now.max(due + *late);
                 self.handle(Event::Timeout);
+                // Who leads by it holds in the turn after.
+                self.handle(Event::Timeout);
                 assert!(self.router.next_timeout().is_none_or(|next| self.now < next), "everything due was done");
             }
             Step::Hear { priority, centis, wins_tie } => {

@@ -35,7 +35,7 @@ pub enum State {
     /// A backup whose down timer fired, and that waits for leave to serve.
     Elected { since: Instant, master_interval: AdverInterval },
     /// 6.4.3: advertises. `adver_at` is the `Adver_Timer`. Until `hold_at` it listens for a rival and does not hold yet
-    /// (R36); `None`: it holds.
+    /// (R36); `None`: it holds. It never holds in the step that made it master: its first advertisement may not leave.
     Master { adver_at: Instant, hold_at: Option<Instant> },
     /// A master that goes, and holds until it is relieved or `until` (R16). `zero`: the repetition of priority 0 that is
     /// due next, and when.
@@ -51,7 +51,8 @@ pub enum Event<'a> {
     Advertisement { adv: &'a Advertisement, wins_tie: bool },
     /// Time has passed; whatever is due happens.
     Timeout,
-    /// Serve: the down timer fired and nothing stands against it. Listen for a rival this long before holding.
+    /// Serve: the down timer fired and nothing stands against it. Listen for a rival this long before holding; zero: hold
+    /// at the next timeout, which is due at once.
     Promote { listen: Duration },
     /// The master resigned and this router is its only heir: the skew time, which orders several, is not waited for
     /// (R17).
@@ -409,7 +410,8 @@ impl VirtualRouter {
     ) {
         out.push(Action::Send(Some(ours)));
         let adver_at = now + self.config.interval.as_duration();
-        let hold_at = if listen.is_zero() { None } else { Some(now + listen) };
+        // Whoever held while it offered goes on holding.
+        let hold_at = (!self.holds()).then_some(now + listen);
         self.answered_at = None;
         self.enter(State::Master { adver_at, hold_at }, reason, out);
         if hold_at.is_none() {

@@ -76,7 +76,7 @@ fn s6_1_an_owner_preempts_whatever_is_configured() {
         router.hears(2000, 254);
         assert_eq!(router.at(3110, Event::Timeout), "elected MasterDown", "{preempt:?}");
         assert_eq!(router.hears(3120, 254), "");
-        assert_eq!(router.at(3130, PROMOTE), "send 255, hold, master MasterDown, announce");
+        assert_eq!(router.at(3130, PROMOTE), "send 255, master MasterDown, hold, announce");
     }
 }
 
@@ -86,7 +86,7 @@ fn s6_1_an_owner_preempts_whatever_is_configured() {
 fn s6_4_1_an_owner_sends_announces_and_is_master() {
     let mut router = Subject::new(Version::V3, None);
     let told = router.at(5000, Event::Standing(Standing::Fit(Priority::OWNER)));
-    assert_eq!(told, "send 255, hold, master Owner, announce");
+    assert_eq!(told, "send 255, master Owner, hold, announce");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn s6_4_1_an_owner_sets_the_adver_timer_to_its_interval() {
 fn s6_4_1_an_owner_that_becomes_fit_later_leads_at_once() {
     let owner = Event::Standing(Standing::Fit(Priority::OWNER));
     for mut router in [Subject::backup(), Subject::elected()] {
-        assert_eq!(router.at(4000, owner), "send 255, hold, master Owner, announce");
+        assert_eq!(router.at(4000, owner), "send 255, master Owner, hold, announce");
     }
     assert_eq!(Subject::master().at(4000, owner), "", "it leads already");
 }
@@ -170,7 +170,7 @@ fn s6_4_2_the_timer_fires_exactly_at_the_down_interval() {
 #[test]
 fn s6_4_2_after_the_timer_it_sends_announces_and_is_master() {
     let mut router = Subject::elected();
-    assert_eq!(router.at(4000, PROMOTE), "send 100, hold, master MasterDown, announce");
+    assert_eq!(router.at(4000, PROMOTE), "send 100, master MasterDown, hold, announce");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn s6_4_2_so_it_preempts_when_the_timer_fires() {
         router.hears(second * 1000, 99);
     }
     assert_eq!(router.at(3610, Event::Timeout), "elected MasterDown");
-    assert_eq!(router.at(3610, PROMOTE), "send 100, hold, master MasterDown, announce");
+    assert_eq!(router.at(3610, PROMOTE), "send 100, master MasterDown, hold, announce");
 }
 
 // ---- 6.4.3 Master ----

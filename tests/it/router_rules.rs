@@ -83,7 +83,7 @@ fn r19a_an_owner_with_a_deaf_peer_does_not_lead_at_once() {
     assert_eq!(minding(Subject::new(Version::V3, PREEMPT)).at(4000, owner), "backup Startup");
     assert_eq!(minding(Subject::backup()).at(2000, owner), "");
     assert_eq!(minding(Subject::elected()).at(4000, owner), "");
-    assert_eq!(minding(Subject::backup()).at(60_000, owner), "send 255, hold, master Owner, announce");
+    assert_eq!(minding(Subject::backup()).at(60_000, owner), "send 255, master Owner, hold, announce");
 }
 
 // ---- A changed configuration ----
@@ -276,7 +276,7 @@ fn r17_who_inherits_still_yields_to_somebody_higher() {
 fn r17_who_waits_for_leave_when_the_master_resigns_has_it_from_there() {
     let mut router = Subject::elected();
     assert_eq!(router.at(3700, Event::Inherit), "");
-    assert_eq!(router.at(3700, PROMOTE), "send 100, hold, master MasterResigned, announce");
+    assert_eq!(router.at(3700, PROMOTE), "send 100, master MasterResigned, hold, announce");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn r20_a_barred_router_is_elected_and_never_promoted() {
     assert_eq!(router.at(3610, PROMOTE), "");
     assert_eq!(router.at(9000, PROMOTE), "");
     router.at(9500, FIT);
-    assert_eq!(router.at(9500, PROMOTE), "send 100, hold, master MasterDown, announce");
+    assert_eq!(router.at(9500, PROMOTE), "send 100, master MasterDown, hold, announce");
 }
 
 /// It bids its priority, so it must not wait out a master that it may not replace.
@@ -346,7 +346,7 @@ fn r20_a_barred_owner_leads_once_it_may() {
     let mut router = Subject::new(Version::V3, PREEMPT);
     assert_eq!(router.at(0, Event::Standing(Standing::Barred(Priority::OWNER))), "backup Startup");
     let told = router.at(100, Event::Standing(Standing::Fit(Priority::OWNER)));
-    assert_eq!(told, "send 255, hold, master Owner, announce");
+    assert_eq!(told, "send 255, master Owner, hold, announce");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn r13_an_adopted_master_goes_on_at_once_even_if_barred() {
     for standing in [FIT, BARRED] {
         let mut router = Subject::new(Version::V3, PREEMPT);
         router.at(0, standing);
-        assert_eq!(router.at(1, Event::Adopt), "send 100, hold, master Adopted, announce");
+        assert_eq!(router.at(1, Event::Adopt), "send 100, master Adopted, hold, announce");
     }
 }
 

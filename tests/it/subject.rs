@@ -61,9 +61,13 @@ impl Subject {
         self.exactly(Instant::from_epoch(Duration::from_millis(millis)), event)
     }
 
+    /// With the turn that follows at once where a new master is to hold.
     pub(crate) fn exactly(&mut self, now: Instant, event: Event<'_>) -> String {
         let mut out = Vec::new();
         self.0.handle(now, event, &mut out);
+        if matches!(self.0.state(), State::Master { hold_at: Some(at), .. } if at <= now) {
+            self.0.handle(now, Event::Timeout, &mut out);
+        }
         actions(&out)
     }
 

@@ -57,6 +57,22 @@ fn r9_a_failed_send_renews_nothing() {
     }
 }
 
+/// Whoever cannot send does not take either: no address, no announcement that would draw the traffic to it. Not where the
+/// master is gone with its machine, so that nobody is listened for; not where it is lower and would be preempted.
+#[test]
+fn r9_who_cannot_send_when_it_would_lead_never_holds() {
+    for priorities in [[100, 99], [100, 200]] {
+        let mut lan = Lan::new(1, &priorities);
+        lan.stations[1].mute = true;
+        lan.run_for(SECOND * 10);
+        assert_eq!(lan.holding(), [0], "{priorities:?}");
+        lan.plug(0, false);
+        lan.run_for(SECOND * 20);
+        assert!(lan.raised(1, "cannot_send") > 1, "{priorities:?}: it keeps trying");
+        assert_eq!((lan.held(1), lan.announced(1)), (vec![], vec![]), "{priorities:?}: {}", lan.tale(20));
+    }
+}
+
 #[test]
 fn r9_a_few_failed_sends_cost_nothing() {
     let mut lan = settled(1);
