@@ -35,3 +35,4 @@ pub use gates::gate_of;
 pub use keys::read_keys;
 pub use origin::{Keepalived, Origin};
 pub use run::run;
+pub use tracking::look as look_at_tracked;

@@ -99,6 +99,15 @@ impl Drop for Processes {
     }
 }
 
+/// How many there are of each kind that a configuration tracks, looked at once.
+pub(super) fn look(config: &Config) -> BTreeMap<ProcessPattern, Result<u32, String>> {
+    let count = |pattern: ProcessPattern| {
+        let found = find_processes(&request(&pattern));
+        (pattern, found.map(|pids| u32::try_from(pids.len()).unwrap_or(u32::MAX)))
+    };
+    wanted(config).into_iter().map(count).collect()
+}
+
 fn wanted(config: &Config) -> Vec<ProcessPattern> {
     let each = config.instances.iter().flat_map(|instance| &instance.tracks.processes);
     let patterns: BTreeSet<ProcessPattern> = each.map(|tracked| tracked.pattern.clone()).collect();

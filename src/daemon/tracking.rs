@@ -11,11 +11,14 @@ use std::{
 };
 
 use super::{
-    processes::Processes,
+    processes::{self, Processes},
     protocol::{Mailbox, Message},
     watch::Watch,
 };
-use crate::{config::Config, node::FileSays};
+use crate::{
+    config::Config,
+    node::{FileSays, TrackedFacts},
+};
 
 /// A number has fewer bytes, with all the space around it.
 const BYTES_MAX: u64 = 64;
@@ -78,6 +81,16 @@ impl Tracking {
             Vec::new()
         })
     }
+}
+
+/// What a configuration tracks in files and processes, looked at once.
+#[must_use]
+pub fn look(config: &Config) -> TrackedFacts {
+    let files = paths(config).into_iter().map(|path| {
+        let says = read(&path);
+        (path, says)
+    });
+    TrackedFacts { files: files.collect(), processes: processes::look(config) }
 }
 
 fn paths(config: &Config) -> Vec<PathBuf> {

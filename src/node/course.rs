@@ -1,8 +1,10 @@
 //! What an instance does once its policies have spoken and nothing else is the matter, and where that leads. The machine
 //! itself decides by this, and so does whoever foretells it (`ha check`).
 
+use std::collections::BTreeMap;
+
 use super::{
-    Role,
+    Role, Tracked,
     bearing::{Bearing, Reluctance},
     judgement::{HoldCause, Judgement, Opinion},
 };
@@ -42,71 +44,68 @@ pub struct Prospect {
     pub priority: Option<Priority>,
 }
 
-/// Another instance of the same group, with the last reports of its policies.
+/// An instance with everything that judges it.
 #[derive(Clone, Copy, Debug)]
-pub struct Companion<'a> {
+pub struct Judged<'a> {
     /// As it is configured.
     pub instance: &'a config::Instance,
-    /// Of its policies.
+    /// The last reports of its policies.
     pub reports: &'a [Report],
+    /// What it tracks.
+    pub tracked: &'a Tracked,
+}
+
+impl Judged<'_> {
+    fn judgement(&self) -> Judgement {
+        let names: Vec<String> = self.reports.iter().map(|report| report.policy.clone()).collect();
+        let mut judgement = Judgement::new(&names);
+        judgement.weigh(&self.instance.policy_weights);
+        for report in self.reports {
+            judgement.said(report.clone());
+        }
+        judgement
+    }
+
+    fn opinion(&self) -> Opinion {
+        let opinion = self.judgement().opinion(latest(self.reports), self.instance.on_error);
+        opinion.beside(self.tracked.opinion())
+    }
+
+    fn bearing(&self) -> Bearing {
+        Bearing::of(self.opinion(), self.instance)
+    }
+
+    fn weights(&self) -> BTreeMap<String, i32> {
+        let mut weights = self.judgement().weights(latest(self.reports), self.instance.on_error);
+        weights.extend(self.tracked.weights());
+        weights
+    }
 }
 
 /// What of the group is worse than the instance itself: the trouble of another, as a sentence.
 #[must_use]
-pub fn held_back_by(
-    config: &config::Instance,
-    reports: &[Report],
-    group: &str,
-    companions: &[Companion<'_>],
-) -> Option<String> {
-    let own = Bearing::of(judged(config, reports).opinion(latest(reports), config.on_error), config);
-    let others = companions.iter().map(|other| {
-        let opinion = judged(other.instance, other.reports).opinion(latest(other.reports), other.instance.on_error);
-        (other.instance.name.as_str(), Bearing::of(opinion, other.instance))
-    });
-    super::group::worse_of_another(&own, group, others)
-}
-
-fn judged(config: &config::Instance, reports: &[Report]) -> Judgement {
-    let names: Vec<String> = reports.iter().map(|report| report.policy.clone()).collect();
-    let mut judgement = Judgement::new(&names);
-    judgement.weigh(&config.policy_weights);
-    for report in reports {
-        judgement.said(report.clone());
-    }
-    judgement
+pub fn held_back_by(own: &Judged<'_>, group: &str, others: &[Judged<'_>]) -> Option<String> {
+    let others = others.iter().map(|other| (other.instance.name.as_str(), other.bearing()));
+    super::group::worse_of_another(&own.bearing(), group, others)
 }
 
 fn latest(reports: &[Report]) -> Instant {
     reports.iter().map(|report| report.started_at).max().unwrap_or(Instant::ZERO)
 }
 
-/// What follows for the instance if these are the last reports of its policies, and of those it leads together with. `serves`: it is master. `rival`: the
-/// highest priority that a living peer bids, fit to serve; `None`: no peer is heard, and none answers on the link.
+/// What follows for the instance, beside those that it leads together with. `serves`: it is master. `rival`: the highest
+/// priority that a living peer bids, fit to serve; `None`: no peer is heard, and none answers on the link.
 #[must_use]
-pub fn foresee(
-    config: &config::Instance,
-    reports: &[Report],
-    companions: &[Companion<'_>],
-    serves: bool,
-    rival: Option<u8>,
-) -> Prospect {
-    let judgement = judged(config, reports);
-    let others: Vec<Judgement> = companions.iter().map(|other| judged(other.instance, other.reports)).collect();
-    let opinion = judgement.opinion(latest(reports), config.on_error);
+pub fn foresee(own: &Judged<'_>, others: &[Judged<'_>], serves: bool, rival: Option<u8>) -> Prospect {
+    let (config, judgement) = (own.instance, own.judgement());
     // Where nobody else is, a backup must have seen everything well, or take it in doubt (R6, R25); one that may not become
     // master, only in doubt.
-    let in_doubt = rival.is_none() && !judgement.forbids_takeover() && takes_in_doubt(&opinion, config);
+    let in_doubt = rival.is_none() && !judgement.forbids_takeover() && takes_in_doubt(&own.opinion(), config);
     let takes = in_doubt || rival.is_none() && judgement.fresh(Instant::ZERO);
     // None of a group takes its addresses before all may.
-    let takes = takes && others.iter().all(|other| other.fresh(Instant::ZERO));
-    let bearings = companions.iter().zip(&others).map(|(other, judgement)| {
-        let opinion = judgement.opinion(latest(other.reports), other.instance.on_error);
-        let weights = judgement.weights(latest(other.reports), other.instance.on_error);
-        (Bearing::of(opinion, other.instance), weights)
-    });
-    let weights = judgement.weights(latest(reports), config.on_error);
-    let bearing = super::group::pooled_with(config, Bearing::of(opinion, config), weights, bearings);
+    let takes = takes && others.iter().all(|other| other.judgement().fresh(Instant::ZERO));
+    let bearings = others.iter().map(|other| (other.bearing(), other.weights()));
+    let bearing = super::group::pooled_with(config, own.bearing(), own.weights(), bearings);
     let course = course(&bearing, config, serves, rival.is_none());
     let master = |priority| Prospect { course, role: Role::Master, priority };
     let backup = |priority| Prospect { course, role: Role::Backup, priority };

@@ -31,6 +31,7 @@ mod speaking;
 mod status;
 mod tenure;
 mod timers;
+mod tracked;
 mod tracks;
 mod watching;
 
@@ -41,7 +42,7 @@ use std::{
 };
 
 pub use alerts::RULE_ALERT;
-pub use course::{Companion, Course, Prospect, foresee, held_back_by};
+pub use course::{Course, Judged, Prospect, foresee, held_back_by};
 use devices::Device;
 pub use farewell::ReleaseHook;
 use group::Group;
@@ -55,7 +56,8 @@ pub use signing::Seal;
 use signing::WallClock;
 pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PeerStatus, Role};
 pub use timers::Ears;
-use tracks::Facts;
+pub use tracked::Tracked;
+pub use tracks::TrackedFacts;
 
 use crate::{
     config::{self, Config},
@@ -100,7 +102,7 @@ pub struct Node {
     stopping: bool,
     links: Links,
     /// What else is tracked.
-    facts: Facts,
+    facts: TrackedFacts,
     /// It takes no part before.
     quiet_until: Option<Instant>,
     addresses: BTreeMap<InterfaceName, Vec<AddressSeen>>,
@@ -125,7 +127,7 @@ impl Node {
             virtual_here: Arc::new(virtual_addresses(config)),
             stopping: false,
             links: Links::default(),
-            facts: Facts::default(),
+            facts: TrackedFacts::default(),
             quiet_until: quiet_until(now, config),
             addresses: BTreeMap::new(),
             clock: None,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, Effect, ProcessPattern, TrackedFile, TrackedInterface, TrackedProcess, WellWhile},
-    policy::FaultCause,
+    policy::{FaultCause, Forced},
     words::{Instant, InterfaceName},
 };
 
@@ -47,12 +47,14 @@ impl LinkState {
 
 /// What a node was told of files and processes that are tracked.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
-    files: BTreeMap<PathBuf, FileSays>,
-    processes: BTreeMap<ProcessPattern, Result<u32, String>>,
+pub struct TrackedFacts {
+    /// What each file says.
+    pub files: BTreeMap<PathBuf, FileSays>,
+    /// How many processes there are of each kind; an error if nobody can say.
+    pub processes: BTreeMap<ProcessPattern, Result<u32, String>>,
 }
 
-impl Facts {
+impl TrackedFacts {
     /// What another configuration does not track any more is forgotten.
     pub(super) fn forget_all_but(&mut self, config: &Config) {
         let tracks = || config.instances.iter().map(|instance| &instance.tracks);
@@ -101,16 +103,16 @@ impl Counted {
 
 /// What one thing that is tracked comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Finding {
+pub(super) struct Finding {
     /// What it is called, the same for every member of a group.
-    name: String,
+    pub(super) name: String,
     /// Why it is not well; `None` while it is.
-    why: Option<String>,
-    comes_to: ComesTo,
+    pub(super) why: Option<String>,
+    pub(super) comes_to: ComesTo,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ComesTo {
+pub(super) enum ComesTo {
     /// This is added to the priority; `usual`, while everything is well.
     Adds { delta: i32, usual: i32 },
     /// The instance is in fault.
@@ -125,7 +127,12 @@ enum ComesTo {
 
 impl Seen {
     /// Everything that is to be tracked from now on, as it is now.
-    pub(super) fn take(&mut self, tracks: &config::Tracks, links: &BTreeMap<InterfaceName, LinkSeen>, facts: &Facts) {
+    pub(super) fn take(
+        &mut self,
+        tracks: &config::Tracks,
+        links: &BTreeMap<InterfaceName, LinkSeen>,
+        facts: &TrackedFacts,
+    ) {
         self.links = tracks.interfaces().map(|name| (name.clone(), LinkState::of(links.get(name)))).collect();
         let said = tracks.files.iter().filter_map(|tracked| facts.files.get_key_value(&tracked.path));
         self.files = said.map(|(path, says)| (path.clone(), says.clone())).collect();
@@ -174,7 +181,7 @@ impl Seen {
         self.links.insert(name.clone(), state) != Some(state)
     }
 
-    fn findings(&self, tracks: &config::Tracks) -> Vec<Finding> {
+    pub(super) fn findings(&self, tracks: &config::Tracks) -> Vec<Finding> {
         let files = tracks.files.iter().map(|tracked| Finding::of_file(tracked, self.files.get(&tracked.path)));
         let processes =
             tracks.processes.iter().map(|tracked| Finding::of_process(tracked, self.processes.get(&tracked.pattern)));
@@ -249,11 +256,35 @@ impl Finding {
         }
     }
 
+    /// As an assumption has it; well where there is none.
+    pub(super) fn supposed(name: String, effect: Effect, forced: Option<Forced>) -> Self {
+        let why = |word: &str| format!("{name} is supposed to be {word}");
+        match forced {
+            None | Some(Forced::Up) => Self::of(name, None, effect),
+            Some(Forced::Down) => {
+                let why = why("down");
+                Self::of(name, Some(why), effect)
+            }
+            Some(Forced::Blind) => Self::unknown(why("out of sight"), name),
+        }
+    }
+
+    /// The same for a number: 0 is well, and what is down says 1, or 0 where that is wrong.
+    pub(super) fn supposed_file(tracked: &TrackedFile, forced: Option<Forced>) -> Self {
+        let (well, bad) = if tracked.well == WellWhile::Absent { (0, 1) } else { (1, 0) };
+        let says = match forced {
+            None | Some(Forced::Up) => FileSays::Number(well),
+            Some(Forced::Down) => FileSays::Number(bad),
+            Some(Forced::Blind) => FileSays::Unusable("it is supposed to be out of sight".to_owned()),
+        };
+        Self::of_file(tracked, Some(&says))
+    }
+
     const fn unknown(why: String, name: String) -> Self {
         Self { name, why: Some(why), comes_to: ComesTo::Unknown }
     }
 
-    fn opinion(self) -> Opinion {
+    pub(super) fn opinion(self) -> Opinion {
         let why = format!("{} (tracked)", self.why.unwrap_or(self.name));
         match self.comes_to {
             ComesTo::Adds { delta, .. } => Opinion::Healthy { delta },

@@ -479,7 +479,7 @@ fn what_would_follow_is_told_without_a_probe() {
     assert_eq!((said.code, document["what_if"][0]["verdicts"]["web"]["kind"].as_str()), (0, Some("healthy")));
     let said = desk.ha(&["check", "ha.toml", "--what-if", "webb=down"]);
     assert_eq!(
-        (said.code, said.err.contains("there is no rule webb; there are web, arbiter, disk, mail, slow, through\n")),
+        (said.code, said.err.contains("there is no rule webb, and nothing of that name is tracked; there are web, arbiter, disk, mail, slow, through\n")),
         (64, true),
         "{}",
         said.err

@@ -44,6 +44,7 @@ mod storms;
 mod subject;
 mod tidy;
 mod told;
+mod tracked;
 
 /// A LAN of nodes in virtual time.
 use ha::sim::lan;

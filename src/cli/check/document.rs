@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     DryRun, Findings, changed::Change, configuration::ConfigurationFile, hooks::Due, rehearsal::Rehearsal,
-    what_if::WhatIf,
+    tracked::Watched, what_if::WhatIf,
 };
 use crate::{
     cli::policy_file::PolicyFile,
@@ -28,6 +28,7 @@ impl Findings {
     pub(super) fn document(&self) -> Value {
         let running = self.dry_run.as_ref().and_then(|dry_run| dry_run.running.as_ref());
         let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
+        let watched = self.dry_run.iter().flat_map(|dry_run| &dry_run.watched);
         json!({
             "schema": SCHEMA,
             "mode": self.mode(),
@@ -37,6 +38,7 @@ impl Findings {
             "disagreements": self.disagreements.iter().map(configuration_problem).collect::<Vec<_>>(),
             "files": self.policies.iter().map(|file| policy(file, self.dry_run.as_ref())).collect::<Vec<_>>(),
             "policies": rehearsals.map(rehearsal).collect::<Vec<_>>(),
+            "tracked": watched.map(Watched::document).collect::<Vec<_>>(),
             "problems": self.policies.iter().flat_map(|file| &file.problems).map(problem).collect::<Vec<_>>(),
             "what_if": self.what_if.iter().flatten().map(WhatIf::document).collect::<Vec<_>>(),
             "privileges": self.privileges.document(),

@@ -15,6 +15,7 @@ mod rehearsal;
 mod running;
 mod surroundings;
 mod text;
+mod tracked;
 mod what_if;
 mod would;
 
@@ -33,6 +34,7 @@ use self::{
     privileges::Privileges,
     rehearsal::Rehearsal,
     running::{Difference, Running},
+    tracked::{AllTracked, Watched},
     what_if::{Assumption, WhatIf},
 };
 use super::{CONFIG, Code, address, machine, output, paint::Paint, policy_file::PolicyFile};
@@ -104,6 +106,8 @@ struct Findings {
 struct DryRun {
     running: Option<Running>,
     rehearsals: Vec<Rehearsal>,
+    /// Of every instance that tracks something.
+    watched: Vec<Watched>,
 }
 
 impl DryRun {
@@ -238,8 +242,10 @@ impl Findings {
             return Err("a dry run is for one node: name one configuration".to_owned());
         };
         let Some(config) = configuration.config() else { return Ok(None) };
-        let rehearsals = rehearsal::rehearse(engine, config, &self.policies, running.as_ref(), earlier)?;
-        Ok(Some(DryRun { running, rehearsals }))
+        let tracked = AllTracked::look(config);
+        let (rehearsals, watched) =
+            rehearsal::rehearse(engine, config, &self.policies, running.as_ref(), earlier, &tracked)?;
+        Ok(Some(DryRun { running, rehearsals, watched }))
     }
 
     /// The other half of the pair, if two configurations are checked.
@@ -267,8 +273,13 @@ impl Findings {
             return Code(1);
         }
         let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
+        let watched = self.dry_run.iter().flat_map(|dry_run| &dry_run.watched);
         let simulated = self.what_if.iter().flatten().map(WhatIf::code);
-        let worst = rehearsals.map(Rehearsal::code).chain(simulated).max_by_key(|code| code.0);
+        let worst = rehearsals
+            .map(Rehearsal::code)
+            .chain(watched.map(Watched::code))
+            .chain(simulated)
+            .max_by_key(|code| code.0);
         worst.unwrap_or(Code::OK)
     }
 }

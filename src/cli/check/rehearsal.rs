@@ -6,6 +6,7 @@ use super::{
     hooks::{self, Due},
     outlook,
     running::Running,
+    tracked::{AllTracked, Watched},
     would::{Others, Would},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     control::protocol::Rule,
     daemon::policies::DriverClock,
     linux::time_status,
-    node::Companion,
+    node::Judged,
     policy::{
         Clock, Engine, Judge, Policy, Report, STACK,
         forecast::{self, Forecast},
@@ -64,14 +65,15 @@ impl Rehearsal {
     }
 }
 
-/// Evaluates every policy of every instance that is among `files`, all at once.
+/// Evaluates every policy of every instance that is among `files`, all at once, and says what is tracked.
 pub(super) fn rehearse(
     engine: &Engine,
     config: &Config,
     files: &[PolicyFile],
     running: Option<&Running>,
     earlier: &[Rehearsal],
-) -> Result<Vec<Rehearsal>, String> {
+    tracked: &AllTracked,
+) -> Result<(Vec<Rehearsal>, Vec<Watched>), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -91,14 +93,17 @@ pub(super) fn rehearse(
         let one = |(instance, policy)| {
             let prober = &prober;
             let thread = thread::Builder::new().stack_size(STACK);
-            thread.spawn_scoped(scope, move || rehearse_one(engine, config, instance, policy, running, earlier, prober))
+            thread.spawn_scoped(scope, move || {
+                let own = Judged { instance, reports: &[], tracked: tracked.by(&instance.name) };
+                rehearse_one(engine, config, own, policy, running, earlier, prober)
+            })
         };
         let started: Vec<_> = pairs.map(one).collect();
         started.into_iter().filter_map(|thread| thread.ok()?.join().ok()).collect::<Vec<_>>()
     });
     // A probe that hangs must not keep the answer back.
     runtime.shutdown_background();
-    Ok(together(engine, config, files, running, rehearsals))
+    Ok(together(engine, config, files, running, rehearsals, tracked))
 }
 
 /// The node follows all policies of an instance, not each for itself.
@@ -108,7 +113,9 @@ fn together(
     files: &[PolicyFile],
     running: Option<&Running>,
     mut rehearsals: Vec<Rehearsal>,
-) -> Vec<Rehearsal> {
+    tracked: &AllTracked,
+) -> (Vec<Rehearsal>, Vec<Watched>) {
+    let mut watched = Vec::new();
     let all: BTreeMap<&str, Vec<Report>> = config
         .instances
         .iter()
@@ -118,42 +125,38 @@ fn together(
             (instance.name.as_str(), of_instance.map(repeated).collect())
         })
         .collect();
-    let reports_of = |name: &str| all.get(name).map(Vec::as_slice).unwrap_or_default();
+    let judged = |instance| judged(instance, &all, tracked);
     for instance in &config.instances {
-        let reports = reports_of(&instance.name);
+        let own = judged(instance);
         let group = config.groups.iter().find(|group| group.instances.contains(&instance.name));
         let is_companion = |other: &&Instance| {
             other.name != instance.name && group.is_some_and(|group| group.instances.contains(&other.name))
         };
-        let companions: Vec<Companion<'_>> = config
-            .instances
-            .iter()
-            .filter(is_companion)
-            .map(|other| Companion { instance: other, reports: reports_of(&other.name) })
-            .collect();
-        let would = would(instance, running, reports, group.map(|group| (group.name.as_str(), companions.as_slice())));
+        let companions: Vec<Judged<'_>> = config.instances.iter().filter(is_companion).map(judged).collect();
+        let would = would(&own, running, group.map(|group| (group.name.as_str(), companions.as_slice())));
+        watched.extend(Watched::of(instance, own.tracked, &would));
         let beside = running.and_then(|running| running.instance(&instance.name));
         let context = machine::context(config, instance, beside);
         for rehearsal in rehearsals.iter_mut().filter(|rehearsal| rehearsal.instance == instance.name) {
             rehearsal.would = would.clone();
             let mut policies = files.iter().filter_map(|file| file.policy.as_ref());
             if let Some(policy) = policies.find(|policy| policy.name() == rehearsal.policy) {
-                rehearsal.hooks = hooks::due(engine, policy, &context, &would, reports);
+                rehearsal.hooks = hooks::due(engine, policy, &context, &would, own.reports);
             }
         }
     }
-    rehearsals
+    (rehearsals, watched)
 }
 
-fn would(
-    instance: &Instance,
-    running: Option<&Running>,
-    reports: &[Report],
-    group: Option<(&str, &[Companion<'_>])>,
-) -> Would {
-    let beside = running.and_then(|running| running.instance(&instance.name));
-    let others = beside.map_or_else(|| Others::configured(instance), Others::beside);
-    Would::of(instance, beside.map(|beside| beside.state), &others, reports, group)
+fn judged<'a>(instance: &'a Instance, reports: &'a BTreeMap<&str, Vec<Report>>, tracked: &'a AllTracked) -> Judged<'a> {
+    let reports = reports.get(instance.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+    Judged { instance, reports, tracked: tracked.by(&instance.name) }
+}
+
+fn would(own: &Judged<'_>, running: Option<&Running>, group: Option<(&str, &[Judged<'_>])>) -> Would {
+    let beside = running.and_then(|running| running.instance(&own.instance.name));
+    let others = beside.map_or_else(|| Others::configured(own.instance), Others::beside);
+    Would::of(own, beside.map(|beside| beside.state), &others, group)
 }
 
 /// The rules as the last evaluation of the same command left them.
@@ -166,12 +169,13 @@ fn rules_of(earlier: &[Rehearsal], instance: &Instance, policy: &Policy) -> Vec<
 fn rehearse_one(
     engine: &Engine,
     config: &Config,
-    instance: &Instance,
+    own: Judged<'_>,
     policy: &Policy,
     running: Option<&Running>,
     earlier: &[Rehearsal],
     prober: &Arc<dyn Prober>,
 ) -> Rehearsal {
+    let instance = own.instance;
     let beside = running.and_then(|running| running.instance(&instance.name));
     let context = machine::context(config, instance, beside);
     let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
@@ -183,7 +187,7 @@ fn rehearse_one(
     let report = if before.is_empty() { fresh } else { outlook::continued(fresh, &before) };
     let forecast = forecast::forecast(&report, policy.interval(), policy.fast());
     let repeated = Report { verdict: forecast.verdict.clone(), ..report.clone() };
-    let would = would(instance, running, &[repeated], None);
+    let would = would(&Judged { reports: &[repeated], ..own }, running, None);
     let remark = context.node.addr.is_empty().then(|| {
         format!(
             "this machine has no address of its own on {}: is this the configuration of another node?",

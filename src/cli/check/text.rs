@@ -119,7 +119,8 @@ fn dry_run_text(dry_run: &DryRun, paint: Paint) -> String {
     for rehearsal in &dry_run.rehearsals {
         text += &rehearsal_text(rehearsal, paint);
     }
-    if dry_run.rehearsals.is_empty() {
+    text += &dry_run.watched.iter().map(|watched| watched.text(paint)).collect::<String>();
+    if dry_run.rehearsals.is_empty() && dry_run.watched.is_empty() {
         text += "no policy was evaluated: the configuration names none that is valid and checked here\n";
     }
     text + "\n"

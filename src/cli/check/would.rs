@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Instance,
     control::protocol::{self, State},
-    node::{Companion, Course, Prospect, Role, foresee, held_back_by},
-    policy::Report,
+    node::{Course, Judged, Prospect, Role, foresee, held_back_by},
 };
 
 /// Who else could serve.
@@ -55,27 +54,33 @@ impl Others {
 }
 
 impl Would {
-    /// What follows if these are the last reports of the policies of the instance, and of those it leads together with.
+    /// What follows for an instance that is judged like this, beside those that it leads together with.
     pub(super) fn of(
-        instance: &Instance,
+        own: &Judged<'_>,
         role: Option<State>,
         others: &Others,
-        reports: &[Report],
-        group: Option<(&str, &[Companion<'_>])>,
+        group: Option<(&str, &[Judged<'_>])>,
     ) -> Self {
-        let companions = group.map(|(_, companions)| companions).unwrap_or_default();
+        let instance = own.instance;
+        let members = group.map(|(_, members)| members).unwrap_or_default();
         // A peer of which no priority is known is thought of as the other half of a pair, beside the present role.
         let known = |unknown: u8| others.rival.as_ref().map(|(_, priority)| priority.unwrap_or(unknown));
         let addresses: Vec<String> = instance.held_addresses().map(ToString::to_string).collect();
         Self {
             role,
-            master: foresee(instance, reports, companions, true, known(1)),
-            backup: foresee(instance, reports, companions, false, known(255)),
+            master: foresee(own, members, true, known(1)),
+            backup: foresee(own, members, false, known(255)),
             addresses: addresses.join(", "),
             rival: others.rival.as_ref().map(|(name, _)| name.clone()),
             priority: instance.priority.get(),
-            held_back: group.and_then(|(name, companions)| held_back_by(instance, reports, name, companions)),
+            held_back: group.and_then(|(name, members)| held_back_by(own, name, members)),
         }
+    }
+
+    /// The same is done, whatever the words for it.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let done = |would: &Self| (would.role, would.master, would.backup, would.held_back.is_some());
+        done(self) == done(other)
     }
 
     /// For scripts: what a master does.
@@ -180,7 +185,8 @@ mod tests {
     use super::*;
     use crate::{
         config::fixture,
-        policy::{FaultCause, Verdict},
+        node::Tracked,
+        policy::{FaultCause, Report, Verdict},
         words::Instant,
     };
 
@@ -196,7 +202,8 @@ mod tests {
             may_take_over: None,
             error: None,
         };
-        Would::of(&fixture::instance(), role, others, &[report], None)
+        let (instance, tracked) = (fixture::instance(), Tracked::default());
+        Would::of(&Judged { instance: &instance, reports: &[report], tracked: &tracked }, role, others, None)
     }
 
     #[test]

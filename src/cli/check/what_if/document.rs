@@ -22,6 +22,7 @@ impl WhatIf {
             "timeline": self.course.iter().map(moment).collect::<Vec<_>>(),
             "verdicts": verdicts.collect::<serde_json::Map<_, _>>(),
             "observed_ok": self.observed_ok,
+            "tracked_well": self.tracked_well,
             "would": self.then.document(),
             "recovery": self.recovery.iter().map(moment).collect::<Vec<_>>(),
             "after": self.after.document(),
@@ -43,6 +44,7 @@ fn moment(moment: &Moment) -> Value {
                 "rise": rule.hysteresis.rise,
             }),
         ),
+        Change::Tracked { name, why } => ("tracked", json!({ "name": name, "well": why.is_none(), "why": why })),
         Change::Verdict(verdict) => ("verdict", json!(Verdict::from(verdict))),
         Change::Would(would) => ("would", would.document()),
     };

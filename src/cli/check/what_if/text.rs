@@ -12,14 +12,13 @@ const INDENT: usize = 10;
 impl WhatIf {
     pub(in crate::cli::check) fn text(&self, paint: Paint) -> String {
         let what = format!("what if {} in {}", self.assumption.shown(), self.instance);
-        let mut text =
-            format!("\n{}: the rules in virtual time, all else being well; no probe is made\n", paint.strong(&what));
-        text += &self.course.iter().map(|moment| line(moment, paint)).collect::<String>();
+        let mut text = format!("\n{}: in virtual time, all else being well; no probe is made\n", paint.strong(&what));
+        text += &lines(&self.course, paint);
         if self.course.is_empty() {
             text += &format!("{:INDENT$}nothing changes\n", "");
         }
         text += "once it is so no more\n";
-        text += &self.recovery.iter().map(|moment| line(moment, paint)).collect::<String>();
+        text += &lines(&self.recovery, paint);
         if self.recovery.is_empty() {
             text += &format!("{:INDENT$}nothing changes\n", "");
         }
@@ -30,19 +29,33 @@ impl WhatIf {
     }
 }
 
-fn line(moment: &Moment, paint: Paint) -> String {
+/// One for each moment; the time where it is another.
+fn lines(moments: &[Moment], paint: Paint) -> String {
+    let before = std::iter::once(None).chain(moments.iter().map(|moment| Some(moment.at)));
+    moments.iter().zip(before).map(|(moment, before)| line(moment, before != Some(moment.at), paint)).collect()
+}
+
+fn line(moment: &Moment, is_later: bool, paint: Paint) -> String {
     let at = judged::seconds(moment.at);
-    let indent = " ".repeat(INDENT);
     match &moment.change {
         Change::Rule(rule) => format!("{at:>8}  {}\n", wrap(&rule_text(rule, paint), INDENT)),
         Change::Verdict(verdict) => {
             let (word, why) = text::verdict(verdict, paint);
             let why = if why.is_empty() { why } else { format!(": {why}") };
-            format!("{at:>8}  {}\n", wrap(&format!("{}: verdict {word}{why}", moment.policy), INDENT))
+            let policy = moment.policy.as_deref().unwrap_or_default();
+            format!("{at:>8}  {}\n", wrap(&format!("{policy}: verdict {word}{why}"), INDENT))
+        }
+        Change::Tracked { name, why } => {
+            let text = why.clone().unwrap_or_else(|| format!("{name} is {}", paint.good("well")));
+            format!("{at:>8}  {}\n", wrap(&text, INDENT))
         }
         Change::Would(would) => {
-            let sentences = would.sentences().into_iter();
-            sentences.map(|sentence| format!("{indent}→ {}\n", wrap(&sentence, INDENT + 2))).collect()
+            let mut at = if is_later { at } else { String::new() };
+            let mut one = |sentence: String| {
+                let at = std::mem::take(&mut at);
+                format!("{at:>8}  → {}\n", wrap(&sentence, INDENT + 2))
+            };
+            would.sentences().into_iter().map(&mut one).collect()
         }
     }
 }
