@@ -17,6 +17,7 @@ mod man;
 mod output;
 mod paint;
 mod particulars;
+mod path;
 mod policy;
 mod policy_file;
 mod privileges;

@@ -316,6 +316,7 @@ mod tests {
             held: vec!["192.168.0.60/24".into()],
             devices: std::collections::BTreeMap::new(),
             lease_ms: Some(2000),
+            paths: vec![],
             peers: vec![Peer {
                 address: "192.168.0.21".parse().unwrap(),
                 configured: true,

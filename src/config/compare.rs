@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     Auth, Config, Instance, LastResort, Preempt, Protocol, Transport, auth_hmac,
     error::{Problem, Severity},
-    group,
+    group, path,
     value::readable,
 };
 use crate::wire::Version;
@@ -78,6 +78,7 @@ impl Pair<'_> {
         self.check_priorities(found);
         self.check_hearing(found);
         self.check_patience(found);
+        path::compare((self.a, self.name_a), (self.b, self.name_b), found);
         self.check_last_resort(found);
         self.check_accept(found);
     }
@@ -288,6 +289,18 @@ mod tests {
         list(compare(&a, &b))
     }
 
+    fn second(peer: &str) -> path::Path {
+        path::Path {
+            name: "second".to_owned(),
+            interface: "eth1".parse().unwrap(),
+            transport: Transport::Multicast,
+            multicast_group: None,
+            min_ttl: 1,
+            peers: vec![peer.parse().unwrap()],
+            source: None,
+        }
+    }
+
     fn signs(keys: &[u8], active: u8) -> AuthHmac {
         let id = |number| std::num::NonZeroU8::new(number).unwrap();
         AuthHmac {
@@ -399,6 +412,18 @@ mod tests {
             ("clocks on one node alone", |a, b| {
                 a.instances[0].auth_hmac = Some(signs(&[1], 1));
                 b.instances[0].auth_hmac = Some(AuthHmac { anti_replay: AntiReplay::Monotonic, ..signs(&[1], 1) });
+            }),
+            ("a path on one node alone", |a, _| a.instances[0].paths = vec![second("10.9.0.2")]),
+            ("paths that do not meet", |a, b| {
+                a.instances[0].paths = vec![second("10.9.0.2")];
+                b.instances[0].paths = vec![second("10.9.0.2")];
+                a.instances[0].paths[0].transport = Transport::Unicast;
+                b.instances[0].paths[0].source = Some("10.9.0.7".parse().unwrap());
+            }),
+            ("paths that meet", |a, b| {
+                a.instances[0].paths = vec![second("10.9.0.2")];
+                b.instances[0].paths = vec![second("10.9.0.1")];
+                b.instances[0].paths[0].source = Some("10.9.0.2".parse().unwrap());
             }),
             ("known source", |a, _| a.instances[0].source = Some("192.168.0.20".parse().unwrap())),
         ];

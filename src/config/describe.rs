@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
-    Privileges, Protocol, Transport, auth_hmac, lease_length, value::readable,
+    Privileges, Protocol, Transport, auth_hmac, lease_length, path, value::readable,
 };
 use crate::wire::Priority;
 
@@ -89,6 +89,10 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
         line(text, "beside them", &format!("{}, not advertised", list(&addresses(instance, &instance.excluded))));
     }
     line(text, "peers", &peers(instance));
+    if !instance.paths.is_empty() {
+        let paths: Vec<String> = instance.paths.iter().map(path::describe).collect();
+        line(text, "paths", &format!("advertises and listens there as well: {}", paths.join("; ")));
+    }
     if let Some(auth) = &instance.auth_hmac {
         line(text, "signs", &auth_hmac::describe(auth));
     }
@@ -355,6 +359,15 @@ mod tests {
             instance.transport = Transport::Unicast;
             instance.source = Some("192.168.0.20".parse().unwrap());
             instance.accept = false;
+            instance.paths = vec![path::Path {
+                name: "second".to_owned(),
+                interface: "eth1".parse().unwrap(),
+                transport: Transport::Unicast,
+                multicast_group: None,
+                min_ttl: 1,
+                peers: vec!["10.9.0.2".parse().unwrap()],
+                source: None,
+            }];
             instance.virtual_mac = Some(crate::config::VirtualMac { name: "ha-51".parse().unwrap(), advertises: true });
             let keys =
                 [1, 2].map(|id| (std::num::NonZeroU8::new(id).unwrap(), super::super::HmacKey::File("/k".into())));

@@ -31,6 +31,7 @@ pub(crate) fn instance() -> Instance {
         multicast_group: None,
         min_ttl: 1,
         source: None,
+        paths: vec![],
         lease: Lease::Auto,
         claim: Claim::Auto,
         on_conflict: OnConflict::Hold,

@@ -9,7 +9,7 @@ use super::{
     address::{self, Addresses},
     announce, auth_hmac,
     error::{Findings, Span},
-    hearing, protocol,
+    hearing, path, protocol,
     raw::RawInstance,
     takeover, told, track, value, virtual_mac, weighed,
 };
@@ -68,6 +68,8 @@ struct Parts<'p> {
 /// Reads the rest, all of it, before anything that is missing ends the assembly.
 fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mut Findings) -> Option<Instance> {
     let hearing = hearing::resolve(raw, addresses, out);
+    let own = path::Own { interface: parts.interface.as_ref(), transport: hearing.transport, peers: &hearing.peers };
+    let paths = path::resolve(raw, &own, addresses, out);
     let family = addresses.family;
     let protocol = parts.version.map(|version| protocol::protocol(version, family, &raw.password, &raw.checksum, out));
     let advertise = parts.version.and_then(|version| protocol::interval(&raw.advertise, version, out));
@@ -112,6 +114,7 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         multicast_group: hearing.reach.group,
         min_ttl: hearing.reach.min_ttl,
         source: hearing.source,
+        paths,
         lease,
         claim: doubt.claim,
         on_conflict: doubt.on_conflict,

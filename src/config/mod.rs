@@ -22,6 +22,7 @@ mod kind;
 mod lease;
 mod manner;
 mod netns;
+mod path;
 mod places;
 mod privileges;
 mod protocol;
@@ -65,6 +66,7 @@ pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Manner, NetworkRoute, Scope};
 pub use netns::Netns;
+pub use path::{PRIMARY, Path};
 pub use privileges::Privileges;
 pub use raw::keys;
 pub use told::{Notify, Occasion};
@@ -194,6 +196,8 @@ pub struct Instance {
     pub min_ttl: u8,
     /// Source address of advertisements; else the interface's first own address.
     pub source: Option<IpAddr>,
+    /// Other ways for advertisements, by name.
+    pub paths: Vec<Path>,
     /// The lifetime of a held address.
     pub lease: Lease,
     /// Look before taking over.

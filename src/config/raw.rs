@@ -13,6 +13,7 @@ use super::{
     group::RawGroup,
     kind::TimeOr,
     manner::{self, RawAddress},
+    path::RawPath,
     privileges::RawPrivileges,
     table::{Table, Written},
     told::{Occasion, RawNotify},
@@ -81,6 +82,7 @@ pub(super) struct RawInstance {
     pub(super) multicast_group: Written<String>,
     pub(super) min_ttl: Written<i64>,
     pub(super) source: Written<String>,
+    pub(super) paths: Vec<RawPath>,
     pub(super) lease: Written<TimeOr>,
     pub(super) claim: Written<String>,
     pub(super) on_conflict: Written<String>,
@@ -130,6 +132,9 @@ pub fn keys() -> Vec<String> {
     let mut link = Table::absent("interface.NAME");
     RawLink::read(Spanned::new(0..0, "NAME".to_owned()), &mut link, &mut out);
     tables.push(link);
+    let mut path = Table::absent("instance.NAME.path.NAME");
+    RawPath::read(Spanned::new(0..0, "NAME".to_owned()), &mut path, &mut out);
+    tables.push(path);
     let mut group = Table::absent("group.NAME");
     RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
@@ -213,6 +218,11 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
     let mut auth_hmac = table.table("auth_hmac", out);
     let mut notify = table.table("notify", out);
     let mut track = table.table("track", out);
+    let mut paths = Vec::new();
+    for (name, mut path) in table.named_tables("path", out) {
+        paths.push(RawPath::read(name, &mut path, out));
+        tables.push(path);
+    }
     let raw = RawInstance {
         name,
         header: table.header(),
@@ -233,6 +243,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         multicast_group: table.text("multicast_group", out),
         min_ttl: table.number("min_ttl", out),
         source: table.text("source", out),
+        paths,
         lease: table.time_or("lease", &["auto", "off"], out),
         claim: table.text("claim", out),
         on_conflict: table.text("on_conflict", out),

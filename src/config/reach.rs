@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Transport, error::Findings, raw::RawInstance, value};
+use super::{Transport, error::Findings, raw::RawInstance, table::Written, value};
 use crate::{wire::group, words::Family};
 
 /// See the module.
@@ -13,19 +13,30 @@ pub(super) struct Reach {
     pub(super) min_ttl: u8,
 }
 
-/// Reads `multicast_group` and `min_ttl`, each of which only one transport has.
+/// Those of an instance.
 pub(super) fn resolve(raw: &RawInstance, transport: Transport, family: Option<Family>, out: &mut Findings) -> Reach {
-    let multicast_group = multicast_group(raw, family, out);
-    let min_ttl = value::number("min_ttl", &raw.min_ttl, 1, 255, out).unwrap_or(1);
+    of(&raw.multicast_group, &raw.min_ttl, transport, family, out)
+}
+
+/// Reads `multicast_group` and `min_ttl`, each of which only one transport has.
+pub(super) fn of(
+    group: &Written<String>,
+    least: &Written<i64>,
+    transport: Transport,
+    family: Option<Family>,
+    out: &mut Findings,
+) -> Reach {
+    let multicast_group = multicast_group(group, family, out);
+    let min_ttl = value::number("min_ttl", least, 1, 255, out).unwrap_or(1);
     match transport {
         Transport::Unicast => {
-            if let Some(span) = raw.multicast_group.span() {
+            if let Some(span) = group.span() {
                 let todo = "remove it, or transport = \"unicast\"";
                 out.error(span, "multicast_group is for multicast, and this instance is unicast", todo);
             }
         }
         Transport::Multicast => {
-            if let Some(span) = raw.min_ttl.span() {
+            if let Some(span) = least.span() {
                 let todo = "remove it: what comes by multicast has TTL 255, or is discarded";
                 out.error(span, "min_ttl is for unicast, and this instance is multicast", todo);
             }
@@ -35,8 +46,8 @@ pub(super) fn resolve(raw: &RawInstance, transport: Transport, family: Option<Fa
 }
 
 /// RFC 9568, 5.1.1.2 and 5.1.2.2: the group does not leave the link.
-fn multicast_group(raw: &RawInstance, family: Option<Family>, out: &mut Findings) -> Option<IpAddr> {
-    let (text, span) = raw.multicast_group.given()?;
+fn multicast_group(written: &Written<String>, family: Option<Family>, out: &mut Findings) -> Option<IpAddr> {
+    let (text, span) = written.given()?;
     let written = text.parse::<IpAddr>().ok();
     let family = family.or_else(|| written.map(Family::of))?;
     let fits = |address: &IpAddr| match address {

@@ -14,7 +14,7 @@ use super::{
     error::{Findings, Span},
     events, group,
     instance::{self, Drawn},
-    netns, privileges,
+    netns, path as paths, privileges,
     raw::{RawConfig, RawMail, Texts},
     table::Written,
     track, value, virtual_mac, webhook,
@@ -206,6 +206,7 @@ fn is_host_and_port(text: &str) -> bool {
 /// A virtual router exists once on an interface, and a virtual address belongs to one of them.
 fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, out: &mut Findings) {
     for first in earlier {
+        paths::check_against(later, first, out);
         if let (Some(vrid), Some(interface), Some(family)) = (later.vrid, &later.interface, later.addresses.family)
             && first.vrid == Some(vrid)
             && first.interface.as_ref() == Some(interface)

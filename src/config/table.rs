@@ -178,7 +178,7 @@ impl<'d> Table<'d> {
         value: &'d Spanned<DeValue<'d>>,
         out: &mut Findings,
     ) -> Option<(Spanned<String>, Self)> {
-        let full = format!("{key}.{}", name.get_ref());
+        let full = format!("{}.{}", self.full(key), name.get_ref());
         if let DeValue::Table(entries) = value.get_ref() {
             let table = Self { name: full, header: value.span(), entries: Some(entries), asked: Vec::new() };
             return Some((Spanned::new(name.span(), name.get_ref().clone().into_owned()), table));

@@ -7,6 +7,7 @@ mod clear;
 mod generations;
 mod group;
 mod notified;
+mod path;
 mod rule;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -23,6 +24,7 @@ pub use clear::{CLEAR_SCHEMA, Clear, Cleared};
 pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
 pub use group::Group;
 pub use notified::Notified;
+pub use path::Path;
 pub use rule::{Backoff, Options, Rule};
 
 /// The name and version of [`Status`] as JSON.
@@ -112,6 +114,9 @@ pub struct Instance {
     pub lease_ms: Option<u64>,
     /// The peers, and every other sender heard.
     pub peers: Vec<Peer>,
+    /// Each way that advertisements take, where there is more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Path>,
     /// Transitions since the process started.
     pub transitions: u64,
     /// Advertisements sent.
@@ -318,6 +323,7 @@ impl Instance {
             devices: status.devices.iter().map(|(net, device)| (net.to_string(), device.clone())).collect(),
             lease_ms: status.lease.map(millis),
             peers: status.peers.iter().map(|peer| Peer::at(now, peer)).collect(),
+            paths: status.paths.iter().map(|path| Path::at(now, path)).collect(),
             transitions: status.transitions,
             sent: status.sent,
             received: status.received,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::estate::{Estate, Hands};
 use crate::{
     linux::{BootClock, Holder, VrrpSocket, wall_clock},
-    node::{Hold, Lifetime, Seal, Will},
+    node::{Hold, Lifetime, Seal, Transmit, Will},
     wire::{Key, Stamp},
     words::{Family, InterfaceName},
 };
@@ -32,14 +32,37 @@ pub const COMMAND: &str = "keeper";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Duty {
     instance: String,
+    /// What is held, by interface.
+    places: Vec<(String, Vec<IpNet>)>,
+    /// The resignation, for each way that it takes.
+    letters: Vec<Letter>,
+    /// With what they are signed at the moment they are sent: signed in advance they would be too old by then.
+    seal: Option<Signet>,
+}
+
+/// What is to be said on one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Letter {
     interface: String,
     source: IpAddr,
     destinations: Vec<IpAddr>,
     payloads: Vec<Vec<u8>>,
-    /// What is held, by interface.
-    places: Vec<(String, Vec<IpNet>)>,
-    /// With what they are signed at the moment they are sent: signed in advance they would be too old by then.
-    seal: Option<Signet>,
+}
+
+impl Letter {
+    fn of(transmit: &Transmit) -> Self {
+        Self {
+            interface: transmit.interface.to_string(),
+            source: transmit.source,
+            destinations: transmit.destinations.clone(),
+            payloads: transmit.payloads.clone(),
+        }
+    }
+
+    /// Which socket it needs.
+    fn way(&self) -> (String, Family) {
+        (self.interface.clone(), Family::of(self.source))
+    }
 }
 
 /// A [`Seal`] on its way.
@@ -72,23 +95,23 @@ impl Signet {
 }
 
 impl Duty {
-    fn of(Will { releases, resignation: transmit, seal }: &Will) -> Self {
+    fn of(Will { instance, releases, resignations, seal }: &Will) -> Self {
         Self {
-            instance: transmit.instance.clone(),
-            interface: transmit.interface.to_string(),
-            source: transmit.source,
-            destinations: transmit.destinations.clone(),
-            payloads: transmit.payloads.clone(),
+            instance: instance.clone(),
             places: releases.iter().map(|hold| (hold.interface.to_string(), hold.configured.clone())).collect(),
+            letters: resignations.iter().map(Letter::of).collect(),
             seal: seal.as_ref().map(Signet::of),
         }
     }
 
-    /// Which socket it needs.
-    fn way(&self) -> (String, Family) {
-        (self.interface.clone(), Family::of(self.source))
+    /// Which sockets it needs.
+    fn ways(&self) -> impl Iterator<Item = (String, Family)> {
+        self.letters.iter().map(Letter::way)
     }
 }
+
+/// A socket for each way that a resignation takes; `None` where there is none to be had.
+type Sockets = BTreeMap<(String, Family), Option<VrrpSocket>>;
 
 /// What is to be done, for each instance that serves.
 type Duties = BTreeMap<String, Duty>;
@@ -258,7 +281,7 @@ fn start(mut program: Command) -> io::Result<(Child, ChildStdin)> {
 /// The keeper's end. Returns when the daemon has died or dismissed it.
 pub fn keep() {
     let mut duties = Duties::new();
-    let mut sockets: BTreeMap<(String, Family), Option<VrrpSocket>> = BTreeMap::new();
+    let mut sockets = Sockets::new();
     let mut holder = Holder::open().ok();
     let (mut estate, mut hands) = (Estate::default(), Hands::default());
     for line in io::stdin().lock().lines() {
@@ -266,9 +289,9 @@ pub fn keep() {
         let Ok(Line { news, estate: new }) = serde_json::from_str(&line) else { continue };
         estate = new;
         estate.prepare(&mut hands);
-        let renewed: BTreeSet<_> = news.values().flatten().map(Duty::way).collect();
+        let renewed: BTreeSet<_> = news.values().flatten().flat_map(Duty::ways).collect();
         note(&mut duties, news);
-        sockets.retain(|way, _| duties.values().any(|duty| duty.way() == *way));
+        sockets.retain(|way, _| duties.values().flat_map(Duty::ways).any(|needed| needed == *way));
         for way in renewed {
             // Opened now: when the daemon has died there may be no descriptor left on this machine. And anew: the interface
             // may be another one of the same name.
@@ -278,7 +301,7 @@ pub fn keep() {
     }
     let mut released = true;
     for duty in duties.values() {
-        released &= execute(duty, sockets.get(&duty.way()).and_then(Option::as_ref), holder.as_mut());
+        released &= execute(duty, &sockets, holder.as_mut());
     }
     // What is still held here must not begin to answer.
     if released {
@@ -300,7 +323,7 @@ fn open((interface, family): &(String, Family)) -> Option<VrrpSocket> {
 }
 
 /// Lets go first: nobody is told to take what is still held. Returns whether it is let go.
-fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>) -> bool {
+fn execute(duty: &Duty, sockets: &Sockets, holder: Option<&mut Holder>) -> bool {
     let Some(holder) = holder else { return false };
     let mut release = |(interface, addresses): &(String, Vec<IpNet>)| {
         let Ok(interface) = interface.parse::<InterfaceName>() else { return false };
@@ -318,11 +341,13 @@ fn execute(duty: &Duty, socket: Option<&VrrpSocket>, holder: Option<&mut Holder>
     // One that fails keeps the others from nothing.
     let results: Vec<bool> = duty.places.iter().map(&mut release).collect();
     let released = !results.contains(&false);
-    let Some(socket) = socket.filter(|_| released) else { return released };
-    for (destination, payload) in duty.destinations.iter().zip(&duty.payloads) {
-        // One that fails is waited out by the peer's down timer.
-        let payload = duty.seal.iter().fold(payload.clone(), |payload, seal| seal.sign(duty.source, payload));
-        let _ = socket.send(duty.source, *destination, &payload);
+    for letter in duty.letters.iter().filter(|_| released) {
+        let Some(socket) = sockets.get(&letter.way()).and_then(Option::as_ref) else { continue };
+        for (destination, payload) in letter.destinations.iter().zip(&letter.payloads) {
+            // One that fails is waited out by the peer's down timer.
+            let payload = duty.seal.iter().fold(payload.clone(), |payload, seal| seal.sign(letter.source, payload));
+            let _ = socket.send(letter.source, *destination, &payload);
+        }
     }
     released
 }
@@ -349,6 +374,7 @@ mod tests {
         let interface: InterfaceName = "eth0".parse().unwrap();
         let resignation = Transmit {
             instance: "VI".to_owned(),
+            path: None,
             interface: interface.clone(),
             mac: None,
             source: [192, 168, 0, 20].into(),
@@ -364,7 +390,8 @@ mod tests {
             lifetime: Lifetime::Forever,
             not_after: None,
         };
-        Some(Will { releases: vec![hold], resignation, seal: None })
+        let (instance, resignations) = (hold.instance.clone(), vec![resignation]);
+        Some(Will { instance, releases: vec![hold], resignations, seal: None })
     }
 
     fn told(keeper: &mut Keeper, round: usize) -> Vec<String> {
@@ -399,6 +426,6 @@ mod tests {
             note(&mut duties, news);
         }
         assert_eq!(duties, keeper.entrusted);
-        assert_eq!(duties["VI_7"].payloads, [4007_usize.to_be_bytes()]);
+        assert_eq!(duties["VI_7"].letters[0].payloads, [4007_usize.to_be_bytes()]);
     }
 }

@@ -24,7 +24,7 @@ use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets, store::Recor
 use crate::{
     config::{Config, ProcessPattern},
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot, wall_clock},
-    node::{Command, Ears, Event, FileSays, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook},
+    node::{Command, Ears, Event, FileSays, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook, Transmit},
     policy::Report,
     words::Instant,
 };
@@ -384,7 +384,8 @@ impl Turns {
                     self.tell_note(note);
                 }
                 let carrier = self.drivers.carrier(&transmit.interface).ok();
-                let input = Input::Transmitted { instance: transmit.instance, result, carrier };
+                let Transmit { instance, path, .. } = transmit;
+                let input = Input::Transmitted { instance, path, result, carrier };
                 self.node.handle_input(self.now, input);
             }
             Output::Hold(hold) => {

@@ -218,6 +218,10 @@ fn places(config: &Config) -> BTreeMap<Place, Needs> {
         }
         let needs = places.entry((instance.interface.clone(), instance.family)).or_default();
         needs.advertisements.get_or_insert_default().extend(instance.multicast_group);
+        for path in &instance.paths {
+            let needs = places.entry((path.interface.clone(), instance.family)).or_default();
+            needs.advertisements.get_or_insert_default().extend(path.multicast_group);
+        }
     }
     places
 }

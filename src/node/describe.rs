@@ -25,6 +25,7 @@ impl Instance {
             devices: self.config.addresses_elsewhere(),
             lease: self.tenure.planned().length,
             peers: self.peers.status(now, self.down_interval()),
+            paths: self.path_status(now),
             transitions: self.counters.transitions,
             sent: self.counters.sent,
             received: self.counters.received,
@@ -49,11 +50,13 @@ impl Instance {
         self.seen_in_place().into_iter().map(|seen| seen.address).collect()
     }
 
-    /// The resignation and the release that a keeper performs for a dead master.
-    /// On its own interface it lets go last.
-    pub(super) fn last_will(&self, now: Instant) -> Option<Will> {
+    /// The release and the resignation that a keeper performs for a dead master. On its own interface it lets go last. It
+    /// lets go as well where there is no address to resign from.
+    pub(super) fn last_will(&self, now: Instant) -> Will {
         let mut releases = self.releases();
         releases.reverse();
-        Some(Will { releases, resignation: self.compose(None)?, seal: self.seal(now) })
+        let resignations = self.compose_all(None);
+        let instance = self.config.name.clone();
+        Will { instance, releases, resignations, seal: self.seal(now) }
     }
 }

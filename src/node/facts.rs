@@ -118,6 +118,7 @@ mod tests {
                 devices: std::collections::BTreeMap::new(),
                 lease: None,
                 peers,
+                paths: vec![],
                 transitions: 0,
                 sent: 0,
                 received: 0,

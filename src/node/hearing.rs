@@ -6,6 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     Datagram,
     instance::{Instance, Outbox},
+    paths::Way,
     tenure::Wake,
 };
 use crate::{
@@ -18,29 +19,51 @@ use crate::{
 impl Instance {
     /// A datagram with this instance's identifier arrived on its interface.
     pub(super) fn on_datagram(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) {
-        match self.admit(now, datagram, out) {
+        let way = self.way_of(datagram.interface, datagram.destination);
+        // Whoever is none of a path's peers is a stranger by the address it has there.
+        let peer = self.identity(way, datagram.source).unwrap_or(datagram.source);
+        match self.admit(now, way, datagram, out) {
             Ok(adv) => {
                 self.counters.received += 1;
-                self.heard_foreign();
-                self.compare_addresses(now, datagram.source, &adv, out);
-                self.on_advertisement(now, datagram.source, &adv, out);
+                if way == Way::Primary {
+                    self.heard_foreign();
+                }
+                if self.heard_on(now, way, peer) {
+                    self.compare_addresses(now, peer, &adv, out);
+                    self.on_advertisement(now, peer, &adv, out);
+                }
             }
-            Err(rejection) => self.on_rejection(now, datagram.source, rejection, out),
+            Err(rejection) => self.on_rejection(now, way, peer, rejection, out),
         }
         self.name_peers(now, out);
     }
 
-    fn admit(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) -> Result<Advertisement, Rejection> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        way: Way,
+        datagram: Datagram<'_>,
+        out: &mut Outbox,
+    ) -> Result<Advertisement, Rejection> {
         let Datagram { source, destination, hop_limit, payload, .. } = datagram;
-        if self.seen().iter().any(|seen| seen.address.addr() == source) {
+        if self.is_own(way, source) {
             return Err(Rejection::OwnSource);
         }
-        match self.config.transport {
-            Transport::Multicast if destination != self.config.group() => return Err(Rejection::Destination),
+        let (transport, group, min_ttl, known) = match self.path(way) {
+            None => {
+                let of = &self.config;
+                // In multicast a sender that is not named takes part as well.
+                let known = of.transport == Transport::Multicast || of.peers.contains(&source);
+                (of.transport, of.group(), of.min_ttl, known)
+            }
+            Some(path) => (path.transport, path.group(self.config.family), path.min_ttl, path.peers.contains(&source)),
+        };
+        match transport {
+            Transport::Multicast if destination != group => return Err(Rejection::Destination),
             Transport::Multicast if hop_limit != HOP_LIMIT => return Err(Rejection::HopLimit),
             Transport::Unicast if destination.is_multicast() => return Err(Rejection::Destination),
-            Transport::Unicast if hop_limit < self.config.min_ttl => return Err(Rejection::HopLimit),
-            Transport::Unicast if !self.config.peers.contains(&source) => return Err(Rejection::NotAPeer),
+            Transport::Unicast if hop_limit < min_ttl => return Err(Rejection::HopLimit),
+            Transport::Multicast | Transport::Unicast if !known => return Err(Rejection::NotAPeer),
             Transport::Multicast | Transport::Unicast => (),
         }
         let decoded = decode(source, destination, payload)?;
@@ -79,7 +102,7 @@ impl Instance {
         ours.len() == addresses.len() && ours.iter().all(|address| addresses.contains(address))
     }
 
-    fn on_rejection(&mut self, now: Instant, source: IpAddr, rejection: Rejection, out: &mut Outbox) {
+    fn on_rejection(&mut self, now: Instant, way: Way, source: IpAddr, rejection: Rejection, out: &mut Outbox) {
         *self.counters.discarded.entry(rejection).or_default() += 1;
         if rejection == Rejection::OwnSource {
             let text = format!(
@@ -88,11 +111,15 @@ impl Instance {
                 self.config.vrid
             );
             self.condition_until(now + self.down_interval() * 2, "duplicate_source", text, now, out);
+        } else if self.rejected_on(now, way, source, rejection) {
+            // Heard elsewhere: that is a matter of this way.
         } else if rejection.is_of_hmac() && self.peers.is_heard(now, source, self.down_interval()) {
             self.suspect(now, source, rejection, out);
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
-            self.heard_foreign();
+            if way == Way::Primary {
+                self.heard_foreign();
+            }
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);
         } else if rejection == Rejection::NotAPeer

@@ -26,8 +26,8 @@ pub enum Input<'a> {
     /// All addresses an interface has now, ours among them.
     Addresses { interface: InterfaceName, addresses: Vec<AddressSeen> },
     /// A [`Transmit`](super::Output::Transmit) was performed: at least one destination took it, or why none did.
-    /// `carrier`: what the interface said right after, if it could be asked.
-    Transmitted { instance: String, result: Result<(), String>, carrier: Option<bool> },
+    /// `path` is the transmit's. `carrier`: what the interface said right after, if it could be asked.
+    Transmitted { instance: String, path: Option<String>, result: Result<(), String>, carrier: Option<bool> },
     /// A [`Hold`](super::Output::Hold) with addresses was performed.
     Held { instance: String, result: Result<(), String> },
     /// What an instance needs of the machine beside its interface ([`config::Instance::drops_packets`]) is there, or why it

@@ -21,6 +21,7 @@ use super::{
     farewell::Farewell,
     group::Ties,
     judgement::Judgement,
+    paths::Paths,
     peers::Peers,
     reload::router_config,
     rivals::Rivals,
@@ -95,6 +96,7 @@ pub(super) struct Instance {
     /// The master resigned, and nobody advertised since.
     pub(super) permitted_at: Option<Instant>,
     pub(super) signing: Signing,
+    pub(super) paths: Paths,
     pub(super) checksum_heard: Option<ChecksumForm>,
     pub(super) last_fit: Option<Priority>,
     pub(super) counters: Counters,
@@ -161,6 +163,7 @@ impl Instance {
             lower_heard_at: None,
             permitted_at: None,
             signing: Signing::default(),
+            paths: Paths::default(),
             checksum_heard: None,
             last_fit: None,
             counters: Counters::default(),
@@ -271,7 +274,7 @@ impl Instance {
 
     fn perform(&mut self, now: Instant, action: Action, out: &mut Outbox) {
         match action {
-            Action::Send(priority) => out.extend(self.transmit(now, priority).map(Output::Transmit)),
+            Action::Send(priority) => self.transmit(now, priority, out),
             Action::Hold => {
                 self.tenure.begin(now);
                 self.hold(now, out);

@@ -135,6 +135,7 @@ impl Node {
     }
 
     fn on_link(&mut self, link: &LinkSeen) {
+        self.each_path_on(&link.name, |instance| instance.on_path_link(&link.name, Some(link)));
         self.each_on(&link.name, |now, instance, out| instance.on_link(now, Some(link.clone()), out));
         self.each_beside(&link.name, |now, instance, out| {
             instance.on_device_link(now, &link.name, Some(link.clone()), out);

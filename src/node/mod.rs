@@ -20,6 +20,7 @@ mod judgement;
 mod links;
 mod looking;
 mod output;
+mod paths;
 mod peers;
 mod reason;
 mod reload;
@@ -34,6 +35,7 @@ mod timers;
 mod tracked;
 mod tracks;
 mod watching;
+mod ways;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,7 +56,7 @@ use reload::{Change, change, collide};
 use roll::Roll;
 pub use signing::Seal;
 use signing::WallClock;
-pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PeerStatus, Role};
+pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PathStatus, PeerStatus, Role};
 pub use timers::Ears;
 pub use tracked::Tracked;
 pub use tracks::TrackedFacts;
@@ -160,20 +162,27 @@ impl Node {
             Input::LinkGone(name) => {
                 self.links.lose(&name);
                 self.addresses.remove(&name);
+                self.each_path_on(&name, |instance| instance.on_path_link(&name, None));
                 self.tell_addresses(&name);
                 self.each_on(&name, |now, instance, out| instance.on_link(now, None, out));
                 self.each_tracking(&name, None);
                 self.each_beside(&name, |now, instance, out| instance.on_device_link(now, &name, None, out));
             }
             Input::Addresses { interface, addresses } => {
+                self.each_path_on(&interface, |instance| instance.on_path_addresses(&interface, &addresses));
                 self.addresses.insert(interface.clone(), addresses.clone());
                 self.tell_addresses(&interface);
                 self.each_beside(&interface, |now, instance, out| {
                     instance.on_device_addresses(now, &interface, addresses.clone(), out);
                 });
             }
-            Input::Transmitted { instance, result, carrier } => {
+            Input::Transmitted { instance, path: None, result, carrier } => {
                 self.on_transmitted(&instance, result, carrier);
+            }
+            Input::Transmitted { instance, path: Some(path), result, carrier } => {
+                self.with(&instance, |now, instance, out| {
+                    instance.on_path_transmitted(now, &path, result, carrier, out);
+                });
             }
             Input::Held { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_held(now, result, out));
@@ -241,7 +250,7 @@ impl Node {
     pub fn last_will(&self, instance: &str) -> Option<Will> {
         let leaving = || self.leaving.iter().find(|leaving| leaving.config.name == instance);
         let serving = self.instances.get(instance).or_else(leaving);
-        serving.filter(|serving| serving.router.holds() && !serving.native)?.last_will(self.now)
+        serving.filter(|serving| serving.router.holds() && !serving.native).map(|serving| serving.last_will(self.now))
     }
 
     /// Every instance was asked to stop and holds nothing any more.
@@ -308,6 +317,7 @@ impl Node {
         if let Some(addresses) = addresses_of(&self.addresses, &instance.config) {
             instance.on_addresses(now, addresses, out);
         }
+        ways::show(self.links.all(), &self.addresses, &mut instance);
         self.instances.insert(instance.config.name.clone(), instance);
     }
 
@@ -336,7 +346,7 @@ impl Node {
         let is_owner = |instance: &Instance| {
             Some(instance.config.vrid) == vrid
                 && instance.config.family == family
-                && instance.config.interface == *datagram.interface
+                && ways::is_on(&instance.config, datagram.interface)
         };
         let mut leaving = self.leaving.iter_mut().filter(|instance| is_owner(instance));
         let owner = self.instances.matching_mut(is_owner).next().or_else(|| leaving.next());
@@ -417,6 +427,7 @@ impl Node {
                         instance.signing.set_clock(clock);
                     }
                     instance.adapt(self.now, new.clone(), &mut self.outbox);
+                    ways::show(self.links.all(), &self.addresses, instance);
                 }
                 None => self.coming.push(new.clone()),
             }

@@ -40,6 +40,8 @@ pub enum Output {
 pub struct Transmit {
     /// Whose it is.
     pub instance: String,
+    /// The path it takes; `None`: the instance's own way.
+    pub path: Option<String>,
     /// Where to send it.
     pub interface: InterfaceName,
     /// The link-layer address it leaves with, to a group; else the interface's own.
@@ -55,10 +57,12 @@ pub struct Transmit {
 /// What a keeper does for an instance whose daemon has died.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Will {
+    /// Whose.
+    pub instance: String,
     /// Let go of everything, in this order.
     pub releases: Vec<Hold>,
-    /// Then say so: not signed yet.
-    pub resignation: Transmit,
+    /// Then say so, on every path: not signed yet.
+    pub resignations: Vec<Transmit>,
     /// With what it is signed when it is sent.
     pub seal: Option<Seal>,
 }

@@ -58,6 +58,7 @@ impl Instance {
         }
         self.tenure.replan(now, lease_length(&self.config, None), self.interval());
         self.native = self.addresses_are_native();
+        self.paths.adapt(&old.paths, &self.config.paths);
         self.signing.adapt(old.auth_hmac.as_ref(), self.config.auth_hmac.as_ref());
         if old.advertise != self.config.advertise {
             self.rivals = Rivals::new(self.interval());
@@ -88,7 +89,7 @@ impl Instance {
     /// Other addresses, another lease or another beat while holding: said, then held, and nothing of the old is left.
     fn exchange(&mut self, now: Instant, old: &config::Instance, out: &mut Outbox) {
         let priority = self.router.standing().priority();
-        out.extend(self.transmit(now, priority).map(Output::Transmit));
+        self.transmit(now, priority, out);
         self.tenure.begin(now);
         let before = out.len();
         self.hold(now, out);

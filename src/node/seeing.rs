@@ -2,7 +2,7 @@
 //! writes.
 
 use super::{
-    AddressSeen, LinkSeen, Output,
+    AddressSeen, LinkSeen,
     instance::{Instance, Outbox},
     tenure::Wake,
 };
@@ -148,6 +148,7 @@ impl Instance {
         carrier: Option<bool>,
         out: &mut Outbox,
     ) {
+        self.own_way_took(&result);
         match result {
             Ok(()) => {
                 self.counters.sent += 1;
@@ -156,6 +157,8 @@ impl Instance {
                 }
             }
             // A failed send renews nothing, and lets nobody begin; once the lease has run out on failures this node is none to serve.
+            // One that left on a path has renewed the lease (R9).
+            Err(_) if self.paths.sent(now) => (),
             Err(why) if self.router.serves() && self.cannot_go_on(now) => {
                 self.tenure.cannot(now, "cannot_send", format!("advertisements cannot be sent: {why}"));
                 self.reassess(now, out);
@@ -173,12 +176,12 @@ impl Instance {
     pub(super) fn is_heard_again(&mut self, now: Instant, out: &mut Outbox) {
         if self.leads() {
             let priority = self.router.standing().priority();
-            out.extend(self.transmit(now, priority).map(Output::Transmit));
+            self.transmit(now, priority, out);
         }
     }
 
     /// An advertisement left, so the lease goes on. If it may have run out meanwhile, everybody must be told (R10).
-    fn renew(&mut self, now: Instant, out: &mut Outbox) {
+    pub(super) fn renew(&mut self, now: Instant, out: &mut Outbox) {
         let woke = self.tenure.wake(now);
         let due = self.tenure.sent(now);
         if !self.router.holds() {

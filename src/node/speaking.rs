@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Transmit, instance::Instance};
+use super::{
+    Output, Transmit,
+    instance::{Instance, Outbox},
+};
 use crate::{
     config::{Auth, Checksum, Protocol, Transport},
     wire::{Advertisement, ChecksumForm, Priority, encode_v2, encode_v3},
@@ -10,35 +13,41 @@ use crate::{
 };
 
 impl Instance {
-    /// An advertisement, ready to send; `None` while there is no address to send it from.
-    pub(super) fn transmit(&mut self, now: Instant, priority: Option<Priority>) -> Option<Transmit> {
-        let mut transmit = self.compose(priority)?;
-        self.sign_all(now, transmit.source, &mut transmit.payloads);
-        Some(transmit)
+    /// Advertises on every way that has an address to send from.
+    pub(super) fn transmit(&mut self, now: Instant, priority: Option<Priority>, out: &mut Outbox) {
+        for mut transmit in self.compose_all(priority) {
+            self.sign_all(now, transmit.source, &mut transmit.payloads);
+            out.push_back(Output::Transmit(transmit));
+        }
     }
 
-    /// The same, not signed yet.
+    /// An advertisement on the own way, not signed yet; `None` while there is no address to send it from.
     pub(super) fn compose(&self, priority: Option<Priority>) -> Option<Transmit> {
         let source = self.primary()?;
         let destinations = match self.config.transport {
             Transport::Unicast => self.config.peers.clone(),
             Transport::Multicast => vec![self.config.group()],
         };
+        Some(Transmit {
+            instance: self.config.name.clone(),
+            path: None,
+            interface: self.config.interface.clone(),
+            mac: self.config.mac().filter(|_| self.config.virtual_mac.as_ref().is_some_and(|it| it.advertises)),
+            source,
+            payloads: self.payloads(priority, source, &destinations),
+            destinations,
+        })
+    }
+
+    /// The advertisement as each destination gets it.
+    pub(super) fn payloads(&self, priority: Option<Priority>, source: IpAddr, destinations: &[IpAddr]) -> Vec<Vec<u8>> {
         let adv = Advertisement {
             vrid: self.config.vrid,
             priority,
             interval: self.config.advertise,
             addresses: self.virtual_addresses(),
         };
-        let payloads = destinations.iter().map(|destination| self.encode(&adv, source, *destination)).collect();
-        Some(Transmit {
-            instance: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            mac: self.config.mac().filter(|_| self.config.virtual_mac.as_ref().is_some_and(|it| it.advertises)),
-            source,
-            destinations,
-            payloads,
-        })
+        destinations.iter().map(|destination| self.encode(&adv, source, *destination)).collect()
     }
 
     fn encode(&self, adv: &Advertisement, source: IpAddr, destination: IpAddr) -> Vec<u8> {

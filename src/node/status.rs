@@ -98,6 +98,8 @@ pub struct InstanceStatus {
     pub lease: Option<Duration>,
     /// The peers, and any other sender heard.
     pub peers: Vec<PeerStatus>,
+    /// Every way that advertisements take, where there is more than one; the own one, `primary`, is the first.
+    pub paths: Vec<PathStatus>,
     /// Transitions since the process started.
     pub transitions: u64,
     /// Advertisements sent.
@@ -108,6 +110,21 @@ pub struct InstanceStatus {
     pub discarded: BTreeMap<&'static str, u64>,
     /// The last report of each policy.
     pub reports: Vec<Report>,
+}
+
+/// A way that advertisements take, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it leads.
+    pub interface: String,
+    /// The node's own address on it; `None` while there is none.
+    pub source: Option<IpAddr>,
+    /// The last valid advertisement on it, of any peer.
+    pub last_heard: Option<Instant>,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
 }
 
 /// A peer at one moment.

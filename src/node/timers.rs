@@ -39,6 +39,7 @@ impl Instance {
         }
         self.seen_tracked.settle(now);
         self.reassess(now, out);
+        self.mind_paths(now, out);
         if patient {
             self.ties.ready = false;
         } else {
@@ -101,6 +102,7 @@ impl Instance {
             (self.next_farewell(), Wake::Release),
             (self.judgement.next_change(now, self.config.on_error), Wake::Policies),
             (self.rivals.next_ask(), Wake::Claim),
+            (self.next_path(), Wake::Claim),
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
             (self.quiet_until.filter(|at| now < *at), Wake::Trouble),

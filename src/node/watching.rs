@@ -64,6 +64,7 @@ impl Instance {
         }
         match self.router.state() {
             State::Backup { .. } | State::Elected { .. } => {
+                self.paths.answered(now);
                 if answers && self.claim.is_running() && self.claim.answered(now, mac) {
                     // Two, for one may be lost.
                     out.extend([self.ask(address, None, Some(mac)), self.ask(address, None, Some(mac))]);

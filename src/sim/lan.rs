@@ -161,6 +161,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         multicast_group: None,
         min_ttl: 1,
         source: None,
+        paths: vec![],
         lease: Lease::Auto,
         claim: Claim::Auto,
         on_conflict: OnConflict::Hold,

@@ -466,6 +466,8 @@ fn all_errors_at_once() {
 
 /// The table of an entry of `addresses`.
 const ENTRY: &str = "instance.VI_1.addresses[]";
+/// The table of a path.
+const PATH: &str = "instance.VI_1.path.VI_1";
 /// The table of an entry of `track.interfaces`, of an instance and of a group.
 const INTERFACE: &str = "instance.VI_1.track.interfaces[]";
 const GROUP_INTERFACE: &str = "group.VI_1.track.interfaces[]";
@@ -570,6 +572,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "multicast_group", "\"224.0.0.99\""),
     ("instance.VI_1", "min_ttl", "255"),
     ("instance.VI_1", "source", "\"192.168.0.20\""),
+    (PATH, "interface", "\"eth2\""),
+    (PATH, "peers", "[\"10.9.0.3\"]"),
+    (PATH, "transport", "\"unicast\""),
+    (PATH, "multicast_group", "\"224.0.0.99\""),
+    (PATH, "min_ttl", "255"),
+    (PATH, "source", "\"10.9.0.1\""),
     ("instance.VI_1", "lease", "\"off\""),
     ("instance.VI_1", "claim", "\"off\""),
     ("instance.VI_1", "on_conflict", "\"steal\""),
@@ -647,10 +655,17 @@ fn every_key_changes_something() {
             before.set("instance.VI_1", "auth_hmac.keys", "{ 2 = \"secret:two\", 3 = \"file:three\" }");
             before.set("instance.VI_1", "auth_hmac.active_key", "2");
         }
+        if table == PATH {
+            before.set(PATH, "interface", "\"eth1\"");
+            before.set(PATH, "peers", "[\"10.9.0.2\"]");
+        }
+        if table == PATH && key == "min_ttl" {
+            before.set(PATH, "transport", "\"unicast\"");
+        }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");
         }
-        if key == "min_ttl" {
+        if key == "min_ttl" && table != PATH {
             before.set("instance.VI_1", "transport", "\"unicast\"");
         }
         if table.starts_with("group.VI_1") && key != "instances" {
@@ -716,7 +731,8 @@ fn the_reference_names_every_key_and_equals_the_defaults() {
     let of_entries = |line: &&str| !line.contains("[{");
     let lines = reference.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
     let settings: Vec<&str> = lines.filter(of_entries).filter(|line| is_setting(line)).collect();
-    let mut written: Vec<&str> = settings.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    let written = settings.iter().map(|line| line.split(' ').next().unwrap().replace("path.second.", "path.NAME."));
+    let mut written: Vec<String> = written.collect();
     let keys = config::keys();
     let mut known: Vec<&str> = keys
         .iter()
@@ -943,9 +959,10 @@ fn what_the_reference_comments_out_is_right_too() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another = ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "policies = [{", "min_ttl"]
-            .iter()
-            .any(|key| bare.starts_with(key));
+        let needs_another =
+            ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "policies = [{", "min_ttl", "path."]
+                .iter()
+                .any(|key| bare.starts_with(key));
         if bare.starts_with("instances = ") {
             return "instances = [\"VI_1\"]".to_owned();
         }
@@ -963,12 +980,53 @@ fn what_the_reference_comments_out_is_right_too() {
 }
 
 #[test]
+fn what_the_reference_says_of_paths_is_right_too() {
+    let reference = read("config/reference.toml");
+    let lines = reference.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.starts_with("path."));
+    let unicast: String =
+        lines.filter(|line| !line.contains("multicast_group")).map(|line| format!("{line}\n")).collect();
+    let config = meant(&(Draft::small().text() + unicast.as_str()));
+    let path = config.instances[0].paths[0].clone();
+    assert_eq!((path.name.as_str(), path.transport, path.min_ttl), ("second", config::Transport::Unicast, 255));
+}
+
+#[test]
 fn on_conflict_follows_prefer_unless_it_is_written() {
     let conflict = |draft: Draft| meant(&draft.text()).instances.first().unwrap().on_conflict;
     assert_eq!(conflict(Draft::small()), config::OnConflict::Hold);
     let available = Draft::small().with("prefer", "\"availability\"");
     assert_eq!(conflict(available.clone()), config::OnConflict::Steal);
     assert_eq!(conflict(available.with("on_conflict", "\"hold\"")), config::OnConflict::Hold);
+}
+
+#[test]
+fn messages_about_paths() {
+    let fine = [("interface", "\"eth1\""), ("peers", "[\"10.9.0.2\"]")];
+    let cases_of = [
+        ("nothing at all", PATH, vec![("transport", "\"unicast\"")], false),
+        ("its own name", "instance.VI_1.path.primary", vec![], true),
+        ("the own way", PATH, vec![("interface", "\"eth0\"")], true),
+        ("more peers than the instance has", PATH, vec![("peers", "[\"10.9.0.2\", \"10.9.0.3\"]")], true),
+        ("its own address as a peer", PATH, vec![("source", "\"10.9.0.2\"")], true),
+        ("the other family", PATH, vec![("peers", "[\"fe80::1\"]")], true),
+        ("a group in unicast", PATH, vec![("transport", "\"unicast\""), ("multicast_group", "\"224.0.0.99\"")], true),
+        ("no interface", PATH, vec![("interface", "\"a name with spaces\"")], true),
+        ("an unknown key", PATH, vec![("peer", "\"10.9.0.2\"")], true),
+    ];
+    let drafts = cases_of.map(|(title, table, settings, complete)| {
+        let mut draft = Draft::small();
+        fine.iter().filter(|_| complete).chain(&settings).for_each(|(key, value)| draft.set(table, key, value));
+        (title, draft.text())
+    });
+    let mut without = Draft::small().with("peers", "");
+    fine.iter().for_each(|(key, value)| without.set(PATH, key, value));
+    let drafts: Vec<_> = drafts.into_iter().chain([("an instance without peers", without.text())]).collect();
+    insta::assert_snapshot!(cases(&drafts, &Facts::default()));
+    let mut twice = Draft::small();
+    fine.iter().for_each(|(key, value)| twice.set(PATH, key, value));
+    let other = "[instance.VI_2]\ninterface = \"eth1\"\nvirtual_router_id = 51\naddresses = [\"10.9.0.60/24\"]\n";
+    let problems = parse(&(twice.text() + other)).unwrap_err().to_string();
+    assert!(problems.contains("virtual router 51 is on eth1 twice, once by a path"), "{problems}");
 }
 
 /// Whatever is wrong around a key, the key itself is not in the message.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
 
-mod wires;
+pub(crate) mod wires;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ mod hearing;
 mod last_resort;
 mod lease;
 mod machine;
+mod paths;
 mod reload;
 mod resigning;
 mod rivals;

@@ -29,6 +29,7 @@ mod mail;
 mod mixed;
 mod netns;
 mod notify;
+mod paths;
 mod privileges;
 mod reload;
 mod reload_steps;
@@ -64,6 +65,7 @@ struct Story {
 fn stories() -> Vec<Story> {
     let mut all = Vec::from(tour::STORIES);
     all.extend(auth_hmac::STORIES);
+    all.extend(paths::STORIES);
     all.extend(crash::STORIES);
     all.extend(founding::STORIES);
     all.extend(mixed::stories());

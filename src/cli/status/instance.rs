@@ -5,6 +5,7 @@ use crate::{
     cli::{
         paint::Paint,
         particulars::{counters, particulars},
+        path,
     },
     control::protocol::{Instance, Peer, State},
 };
@@ -33,6 +34,7 @@ pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
         text += &format!("  {mark} {address}{device}  {word}\n");
     }
     text += &instance.peers.iter().map(|peer| peer_text(peer, paint)).collect::<String>();
+    text += &path::text(&instance.paths, paint);
     for condition in &instance.conditions {
         text += &if passes(condition) {
             format!("    {}: {}\n", condition.name, wrap(&condition.text, 4))

@@ -26,6 +26,7 @@ fn status() -> NodeStatus {
             held: vec![],
             devices: BTreeMap::new(),
             lease: Some(Duration::from_secs(2)),
+            paths: vec![],
             peers: vec![PeerStatus {
                 address: "192.168.0.21".parse().unwrap(),
                 configured: true,

@@ -72,9 +72,10 @@ impl Lan {
         let carrier = Some(self.stations[from].plugged);
         let now = self.now;
         let result = if mute { Err("no buffer space available".to_owned()) } else { Ok(()) };
-        self.stations[from]
-            .node
-            .handle_input(now, Input::Transmitted { instance: transmit.instance.clone(), result, carrier });
+        self.stations[from].node.handle_input(
+            now,
+            Input::Transmitted { instance: transmit.instance.clone(), path: transmit.path.clone(), result, carrier },
+        );
     }
 
     pub(super) fn send_vrrp(&mut self, from: usize, source: IpAddr, destination: IpAddr, payload: &[u8]) {

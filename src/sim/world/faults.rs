@@ -282,19 +282,21 @@ impl World {
         if !keeper {
             return;
         }
-        for Will { releases, mut resignation, seal } in wills {
+        for Will { releases, resignations, seal, .. } in wills {
             for release in releases {
                 self.remove(index, &release.configured);
             }
             // Nobody sets the clocks here: the wall clock is the machine's own.
             let now = self.now - self.machines[index].lag;
-            for payload in &mut resignation.payloads {
-                if let Some(seal) = &seal {
-                    let source = resignation.source;
-                    *payload = seal.sign(now, now.since_epoch(), source, std::mem::take(payload));
+            for mut resignation in resignations {
+                for payload in &mut resignation.payloads {
+                    if let Some(seal) = &seal {
+                        let source = resignation.source;
+                        *payload = seal.sign(now, now.since_epoch(), source, std::mem::take(payload));
+                    }
                 }
+                self.transmit(index, resignation);
             }
-            self.transmit(index, resignation);
         }
         while self.machines[index].poll_output().is_some() {}
     }

@@ -121,7 +121,7 @@ impl World {
         let failed = mute && self.mutation != Some(Mutation::RenewBeforeSend);
         let result = if failed { Err("no buffer space available".to_owned()) } else { Ok(()) };
         let now = self.now;
-        let input = Input::Transmitted { instance: transmit.instance, result, carrier };
+        let input = Input::Transmitted { instance: transmit.instance, path: transmit.path, result, carrier };
         self.machines[from].handle_input(now, input);
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::machine::Port;
 use crate::{
-    config::{Config, Instance},
+    config::{Config, Instance, Path},
     policy::Policy,
     words::{Family, InterfaceName, MacAddr},
 };
@@ -72,16 +72,29 @@ pub(super) fn byte(number: usize) -> u8 {
 
 fn interfaces(config: &Config) -> BTreeSet<InterfaceName> {
     let all = |instance: &Instance| -> Vec<InterfaceName> {
-        std::iter::once(&instance.interface).chain(instance.devices()).cloned().collect()
+        let paths = instance.paths.iter().map(|path| &path.interface);
+        std::iter::once(&instance.interface).chain(instance.devices()).chain(paths).cloned().collect()
     };
     config.instances.iter().flat_map(all).collect()
 }
 
-/// Which virtual routers are here, and whether they advertise here or only have addresses here.
-fn routers(config: &Config, interface: &InterfaceName) -> BTreeSet<(u8, Family, bool)> {
-    let is_here = |it: &&Instance| it.interface == *interface || it.devices().contains(interface);
-    let here = config.instances.iter().filter(is_here);
-    here.map(|it| (it.vrid.get(), it.family, it.interface == *interface)).collect()
+/// What a virtual router has on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Here<'c> {
+    Advertisements,
+    Addresses,
+    Path(&'c str),
+}
+
+/// Which virtual routers are here, and with what.
+fn routers<'c>(config: &'c Config, interface: &InterfaceName) -> BTreeSet<(u8, Family, Here<'c>)> {
+    let with = |it: &'c Instance| {
+        let paths = it.paths.iter().filter(|path| path.interface == *interface).map(|path| Here::Path(&path.name));
+        let own = (it.interface == *interface).then_some(Here::Advertisements);
+        let beside = (it.interface != *interface && it.devices().contains(interface)).then_some(Here::Addresses);
+        paths.chain(own).chain(beside).map(|what| (it.vrid.get(), it.family, what)).collect::<Vec<_>>()
+    };
+    config.instances.iter().flat_map(with).collect()
 }
 
 /// The wire of an earlier machine where the same virtual routers are; an interface of the same name comes first.
@@ -110,7 +123,27 @@ fn own_addresses(setups: &[Setup], index: usize, interface: &InterfaceName) -> V
             own.extend(IpNet::new(address, prefix(instance, address)));
         }
     }
+    for (instance, path) in paths_at(&setup.config, interface) {
+        let address = path.source.or_else(|| called_on(setups, index, instance, path));
+        if let Some(address) = address.filter(|address| own.iter().all(|known| known.addr() != *address)) {
+            own.extend(IpNet::new(address, if address.is_ipv4() { 24 } else { 64 }));
+        }
+    }
     own
+}
+
+fn paths_at<'c>(config: &'c Config, interface: &InterfaceName) -> Vec<(&'c Instance, &'c Path)> {
+    let all = config.instances.iter().flat_map(|instance| instance.paths.iter().map(move |path| (instance, path)));
+    all.filter(|(_, path)| path.interface == *interface).collect()
+}
+
+/// What other nodes have as the address of a peer on the same path.
+fn called_on(setups: &[Setup], index: usize, instance: &Instance, path: &Path) -> Option<IpAddr> {
+    let others = setups.iter().enumerate().filter(|(other, _)| *other != index);
+    let counterparts = others.flat_map(|(_, setup)| &setup.config.instances);
+    let same = counterparts.filter(|other| (other.vrid, other.family) == (instance.vrid, instance.family));
+    let paths = same.flat_map(|other| &other.paths).filter(|other| other.name == path.name);
+    paths.flat_map(|other| other.peers.iter().copied()).find(|address| !path.peers.contains(address))
 }
 
 /// What other nodes have as the address of a peer that this one does not have as a peer of its own.

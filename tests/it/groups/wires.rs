@@ -65,8 +65,12 @@ pub(crate) struct Wires {
     pub(crate) story: Vec<(Instant, usize, String)>,
     /// Priorities on the wire: machine, virtual router, priority.
     pub(crate) sent: Vec<(Instant, usize, u8, u8)>,
+    /// Machines that cannot send an advertisement on a wire.
+    pub(crate) mute: Vec<(usize, usize)>,
     /// Advertisements of this virtual router do not arrive.
     pub(crate) lost: Option<u8>,
+    /// On these wires the machines are apart: both have a carrier, and nothing passes.
+    pub(crate) apart: Vec<usize>,
     /// Each machine's members form a group, and are held to it.
     pub(crate) together: bool,
 }
@@ -75,7 +79,7 @@ pub(crate) fn interface(wire: usize) -> InterfaceName {
     format!("eth{wire}").parse().unwrap()
 }
 
-fn own(machine: usize, wire: usize) -> IpAddr {
+pub(crate) fn own(machine: usize, wire: usize) -> IpAddr {
     [192, 168, u8::try_from(wire).unwrap(), 20 + u8::try_from(machine).unwrap()].into()
 }
 
@@ -130,7 +134,9 @@ impl Wires {
             random: (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             story: Vec::new(),
             sent: Vec::new(),
+            mute: Vec::new(),
             lost: None,
+            apart: Vec::new(),
             together: true,
         };
         for index in 0..2 {
@@ -153,6 +159,12 @@ impl Wires {
         let role = |name: &str| status.instances.iter().find(|it| it.name == name).map(|it| it.role);
         let [one, two] = [role("VI_1"), role("VI_2")];
         [one.or(two).unwrap(), two.or(one).unwrap()]
+    }
+
+    /// Who holds an address of the first virtual router.
+    pub(crate) fn holders(&self) -> Vec<usize> {
+        let holds = |machine: &Machine| !machine.kernel[0].is_empty();
+        (0..self.machines.len()).filter(|index| holds(&self.machines[*index])).collect()
     }
 
     /// Who holds the address of each virtual router.
@@ -182,6 +194,12 @@ impl Wires {
         self.note(index, format!("eth{wire} plugged: {plugged}"));
         self.machines[index].plugged[wire] = plugged;
         self.tell(index, Delivery::Kernel(wire));
+    }
+
+    /// The kernel knows, and its word has not come yet.
+    pub(crate) fn pull_unseen(&mut self, index: usize, wire: usize) {
+        self.note(index, format!("eth{wire} is pulled, and it was not told"));
+        self.machines[index].plugged[wire] = false;
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize, wire: usize) {
@@ -416,8 +434,9 @@ impl Wires {
                     let payload = &transmit.payloads[0];
                     self.sent.push((self.now, index, payload[1], payload[2]));
                     self.note(index, format!("sends {} for {}", payload[2], transmit.instance));
+                    let mute = self.mute.contains(&(index, wire));
                     for to in (0..self.machines.len()).filter(|to| *to != index) {
-                        let lost = self.lost == Some(payload[1]);
+                        let lost = mute || self.lost == Some(payload[1]);
                         if !lost
                             && self.connected(index, to, wire)
                             && !self.cut.contains(&(index, to, wire))
@@ -428,8 +447,9 @@ impl Wires {
                         }
                     }
                     let carrier = Some(self.machines[index].plugged[wire]);
-                    let (now, instance) = (self.now, transmit.instance);
-                    let input = Input::Transmitted { instance, result: Ok(()), carrier };
+                    let (now, instance, path) = (self.now, transmit.instance, transmit.path);
+                    let result = if mute { Err("no buffer space available".to_owned()) } else { Ok(()) };
+                    let input = Input::Transmitted { instance, path, result, carrier };
                     self.machines[index].node.handle_input(now, input);
                 }
                 Output::Hold(hold) => self.hold(index, &hold),
@@ -502,7 +522,7 @@ impl Wires {
     }
 
     fn connected(&self, a: usize, b: usize, wire: usize) -> bool {
-        self.machines[a].plugged[wire] && self.machines[b].plugged[wire]
+        self.machines[a].plugged[wire] && self.machines[b].plugged[wire] && !self.apart.contains(&wire)
     }
 
     fn loses(&mut self) -> bool {

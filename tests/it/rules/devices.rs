@@ -61,7 +61,7 @@ impl Alone {
             self.wanted.push(output.clone());
             let input = match output {
                 Output::Transmit(sent) => {
-                    Input::Transmitted { instance: sent.instance, result: Ok(()), carrier: Some(true) }
+                    Input::Transmitted { instance: sent.instance, path: sent.path, result: Ok(()), carrier: Some(true) }
                 }
                 Output::Hold(hold) => Input::Held { instance: hold.instance, result: Ok(()) },
                 Output::Announce { .. } | Output::Ask(_) | Output::Judge { .. } => continue,
@@ -160,7 +160,7 @@ fn each_interface_holds_and_announces_its_own_and_only_the_advertised_are_advert
     // What the keeper would do: let go elsewhere first, then here, with the word.
     let will = alone.node.last_will("VI_1").unwrap();
     let released: Vec<_> = will.releases.iter().map(|hold| &hold.interface).collect();
-    assert_eq!((released, will.resignation.interface), (vec![&eth1(), &eth0()], eth0()));
+    assert_eq!((released, will.resignations[0].interface.clone()), (vec![&eth1(), &eth0()], eth0()));
 }
 
 #[test]

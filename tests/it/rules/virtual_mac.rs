@@ -79,7 +79,12 @@ impl Machine {
                     self.node.handle_input(self.now, Input::Addresses { interface, addresses });
                 }
             } else if let Output::Transmit(transmit) = &output {
-                let sent = Input::Transmitted { instance: transmit.instance.clone(), result: Ok(()), carrier: None };
+                let sent = Input::Transmitted {
+                    instance: transmit.instance.clone(),
+                    path: None,
+                    result: Ok(()),
+                    carrier: None,
+                };
                 self.node.handle_input(self.now, sent);
             }
             self.outputs.push(output);

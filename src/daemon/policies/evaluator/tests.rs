@@ -85,6 +85,7 @@ fn status() -> NodeStatus {
             devices: std::collections::BTreeMap::new(),
             lease: None,
             peers: vec![],
+            paths: vec![],
             transitions: 0,
             sent: 0,
             received: 0,
