@@ -129,6 +129,13 @@ impl Expansion<'_> {
                 self.ledger.refused(place, todo);
                 None
             }
+            Err(Unclear::Unseen(name)) => {
+                let todo = format!(
+                    "keepalived puts a value in the place of ${name} only before a space, a comma or the end of the line: write ${{{name}}}"
+                );
+                self.ledger.refused(place, todo);
+                None
+            }
             Err(Unclear::Endless) => {
                 self.ledger
                     .refused(place, "the definitions in this line name each other without end: write the value itself");

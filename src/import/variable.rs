@@ -22,6 +22,8 @@ pub(super) enum Unclear {
     Volatile(String),
     /// It never ends, or becomes too long.
     Endless,
+    /// It is defined, and keepalived does not see it for the letter that follows: `$NAME/24`.
+    Unseen(String),
 }
 
 impl Variables {
@@ -65,6 +67,7 @@ impl Variables {
             out.push_str(before);
             let (written, name, behind) = name_of(after);
             match self.value(name, directory)? {
+                Some(_) if written == name && !ends_a_name(behind) => return Err(Unclear::Unseen(name.to_owned())),
                 Some(value) => {
                     out.push_str(value);
                     changed = true;
@@ -105,6 +108,11 @@ fn name_of(after: &str) -> (&str, &str, &str) {
     (written, written, behind)
 }
 
+/// Whether keepalived sees that a name without braces ended before this (measured on 2.2.7).
+fn ends_a_name(behind: &str) -> bool {
+    behind.chars().next().is_none_or(|letter| letter.is_whitespace() || matches!(letter, ',' | ')'))
+}
+
 /// Letters of names.
 pub(super) const fn is_part_of_a_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
@@ -124,17 +132,21 @@ mod tests {
     #[test]
     fn names_are_replaced_where_they_are_defined() {
         let mut variables = Variables::default();
-        variables.define("IF", "eth$N");
+        variables.define("IF", "eth${N}");
         variables.define("N", "1");
         assert_eq!(
-            variables.substitute("interface $IF.${N} $NO ${NO} $", "/etc").unwrap(),
-            "interface eth1.1 $NO ${NO} $"
+            variables.substitute("interface ${IF}.$N $NO/4 ${NO} $", "/etc").unwrap(),
+            "interface eth1.1 $NO/4 ${NO} $"
         );
         assert_eq!(variables.substitute("a${_HASH}b ${_PWD}", "/etc").unwrap(), "a#b /etc");
         assert_eq!(variables.substitute("${_RANDOM 1 5}", ""), Err(Unclear::Volatile("_RANDOM 1 5".to_owned())));
-        variables.define("A", "$B$B");
-        variables.define("B", "$A");
+        variables.define("A", "${B}${B}");
+        variables.define("B", "${A}");
         assert_eq!(variables.substitute("$A", ""), Err(Unclear::Endless));
+        for unseen in ["$N/24", "$N.5", "$N-a", "$N:", "$N$N", "\"$N\""] {
+            assert_eq!(variables.substitute(unseen, ""), Err(Unclear::Unseen("N".to_owned())), "{unseen}");
+        }
+        assert_eq!(variables.substitute("$N,$N) $N ${N}/24", "").unwrap(), "1,1) 1 1/24");
         assert_eq!(definition("$A_1=b c"), Some(("A_1", "b c")));
         assert_eq!(definition("$A-1=b"), None);
     }

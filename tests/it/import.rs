@@ -14,60 +14,22 @@ use proptest::prelude::*;
 
 use crate::cli::Desk;
 
-/// Files that are nowhere but in a test.
-struct Shelf(BTreeMap<String, String>);
+/// The files beside the fixtures, as if their directory were the root.
+struct Shelf;
+
+fn shelf(path: &str) -> PathBuf {
+    crate::sources::root().join("tests/import/shelf").join(path.trim_start_matches('/'))
+}
 
 impl Files for Shelf {
     fn list(&self, directory: &str) -> Vec<String> {
-        let names = self.0.keys().filter_map(|path| path.strip_prefix(directory));
-        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+        let entries = fs::read_dir(shelf(directory)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     fn read(&self, path: &str) -> Result<String, String> {
-        self.0.get(path).cloned().ok_or_else(|| "it is not there".to_owned())
+        fs::read_to_string(shelf(path)).map_err(|_| "it is not there".to_owned())
     }
-}
-
-const APISERVER: &str = r#"#!/bin/sh
-APISERVER_VIP=192.168.1.100
-APISERVER_DEST_PORT=6443
-
-errorExit() {
-    echo "*** $*" 1>&2
-    exit 1
-}
-
-curl -sfk --max-time 2 https://localhost:${APISERVER_DEST_PORT}/healthz -o /dev/null || errorExit "Error GET"
-if ip addr | grep -q ${APISERVER_VIP}; then
-    curl -sfk --max-time 2 https://${APISERVER_VIP}:${APISERVER_DEST_PORT}/healthz -o /dev/null || errorExit "Error GET"
-fi
-"#;
-
-const NGINX: &str = r#"#!/bin/bash
-# nginx, its port, and no flag
-pidof nginx > /dev/null 2>&1
-if [ $? -ne 0 ]; then
-    logger "nginx is down"
-    exit 1
-fi
-ss -ltn | grep -q ":80 " || exit 1
-[ ! -f /tmp/maintenance ] && exit 0
-exit 1
-"#;
-
-const RESTARTS: &str =
-    "#!/bin/sh\nif ! pidof nginx; then systemctl restart nginx; sleep 2; pidof nginx || pkill keepalived; fi\n";
-
-fn shelf() -> Shelf {
-    let track = "# from another file\nvirtual_ipaddress { 10.0.0.8/24 }\r\ngarp_master_delay 3\n@node2 no_accept\n";
-    let files = [
-        ("track-a.conf", track),
-        ("includes-itself.conf", "include includes-itself.conf\n"),
-        ("/etc/keepalived/check_apiserver.sh", APISERVER),
-        ("/etc/keepalived/check_nginx.sh", NGINX),
-        ("/etc/keepalived/restart_nginx.sh", RESTARTS),
-    ];
-    Shelf(files.map(|(path, text)| (path.to_owned(), text.to_owned())).into())
 }
 
 fn machine() -> Machine {
@@ -83,7 +45,7 @@ fn fixtures() -> Vec<PathBuf> {
 }
 
 fn imported(text: &str) -> Import {
-    import("keepalived.conf", text, &machine(), &shelf())
+    import("keepalived.conf", text, &machine(), &Shelf)
 }
 
 /// The configuration loads, and the policies are those that it names and are right.

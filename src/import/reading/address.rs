@@ -57,11 +57,21 @@ fn listed<'n>(
     ledger: &mut Ledger,
 ) -> Vec<Given<'n>> {
     let mut list = Vec::new();
+    let advertised = key == "addresses";
     for block in blocks {
         ledger.mapped(block.place, key);
         for line in block.inner() {
             let Some((net, settings)) = address(line, interface, ledger) else { continue };
             match known.iter().find(|(earlier, _)| *earlier == net.addr()) {
+                // Its peers compare the lists.
+                Some((_, first))
+                    if list.iter().any(|given: &Given<'_>| given.net.addr() == net.addr()) && advertised =>
+                {
+                    let todo = format!(
+                        "keepalived advertises it twice, for it is in line {first} too, and ha once: remove it here, on every node"
+                    );
+                    ledger.refused(line.place, format!("{}: {todo}", net.addr()));
+                }
                 Some((_, first)) => {
                     ledger.dropped(line.place, format!("{} is there already, in line {first}", net.addr()));
                 }

@@ -1,0 +1,86 @@
+//! What cannot be compared, and what differs on purpose; each with its reason.
+
+use super::{World, fixture::Fixture};
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Role,
+    Advertisement,
+    Address,
+}
+
+/// Fixtures that one of the two cannot run here.
+pub(super) const APART: &[(&str, &str)] = &[
+    ("auth-hmac", "keepalived has auth_hmac from 2.4.0 on; s16 and auth_hmac.rs compare with its published vectors"),
+    ("net-namespace", "it names a network of the machine; the story netns_everything_happens_there makes one"),
+    ("track-processes", "keepalived follows processes only from the first network namespace of a machine"),
+];
+
+/// Something that differs on purpose.
+#[derive(Debug)]
+pub(super) struct Different {
+    pub(super) fixture: &'static str,
+    pub(super) world: Option<World>,
+    pub(super) what: &'static [What],
+    /// In what it is called.
+    pub(super) name: &'static str,
+    pub(super) why: &'static str,
+}
+
+const ALL: &[What] = &[What::Role, What::Advertisement, What::Address];
+const ROUTE: &str =
+    "in ha a link-local address brings no route of its own: the interface has one, which would go with the address";
+const UNCHECKED: &str =
+    "keepalived 2.2.7 disables a check that is found by PATH and not run as root, and serves unchecked; ha does not";
+const FROM_THE_START: &str =
+    "in keepalived the first result after the start decides alone; in ha it takes fall failures to be down";
+
+pub(super) const DIFFERENT: &[Different] = &[
+    Different { fixture: "address-settings", world: None, what: &[What::Address], name: "fe80::7/64", why: ROUTE },
+    Different {
+        fixture: "address-settings",
+        world: None,
+        what: &[What::Address],
+        name: "2001:db8::7/64",
+        why: "ha never waits for duplicate address detection; keepalived 2.2.7 forgets -nodad where another flag follows",
+    },
+    Different { fixture: "garp", world: None, what: &[What::Address], name: "fe80::34/64", why: ROUTE },
+    Different { fixture: "ipv6", world: None, what: &[What::Address], name: "fe80::10/64", why: ROUTE },
+    Different {
+        fixture: "ipv6",
+        world: None,
+        what: &[What::Advertisement],
+        name: "id 10 to ff02",
+        why: "ha puts the link-local address first, as RFC 9568 has it; nobody looks at the order",
+    },
+    Different {
+        fixture: "old-style",
+        world: Some(World::Well),
+        what: &[What::Advertisement],
+        name: "id 51",
+        why: "</dev/tcp/… is for bash: where sh is another shell this check always fails in keepalived",
+    },
+    Different { fixture: "haproxy-pair", world: Some(World::Ill), what: ALL, name: "", why: UNCHECKED },
+    Different { fixture: "web-pair", world: Some(World::Ill), what: &[What::Advertisement], name: "", why: UNCHECKED },
+    Different {
+        fixture: "missing-program",
+        world: None,
+        what: ALL,
+        name: "",
+        why: "keepalived serves unchecked where the program of a check is missing; to ha that is no success",
+    },
+    Different { fixture: "kubeadm", world: None, what: &[What::Advertisement], name: "", why: FROM_THE_START },
+    Different { fixture: "script-files", world: None, what: &[What::Advertisement], name: "", why: FROM_THE_START },
+];
+
+/// Whether a difference is on purpose.
+pub(super) fn meant(fixture: &Fixture, world: World, what: What, name: &str) -> bool {
+    let is_this = |known: &&Different| {
+        known.fixture == fixture.name
+            && known.world.is_none_or(|known| known == world)
+            && known.what.contains(&what)
+            && name.contains(known.name)
+    };
+    DIFFERENT.iter().find(is_this).is_some_and(|known| !known.why.is_empty())
+}
