@@ -24,6 +24,7 @@ mod privileges;
 mod probe;
 mod release;
 mod reload;
+mod restart;
 mod run;
 mod schema;
 mod sim;
@@ -99,6 +100,8 @@ enum Command {
     Clear(clear::Arguments),
     /// Show the generations of the policies, and choose which one runs
     Policy(policy::Arguments),
+    /// Have the daemon end and leave its addresses to the process that the service manager starts after it
+    Restart(restart::Arguments),
     /// Remove addresses that a dead daemon left behind
     Release(release::Arguments),
     /// Show a pair at work on this machine: throw-away namespaces, real packets
@@ -165,6 +168,7 @@ impl Command {
             Self::Reload(arguments) => reload::perform(&arguments).into(),
             Self::Clear(arguments) => clear::perform(&arguments).into(),
             Self::Policy(arguments) => policy::perform(&arguments).into(),
+            Self::Restart(arguments) => restart::perform(&arguments).into(),
             Self::Release(arguments) => release::perform(&arguments).into(),
             Self::Lab(arguments) => lab::perform(&arguments).into(),
             Self::Sim(arguments) => deep(|| sim::perform(&arguments)).into(),

@@ -22,8 +22,8 @@ use crate::{
         leftovers,
         store::{Lock, Record, Store},
     },
-    linux::{Holder, Which},
-    words::InterfaceName,
+    linux::{BootClock, Holder, Which},
+    words::{InterfaceName, readable},
 };
 
 /// How long a dying process may still hold what is its own.
@@ -57,6 +57,12 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
 
 fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::at(&address::state_dir_of(&arguments.config));
+    let now = BootClock.now();
+    if let Some(until) = store.left_until(now) {
+        let long = readable(until.saturating_since(now));
+        output::print(&format!("a restart is under way: what is held is the next process's, or gone in {long}\n"));
+        return Ok(());
+    }
     let _lock = claim(&store, arguments)?;
     let records = store.held().map_err(|error| system("the record of held addresses cannot be read", &error))?;
     let mut removed = 0;

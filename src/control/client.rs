@@ -115,6 +115,15 @@ impl Client {
         if code == 200 { Ok(()) } else { Err(refused(code, &body)) }
     }
 
+    /// Has the daemon end and leave what it holds to the next process; returns what it says to that.
+    ///
+    /// # Errors
+    /// Why there is no answer, or why nothing was done.
+    pub fn restart(&self) -> Result<String, Unanswered> {
+        let (code, body) = self.exchange("POST", "/v1/restart")?;
+        if code == 200 { Ok(message(&body).unwrap_or_default()) } else { Err(refused(code, &body)) }
+    }
+
     /// Gives `each` what happened lately, at most the `last` so many, and with `follow` what happens from now on, until the
     /// daemon ends or `each` says no more.
     ///
@@ -238,9 +247,12 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unanswered> {
 }
 
 fn refused(code: u16, body: &[u8]) -> Unanswered {
-    let words = serde_json::from_slice::<serde_json::Value>(body).ok();
-    let words = words.as_ref().and_then(|words| words.get("message")).and_then(|message| message.as_str());
-    Unanswered::Refused(code, words.unwrap_or("no reason given").to_owned())
+    Unanswered::Refused(code, message(body).unwrap_or_else(|| "no reason given".to_owned()))
+}
+
+fn message(body: &[u8]) -> Option<String> {
+    let words = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+    Some(words.get("message")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub enum Request {
     Policy { policy: String, wanted: Wanted, uid: u32, reply: oneshot::Sender<Result<About, String>> },
     /// Hold a rule down no more.
     Clear(Clear, oneshot::Sender<Cleared>),
+    /// End, and leave what is held to the next process. Answered when that is done, or with the reason why it is not.
+    Restart(oneshot::Sender<Result<String, String>>),
     /// Stop in order. Answered when the stop has begun.
     Stop(oneshot::Sender<()>),
 }
@@ -273,11 +275,11 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let expected = match path {
         "/v1/status" | "/livez" | "/readyz" | "/masterz" => "GET",
-        "/v1/reload" | "/v1/clear" | "/v1/stop" => "POST",
+        "/v1/reload" | "/v1/clear" | "/v1/restart" | "/v1/stop" => "POST",
         _ => {
             return Answer::text(
                 404,
-                "there is /v1/status, /v1/events, /v1/reload, /v1/clear, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
+                "there is /v1/status, /v1/events, /v1/reload, /v1/clear, /v1/restart, /v1/stop, /v1/policies/NAME/…, /livez, /readyz, /masterz",
             );
         }
     };
@@ -294,6 +296,10 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
             }
             Err(why) => return Answer::text(400, &why),
         },
+        "/v1/restart" => ask(requests, Request::Restart, RELOAD_TIME).await.map(|left| match left {
+            Ok(told) => Answer::text(200, &told),
+            Err(why) => Answer::text(409, &why),
+        }),
         "/v1/stop" => ask(requests, Request::Stop, STATUS_TIME).await.map(|()| Answer::text(200, "stopping")),
         _ => ask(requests, Request::Status, STATUS_TIME).await.map(|status| status_answer(path, &status)),
     };

@@ -68,6 +68,9 @@ pub enum Message {
     Journal(Journal),
     /// Stop in order; a second one at once.
     Stop,
+    /// End, and leave what is held to the process after this one. The answer: until when the kernel keeps it, or why that
+    /// cannot be; then this goes on.
+    Leave(oneshot::Sender<Result<Option<Instant>, String>>),
     /// How is it?
     Status(oneshot::Sender<NodeStatus>),
 }
@@ -324,6 +327,12 @@ impl Turns {
             }
             Message::Hooks { instance, release } => Input::Hooks { instance, release },
             Message::Stop => Input::Command(Command::Stop),
+            Message::Leave(reply) => {
+                let left = self.leave();
+                // Whoever asked may have gone.
+                let _ = reply.send(left);
+                return;
+            }
             Message::Journal(entry) => return self.tell(Told::Journal(entry)),
             Message::Status(reply) => {
                 // Whoever asked may have gone.
@@ -333,6 +342,16 @@ impl Turns {
         };
         self.node.handle_input(self.now, input);
         self.perform_all();
+    }
+
+    /// Once the last advertisement has left and the lease is renewed.
+    fn leave(&mut self) -> Result<Option<Instant>, String> {
+        if let Some(why) = self.node.objection_to_leaving() {
+            return Err(why);
+        }
+        self.node.handle_input(self.now, Input::Command(Command::Leave));
+        self.perform_all();
+        Ok(self.node.left_until())
     }
 
     /// Performs everything the node wants; what becomes of it is handed in at once and may be followed by more.

@@ -1,5 +1,7 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
+mod restart;
+
 use std::{
     process::ExitCode,
     sync::{Arc, OnceLock},
@@ -111,6 +113,8 @@ struct Daemon {
     tracking: Tracking,
     _monitor: Monitor,
     requests: mpsc::Receiver<Request>,
+    /// What is held is left to the process after this one.
+    left: bool,
 }
 
 impl Daemon {
@@ -135,6 +139,10 @@ impl Daemon {
             tracing::warn!("{}", warning.what());
         }
         let before = leftovers::take_over(&store, &config).map_err(Refusal::Machine)?;
+        // This is the process it was left to.
+        if let Err(error) = store.record_left(None) {
+            tracing::warn!("the record of what was left to this process cannot be removed: {error}");
+        }
         privileges::confine_as_wanted(&config, origin).map_err(Refusal::Machine)?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
@@ -195,6 +203,7 @@ impl Daemon {
             tracking,
             _monitor: monitor,
             requests,
+            left: false,
         })
     }
 
@@ -209,7 +218,7 @@ impl Daemon {
         loop {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => self.stop(&mut stopping),
+                _ = terminate.recv() => self.terminate(&mut stopping).await,
                 _ = interrupt.recv() => self.stop(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(Told::Journal(entry)) => self.record(&entry),
@@ -227,18 +236,25 @@ impl Daemon {
         }
         let in_order = self.protocol.join();
         self.policies.keep();
-        self.hooks.stop(HOOK_PATIENCE).await;
+        if self.left {
+            self.hooks.finish(HOOK_PATIENCE).await;
+        } else {
+            self.hooks.stop(HOOK_PATIENCE).await;
+        }
         while let Ok(alarm) = self.alarms.try_recv() {
             raise(&self.config.node, self.mailer.as_ref(), &alarm);
         }
-        if in_order && let Err(error) = self.store.record_held(&[]) {
+        if in_order
+            && !self.left
+            && let Err(error) = self.store.record_held(&[])
+        {
             tracing::warn!("{}", leftovers::unrecorded(&error));
         }
         if let Some(mailer) = self.mailer.take() {
             // What could not be sent in time was told by the mailer.
             let _ = mailer.finish(MAIL_PATIENCE);
         }
-        Ok(stopping && in_order)
+        Ok((stopping || self.left) && in_order)
     }
 
     fn stop(&self, stopping: &mut bool) {
@@ -298,6 +314,9 @@ impl Daemon {
             }
             Request::Clear(clear, reply) => {
                 let _ = reply.send(Cleared::new(self.policies.clear(&clear)));
+            }
+            Request::Restart(reply) => {
+                let _ = reply.send(self.leave().await);
             }
             Request::Stop(reply) => {
                 self.stop(stopping);

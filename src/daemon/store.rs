@@ -9,6 +9,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -18,13 +19,14 @@ use super::{devices::device_of, equipment::guards_of, gates::gate_of};
 use crate::{
     config::{Config, Instance},
     linux::{ArpHabits, GuardTable, Macvlan},
-    words::{InterfaceName, MacAddr},
+    words::{Instant, InterfaceName, MacAddr},
 };
 
 const HELD: &str = "held.json";
 const CONFIG: &str = "ha.toml";
 const POLICIES: &str = "policies";
 const MEMORY: &str = "memory.json";
+const LEFT: &str = "left.json";
 const LOCK: &str = "lock";
 const AUDIT: &str = "audit.jsonl";
 
@@ -97,6 +99,14 @@ impl Record {
 struct HeldFile {
     boot: String,
     held: Vec<HeldEntry>,
+}
+
+/// What a process left to the one after it.
+#[derive(Serialize, Deserialize)]
+struct LeftFile {
+    boot: String,
+    /// Until when, since the boot.
+    until_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -186,6 +196,31 @@ impl Store {
             return Ok(Vec::new());
         }
         file.held.into_iter().map(HeldEntry::into_record).collect()
+    }
+
+    /// What is held is left to the process after this one until then; `None`: nothing is.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn record_left(&self, until: Option<Instant>) -> io::Result<()> {
+        let path = self.directory.join(LEFT);
+        let Some(until) = until else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        };
+        let until_ms = u64::try_from(until.since_epoch().as_millis()).unwrap_or(u64::MAX);
+        replace(&path, &serde_json::to_vec(&LeftFile { boot: boot_id(), until_ms })?, |_| Ok(()))
+    }
+
+    /// Until when what is held is left to the next process, if it is and that is not over.
+    #[must_use]
+    pub fn left_until(&self, now: Instant) -> Option<Instant> {
+        let text = self.read(Path::new(LEFT)).ok()??;
+        let LeftFile { boot, until_ms } = serde_json::from_str(&text).ok()?;
+        let until = Instant::from_epoch(Duration::from_millis(until_ms));
+        (boot == boot_id() && now < until).then_some(until)
     }
 
     /// Keeps a configuration that runs.
@@ -411,6 +446,19 @@ mod tests {
         let (_directory, store) = store();
         assert!(store.keep_policy("../../etc/cron.d/x", b"").is_err());
         assert!(store.policy("..").is_err());
+    }
+
+    #[test]
+    fn what_is_left_to_the_next_process_is_known_until_then() {
+        let (_directory, store) = store();
+        let at = |millis| Instant::from_epoch(Duration::from_millis(millis));
+        assert_eq!(store.left_until(at(0)), None);
+        store.record_left(Some(at(5000))).unwrap();
+        assert_eq!((store.left_until(at(4999)), store.left_until(at(5000))), (Some(at(5000)), None));
+        fs::write(store.directory.join(LEFT), r#"{"boot":"another","until_ms":5000}"#).unwrap();
+        assert_eq!(store.left_until(at(0)), None, "no address outlives the boot");
+        store.record_left(None).unwrap();
+        store.record_left(None).unwrap();
     }
 
     #[test]

@@ -115,6 +115,9 @@ pub struct AddressSeen {
 pub enum Command {
     /// Stop in order: hand over what can be handed over, let go of the rest. A second one releases at once.
     Stop,
+    /// End, and leave what is held to the process after this one, under its running lease (R13). Only where
+    /// [`objection_to_leaving`](super::Node::objection_to_leaving) has none.
+    Leave,
 }
 
 /// What a file that is tracked says.

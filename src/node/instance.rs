@@ -81,6 +81,8 @@ pub(super) struct Instance {
     /// What is to be done before a planned release.
     pub(super) farewell: Farewell,
     pub(super) stopping: bool,
+    /// What it holds is left to the process after this one.
+    pub(super) left: bool,
     /// What the others of its group come to.
     pub(super) ties: Ties,
     /// Something was heard that may decide a takeover.
@@ -155,6 +157,7 @@ impl Instance {
             offer: Offer::default(),
             farewell: Farewell::default(),
             stopping: false,
+            left: false,
             ties: Ties::default(),
             unsettled: false,
             behind_since: None,
@@ -190,9 +193,9 @@ impl Instance {
         self.conditions.iter().map(|(name, text)| Condition { name, text: text.clone() }).collect()
     }
 
-    /// This instance takes no part any more and holds nothing.
+    /// This instance takes no part any more, and holds nothing that is still its own.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopping && self.router.state() == State::Initialize
+        self.left || self.stopping && self.router.state() == State::Initialize
     }
 
     /// Master, and the addresses are here.

@@ -10,6 +10,7 @@ mod claim;
 mod course;
 mod describe;
 mod devices;
+mod ending;
 pub mod facts;
 mod farewell;
 mod group;
@@ -63,7 +64,7 @@ pub use tracks::TrackedFacts;
 
 use crate::{
     config::{self, Config},
-    vrrp::{Event as Protocol, State},
+    vrrp::State,
     wire::{Rejection, vrid_of},
     words::{Family, Instant, InterfaceName},
 };
@@ -210,6 +211,7 @@ impl Node {
             }
             Input::Clock { ahead } => self.set_clock(ahead),
             Input::Command(Command::Stop) => self.stop(),
+            Input::Command(Command::Leave) => self.leave(),
             Input::Reload(config) => self.reload(&config),
         }
         self.retire();
@@ -251,12 +253,6 @@ impl Node {
         let leaving = || self.leaving.iter().find(|leaving| leaving.config.name == instance);
         let serving = self.instances.get(instance).or_else(leaving);
         serving.filter(|serving| serving.router.holds() && !serving.native).map(|serving| serving.last_will(self.now))
-    }
-
-    /// Every instance was asked to stop and holds nothing any more.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.leaving.is_empty() && self.instances.values().all(Instance::is_stopped)
     }
 
     /// The whole node at this moment.
@@ -379,20 +375,6 @@ impl Node {
         let leaving = self.leaving.iter_mut().filter(|instance| is_beside(instance));
         for instance in self.instances.matching_mut(is_beside).chain(leaving) {
             act(self.now, instance, &mut self.outbox);
-        }
-    }
-
-    /// The first time in order, the second time at once.
-    fn stop(&mut self) {
-        let again = std::mem::replace(&mut self.stopping, true);
-        self.coming.clear();
-        for instance in self.instances.values_mut().chain(&mut self.leaving) {
-            if again {
-                instance.step(self.now, Protocol::Shutdown, &mut self.outbox);
-            } else {
-                instance.stopping = true;
-                instance.reassess(self.now, &mut self.outbox);
-            }
         }
     }
 

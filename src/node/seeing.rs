@@ -163,7 +163,7 @@ impl Instance {
                 self.tenure.cannot(now, "cannot_send", format!("advertisements cannot be sent: {why}"));
                 self.reassess(now, out);
             }
-            Err(_) => (),
+            Err(_) => self.stay_to_hand_over(now, out),
         }
         if carrier == Some(false)
             && let Some(link) = self.link.clone().filter(|link| link.carrier)

@@ -106,6 +106,12 @@ impl Tenure {
         self.planned.renew_every().is_some_and(due)
     }
 
+    /// When the kernel lets go of the addresses at the latest, unless the lease is renewed.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        let renewed_at = self.renewed_at.filter(|_| self.planned.length.is_some())?;
+        Some(renewed_at + self.planned.bound_end)
+    }
+
     pub(super) const fn renewed(&mut self, now: Instant) {
         self.renewed_at = Some(now);
     }

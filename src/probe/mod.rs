@@ -23,6 +23,7 @@ mod listening;
 mod names;
 mod neigh;
 mod netlink;
+mod own_unit;
 mod ping;
 mod process;
 mod route;
@@ -66,6 +67,7 @@ use crate::{
     policy::probe::{ExecRequest, Pending, ProbeKind, ProbeOutcome, ProbeRequest, Prober},
 };
 
+pub use self::own_unit::is_being_restarted;
 pub use self::process::{find as find_processes, is as is_process};
 pub use self::{
     exec::{program_objection, run_program},

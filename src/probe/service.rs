@@ -20,11 +20,11 @@ use crate::policy::action::{Performed, ServiceVerb};
 use crate::policy::probe::{ErrorKind, Field};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const UNIT: &str = "org.freedesktop.systemd1.Unit";
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+pub(super) const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
-const JOB: &str = "org.freedesktop.systemd1.Job";
+pub(super) const JOB: &str = "org.freedesktop.systemd1.Job";
 /// How often it is looked whether a job is done.
 const JOB_POLL: Duration = Duration::from_millis(50);
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
@@ -51,6 +51,15 @@ pub(super) enum Bus {
     System,
     /// On the bus at this D-Bus address: `unix:path=…`.
     At(String),
+}
+
+impl Bus {
+    pub(super) async fn connect(&self) -> zbus::Result<Connection> {
+        match self {
+            Self::System => Builder::system().build().await,
+            Self::At(address) => Builder::address(address.as_str()).build().await,
+        }
+    }
 }
 
 /// The connection to systemd, kept and re-made.
@@ -96,16 +105,9 @@ impl Units {
                 result => return result.map_err(|error| refusal(unit, &error)),
             }
         }
-        let connection = self.connect().await.map_err(|error| no_bus(&self.bus, &error))?;
+        let connection = self.bus.connect().await.map_err(|error| no_bus(&self.bus, &error))?;
         self.keep(connection.clone());
         ask(&connection, unit).await.map_err(|error| refusal(unit, &error))
-    }
-
-    async fn connect(&self) -> zbus::Result<Connection> {
-        match &self.bus {
-            Bus::System => Builder::system().build().await,
-            Bus::At(address) => Builder::address(address.as_str()).build().await,
-        }
     }
 
     fn current(&self) -> Option<Connection> {
@@ -187,11 +189,22 @@ async fn ask(connection: &Connection, unit: &str) -> zbus::Result<State> {
     Ok(State { active: active?, sub: sub?, loaded: loaded?, since, restarts })
 }
 
-async fn get(connection: &Connection, path: &OwnedObjectPath, of: &str, property: &str) -> zbus::Result<OwnedVariant> {
+pub(super) async fn get(
+    connection: &Connection,
+    path: &OwnedObjectPath,
+    of: &str,
+    property: &str,
+) -> zbus::Result<OwnedVariant> {
     call(connection, path.as_str(), PROPERTIES, "Get", &(of, property)).await?.body().deserialize()
 }
 
-async fn call<B>(connection: &Connection, path: &str, of: &str, method: &str, body: &B) -> zbus::Result<zbus::Message>
+pub(super) async fn call<B>(
+    connection: &Connection,
+    path: &str,
+    of: &str,
+    method: &str,
+    body: &B,
+) -> zbus::Result<zbus::Message>
 where
     B: serde::Serialize + DynamicType,
 {

@@ -26,6 +26,7 @@ impl Daemon {
                     Request::Reload(_, reply) => drop(reply.send(reload.clone())),
                     Request::Clear(_, reply) => drop(reply.send(Cleared::new(Err("no".into())))),
                     Request::Policy { reply, .. } => drop(reply.send(Err("no".into()))),
+                    Request::Restart(reply) => drop(reply.send(Err("no".into()))),
                     Request::Stop(reply) => drop(reply.send(())),
                 }
             }

@@ -63,6 +63,10 @@ impl Daemon {
                         log.lock().unwrap().push("policy");
                         let _ = reply.send(Err(format!("uid {uid} wants what is not there")));
                     }
+                    Request::Restart(reply) => {
+                        log.lock().unwrap().push("restart");
+                        let _ = reply.send(Err("it is stopping already".to_owned()));
+                    }
                     Request::Stop(reply) => {
                         log.lock().unwrap().push("stop");
                         let _ = reply.send(());

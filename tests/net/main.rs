@@ -34,6 +34,7 @@ mod paths;
 mod privileges;
 mod reload;
 mod reload_steps;
+mod restart;
 mod runner;
 mod stage;
 mod straight;
@@ -74,6 +75,7 @@ fn stories() -> Vec<Story> {
     all.extend(devices::STORIES);
     all.extend(reload::STORIES);
     all.extend(reload_steps::STORIES);
+    all.extend(restart::STORIES);
     all.extend(vmac::STORIES);
     all.extend(netns::STORIES);
     all.extend(hostile::STORIES);

@@ -19,6 +19,8 @@ use crate::{Need, Story, stage::Stage, stories};
 /// Names the story to tell, in the process that tells it; `try-out` only tries the namespaces.
 pub(crate) const TELL: &str = "HA_NET_TELL";
 const TRY_OUT: &str = "try-out";
+/// The system bus of the daemons of a story, in its directory.
+pub(crate) const BUS: &str = "bus";
 /// What a story says, in its directory.
 const SAID: &str = "said";
 /// How many at a time: each of them takes a twentieth of a processor, and waits otherwise.
@@ -76,6 +78,8 @@ fn start(name: &str, directory: &Path) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
         .env(TELL, name)
         .env("TMPDIR", directory)
+        // Nobody's, unless a story puts one there.
+        .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", directory.join(BUS).display()))
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)

@@ -98,6 +98,11 @@ impl Groups {
             group.say_stop(now);
             bench.events.group(&group.config.name, notice::state(Occasion::Stop));
         }
+        self.lines()
+    }
+
+    /// Those who may be at work.
+    pub(super) fn lines(&self) -> Vec<Line> {
         self.groups.values().map(|group| group.line.clone()).collect()
     }
 }

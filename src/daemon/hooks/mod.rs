@@ -265,6 +265,16 @@ impl Hooks {
             let groups = self.groups().stop(now, &self.bench);
             instances.values().map(|instance| instance.hooks.clone()).chain(groups).collect()
         };
+        self.wait(lines, patience).await;
+    }
+
+    /// Nothing has changed hands, and the process ends all the same: what runs may finish, for at most this long.
+    pub async fn finish(&self, patience: Duration) {
+        let lines = self.lock().values().map(|instance| instance.hooks.clone()).chain(self.groups().lines()).collect();
+        self.wait(lines, patience).await;
+    }
+
+    async fn wait(&self, lines: Vec<Line>, patience: Duration) {
         let all = async {
             for line in lines {
                 line.idle().await;

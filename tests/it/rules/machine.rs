@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ha::{
-    config::{Checksum, Claim, Lease, Protocol},
-    node::{AddressSeen, Event, Input, LinkSeen, Node, Role},
+    config::{Checksum, Claim, Instance, Lease, Protocol},
+    node::{AddressSeen, Command, Event, Input, LinkSeen, Node, Role},
     wire::{AdverInterval, Priority, Vrid},
     words::MacAddr,
 };
@@ -63,6 +63,81 @@ fn r13_a_new_process_goes_on_within_the_lease_without_an_outage() {
         let holders = lan.settle_counts();
         assert_eq!((holders.two, holders.nobody), (Duration::ZERO, Duration::ZERO), "down for {down} ms");
     }
+}
+
+/// A restart: the last word is an advertisement like any other, and the lease is whole.
+#[test]
+fn r13_what_is_left_to_the_next_process_stays_where_it_is() {
+    for (phase, down) in [(0, 100), (730, 1000), (990, 1900)] {
+        let mut lan = settled(1);
+        lan.run_for(millis(phase));
+        lan.reset_counts();
+        lan.hand_in(0, Input::Command(Command::Leave));
+        assert_eq!((lan.sent(0).len(), lan.held(0).len()), (1, 1), "a last word, and the lease is renewed");
+        assert!(lan.stations[0].node.is_stopped() && lan.stations[0].node.left_until().is_some());
+        lan.kill(0);
+        lan.run_for(millis(down));
+        lan.start_if_dead(0);
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.holding(), lan.role(0), lan.role(1)), (vec![0], Role::Master, Role::Backup));
+        let holders = lan.settle_counts();
+        assert_eq!((holders.two, holders.nobody), (Duration::ZERO, Duration::ZERO), "down for {down} ms");
+    }
+}
+
+/// Nobody comes: as after a death of everything, the lease ends before the peer takes over.
+#[test]
+fn r13_what_is_left_and_not_taken_up_is_the_peers() {
+    let mut lan = settled(1);
+    lan.hand_in(0, Input::Command(Command::Leave));
+    lan.kill(0);
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [1]);
+    assert_eq!(lan.settle_counts().two, Duration::ZERO);
+}
+
+/// A peer that would take over meanwhile, no lease, a handover that has begun: then it is an ordinary stop.
+#[test]
+fn r13_what_cannot_be_left_is_handed_over() {
+    let hasty = |_, instance: &mut Instance| {
+        instance.protocol = Protocol::V3(Checksum::Auto);
+        instance.advertise = AdverInterval::from_centis(10).unwrap();
+    };
+    let stations = [
+        (running(Lan::with(1, &[100, 99], hasty)), "its peer takes over"),
+        (running(Lan::with(1, &[100, 99], |_, instance| instance.lease = Lease::Off)), "has no lease"),
+    ];
+    for (mut lan, why) in stations {
+        let said = lan.stations[0].node.objection_to_leaving().unwrap();
+        assert!(said.contains(why), "{said}");
+        lan.hand_in(0, Input::Command(Command::Leave));
+        lan.run_for(SECOND * 3);
+        assert_eq!(lan.holding(), [1], "{why}");
+        assert!(lan.stations[0].node.is_stopped() && lan.stations[0].node.left_until().is_none());
+    }
+    let mut lan = settled(1);
+    lan.stop(0);
+    assert_eq!(lan.stations[0].node.objection_to_leaving().unwrap(), "it is stopping already");
+}
+
+/// Its last word does not leave it: the peer is waiting already.
+#[test]
+fn r13_who_cannot_send_a_last_word_leaves_nothing() {
+    let mut lan = settled(1);
+    lan.stations[0].mute = true;
+    lan.hand_in(0, Input::Command(Command::Leave));
+    assert!(lan.stations[0].node.left_until().is_none());
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [1]);
+}
+
+#[test]
+fn r13_a_backup_leaves_without_a_word() {
+    let mut lan = settled(1);
+    lan.reset_counts();
+    lan.hand_in(1, Input::Command(Command::Leave));
+    assert!(lan.stations[1].node.is_stopped() && lan.stations[1].node.left_until().is_none());
+    assert_eq!(lan.sent(1), []);
 }
 
 /// Held for ever by a process before: nobody knows how long ago that was.

@@ -1,0 +1,76 @@
+//! A stop that is half of a restart: what is held is left to the process after this one, under its running lease.
+//!
+//! The service manager says whether a stop is meant so (`systemctl restart`), or `ha restart` does. Where it cannot be, the
+//! addresses are handed over as in any stop.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Daemon, boot};
+use crate::{daemon::protocol::Message, probe, words::readable};
+
+/// How long the service manager may take to say what it wants.
+const MANAGER_TIME: Duration = Duration::from_millis(500);
+/// How long the protocol thread may take to leave.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+/// Longer than any lease: how long a record of what was left counts where the daemon could not say it better.
+const RECORD_TIME: Duration = Duration::from_secs(300);
+
+impl Daemon {
+    /// The operating system wants the process to end.
+    pub(super) async fn terminate(&mut self, stopping: &mut bool) {
+        if !*stopping && probe::is_being_restarted(MANAGER_TIME).await {
+            match self.leave().await {
+                Ok(_) => return,
+                Err(why) => tracing::info!("the address moves with this restart: {why}"),
+            }
+        }
+        self.stop(stopping);
+    }
+
+    /// Ends, and leaves what is held to the process after this one. What was done, or why nothing was.
+    ///
+    /// # Errors
+    /// A sentence; everything goes on as before.
+    pub(super) async fn leave(&mut self) -> Result<String, String> {
+        boot::from_file(&self.origin).map_err(|_| {
+            "the configuration on disk cannot be used (`ha check`): the next process might not start".to_owned()
+        })?;
+        // Before anything is left: whoever clears up after this process must find it.
+        let recorded = self.store.record_left(Some(self.clock.now() + RECORD_TIME));
+        recorded.map_err(|error| format!("it cannot be recorded in the state directory: {error}"))?;
+        let (sender, receiver) = oneshot::channel();
+        self.protocol.mailbox.post(Message::Leave(sender));
+        let left = match tokio::time::timeout(LEAVE_TIME, receiver).await {
+            Ok(Ok(left)) => left,
+            // It has ended, or is about to leave late: the record stands, and a lease bounds it.
+            Ok(Err(_)) | Err(_) => return Err("the protocol thread does not answer".to_owned()),
+        };
+        let until = left.inspect_err(|_| self.forget_what_was_left())?;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.left = true;
+        let told = match until {
+            None => {
+                self.forget_what_was_left();
+                "this process ends for another one; it holds nothing".to_owned()
+            }
+            Some(until) => {
+                let _ = self.store.record_left(Some(until));
+                let long = readable(until.saturating_since(self.clock.now()));
+                format!(
+                    "this process ends and leaves its addresses to the next one, which goes on as master if it is there within \
+                     {long}; if not, the kernel removes them and the peer takes over"
+                )
+            }
+        };
+        tracing::info!("{told}");
+        Ok(told)
+    }
+
+    fn forget_what_was_left(&self) {
+        if let Err(error) = self.store.record_left(None) {
+            tracing::warn!("the record of what is left to the next process cannot be removed: {error}");
+        }
+    }
+}
