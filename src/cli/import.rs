@@ -77,11 +77,7 @@ fn print(imported: &Import) {
         if one.path.starts_with("secrets/") {
             output::print(&format!("# ---- {}: not shown\n\n", one.path));
         } else {
-            let lines = one.text.lines().map(|line| match line.strip_prefix("auth.password = ") {
-                Some(_) => "auth.password = \"****\"\n".to_owned(),
-                None => format!("{line}\n"),
-            });
-            output::print(&format!("# ---- {}\n{}\n", one.path, lines.collect::<String>()));
+            output::print(&format!("# ---- {}\n{}\n", one.path, one.text));
         }
     }
     output::print("# Nothing was written; -o DIR writes it, with the passwords.\n");

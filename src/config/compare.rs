@@ -111,6 +111,8 @@ impl Pair<'_> {
         let what = match (a, b) {
             (Auth::None, _) => format!("{}: only {} has a password", self.a.name, self.name_b),
             (_, Auth::None) => format!("{}: only {} has a password", self.a.name, self.name_a),
+            // Whoever checks need not be who may read it.
+            (Auth::Secret(_), _) | (_, Auth::Secret(_)) => return,
             (Auth::Pass(_), Auth::Pass(_)) => format!("{}: the passwords differ", self.a.name),
         };
         error(found, what, "write the same auth.password in both: each rejects the other's advertisements");

@@ -157,7 +157,7 @@ fn addresses(instance: &Instance, nets: &[ipnet::IpNet]) -> Vec<String> {
 fn protocol(protocol: &Protocol) -> String {
     match protocol {
         Protocol::V2(Auth::None) => "version 2".to_owned(),
-        Protocol::V2(Auth::Pass(_)) => "version 2 with a password".to_owned(),
+        Protocol::V2(Auth::Pass(_) | Auth::Secret(_)) => "version 2 with a password".to_owned(),
         Protocol::V3(Checksum::Auto) => "version 3".to_owned(),
         Protocol::V3(Checksum::PseudoHeader) => "version 3, checksum with the pseudo header".to_owned(),
         Protocol::V3(Checksum::Rfc9568) => "version 3, checksum of the message only".to_owned(),

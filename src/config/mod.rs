@@ -22,6 +22,7 @@ mod kind;
 mod lease;
 mod manner;
 mod netns;
+mod password;
 mod path;
 mod places;
 mod privileges;
@@ -50,6 +51,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
+    policy::Secret,
     vrrp::Announcing,
     wire::{AdverInterval, Priority, Version, Vrid, group},
     words::{Family, InterfaceName},
@@ -270,6 +272,9 @@ pub enum Auth {
     None,
     /// Type 1, simple text: up to eight bytes, padded with zeros. In clear on the wire: protects against mistakes only.
     Pass([u8; 8]),
+    /// Type 1; the password is elsewhere, and whoever loads the configuration reads it ([`Config::read_passwords`]). Until
+    /// then nothing is believed.
+    Secret(Secret),
 }
 
 /// Never shows the password.
@@ -278,6 +283,7 @@ impl std::fmt::Debug for Auth {
         f.write_str(match self {
             Self::None => "None",
             Self::Pass(_) => "Pass(***)",
+            Self::Secret(_) => "Secret(***)",
         })
     }
 }

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Auth, Checksum, Protocol, error::Findings, table::Written, value};
+use super::{Checksum, Protocol, error::Findings, password, table::Written, value};
 use crate::{
     wire::{AdverInterval, Version},
     words::Family,
 };
-
-/// The longest password, in bytes (RFC 2338, 5.3.10).
-const PASSWORD_MAX: usize = 8;
 
 /// Reads `version`; `None` if what is written is neither.
 pub(super) fn version(written: &Written<i64>, family: Option<Family>, out: &mut Findings) -> Option<Version> {
@@ -67,13 +64,13 @@ pub(super) fn interval(written: &Written<Duration>, version: Version, out: &mut 
 pub(super) fn protocol(
     version: Version,
     family: Option<Family>,
-    password: &Written<String>,
+    written: &Written<String>,
     checksum: &Written<String>,
     out: &mut Findings,
 ) -> Protocol {
     let checksum_span = checksum.span();
-    let password_span = password.span();
-    let auth = auth(password, out);
+    let password_span = written.span();
+    let auth = password::auth(written, out);
     let checksum = value::choice(
         "checksum",
         checksum,
@@ -100,31 +97,4 @@ pub(super) fn protocol(
             Protocol::V3(checksum.unwrap_or(Checksum::Auto))
         }
     }
-}
-
-fn auth(password: &Written<String>, out: &mut Findings) -> Auth {
-    let Some((password, span)) = password.given() else { return Auth::None };
-    let mut padded = [0; PASSWORD_MAX];
-    if password.is_empty() || password.contains('\0') {
-        let todo = "write up to eight letters and digits, or remove auth.password to send none";
-        out.error(
-            span,
-            "auth.password is empty or contains a zero byte: on the wire it could not be told from none",
-            todo,
-        );
-    } else if password.len() > PASSWORD_MAX {
-        let kept = String::from_utf8_lossy(password.as_bytes().get(..PASSWORD_MAX).unwrap_or_default()).into_owned();
-        out.error(
-            span,
-            format!("auth.password is longer than {PASSWORD_MAX} bytes, which is all that version 2 carries"),
-            format!(
-                "a keepalived peer with the same password truncates it and sends \"{kept}\": write that, on every node"
-            ),
-        );
-    } else {
-        for (to, from) in padded.iter_mut().zip(password.bytes()) {
-            *to = from;
-        }
-    }
-    Auth::Pass(padded)
 }

@@ -1,31 +1,50 @@
-//! The keys of `auth_hmac` that are not in the configuration's text: read where it is loaded, at the start and at each
+//! The keys of `auth_hmac` and the passwords that are not in the configuration's text: read where it is loaded, at the start and at each
 //! reload, and judged as every secret is.
 
 use std::path::Path;
 
 use crate::{
     config::{Config, HmacKey, Problems, key_of_text},
+    policy::Secret,
     probe::Secrets,
-    wire::Key,
 };
 
-/// Reads every key that a configuration names by its place.
+/// What to do where one cannot be read.
+pub const TODO: &str = "write it into that file, readable by its owner alone (chmod 0600): a password has 1 to 8 bytes; a key has \
+                        32 to 64, or hex: and digits, as `openssl rand -hex 32` makes them";
+
+/// Reads every key and every password that a configuration names by its place.
 ///
 /// # Errors
 /// One sentence for each that cannot be read or is none.
 pub fn read_keys(config: &mut Config) -> Result<(), Vec<String>> {
-    let secrets = Secrets::of(config.permits.secrets_dir.clone());
-    config.read_keys(|key| read(&secrets, key))
+    read_keys_beside(config, |_| None)
 }
 
-fn read(secrets: &Secrets, key: &HmacKey) -> Result<Key, String> {
-    let (text, whose) = match key {
-        HmacKey::Known(key) => return Ok(key.clone()),
-        HmacKey::File(path) => (secrets.read_file(path), path.display().to_string()),
-        HmacKey::Secret(secret) => (secrets.read(secret), secret.to_string()),
+/// The same, where some secrets are known already, by their names.
+///
+/// # Errors
+/// One sentence for each that cannot be read or is none.
+pub fn read_keys_beside(config: &mut Config, known: impl Fn(&str) -> Option<String>) -> Result<(), Vec<String>> {
+    let secrets = Secrets::of(config.permits.secrets_dir.clone());
+    let text_of = |secret: &Secret| match known(secret.name()) {
+        Some(text) => Ok(text),
+        None => secrets.read(secret).map(|text| text.as_str().to_owned()).map_err(|why| why.to_string()),
     };
-    let text = text.map_err(|unreadable| unreadable.to_string())?;
-    key_of_text(text.as_str()).map_err(|why| format!("{whose} is no key: {why}"))
+    let key_of = |key: &HmacKey| {
+        let (text, whose) = match key {
+            HmacKey::Known(key) => return Ok(key.clone()),
+            HmacKey::File(path) => {
+                let text = secrets.read_file(path).map_err(|why| why.to_string())?;
+                (text.as_str().to_owned(), path.display().to_string())
+            }
+            HmacKey::Secret(secret) => (text_of(secret)?, secret.name().to_owned()),
+        };
+        key_of_text(&text).map_err(|why| format!("{whose} is no key: {why}"))
+    };
+    let errors = [config.read_keys(key_of), config.read_passwords(text_of)];
+    let errors: Vec<String> = errors.into_iter().filter_map(Result::err).flatten().collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// The same, for whoever cannot do without.
@@ -33,11 +52,7 @@ fn read(secrets: &Secrets, key: &HmacKey) -> Result<Key, String> {
 /// # Errors
 /// All that is wrong, as problems of the configuration.
 pub(super) fn demand(path: &Path, config: &mut Config) -> Result<(), Problems> {
-    read_keys(config).map_err(|errors| {
-        let todo = "write the key into that file, readable by its owner alone (chmod 0600): 32 to 64 bytes, or hex: and \
-                    digits, as `openssl rand -hex 32` makes them";
-        Problems::unreadable(path.to_owned(), errors.join("; "), todo)
-    })
+    read_keys(config).map_err(|errors| Problems::unreadable(path.to_owned(), errors.join("; "), TODO))
 }
 
 #[cfg(test)]
@@ -47,7 +62,7 @@ mod tests {
     use std::{fs, num::NonZeroU8, os::unix::fs::PermissionsExt, path::Path};
 
     use super::*;
-    use crate::config::{Facts, parse};
+    use crate::config::{Auth, Facts, Protocol, parse};
 
     const TEXT: &str = "node = \"K1\"\nsecrets_dir = \".\"\n[instance.VI_1]\ninterface = \"eth0\"\nvirtual_router_id = 51\n\
         addresses = [\"192.168.0.60/24\"]\npeers = [\"192.168.0.21\"]\nauth_hmac.active_key = 1\n\
@@ -77,6 +92,18 @@ mod tests {
         put(&base.join("two"), "short", 0o600);
         let problems = demand(&path, &mut load()).unwrap_err().to_string();
         assert!(problems.contains("key 2") && problems.contains("and this has 5"), "{problems}");
+        // The same for a password.
+        let version2 =
+            TEXT.split("auth_hmac").next().unwrap().to_owned() + "version = 2\nauth.password = \"secret:pass\"\n";
+        let load2 = || parse(&version2, &path, &Facts::default()).unwrap().config;
+        put(&base.join("pass"), "2222\n", 0o600);
+        let mut config = load2();
+        demand(&path, &mut config).unwrap();
+        let known = Protocol::V2(Auth::Pass(*b"2222\0\0\0\0"));
+        assert_eq!(config.instances.first().unwrap().protocol, known);
+        put(&base.join("pass"), "2222\n", 0o640);
+        let problems = demand(&path, &mut load2()).unwrap_err().to_string();
+        assert!(problems.contains("is open to others (mode 0640)"), "{problems}");
         fs::remove_file(base.join("one")).unwrap();
         assert!(read_keys(&mut load()).unwrap_err().iter().any(|why| why.contains("secret one cannot be read")));
     }

@@ -32,7 +32,7 @@ pub mod watch;
 pub use devices::device_of;
 pub use equipment::guards_of;
 pub use gates::gate_of;
-pub use keys::read_keys;
+pub use keys::{TODO as SECRET_TODO, read_keys, read_keys_beside};
 pub use origin::{Keepalived, Origin};
 pub use run::run;
 pub use tracking::look as look_at_tracked;

@@ -163,6 +163,7 @@ fn sections(
     for node in nodes {
         let (mut section, tracks) = reading::instance(node, globals, scripts, defined, ledger);
         let weights_count = !section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
+        outline.secrets.append(&mut section.secrets);
         checks.used.extend(tracks.iter().map(|track| track.script.name.clone()));
         for track in tracks.iter().filter(|track| weights_count || track.weight.number == 0) {
             section.policies.extend(checks.policy(track, outline, ledger));
@@ -305,7 +306,7 @@ impl Checks<'_> {
 
 fn outputs(outline: &Outline, from: &str) -> Vec<Output> {
     let mut outputs =
-        vec![Output { path: "ha.toml".to_owned(), text: writing::configuration(outline, from), private: true }];
+        vec![Output { path: "ha.toml".to_owned(), text: writing::configuration(outline, from), private: false }];
     outputs.extend(outline.policies.iter().map(|policy| Output {
         path: format!("policies/{}.rhai", policy.name),
         text: policy.text.clone(),

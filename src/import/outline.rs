@@ -37,6 +37,8 @@ pub(super) struct Section {
     pub(super) comments: Vec<String>,
     pub(super) entries: Vec<Entry>,
     pub(super) policies: Vec<String>,
+    /// Name and content of each.
+    pub(super) secrets: Vec<(String, String)>,
 }
 
 /// `[group.NAME]`.

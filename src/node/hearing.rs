@@ -83,6 +83,7 @@ impl Instance {
         let password = match auth {
             Auth::None => None,
             Auth::Pass(password) => Some(password),
+            Auth::Secret(_) => return Err(Rejection::AuthData),
         };
         decoded.auth.admit(password)?;
         let adv = &decoded.advertisement;

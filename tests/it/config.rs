@@ -313,6 +313,8 @@ fn messages_about_the_protocol() {
             ("version 2, long password", &v2("auth.password", "\"correct horse\"")),
             ("version 2, long password of long letters", &v2("auth.password", "\"ąęśćżź\"")),
             ("version 2, empty password", &v2("auth.password", "\"\"")),
+            ("version 2, a secret that is none", &v2("auth.password", "\"secret:../shadow\"")),
+            ("version 2, a secret", &v2("auth.password", "\"secret:vrrp\"")),
             ("version 2, a password of eight", &v2("auth.password", "\"12345678\"")),
             ("version 3, password", &[("auth.password", "\"1111\"")]),
             ("version 3, 5 ms", &[("advertise", "\"5ms\"")]),

@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use ha::{
     config::{self, Facts},
@@ -133,7 +138,8 @@ fn secrets_are_shown_nowhere() {
         let import = imported(&fs::read_to_string(&path).unwrap());
         let mut said = import.explanation() + import.refusals().as_str();
         said.extend(import.outputs.iter().filter(|output| !output.private).map(|output| output.text.as_str()));
-        for secret in ["s3cr3t-i", "hunter22", "abcdef", "patroni1", "topsecre"] {
+        let keys = ["0001020304050607", "a text of more than 32 letters"];
+        for secret in ["s3cr3t-i", "hunter22", "abcdef", "patroni1", "topsecre"].into_iter().chain(keys) {
             assert!(!said.contains(secret), "{}: {secret}", path.display());
         }
     }
@@ -161,6 +167,18 @@ fn what_is_written_is_clean_for_ha_check() {
     let checked = desk.ha(&["check", config.to_str().unwrap()]);
     assert_eq!(checked.code, 0, "{}", checked.out);
     assert_eq!(fs::read_to_string(out.join("secrets/chk_stats_password")).unwrap(), "admin:hunter22");
+    let secrets = ["chk_stats_password", "vrrp_VI_LB"].map(|name| out.join("secrets").join(name));
+    assert_eq!(fs::read_to_string(&secrets[1]).unwrap(), "s3cr3t-i");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&secrets[0]), mode(&secrets[1]), mode(&out.join("secrets"))), (0o600, 0o600, 0o700));
+    fs::set_permissions(&secrets[1], fs::Permissions::from_mode(0o644)).unwrap();
+    let open = desk.ha(&["check", "--strict", config.to_str().unwrap()]);
+    assert_eq!(open.code, 1, "{}", open.out);
+    assert!(
+        open.out.contains("VI_LB: auth.password: secret vrrp_VI_LB cannot be read") && open.out.contains("mode 0644"),
+        "{}",
+        open.out
+    );
     assert_eq!(desk.ha(&arguments).code, 73, "a second import overwrites nothing");
     assert_eq!(desk.ha(&["import", "/nonexistent/keepalived.conf"]).code, 66);
 }

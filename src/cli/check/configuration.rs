@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{self, Config, Facts, Loaded, Notify, Problem, Problems, Severity},
-    daemon::{guarded, read_keys},
+    daemon::{SECRET_TODO, guarded, read_keys},
     probe::program_objection,
 };
 
@@ -32,9 +32,8 @@ impl ConfigurationFile {
         if let Ok(loaded) = &mut loaded {
             // Whoever checks need not be who may read them.
             if let Err(errors) = read_keys(&mut loaded.config) {
-                let todo =
-                    "the daemon must be able to read it: 32 to 64 bytes, or hex: and digits, in a file of mode 0600";
-                loaded.warnings.extend(errors.into_iter().map(|why| Problem::anywhere(Severity::Warning, why, todo)));
+                let warn = |why| Problem::anywhere(Severity::Warning, why, SECRET_TODO);
+                loaded.warnings.extend(errors.into_iter().map(warn));
             }
             let unsafe_ones = {
                 let instances = loaded.config.instances.iter().flat_map(|it| objections(&it.name, &it.notify));

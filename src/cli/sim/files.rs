@@ -10,7 +10,7 @@ use std::{
 use crate::{
     cli::Code,
     config::{self, Config, Facts},
-    daemon::{keepalived, policies::closure, read_keys},
+    daemon::{keepalived, policies::closure, read_keys, read_keys_beside},
     import::Output,
     policy::{Engine, Policy, Sources, Text},
     probe::Trust,
@@ -80,7 +80,8 @@ fn imported(engine: &Engine, file: &Path) -> Result<File, String> {
     let directory = std::path::absolute(file).map_err(|error| error.to_string())?;
     let loaded = config::parse(&text, &directory.with_file_name("ha.toml"), &Facts::default());
     let mut config = loaded.map_err(|problems| problems.to_string())?.config;
-    read_keys(&mut config).map_err(|errors| errors.join("; "))?;
+    let secret = |name: &str| text_of(&format!("secrets/{name}"));
+    read_keys_beside(&mut config, secret).map_err(|errors| errors.join("; "))?;
     let policies = policies(&config, |name| {
         let path = format!("policies/{name}.rhai");
         let text = text_of(&path).ok_or_else(|| format!("policy {name} was not imported"))?;

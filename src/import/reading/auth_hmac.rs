@@ -10,10 +10,10 @@ use crate::{
     },
 };
 
-/// Reads the block of an instance.
-pub(super) fn auth_hmac(block: Option<&Node>, ledger: &mut Ledger) -> Vec<Entry> {
+/// Reads the block of the instance `name`: entries, and the secrets that they name.
+pub(super) fn auth_hmac(block: Option<&Node>, name: &str, ledger: &mut Ledger) -> (Vec<Entry>, Vec<(String, String)>) {
     const KNOWN: [&str; 5] = ["key", "active_key", "anti_replay", "time_window", "mode"];
-    let Some(block) = block else { return Vec::new() };
+    let Some(block) = block else { return (Vec::new(), Vec::new()) };
     let inner: Vec<&Node> = block.inner().iter().collect();
     for key in inner.iter().filter(|node| node.keyword() == "key") {
         ledger.hide(key.text(2));
@@ -24,7 +24,18 @@ pub(super) fn auth_hmac(block: Option<&Node>, ledger: &mut Ledger) -> Vec<Entry>
     }
     ledger
         .mapped(block.place, "auth_hmac, in the layout of keepalived 2.4.2 and later: an older one is not understood");
-    let keys: Vec<(i64, String)> = inner.iter().filter_map(|node| key(node, ledger)).collect();
+    let read: Vec<(i64, Place)> = inner.iter().filter_map(|node| key(node, name, ledger)).collect();
+    let mut secrets = Vec::new();
+    let mut keys = Vec::new();
+    for (id, place) in read {
+        match place {
+            Place::File(path) => keys.push((id, path)),
+            Place::Secret(secret, text) => {
+                keys.push((id, format!("secret:{secret}")));
+                secrets.push((secret, text));
+            }
+        }
+    }
     let mut entries = Vec::new();
     if keys.is_empty() {
         ledger.refused(block.place, "there is no key: write key 1 hex:… with 64 digits, the same on both nodes");
@@ -57,11 +68,19 @@ pub(super) fn auth_hmac(block: Option<&Node>, ledger: &mut Ledger) -> Vec<Entry>
         }));
     }
     entries.extend(word("mode", "auth_hmac.mode", &["enforce", "permissive", "receive-only"], &inner, ledger));
-    entries
+    (entries, secrets)
+}
+
+/// Where a key is.
+enum Place {
+    /// As keepalived has it, `file:PATH`.
+    File(String),
+    /// In a secret of this name, with this text.
+    Secret(String, String),
 }
 
 /// `key ID TEXT`.
-fn key(node: &Node, ledger: &mut Ledger) -> Option<(i64, String)> {
+fn key(node: &Node, name: &str, ledger: &mut Ledger) -> Option<(i64, Place)> {
     if node.keyword() != "key" {
         return None;
     }
@@ -77,18 +96,15 @@ fn key(node: &Node, ledger: &mut Ledger) -> Option<(i64, String)> {
         }
         let note = "the file has the key as text, or hex: and digits, and mode 0600, or ha does not start";
         ledger.mapped(node.place, format!("auth_hmac.keys: {note}"));
-    } else if let Err(why) = key_of_text(text) {
+        return Some((id, Place::File(text.to_owned())));
+    }
+    if let Err(why) = key_of_text(text) {
         ledger.refused(node.place, format!("this is no key: {why}"));
         return None;
-    } else {
-        ledger.mapped(node.place, "auth_hmac.keys");
     }
-    // What begins like that means something else here.
-    if text.starts_with("secret:") {
-        ledger.refused(node.place, "a key that begins with secret: names a file of ha: write it as hex:");
-        return None;
-    }
-    Some((id, text.to_owned()))
+    let secret = format!("vrrp_{name}_key{id}");
+    ledger.mapped(node.place, format!("auth_hmac.keys, in the file secrets/{secret}"));
+    Some((id, Place::Secret(secret, text.to_owned())))
 }
 
 /// One of a few words.

@@ -10,8 +10,12 @@ use crate::import::{
 /// What version 2 carries.
 const PASSWORD_MAX: usize = 8;
 
-/// Reads the password of an instance that speaks `version`.
-pub(super) fn authentication(block: Option<&Node>, version: i64, ledger: &mut Ledger) -> Option<Entry> {
+/// Reads the password of the instance `name` that speaks `version`: an entry, and the secret that it names.
+pub(super) fn authentication(
+    block: Option<&Node>,
+    (name, version): (&str, i64),
+    ledger: &mut Ledger,
+) -> Option<(Entry, (String, String))> {
     let block = block?;
     let inner: Vec<&Node> = block.inner().iter().collect();
     let password = last("auth_pass", &inner, ledger);
@@ -60,19 +64,21 @@ pub(super) fn authentication(block: Option<&Node>, version: i64, ledger: &mut Le
         }
         (Some(kind), Some(password)) => {
             ledger.mapped(kind.place, "");
-            let mut entry = Entry::of("auth.password", carried(password, ledger)?, password);
+            let secret = format!("vrrp_{name}");
+            let kept = carried(password, &secret, ledger)?;
+            let mut entry = Entry::of("auth.password", quoted(&format!("secret:{secret}")), password);
             entry.comments.splice(
                 0..0,
                 block.comments.iter().chain(&block.trailing).chain(&kind.comments).chain(&kind.trailing).cloned(),
             );
-            Some(entry)
+            Some((entry, (secret, kept)))
         }
         (None, None) => None,
     }
 }
 
-/// What of it is on the wire, as TOML.
-fn carried(password: &Node, ledger: &mut Ledger) -> Option<String> {
+/// What of it is on the wire; it goes into this secret.
+fn carried(password: &Node, secret: &str, ledger: &mut Ledger) -> Option<String> {
     let text = password.text(1);
     if text.is_empty() {
         ledger.refused(password.place, "the password is empty: write one, or remove the block");
@@ -96,8 +102,7 @@ fn carried(password: &Node, ledger: &mut Ledger) -> Option<String> {
         let note =
             "the password is longer than eight bytes, and keepalived sends the first eight only; those are written";
         ledger.mapped(password.place, note);
-    } else {
-        ledger.mapped(password.place, "auth.password");
     }
-    Some(quoted(kept))
+    ledger.mapped(password.place, format!("auth.password, in the file secrets/{secret}"));
+    Some(kept.to_owned())
 }

@@ -64,7 +64,7 @@ fn link(line: &Node, comments: Vec<String>, ledger: &mut Ledger) -> Option<Secti
     let entries: Vec<Entry> = written.map(|(key, micros)| Entry::plain(key, quoted(&time(micros)))).collect();
     let text: Vec<String> = entries.iter().map(|entry| format!("{} = {}", entry.key, entry.value)).collect();
     ledger.mapped(line.place, format!("[interface.{name}] {}", text.join(", ")));
-    Some(Section { name: name.to_owned(), comments, entries, policies: Vec::new() })
+    Some(Section { name: name.to_owned(), comments, entries, ..Section::default() })
 }
 
 /// The peer must not take over meanwhile.

@@ -96,8 +96,11 @@ pub(in crate::import) fn instance(
     entries.extend([interface, vrid].into_iter().flatten());
     entries.extend(addresses);
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
-    entries.extend(authentication::authentication(last("authentication", &read, ledger), version, ledger));
-    entries.extend(auth_hmac::auth_hmac(last("auth_hmac", &read, ledger), ledger));
+    let password = authentication::authentication(last("authentication", &read, ledger), (&name, version), ledger);
+    let (password, mut secrets): (Vec<Entry>, Vec<_>) = password.into_iter().unzip();
+    let (keys, of_keys) = auth_hmac::auth_hmac(last("auth_hmac", &read, ledger), &name, ledger);
+    entries.extend(password.into_iter().chain(keys));
+    secrets.extend(of_keys);
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
     let tracks = track::tracks(&tracked, scripts, ledger);
     let mut election = election::election(node, &read, ledger);
@@ -117,7 +120,7 @@ pub(in crate::import) fn instance(
         ledger.mapped(alert.place, "[mail], which is about every instance");
     }
     entries.sort_by_key(|entry| ORDER.iter().position(|key| *key == entry.key));
-    (Section { name, comments, entries, policies: Vec::new() }, tracks)
+    (Section { name, comments, entries, policies: Vec::new(), secrets }, tracks)
 }
 
 fn interface(head: &Node, node: Option<&Node>, ledger: &mut Ledger) -> Option<Entry> {

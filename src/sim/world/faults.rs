@@ -405,7 +405,9 @@ impl World {
         };
         let payload = match &instance.protocol {
             crate::config::Protocol::V2(crate::config::Auth::Pass(password)) => wire::encode_v2(&adv, Some(password)),
-            crate::config::Protocol::V2(crate::config::Auth::None) => wire::encode_v2(&adv, None),
+            crate::config::Protocol::V2(crate::config::Auth::None | crate::config::Auth::Secret(_)) => {
+                wire::encode_v2(&adv, None)
+            }
             crate::config::Protocol::V3(_) => {
                 wire::encode_v3(&adv, source, destination, wire::ChecksumForm::PseudoHeader)
             }
