@@ -20,8 +20,7 @@ impl Instance {
     /// A datagram with this instance's identifier arrived on its interface.
     pub(super) fn on_datagram(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut Outbox) {
         let way = self.way_of(datagram.interface, datagram.destination);
-        // Whoever is none of a path's peers is a stranger by the address it has there.
-        let peer = self.identity(way, datagram.source).unwrap_or(datagram.source);
+        let peer = self.sender(way, datagram.source);
         match self.admit(now, way, datagram, out) {
             Ok(adv) => {
                 self.counters.received += 1;
@@ -46,15 +45,15 @@ impl Instance {
         out: &mut Outbox,
     ) -> Result<Advertisement, Rejection> {
         let Datagram { source, destination, hop_limit, payload, .. } = datagram;
-        if self.is_own(way, source) {
+        if self.is_own(source) {
             return Err(Rejection::OwnSource);
         }
         let (transport, group, min_ttl, known) = match self.path(way) {
             None => {
                 let of = &self.config;
-                // In multicast a sender that is not named takes part as well.
-                let known = of.transport == Transport::Multicast || of.peers.contains(&source);
-                (of.transport, of.group(), of.min_ttl, known)
+                // In multicast a sender that is not named takes part as well, unless it is a peer by another way's address.
+                let multicast = of.transport == Transport::Multicast && self.peer_by_path(source).is_none();
+                (of.transport, of.group(), of.min_ttl, multicast || of.peers.contains(&source))
             }
             Some(path) => (path.transport, path.group(self.config.family), path.min_ttl, path.peers.contains(&source)),
         };
@@ -70,7 +69,7 @@ impl Instance {
         if decoded.version != self.config.protocol.version() {
             return Err(Rejection::Version);
         }
-        self.admit_signed(now, source, payload, out)?;
+        self.admit_signed(now, way, source, payload, out)?;
         match &self.config.protocol {
             Protocol::V2(auth) => self.admit_v2(&decoded, auth)?,
             Protocol::V3(_) => self.checksum_heard = Some(decoded.checksum),
@@ -112,10 +111,10 @@ impl Instance {
                 self.config.vrid
             );
             self.condition_until(now + self.down_interval() * 2, "duplicate_source", text, now, out);
+        } else if rejection.is_of_hmac() && self.is_heard_on(now, way, source) {
+            self.suspect(now, source, rejection, out);
         } else if self.rejected_on(now, way, source, rejection) {
             // Heard elsewhere: that is a matter of this way.
-        } else if rejection.is_of_hmac() && self.peers.is_heard(now, source, self.down_interval()) {
-            self.suspect(now, source, rejection, out);
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
             if way == Way::Primary {

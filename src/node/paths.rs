@@ -122,20 +122,30 @@ impl Instance {
         self.path(way).map_or(PRIMARY, |path| &path.name)
     }
 
-    /// Who a sender is, by the address that it has on the instance's own way; `None`: none of the path's peers.
-    pub(super) fn identity(&self, way: Way, source: IpAddr) -> Option<IpAddr> {
-        let Some(path) = self.path(way) else { return Some(source) };
-        let at = path.peers.iter().position(|peer| *peer == source)?;
+    /// Who a sender is, by the address that it has on the instance's own way. A stranger is who it is there.
+    pub(super) fn sender(&self, way: Way, source: IpAddr) -> IpAddr {
+        let named = match self.path(way) {
+            None => Some(source).filter(|source| self.config.peers.contains(source)),
+            Some(path) => path.peers.iter().position(|peer| *peer == source).and_then(|at| self.peer_at(at)),
+        };
+        named.or_else(|| self.peer_by_path(source)).unwrap_or(source)
+    }
+
+    /// The peer that has this address on any path.
+    pub(super) fn peer_by_path(&self, source: IpAddr) -> Option<IpAddr> {
+        let on = |path: &Path| path.peers.iter().position(|peer| *peer == source);
+        self.config.paths.iter().find_map(on).and_then(|at| self.peer_at(at))
+    }
+
+    fn peer_at(&self, at: usize) -> Option<IpAddr> {
         self.config.peers.get(at).copied()
     }
 
-    /// Whether an address is this machine's own, on that way.
-    pub(super) fn is_own(&self, way: Way, address: IpAddr) -> bool {
-        let seen = match self.path(way) {
-            None => self.seen(),
-            Some(path) => self.paths.ears.get(&path.name).map_or(&[][..], |ear| &ear.addresses),
-        };
-        seen.iter().any(|seen| seen.address.addr() == address)
+    /// Whether an address is this machine's own, on whichever way.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        let on_paths = self.config.paths.iter().filter_map(|path| self.paths.ears.get(&path.name));
+        let seen = self.seen().iter().chain(on_paths.flat_map(|ear| &ear.addresses));
+        seen.into_iter().any(|seen| seen.address.addr() == address)
     }
 
     // ---- What the machine shows ----
@@ -259,10 +269,20 @@ impl Instance {
         !self.paths.aside
     }
 
-    /// A peer that is heard on one way is not understood on another: that is a matter of the way. Whether it was noted.
+    /// Whether a peer is understood on a way.
+    pub(super) fn is_heard_on(&self, now: Instant, way: Way, peer: IpAddr) -> bool {
+        let within = self.down_interval();
+        if self.config.paths.is_empty() || !self.config.peers.contains(&peer) {
+            return self.peers.is_heard(now, peer, within);
+        }
+        self.paths.last_on(self.way_name(way), peer).is_some_and(|at| now <= at + within)
+    }
+
+    /// A peer that is heard on one way is not understood on another, or comes on one that is none of its own: that is a
+    /// matter of the way. Whether it was noted.
     pub(super) fn rejected_on(&mut self, now: Instant, way: Way, peer: IpAddr, rejection: Rejection) -> bool {
         let told = !self.config.paths.is_empty()
-            && rejection.means_unusable_peer()
+            && (rejection.means_unusable_peer() || rejection == Rejection::NotAPeer)
             && self.peers.is_heard(now, peer, self.down_interval());
         if told {
             let name = self.way_name(way).to_owned();

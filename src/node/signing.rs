@@ -2,16 +2,20 @@
 //!
 //! Stamps are the wall clock's, and never go backwards (R28): where that clock is put back, they stay right behind the last
 //! one until it has caught up. In the mode that does not look at clocks they begin with the wall clock at the start of the
-//! process and go on with the clock that nobody sets. What was heard is remembered for each sender and key.
+//! process and go on with the clock that nobody sets.
+//!
+//! What was heard is remembered for each sender, key and way. An advertisement has one stamp, whichever ways it takes: it is
+//! believed once on each. What a way delivers much later than another one is not news, and is not believed there either.
 
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU8, time::Duration};
 
 use super::{
-    Node,
+    Node, Transmit,
     instance::{Instance, Outbox},
+    paths::Way,
 };
 use crate::{
-    config::{AntiReplay, AuthHmac, HmacMode},
+    config::{AntiReplay, AuthHmac, HmacMode, PRIMARY},
     wire::{Key, Rejection, Stamp, Trailer, sign},
     words::Instant,
 };
@@ -31,8 +35,29 @@ pub(super) struct WallClock {
 pub(super) struct Signing {
     clock: WallClock,
     sent: Option<Stamp>,
-    /// The last stamp of each sender and key, and when it came.
-    heard: BTreeMap<(IpAddr, NonZeroU8), (Instant, Stamp)>,
+    /// The last stamp of each voice, and when it came.
+    heard: BTreeMap<Voice, (Instant, Stamp)>,
+}
+
+/// Whose stamps follow each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Voice {
+    /// The sender, by the address that it has on the instance's own way.
+    peer: IpAddr,
+    /// The name of the way.
+    way: String,
+    key: NonZeroU8,
+}
+
+/// Who an advertisement says that it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// The sender, by the address that it has on the instance's own way.
+    pub(super) peer: IpAddr,
+    /// The name of the way that it took.
+    pub(super) way: &'a str,
+    /// The address that it bears, which is signed.
+    pub(super) source: IpAddr,
 }
 
 /// What whoever writes an advertisement later needs to sign it then.
@@ -80,7 +105,8 @@ impl Signing {
     }
 
     /// Whether an advertisement may be believed.
-    fn admit(&mut self, now: Instant, auth: &AuthHmac, source: IpAddr, payload: &[u8]) -> Result<Signed, Rejection> {
+    fn admit(&mut self, now: Instant, auth: &AuthHmac, from: Origin<'_>, payload: &[u8]) -> Result<Signed, Rejection> {
+        let source = from.source;
         let (message, trailer) = Trailer::split(source, payload)?;
         let Some(trailer) = trailer else {
             return match auth.mode {
@@ -96,17 +122,23 @@ impl Signing {
         if auth.anti_replay == AntiReplay::Time && trailer.stamp.apart(clock) > auth.time_window {
             return Err(Rejection::HmacStale);
         }
-        let who = (source, trailer.key);
-        if self.heard.get(&who).is_some_and(|(_, last)| !trailer.stamp.follows(*last)) {
+        let voice = Voice { peer: from.peer, way: from.way.to_owned(), key: trailer.key };
+        if self.heard.get(&voice).is_some_and(|(_, last)| !trailer.stamp.follows(*last)) {
             return Err(Rejection::HmacReplay);
         }
-        self.remember(now, who, trailer.stamp);
+        // Another way was faster, but not by so much.
+        let elsewhere = self.heard.iter().filter(|(other, _)| (other.peer, other.key) == (voice.peer, voice.key));
+        let late = |last: Stamp| last.follows(trailer.stamp) && last.apart(trailer.stamp) > auth.time_window;
+        if elsewhere.into_iter().any(|(_, (_, last))| late(*last)) {
+            return Err(Rejection::HmacReplay);
+        }
+        self.remember(now, voice, trailer.stamp);
         Ok(Signed::Yes)
     }
 
-    fn remember(&mut self, now: Instant, who: (IpAddr, NonZeroU8), stamp: Stamp) {
+    fn remember(&mut self, now: Instant, who: Voice, stamp: Stamp) {
         if self.heard.len() >= HEARD_MAX && !self.heard.contains_key(&who) {
-            let oldest = self.heard.iter().min_by_key(|(_, (at, _))| *at).map(|(who, _)| *who);
+            let oldest = self.heard.iter().min_by_key(|(_, (at, _))| *at).map(|(who, _)| who.clone());
             if let Some(oldest) = oldest {
                 self.heard.remove(&oldest);
             }
@@ -117,7 +149,7 @@ impl Signing {
     /// Other keys: what was heard with one that stays is remembered, also while another one signs.
     pub(super) fn adapt(&mut self, old: Option<&AuthHmac>, new: Option<&AuthHmac>) {
         let key = |auth: Option<&AuthHmac>, id| auth.and_then(|auth| auth.key(id)).cloned();
-        self.heard.retain(|(_, id), _| key(new, *id).is_some_and(|new| key(old, *id) == Some(new)));
+        self.heard.retain(|voice, _| key(new, voice.key).is_some_and(|new| key(old, voice.key) == Some(new)));
     }
 }
 
@@ -140,14 +172,16 @@ impl Node {
 }
 
 impl Instance {
-    /// The payloads as they are sent now.
-    pub(super) fn sign_all(&mut self, now: Instant, source: IpAddr, payloads: &mut [Vec<u8>]) {
+    /// An advertisement as it is sent now, on every way with the same stamp.
+    pub(super) fn sign_all(&mut self, now: Instant, transmits: &mut [Transmit]) {
         let Some(auth) = &self.config.auth_hmac else { return };
         let Some((id, key)) = auth.signs_with() else { return };
         // The same for every receiver: each remembers the sender for itself.
         let stamp = self.signing.next(now, auth.anti_replay);
-        for payload in payloads {
-            *payload = sign(std::mem::take(payload), source, id, key, stamp);
+        for transmit in transmits {
+            for payload in &mut transmit.payloads {
+                *payload = sign(std::mem::take(payload), transmit.source, id, key, stamp);
+            }
         }
     }
 
@@ -169,12 +203,18 @@ impl Instance {
     pub(super) fn admit_signed(
         &mut self,
         now: Instant,
+        way: Way,
         source: IpAddr,
         payload: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Rejection> {
         let Some(auth) = &self.config.auth_hmac else { return Ok(()) };
-        if self.signing.admit(now, auth, source, payload)? == Signed::No {
+        let peer = self.sender(way, source);
+        let way = match way {
+            Way::Primary => PRIMARY,
+            Way::Path(at) => self.config.paths.get(at).map_or(PRIMARY, |path| &path.name),
+        };
+        if self.signing.admit(now, auth, Origin { peer, way, source }, payload)? == Signed::No {
             let text = format!(
                 "{source} does not sign its advertisements, and is believed because of auth_hmac.mode. Write \
                  mode = \"permissive\" there, and \"enforce\" on every node once all sign"
@@ -241,7 +281,18 @@ mod tests {
 
     /// Ours is the time itself.
     fn hears(signing: &mut Signing, auth: &AuthHmac, now: u64, payload: &[u8]) -> Result<Signed, Rejection> {
-        signing.admit(at(now), auth, PEER, payload)
+        hears_on(signing, auth, now, PRIMARY, payload)
+    }
+
+    /// On another way the peer may have another address; it is the same one here.
+    fn hears_on(
+        signing: &mut Signing,
+        auth: &AuthHmac,
+        now: u64,
+        way: &str,
+        payload: &[u8],
+    ) -> Result<Signed, Rejection> {
+        signing.admit(at(now), auth, Origin { peer: PEER, way, source: PEER }, payload)
     }
 
     #[test]
@@ -330,10 +381,44 @@ mod tests {
         for last in 0..=255 {
             let source = IpAddr::from([10, 0, 0, last]);
             let payload = sign(message(), source, id(1), &key(1), wall(0));
-            assert_eq!(signing.admit(at(u64::from(last)), &auth, source, &payload), Ok(Signed::Yes));
+            let from = Origin { peer: source, way: PRIMARY, source };
+            assert_eq!(signing.admit(at(u64::from(last)), &auth, from, &payload), Ok(Signed::Yes));
         }
         assert_eq!(signing.heard.len(), HEARD_MAX);
-        assert!(signing.heard.contains_key(&(IpAddr::from([10, 0, 0, 255]), id(1))));
+        let last = Voice { peer: IpAddr::from([10, 0, 0, 255]), way: PRIMARY.to_owned(), key: id(1) };
+        assert!(signing.heard.contains_key(&last));
+    }
+
+    /// The same advertisement comes on each way once, in whatever order, and a little later on the longer one.
+    #[test]
+    fn an_advertisement_is_believed_once_on_each_way() {
+        for anti_replay in [AntiReplay::Time, AntiReplay::Monotonic] {
+            let auth = auth(anti_replay, HmacMode::Enforce);
+            let mut signing = Signing::default();
+            let [first, second] = [100_000, 101_000].map(|millis| signed(1, wall(millis)));
+            let (yes, replay) = (Ok(Signed::Yes), Err(Rejection::HmacReplay));
+            assert_eq!(hears_on(&mut signing, &auth, 100_000, PRIMARY, &first), yes);
+            assert_eq!(hears_on(&mut signing, &auth, 101_000, PRIMARY, &second), yes);
+            assert_eq!(hears_on(&mut signing, &auth, 101_000, "second", &first), yes, "the longer way");
+            assert_eq!(hears_on(&mut signing, &auth, 101_000, "second", &first), replay);
+            assert_eq!(hears_on(&mut signing, &auth, 101_000, "second", &second), yes);
+            for way in [PRIMARY, "second"] {
+                assert_eq!(hears_on(&mut signing, &auth, 101_000, way, &second), replay, "{way}");
+            }
+        }
+    }
+
+    /// A way that was silent is no way in for what another one delivered long ago.
+    #[test]
+    fn what_came_long_ago_on_one_way_is_no_news_on_another() {
+        let auth = auth(AntiReplay::Monotonic, HmacMode::Enforce);
+        let mut signing = Signing::default();
+        for millis in [100_000, 105_001] {
+            assert_eq!(hears(&mut signing, &auth, 0, &signed(1, wall(millis))), Ok(Signed::Yes));
+        }
+        let replay = Err(Rejection::HmacReplay);
+        assert_eq!(hears_on(&mut signing, &auth, 1, "second", &signed(1, wall(100_000))), replay);
+        assert_eq!(hears_on(&mut signing, &auth, 1, "second", &signed(1, wall(100_001))), Ok(Signed::Yes), "in time");
     }
 
     #[test]

@@ -15,10 +15,9 @@ use crate::{
 impl Instance {
     /// Advertises on every way that has an address to send from.
     pub(super) fn transmit(&mut self, now: Instant, priority: Option<Priority>, out: &mut Outbox) {
-        for mut transmit in self.compose_all(priority) {
-            self.sign_all(now, transmit.source, &mut transmit.payloads);
-            out.push_back(Output::Transmit(transmit));
-        }
+        let mut transmits = self.compose_all(priority);
+        self.sign_all(now, &mut transmits);
+        out.extend(transmits.into_iter().map(Output::Transmit));
     }
 
     /// An advertisement on the own way, not signed yet; `None` while there is no address to send it from.

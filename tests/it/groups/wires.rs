@@ -65,6 +65,9 @@ pub(crate) struct Wires {
     pub(crate) story: Vec<(Instant, usize, String)>,
     /// Priorities on the wire: machine, virtual router, priority.
     pub(crate) sent: Vec<(Instant, usize, u8, u8)>,
+    last_payloads: [Vec<u8>; 2],
+    /// Both wires are one network: what goes to a group arrives on either.
+    pub(crate) one_network: bool,
     /// Machines that cannot send an advertisement on a wire.
     pub(crate) mute: Vec<(usize, usize)>,
     /// Advertisements of this virtual router do not arrive.
@@ -134,6 +137,8 @@ impl Wires {
             random: (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             story: Vec::new(),
             sent: Vec::new(),
+            last_payloads: [vec![], vec![]],
+            one_network: false,
             mute: Vec::new(),
             lost: None,
             apart: Vec::new(),
@@ -181,6 +186,11 @@ impl Wires {
     pub(crate) fn condition(&self, index: usize, member: usize, name: &str) -> Option<String> {
         let conditions = self.machines[index].node.status().instances[member].conditions.clone();
         conditions.into_iter().find(|condition| condition.name == name).map(|condition| condition.text)
+    }
+
+    /// The last advertisement that a machine sent, as it is on the wire.
+    pub(crate) fn last_payload(&self, index: usize) -> Vec<u8> {
+        self.last_payloads[index].clone()
     }
 
     pub(crate) fn tale(&self, lines: usize) -> String {
@@ -434,6 +444,7 @@ impl Wires {
                     let payload = &transmit.payloads[0];
                     self.sent.push((self.now, index, payload[1], payload[2]));
                     self.note(index, format!("sends {} for {}", payload[2], transmit.instance));
+                    self.last_payloads[index].clone_from(payload);
                     let mute = self.mute.contains(&(index, wire));
                     for to in (0..self.machines.len()).filter(|to| *to != index) {
                         let lost = mute || self.lost == Some(payload[1]);
@@ -443,7 +454,10 @@ impl Wires {
                             && !self.loses()
                         {
                             let (source, destination) = (transmit.source, transmit.destinations[0]);
-                            self.send(to, Delivery::Vrrp { wire, source, destination, payload: payload.clone() });
+                            let both = self.one_network && destination.is_multicast();
+                            for wire in if both { vec![wire, 1 - wire] } else { vec![wire] } {
+                                self.send(to, Delivery::Vrrp { wire, source, destination, payload: payload.clone() });
+                            }
                         }
                     }
                     let carrier = Some(self.machines[index].plugged[wire]);

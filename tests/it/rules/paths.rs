@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ha::{
-    config::{Config, Instance, Path, Preference, Transport},
-    node::{PathStatus, Role},
+    config::{AntiReplay, AuthHmac, Config, HmacKey, HmacMode, Instance, Path, Preference, Transport},
+    node::{Datagram, Input, PathStatus, Role},
+    wire::Key,
     words::Instant,
 };
 
@@ -216,6 +217,84 @@ fn a_path_is_not_believed_whose_peers_are_others() {
     wires.cut(0, 1, 0);
     wires.run_for(SECOND * 10);
     assert!(wires.condition(1, 0, "conflict").is_some(), "{}", wires.tale(20));
+}
+
+/// Two interfaces on one switch: each hears what is said on the other one. A peer stays one machine, whichever address it uses.
+#[test]
+fn two_ways_in_one_network_make_nobody_a_stranger() {
+    let multicast = |instance: &mut Instance| {
+        instance.paths[0] = Path { transport: Transport::Multicast, min_ttl: 1, ..instance.paths[0].clone() };
+    };
+    let mut wires = Wires::new(1, [0, 1].map(|machine| config(machine, multicast)));
+    (wires.together, wires.one_network) = (false, true);
+    wires.run_for(SECOND * 20);
+    roles(&wires, [Role::Master, Role::Backup]);
+    assert_eq!(said(&wires, 1, "more_nodes_than_configured"), "");
+    let peers = wires.machines[1].node.status().instances[0].peers.clone();
+    assert_eq!(peers.len(), 1, "{peers:?}");
+    let discarded = wires.machines[1].node.status().instances[0].discarded.clone();
+    assert!(discarded.get("not_a_peer").is_some_and(|count| *count > 10), "{discarded:?}");
+    wires.stop(0);
+    wires.run_for(millis(200));
+    assert_eq!(wires.holders(), [1], "it is the only heir: {}", wires.tale(20));
+}
+
+fn auth(anti_replay: AntiReplay) -> AuthHmac {
+    let id = std::num::NonZeroU8::new(1).unwrap();
+    let keys = [(id, HmacKey::Known(Key::new(&[1; 32]).unwrap()))].into();
+    AuthHmac { keys, active_key: id, anti_replay, time_window: SECOND * 5, mode: HmacMode::Enforce }
+}
+
+/// Signed advertisements go over both ways, also where the peer has one address for both; none is taken for a repetition.
+#[test]
+fn signed_advertisements_are_believed_on_every_path() {
+    for anti_replay in [AntiReplay::Time, AntiReplay::Monotonic] {
+        for interfaces in [1, 2] {
+            let mut wires = settled(|instance| {
+                instance.auth_hmac = Some(auth(anti_replay));
+                if interfaces == 1 {
+                    instance.paths[0].interface = interface(0);
+                    instance.paths[0].peers.clone_from(&instance.peers);
+                }
+            });
+            assert!(silence(&wires, 1, "primary") < millis(1100) && silence(&wires, 1, "second") < millis(1100));
+            for index in [0, 1] {
+                let discarded = wires.machines[index].node.status().instances[0].discarded.clone();
+                assert!(discarded.is_empty(), "{anti_replay:?}, {interfaces}: {discarded:?}");
+            }
+            wires.plug(0, 0, false);
+            wires.run_for(millis(100));
+            let taken = if interfaces == 2 { vec![1] } else { vec![] };
+            assert_eq!(wires.holders(), taken, "a signed resignation is believed on the path that is left");
+        }
+    }
+}
+
+/// What was heard on the own way is handed in again on the path, and the other way round.
+#[test]
+fn what_is_repeated_on_another_way_moves_nothing_and_is_named() {
+    let mut wires = settled(|instance| {
+        instance.auth_hmac = Some(auth(AntiReplay::Monotonic));
+        instance.paths[0].interface = interface(0);
+        instance.paths[0].peers.clone_from(&instance.peers);
+    });
+    let old = wires.last_payload(0);
+    wires.run_for(SECOND * 10);
+    let fresh = wires.last_payload(0);
+    let received = |wires: &Wires| wires.machines[1].node.status().instances[0].received;
+    let before = received(&wires);
+    for payload in [&old, &fresh] {
+        for destination in [own(1, 0), "224.0.0.18".parse().unwrap()] {
+            let at = interface(0);
+            let datagram = Datagram { interface: &at, source: own(0, 0), destination, hop_limit: 255, payload };
+            wires.hand_in(1, Input::Datagram(datagram));
+        }
+    }
+    assert_eq!(received(&wires), before);
+    let discarded = wires.machines[1].node.status().instances[0].discarded.clone();
+    assert_eq!(discarded.get("auth_ext_replay"), Some(&4));
+    assert!(said(&wires, 1, "peer_suspect").contains("auth_hmac replay"));
+    roles(&wires, [Role::Master, Role::Backup]);
 }
 
 /// Paths come and go by a reload, and nothing moves; what stays keeps what was heard.
