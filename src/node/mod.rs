@@ -18,6 +18,7 @@ mod hearing;
 mod input;
 mod instance;
 mod judgement;
+mod lapse;
 mod links;
 mod looking;
 mod output;

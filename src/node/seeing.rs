@@ -128,7 +128,7 @@ impl Instance {
         let (kernel, held) = (self.held(), self.config.all_addresses());
         let gone = self.tenure.missing(&held, &kernel);
         if gone.is_empty() || self.tenure.wake(now) != Wake::InTime {
-            return;
+            return self.name_lapse(now, out);
         }
         let names = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if self.tenure.deleted(now) {
@@ -203,9 +203,12 @@ impl Instance {
 
     /// It has just become master, or has not sent for a lease.
     fn cannot_go_on(&self, now: Instant) -> bool {
-        self.since() == now
-            || self.tenure.wake(now) != Wake::InTime
-            || matches!(self.router.state(), State::Master { hold_at: Some(_), .. })
+        self.begins(now) || self.tenure.wake(now) != Wake::InTime
+    }
+
+    /// It has just become master, and holds nothing yet.
+    pub(super) fn begins(&self, now: Instant) -> bool {
+        self.since() == now || matches!(self.router.state(), State::Master { hold_at: Some(_), .. })
     }
 
     /// The kernel took the addresses, or did not.

@@ -28,6 +28,8 @@ pub(super) struct Tenure {
     /// Three advertisement intervals: the others may have elected somebody after that.
     patience: Duration,
     sent_at: Option<Instant>,
+    /// What was to be sent since has not left.
+    unsent: bool,
     renewed_at: Option<Instant>,
     /// Held addresses that the kernel was seen to have.
     present: BTreeSet<IpNet>,
@@ -59,6 +61,7 @@ impl Tenure {
             planned,
             patience: interval.saturating_mul(3),
             sent_at: None,
+            unsent: false,
             renewed_at: None,
             present: BTreeSet::new(),
             deletions: VecDeque::new(),
@@ -102,6 +105,7 @@ impl Tenure {
     /// An advertisement left. Returns whether the lease is to be renewed now.
     pub(super) fn sent(&mut self, now: Instant) -> bool {
         self.sent_at = Some(now);
+        self.unsent = false;
         let due = |every: Duration| self.renewed_at.is_some_and(|at| at + every <= now);
         self.planned.renew_every().is_some_and(due)
     }
@@ -114,6 +118,22 @@ impl Tenure {
 
     pub(super) const fn renewed(&mut self, now: Instant) {
         self.renewed_at = Some(now);
+    }
+
+    /// What was to be sent has not left the machine, which is no trouble yet.
+    pub(super) const fn not_left(&mut self) {
+        self.unsent = true;
+    }
+
+    /// So it was with the last one.
+    pub(super) const fn is_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    /// Since when the lease has run out because nothing has left, or when it will; `None` while what is sent leaves.
+    pub(super) fn lapses_at(&self) -> Option<Instant> {
+        let length = self.planned.length.filter(|_| self.unsent && self.renewed_at.is_some())?;
+        self.sent_at.map(|at| at + length)
     }
 
     /// How late it is, for a router that serves. One that holds nothing yet has no lease to lose.

@@ -40,6 +40,7 @@ impl Instance {
         self.seen_tracked.settle(now);
         self.reassess(now, out);
         self.mind_paths(now, out);
+        self.name_lapse(now, out);
         if patient {
             self.ties.ready = false;
         } else {
@@ -105,6 +106,7 @@ impl Instance {
             (self.next_path(), Wake::Claim),
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
+            (self.lapses_at().filter(|at| now < *at), Wake::Trouble),
             (self.quiet_until.filter(|at| now < *at), Wake::Trouble),
             (self.seen_tracked.next(), Wake::Policies),
             (self.next_expiry(), Wake::Trouble),

@@ -8,7 +8,7 @@ use ha::{
         TrackedProcess, WellWhile,
     },
     node::{Event, FileSays, Input, LinkSeen, Role},
-    words::InterfaceName,
+    words::{Instant, InterfaceName},
 };
 
 use crate::{
@@ -214,6 +214,80 @@ fn a_short_loss_of_the_own_carrier_moves_nothing() {
         let losses = notes(&lan, 0).into_iter().filter(|note| note.contains("down_delay"));
         assert_eq!(losses.count(), 1, "it is said, once: {}", lan.tale(30));
     }
+}
+
+/// When node 0 advertised, which is now.
+fn advertised(lan: &mut Lan) -> Instant {
+    let before = lan.sent(0).len();
+    lan.run_until(SECOND * 2, |lan| lan.sent(0).len() > before);
+    lan.sent(0)[before]
+}
+
+/// R10: nothing leaves, so the lease is not renewed. It is said once it has run out; the master goes on if something leaves in
+/// time.
+#[test]
+fn a_lease_that_runs_out_during_a_short_loss_is_said() {
+    let mut lan = patient(&[]);
+    let last = advertised(&mut lan);
+    lan.run_for(millis(900));
+    lan.plug(0, false);
+    lan.run_for((last + SECOND * 2).saturating_since(lan.now) - millis(1));
+    assert_eq!(said(&lan, 0, "lease_lapsed"), None);
+    lan.run_for(millis(2));
+    let text = said(&lan, 0, "lease_lapsed").unwrap();
+    let expected = "interface eth0 has no carrier, and no advertisement has left for longer than the lease (2.00 s)";
+    assert!(text.starts_with(expected), "{text}");
+    lan.run_for(millis(200));
+    assert_eq!((lan.role(0), lan.holds(0)), (Role::Master, false), "{}", lan.tale(20));
+    lan.plug(0, true);
+    lan.run_for(millis(10));
+    assert_eq!((lan.role(0), lan.holds(0)), (Role::Master, true));
+    assert_eq!(said(&lan, 0, "lease_lapsed"), None);
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
+}
+
+/// The loss would count later than somebody else may take the address: it gives up before, and says why.
+#[test]
+fn a_master_without_a_carrier_gives_up_before_the_loss_counts() {
+    let mut lan = patient(&[]);
+    let links = [(name("eth0"), LinkDelays { up: SECOND, down: SECOND * 10 })].into();
+    let config = ha::config::Config { links, ..config(lan.stations[0].configured.clone()) };
+    lan.hand_in(0, Input::Reload(Arc::new(config)));
+    let last = advertised(&mut lan);
+    lan.plug(0, false);
+    lan.run_for((last + SECOND * 3).saturating_since(lan.now) - millis(1));
+    assert_eq!(lan.role(0), Role::Master);
+    assert!(said(&lan, 0, "lease_lapsed").is_some());
+    lan.run_for(millis(2));
+    assert_eq!((lan.role(0), lan.holds(0)), (Role::Backup, false), "{}", lan.tale(20));
+    assert!(
+        reason(&lan, 0).starts_with("interface eth0 has no carrier, and no advertisement has left"),
+        "{}",
+        reason(&lan, 0)
+    );
+    assert_eq!(said(&lan, 0, "lease_lapsed"), None);
+    lan.run_for(SECOND * 4);
+    assert_eq!(lan.holding(), [1], "{}", lan.tale(30));
+}
+
+/// R9: whoever would lead while its own loss of the carrier does not count yet holds nothing: its first advertisement has not left.
+#[test]
+fn who_stands_by_without_a_carrier_does_not_hold() {
+    let mut lan = patient(&[]);
+    let links = [(name("eth0"), LinkDelays { up: SECOND, down: SECOND * 10 })].into();
+    let config = ha::config::Config { links, ..config(lan.stations[1].configured.clone()) };
+    lan.hand_in(1, Input::Reload(Arc::new(config)));
+    lan.plug(1, false);
+    for _ in 0..90 {
+        lan.run_for(millis(100));
+        assert_eq!(lan.holding(), [0], "{}", lan.tale(20));
+    }
+    let text = said(&lan, 1, "cannot_send").unwrap_or_else(|| lan.tale(20));
+    assert!(text.contains("interface eth0 has no carrier"), "{text}");
+    lan.plug(1, true);
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.holding(), lan.role(1)), (vec![0], Role::Backup));
 }
 
 /// It has let go before the other takes over, whenever the cable is pulled.
