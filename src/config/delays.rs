@@ -85,7 +85,7 @@ fn link(raw: &RawLink, instances: &[Instance], out: &mut Findings) -> Option<(In
     };
     let mut time = |key, written| value::time(key, written, Duration::ZERO, LINK_MAX, out).unwrap_or_default();
     let delays = LinkDelays { up: time("up_delay", &raw.up_delay), down: time("down_delay", &raw.down_delay) };
-    if !instances.iter().any(|instance| instance.interface == name || instance.tracks.names(&name)) {
+    if !instances.iter().any(|instance| is_used(instance, &name)) {
         let todo = "remove [interface.NAME], or correct its name";
         out.warning(span, format!("no instance is on {name} or tracks it"), todo);
     }
@@ -95,6 +95,11 @@ fn link(raw: &RawLink, instances: &[Instance], out: &mut Findings) -> Option<(In
         }
     }
     Some((name, delays))
+}
+
+fn is_used(instance: &Instance, name: &InterfaceName) -> bool {
+    let by_path = || instance.paths.iter().any(|path| path.interface == *name);
+    instance.interface == *name || instance.tracks.names(name) || by_path()
 }
 
 /// Without a carrier a master is not heard: it must have let go before the peer's timer runs out.

@@ -1,6 +1,6 @@
 //! One daemon for each virtual router of this machine (R30): the locks this process holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{Config, Instance},
@@ -33,18 +33,61 @@ impl Locks {
     /// # Errors
     /// As [`take`](Self::take); then everything is as it was.
     pub(super) fn exchange(&mut self, config: &Config) -> Result<(), String> {
-        let missing = config.instances.iter().map(key).filter(|key| !self.held.contains_key(key));
+        let needed: BTreeSet<Key> = config.instances.iter().flat_map(keys).collect();
+        let missing: Vec<Key> = needed.iter().filter(|key| !self.held.contains_key(key)).cloned().collect();
         let mut taken = Vec::new();
         for (interface, vrid, family) in missing {
             let lock = VirtualRouterLock::acquire(&config.control.state_dir, &interface, vrid, family);
             taken.push(((interface, vrid, family), lock.map_err(|error| error.to_string())?));
         }
         self.held.extend(taken);
-        self.held.retain(|held, _| config.instances.iter().any(|instance| key(instance) == *held));
+        self.held.retain(|held, _| needed.contains(held));
         Ok(())
     }
 }
 
-fn key(instance: &Instance) -> Key {
-    (instance.interface.clone(), instance.vrid, instance.family)
+/// On every interface where it advertises.
+fn keys(instance: &Instance) -> impl Iterator<Item = Key> {
+    let paths = instance.paths.iter().map(|path| &path.interface);
+    let all = std::iter::once(&instance.interface).chain(paths);
+    all.map(|interface| (interface.clone(), instance.vrid, instance.family))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Path, Transport, fixture};
+
+    fn config(state_dir: &std::path::Path, interface: &str, path_at: Option<&str>) -> Config {
+        let path = |interface: &str| Path {
+            name: "second".to_owned(),
+            interface: interface.parse().unwrap(),
+            transport: Transport::Multicast,
+            multicast_group: None,
+            min_ttl: 1,
+            peers: vec![],
+            source: None,
+        };
+        let (mut config, _) = fixture::pair();
+        config.control.state_dir = state_dir.to_owned();
+        config.instances[0].interface = interface.parse().unwrap();
+        config.instances[0].paths = path_at.map(path).into_iter().collect();
+        config
+    }
+
+    /// R30: one that advertises there by a path is an owner too.
+    #[test]
+    fn a_path_is_locked_as_the_own_interface_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = |interface, path| config(directory.path(), interface, path);
+        let mut first = Locks::take(&config("ha-lk0", Some("ha-lk1"))).unwrap();
+        let refused = Locks::take(&config("ha-lk1", None)).unwrap_err();
+        assert!(refused.contains("on ha-lk1") && refused.contains("another ha"), "{refused}");
+        assert!(Locks::take(&config("ha-lk2", Some("ha-lk0"))).is_err());
+        first.exchange(&config("ha-lk0", None)).unwrap();
+        assert_eq!(first.held.len(), 1, "a path that goes is let go");
+        Locks::take(&config("ha-lk1", None)).unwrap();
+        let both = Locks::take(&config("ha-lk3", Some("ha-lk3"))).unwrap();
+        assert_eq!(both.held.len(), 1, "two ways on one interface");
+    }
 }

@@ -929,9 +929,14 @@ fn messages_about_delays() {
     };
     let mut patient = Draft::small().with("peer_down_adverts", "5");
     patient.set("interface.eth0", "down_delay", "\"3s 999ms\"");
+    let mut by_path = Draft::small();
+    by_path.set(PATH, "interface", "\"eth9\"");
+    by_path.set(PATH, "peers", "[\"10.9.0.2\"]");
+    by_path.set("interface.eth9", "down_delay", "\"9s\"");
     let seen = cases(
         &[
             ("nobody's interface", link("interface.eth9", "up_delay", "\"1s\"")),
+            ("a path is there", by_path.text()),
             ("no interface", link("interface.\"eth 1\"", "up_delay", "\"1s\"")),
             ("too long", link("interface.eth0", "up_delay", "\"256s\"")),
             ("as long as the peer waits", link("interface.eth0", "down_delay", "\"2s\"")),
