@@ -17,6 +17,7 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 mod common;
+mod faults;
 mod scenes;
 
 use std::{process::ExitCode, thread};
@@ -27,6 +28,7 @@ use common::{
     pair::Pair,
     table::{Figure, Table},
 };
+use faults::FAULTS;
 use scenes::{SCENES, Scene};
 
 /// Runs of each scene unless told otherwise.
@@ -46,11 +48,12 @@ fn main() -> ExitCode {
 fn measure(arguments: &[String]) -> Result<ExitCode> {
     let repetitions = common::option(arguments, "--reps", REPETITIONS)?.max(1);
     let names = common::names(arguments);
-    if let Some(unknown) = names.iter().find(|name| SCENES.iter().all(|scene| scene.name != *name)) {
-        let known: Vec<&str> = SCENES.iter().map(|scene| scene.name).collect();
+    let all = || SCENES.iter().chain(&FAULTS);
+    if let Some(unknown) = names.iter().find(|name| all().all(|scene| scene.name != *name)) {
+        let known: Vec<&str> = all().map(|scene| scene.name).collect();
         return Err(format!("no scene is called {unknown}; there are {}", known.join(", ")).into());
     }
-    let chosen = SCENES.iter().filter(|scene| names.is_empty() || names.iter().any(|name| name == scene.name));
+    let chosen = all().filter(|scene| names.is_empty() || names.iter().any(|name| name == scene.name));
     machine::enter()?;
     let busy = Busy::start();
     let mut table = Table::default();

@@ -22,8 +22,8 @@ use crate::common::{
     table::Figure,
 };
 
-const NODE1: Host = Host::Node1;
-const NODE2: Host = Host::Node2;
+pub(crate) const NODE1: Host = Host::Node1;
+pub(crate) const NODE2: Host = Host::Node2;
 /// `3 × interval + skew` of the founding node2: 3 s and (256 - 99) / 256 s (RFC 3768, 6.1).
 const DOWN_TIME: Duration = Duration::from_nanos(3_613_281_250);
 /// How long a failover is waited for.
@@ -84,7 +84,7 @@ pub(crate) const SCENES: [Scene; 12] = [
     Scene { name: "undisturbed", title: "10 s without any fault", plan: alike, play: undisturbed },
 ];
 
-fn alike(maker: Maker) -> Plan {
+pub(crate) fn alike(maker: Maker) -> Plan {
     Plan::founding([maker; 2])
 }
 
@@ -205,15 +205,20 @@ fn crashed(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {
 
 /// The process that runs the protocol: `ha`'s only one beside the keeper, keepalived's child.
 fn crash(pair: &mut Pair) -> Result<Instant> {
+    let victim = worker(pair)?;
+    let now = Instant::now();
+    kill(Pid::from_raw(victim), Signal::SIGKILL)?;
+    Ok(now)
+}
+
+/// Its number.
+pub(crate) fn worker(pair: &mut Pair) -> Result<i32> {
     let index = match pair.maker(NODE1) {
         Maker::Ha => 0,
         Maker::Keepalived => 1,
     };
     let family = pair.daemons[0].process().family();
-    let victim = family.get(index).ok_or("the daemon is gone")?;
-    let now = Instant::now();
-    kill(Pid::from_raw(*victim), Signal::SIGKILL)?;
-    Ok(now)
+    Ok(*family.get(index).ok_or("the daemon is gone")?)
 }
 
 fn respawned(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {

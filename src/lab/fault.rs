@@ -105,6 +105,20 @@ impl World {
         Ok(now)
     }
 
+    /// So many addresses come and go on a machine, as fast as its kernel takes it: none of them is anybody's.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn churn(&self, host: Host, times: u32) -> Result<()> {
+        let address = Ipv4Addr::new(198, 51, 100, 77);
+        for _ in 0..times {
+            self.rtnl(host).add_address(INTERFACE, address, PREFIX, None)?;
+            self.rtnl(host).delete_address(INTERFACE, address, PREFIX)?;
+        }
+        Ok(())
+    }
+
     /// Drops protocol 112 as told, multicast and unicast; an empty list drops nothing any more. Needs `nft`.
     ///
     /// # Errors
