@@ -130,6 +130,8 @@ impl Instance {
 
     /// Brings the state machine into line with what bears on it.
     pub(super) fn reassess(&mut self, now: Instant, out: &mut Outbox) {
+        // Whoever woke too late has nothing to hand over, whatever it is told first (R10).
+        self.wake(now, out);
         let bearing = self.bearing(now);
         let serves = self.router.serves();
         self.name_conditions(now, &bearing, out);

@@ -55,7 +55,7 @@ impl Instance {
 
     /// A master that wakes so late that somebody may have taken the address (R10). Packets were believed first. If the
     /// lease alone has run out it goes on: the advertisement that is due holds again what lapsed.
-    fn wake(&mut self, now: Instant, out: &mut Outbox) {
+    pub(super) fn wake(&mut self, now: Instant, out: &mut Outbox) {
         if self.router.serves() && self.tenure.wake(now) == tenure::Wake::TooLate {
             self.counters.lease_lapsed += 1;
             self.step(now, Event::Yield(Reason::LeaseLapsed), out);

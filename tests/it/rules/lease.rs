@@ -193,6 +193,22 @@ fn r10_whoever_wakes_late_from_resigning_lets_go_without_a_word() {
     assert!(lan.stations[0].node.is_stopped());
 }
 
+/// The stop was waiting beside the clock: there is nothing left to hand over, and somebody may have it.
+#[test]
+fn r10_whoever_is_stopped_when_it_wakes_too_late_lets_go_without_a_word() {
+    let mut lan = settled(1);
+    lan.power_off(1);
+    lan.run_until(SECOND * 2, |lan| !lan.sent(0).is_empty());
+    lan.freeze(0);
+    lan.run_for(SECOND * 10);
+    lan.reset_counts();
+    lan.stop(0);
+    lan.thaw(0);
+    lan.run_for(millis(10));
+    assert_eq!((lan.sent(0), lan.held(0)), (vec![], vec![]), "{}", lan.tale(20));
+    assert!(lan.stations[0].node.is_stopped());
+}
+
 #[test]
 fn r11_its_own_lapse_is_not_put_back() {
     let mut lan = settled(1);
