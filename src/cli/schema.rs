@@ -18,6 +18,7 @@ enum Name {
     Probe,
     Status,
     Sim,
+    Storm,
     Config,
 }
 
@@ -28,6 +29,7 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         Name::Probe => include_str!("../../config/schema/probe.json"),
         Name::Status => include_str!("../../config/schema/status.json"),
         Name::Sim => include_str!("../../config/schema/sim.json"),
+        Name::Storm => include_str!("../../config/schema/storm.json"),
         Name::Config => include_str!("../../config/schema/config.json"),
     });
     Code::OK

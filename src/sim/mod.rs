@@ -1,15 +1,24 @@
 //! Machines on a network in virtual time: one seed reproduces everything. The nodes are the real ones; what is played is the
 //! rest of the world, that is the network, the kernels, and what probes find.
 
+mod daemon;
+mod keepalived;
 pub mod lan;
 mod log;
 mod mutation;
+#[allow(clippy::indexing_slicing, reason = "machines are numbered by the world that has them")]
+pub mod oracle;
 #[allow(clippy::indexing_slicing, reason = "machines are numbered by the scenario that has them")]
 mod scenario;
+mod shrink;
+#[allow(clippy::indexing_slicing, reason = "dice have as many faces as there are choices")]
+mod storm;
 #[allow(clippy::indexing_slicing, reason = "machines and ports are numbered by the world that has them")]
 mod world;
 
 pub use log::{Entry, What};
 pub use mutation::Mutation;
 pub use scenario::{Claim, Expectation, File, Happening, Node, Outcome, Problem, Reign, Scenario, Step, play, read};
+pub use shrink::shrink;
+pub use storm::{rage, storm};
 pub use world::{Act, Air, Found, Kind, Machine, Reload, Setup, Violation, World};

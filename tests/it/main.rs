@@ -16,6 +16,7 @@ mod groups;
 mod import;
 mod language;
 mod mail;
+mod mutations;
 mod pair;
 mod policy;
 mod policy_codes;

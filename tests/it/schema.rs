@@ -217,13 +217,14 @@ fn what_is_printed_is_what_is_published() {
     desk.write("broken.rhai", broken);
     desk.write("story.txt", "node a ha.toml\nat 1s expect a leads\n");
     desk.write("wrong.toml", "node = \"K1\"\nnonsense = true\n");
-    let outputs: [(&str, &[&str]); 11] = [
+    let outputs: [(&str, &[&str]); 12] = [
         ("check", &["check", "ha.toml"]),
         ("check", &["check", "wrong.toml", "broken.rhai"]),
         ("check", &["check", "ha.toml", "--dry-run"]),
         ("check", &["check", "ha.toml", "--what-if", "web=down,peer=dead"]),
         ("sim", &["sim", "ha.toml"]),
         ("sim", &["sim", "story.txt", "--packets"]),
+        ("storm", &["sim", "story.txt", "--storm", "2", "--time", "5"]),
         ("test", &["test", "policies", "--auto"]),
         ("test", &["test", "broken.rhai"]),
         ("probe", &["probe", "file(\"/\")"]),

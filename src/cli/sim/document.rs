@@ -39,9 +39,9 @@ struct Tenure<'a> {
 /// An invariant that did not hold.
 #[derive(Debug, Serialize)]
 pub(super) struct Broken<'a> {
-    at_us: u64,
-    kind: &'static str,
-    text: &'a str,
+    pub(super) at_us: u64,
+    pub(super) kind: &'static str,
+    pub(super) text: &'a str,
 }
 
 /// What came of a scenario; `packets`: with every advertisement.

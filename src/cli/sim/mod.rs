@@ -3,9 +3,10 @@
 
 mod document;
 mod files;
+mod storms;
 mod text;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -22,8 +23,10 @@ A scenario has one statement a line; # begins a comment:
   seed 7                                where chance comes from
   node a node1.toml                     a node and its configuration, beside the scenario
   node b node2.toml eth0=10.0.0.3/24    with an address of its own, if nothing else says it
+  keepalived c keepalived.conf          a model of keepalived instead of the real node
   at 5s VERB ...                        what happens; at +2s: two seconds after the step above
   end 60s                               when it is over; else 10 s after the last step
+  late 1s, two 30ms                     how late kernels are; nobody shares an address for longer
 
   pull a [eth0], plug a [eth0]          the cable
   cut a, cut a -> b, filter a -> b      nothing passes, one way, only advertisements do not pass
@@ -36,7 +39,7 @@ A scenario has one statement a line; # begins a comment:
   policy a POLICY takes 800ms|hangs|returns
   reload a [FILE|priority N]
   calm                                  everything is well again
-  expect a leads|is ROLE|has [no] CONDITION [INSTANCE], expect nobody leads [INSTANCE]";
+  expect a leads|is ROLE|has [no] CONDITION [INSTANCE], expect nobody leads [INSTANCE], expect well";
 
 #[derive(Debug, Args)]
 #[command(after_help = LANGUAGE)]
@@ -47,6 +50,13 @@ pub(super) struct Arguments {
     /// Where chance comes from, instead of what the scenario says
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Random faults against the nodes of the scenario, from so many seeds, instead of its steps; what breaks an invariant is
+    /// printed as the shortest scenario that does
+    #[arg(long, value_name = "SEEDS", conflicts_with = "packets")]
+    storm: Option<u64>,
+    /// How long each storm lasts, in simulated seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "storm", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    time: u64,
     /// Every advertisement too
     #[arg(long)]
     packets: bool,
@@ -65,7 +75,14 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         }
     };
     scenario.seed = arguments.seed.unwrap_or(scenario.seed);
-    one(&engine, &scenario, arguments)
+    match arguments.storm {
+        None => one(&engine, &scenario, arguments),
+        Some(count) => {
+            let from = arguments.seed.unwrap_or(0);
+            let season = storms::Season { count, from, length: Duration::from_secs(arguments.time) };
+            storms::perform(&engine, &scenario, season, arguments.json)
+        }
+    }
 }
 
 fn one(engine: &Engine, scenario: &Scenario, arguments: &Arguments) -> Code {

@@ -3,7 +3,7 @@
 use crate::{
     config::Instance,
     node::Role,
-    sim::{Machine, World},
+    sim::{Machine, World, oracle},
 };
 
 /// Something that must be so.
@@ -20,6 +20,8 @@ pub struct Expectation {
 pub enum Claim {
     /// This one is master and holds every address, and nobody else holds any.
     Leads(usize),
+    /// Every virtual router has one leader, the right one, which holds every address alone.
+    Well,
     /// Nobody holds an address.
     NobodyLeads,
     /// This one has this role.
@@ -36,6 +38,7 @@ impl Expectation {
         let of = self.instance.as_ref().map(|instance| format!(" {instance}")).unwrap_or_default();
         match &self.claim {
             Claim::Leads(index) => format!("expect {} leads{of}", name(index)),
+            Claim::Well => "expect well".to_owned(),
             Claim::NobodyLeads => format!("expect nobody leads{of}"),
             Claim::Is(index, role) => format!("expect {} is {role}{of}", name(index)),
             Claim::Has { machine, condition, present: true } => format!("expect {} has {condition}{of}", name(machine)),
@@ -52,6 +55,7 @@ impl Expectation {
     pub fn look(&self, world: &World) -> Result<(), String> {
         match &self.claim {
             Claim::Leads(index) => self.each(world, *index, |instance| leads(world, *index, instance)),
+            Claim::Well => oracle::look(world),
             Claim::NobodyLeads => {
                 let all = 0..world.machines.len();
                 all.into_iter().try_for_each(|index| self.each(world, index, |instance| nobody(world, instance)))

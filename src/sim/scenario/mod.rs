@@ -21,8 +21,11 @@ pub use expectation::{Claim, Expectation};
 pub use play::{Outcome, Reign, play};
 pub use read::read;
 
-use super::{Act, Setup};
-use crate::{config::Config, policy::Policy};
+use super::{Act, Mutation, Setup, World};
+use crate::{
+    config::Config,
+    policy::{Engine, Policy},
+};
 
 /// A story, with everything it names.
 #[derive(Clone, Debug)]
@@ -35,6 +38,10 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// When it is over.
     pub end: Duration,
+    /// How late kernels remove an address whose lifetime is over.
+    pub kernel_late: Duration,
+    /// Nobody may share an address for longer, whatever happens; `None`: it is bounded only while all is well.
+    pub two_at_most: Option<Duration>,
 }
 
 /// A machine, and the file its statement names.
@@ -91,6 +98,17 @@ impl fmt::Display for Problem {
 }
 
 impl Scenario {
+    /// Its machines before anything happens to them.
+    #[must_use]
+    pub fn world(&self, engine: &Engine, mutation: Option<Mutation>) -> World {
+        let setups = self.nodes.iter().map(|node| node.setup.clone()).collect();
+        let mut world = World::new(self.seed, engine, setups);
+        world.mutation = mutation;
+        world.kernel_late = self.kernel_late;
+        world.two_at_most = self.two_at_most;
+        world
+    }
+
     /// The names of the machines, in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -102,6 +120,10 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}", self.seed)?;
+        writeln!(f, "late {}", super::world::time(self.kernel_late))?;
+        if let Some(most) = self.two_at_most {
+            writeln!(f, "two {}", super::world::time(most))?;
+        }
         for Node { file, setup } in &self.nodes {
             let word = match setup.kind {
                 super::Kind::Ha => "node",

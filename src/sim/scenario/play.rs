@@ -43,9 +43,7 @@ pub struct Reign {
 /// Plays it to its end.
 #[must_use]
 pub fn play(scenario: &Scenario, engine: &Engine, mutation: Option<Mutation>) -> Outcome {
-    let setups = scenario.nodes.iter().map(|node| node.setup.clone()).collect();
-    let mut world = World::new(scenario.seed, engine, setups);
-    world.mutation = mutation;
+    let mut world = scenario.world(engine, mutation);
     let disappointed = run(scenario, &mut world);
     let reigns = reigns(&world.log, world.elapsed());
     Outcome {

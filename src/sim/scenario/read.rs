@@ -20,7 +20,10 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// More machines than a virtual router has.
 const MOST_NODES: usize = 16;
 
-const STATEMENTS: &str = "seed, node, at, end";
+/// How late kernels are unless the scenario says so.
+const KERNEL_LATE: Duration = Duration::from_millis(20);
+
+const STATEMENTS: &str = "seed, late, two, node, keepalived, at, end";
 const VERBS: [(&str, Verb); 25] = [
     ("pull", Verb::Pull),
     ("plug", Verb::Plug),
@@ -89,7 +92,14 @@ pub fn read(
     engine: &crate::policy::Engine,
     load: &mut dyn FnMut(&str) -> Result<File, String>,
 ) -> Result<Scenario, Vec<Problem>> {
-    let scenario = Scenario { seed: 1, nodes: Vec::new(), steps: Vec::new(), end: Duration::ZERO };
+    let scenario = Scenario {
+        seed: 1,
+        nodes: Vec::new(),
+        steps: Vec::new(),
+        end: Duration::ZERO,
+        kernel_late: KERNEL_LATE,
+        two_at_most: None,
+    };
     let mut reader = Reader { scenario, engine, load, end: None, last: Duration::ZERO };
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -128,7 +138,16 @@ impl Reader<'_> {
                 self.scenario.seed = number.parse().map_err(|_| format!("\"{number}\" is no number"))?;
                 words.end()
             }
+            "late" => {
+                self.scenario.kernel_late = duration(words.next("the time, 20ms,")?)?;
+                words.end()
+            }
+            "two" => {
+                self.scenario.two_at_most = Some(duration(words.next("the time, 30ms,")?)?);
+                words.end()
+            }
             "node" => self.node(Kind::Ha, &mut words),
+            "keepalived" => self.node(Kind::Keepalived, &mut words),
             "end" => {
                 let at = self.moment(words.next("the time, 60s,")?)?;
                 self.end = Some(at);
@@ -142,7 +161,7 @@ impl Reader<'_> {
     fn node(&mut self, kind: Kind, words: &mut Words<'_>) -> Result<(), String> {
         let name = words.next("the node's name")?;
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !name.chars().all(plain) || matches!(name, "nobody" | "all") {
+        if !name.chars().all(plain) || matches!(name, "nobody" | "all" | "well") {
             return Err(format!("\"{name}\" cannot be the name of a node; write letters, digits, - and _"));
         }
         if self.scenario.names().iter().any(|known| known == name) {
@@ -339,7 +358,10 @@ impl Reader<'_> {
     }
 
     fn expectation(&self, words: &mut Words<'_>) -> Result<Expectation, String> {
-        let who = words.next("who, or nobody,")?;
+        let who = words.next("who, or nobody, or well,")?;
+        if who == "well" {
+            return Ok(Expectation { instance: None, claim: Claim::Well });
+        }
         if who == "nobody" {
             let verb = words.next("leads")?;
             one_of("expectation", verb, &[("leads", ())])?;

@@ -42,7 +42,7 @@ pub(super) struct Holding {
 }
 
 impl World {
-    pub(super) fn violated(&mut self, index: Option<usize>, kind: &'static str, text: String) {
+    pub(in crate::sim) fn violated(&mut self, index: Option<usize>, kind: &'static str, text: String) {
         let at = self.elapsed();
         match index {
             Some(index) => self.note(index, "", What::Violated(text.clone())),
@@ -126,7 +126,9 @@ impl World {
             }
             let silent = machine.took_at.get(&instance.name).is_some_and(|took| {
                 let announced = machine.announced_at.get(&instance.name).is_some_and(|at| at >= took);
-                holds && !announced && now.saturating_since(*took) > SILENT_MAX
+                // Whoever hands over calls no client back.
+                let goes = machine.bids.get(&instance.name) == Some(&0);
+                holds && !announced && !goes && now.saturating_since(*took) > SILENT_MAX
             });
             if silent {
                 found.push((
@@ -219,9 +221,6 @@ impl World {
     /// Nothing is wrong with the network, and no daemon is frozen, slow or without a voice.
     pub(super) fn is_sound(&self) -> bool {
         let machine = |machine: &super::Machine| !machine.mute && !machine.frozen && machine.slow.is_zero();
-        self.air.loss == 0
-            && self.air.cut.is_empty()
-            && self.air.filtered.is_empty()
-            && self.machines.iter().all(machine)
+        self.air.is_clear() && self.machines.iter().all(machine)
     }
 }

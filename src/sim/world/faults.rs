@@ -219,6 +219,7 @@ impl World {
             Act::Forge { to, priority } => self.forge(*to, *priority),
             Act::Calm => self.calm(),
         }
+        self.clear_since = if self.air.is_clear() { self.clear_since.or(Some(self.now)) } else { None };
         self.sound_since = if self.is_sound() { self.sound_since.or(Some(self.now)) } else { None };
         self.sound_bound = self.bound_when_sound();
         self.count();
@@ -233,7 +234,7 @@ impl World {
             }
         }
         // A path that has just come back is not sound at once.
-        self.sound_since = None;
+        (self.clear_since, self.sound_since) = (None, None);
     }
 
     fn separate(&mut self, side: &[usize]) {
@@ -412,6 +413,10 @@ impl World {
                 wire::encode_v3(&adv, source, destination, wire::ChecksumForm::PseudoHeader)
             }
         };
+        if instance.claim == crate::config::Claim::Off {
+            // Whoever does not look believes that the master has resigned, whoever says so (R17).
+            self.clear_since = None;
+        }
         self.tell(to, Delivery::Vrrp { port, source, destination, payload: payload.into() });
     }
 

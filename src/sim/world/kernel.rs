@@ -56,6 +56,7 @@ impl World {
             let taken: Vec<IpNet> = after.iter().filter(|address| !before.contains(address)).copied().collect();
             let dropped: Vec<IpNet> = before.into_iter().filter(|address| !after.contains(address)).collect();
             if !taken.is_empty() {
+                self.check_takes(index, &hold.instance);
                 self.machines[index].took_at.insert(hold.instance.clone(), now);
                 self.note(index, &hold.instance, What::Takes(taken));
             }

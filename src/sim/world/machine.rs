@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     config::{Config, Instance},
-    node::{Ears, Input, Node, Output, Role},
-    policy::{Engine, Policy},
-    words::{Instant, InterfaceName, MacAddr},
+    node::{Ears, Input, Output, Role},
+    policy::{Engine, Policy, Verdict},
+    sim::daemon::Daemon,
+    words::{Family, Instant, InterfaceName, MacAddr},
 };
 
 /// An interface, and the network it is on.
@@ -42,7 +43,7 @@ pub struct Machine {
     pub kind: Kind,
     /// What its daemon was told last.
     pub config: Config,
-    pub(super) daemon: Node,
+    pub(super) daemon: Daemon,
     pub(super) ports: Vec<Port>,
     pub(super) policies: BTreeMap<String, Policy>,
     pub(super) judges: Vec<Judging>,
@@ -63,6 +64,8 @@ pub struct Machine {
     pub(super) roles: BTreeMap<String, Role>,
     /// When an advertisement of each instance last went out.
     pub(super) sent_at: BTreeMap<String, Instant>,
+    /// What each instance advertised last; 0 is priority 0.
+    pub(super) bids: BTreeMap<String, u8>,
     /// When each instance last announced its addresses.
     pub(super) announced_at: BTreeMap<String, Instant>,
     pub(super) started_at: Instant,
@@ -84,7 +87,7 @@ impl Machine {
         let mut machine = Self {
             name,
             kind,
-            daemon: Node::new(now, &config),
+            daemon: Daemon::new(kind, now, &config),
             config,
             ports,
             policies,
@@ -99,6 +102,7 @@ impl Machine {
             wall: 0,
             roles: BTreeMap::new(),
             sent_at: BTreeMap::new(),
+            bids: BTreeMap::new(),
             announced_at: BTreeMap::new(),
             started_at: now,
             frozen_at: now,
@@ -114,11 +118,12 @@ impl Machine {
 
     /// A new process, which has seen nothing yet.
     pub(super) fn begin(&mut self, now: Instant, engine: &Engine) {
-        self.daemon = Node::new(now, &self.config);
+        self.daemon = Daemon::new(self.kind, now, &self.config);
         (self.alive, self.frozen, self.powered, self.started_at) = (true, false, true, now);
         self.wakes_at = None;
         self.backlog.clear();
         self.sent_at.clear();
+        self.bids.clear();
         self.announced_at.clear();
         self.took_at.clear();
         self.lag = Duration::ZERO;
@@ -144,7 +149,7 @@ impl Machine {
     }
 
     /// Its daemon gets to run.
-    pub(super) const fn runs(&self) -> bool {
+    pub(in crate::sim) const fn runs(&self) -> bool {
         self.alive && self.powered && !self.frozen
     }
 
@@ -191,6 +196,24 @@ impl Machine {
         self.ports.iter().flat_map(|port| port.held.keys().copied()).collect()
     }
 
+    /// Its own address where the instance advertises.
+    pub(in crate::sim) fn own(&self, instance: &Instance) -> Option<IpAddr> {
+        let port = self.ports.iter().find(|port| port.interface == instance.interface)?;
+        port.own.iter().map(IpNet::addr).find(|own| Family::of(*own) == instance.family)
+    }
+
+    /// The interface of the instance is on the network.
+    pub(in crate::sim) fn is_plugged(&self, instance: &Instance) -> bool {
+        let port = self.ports.iter().find(|port| port.interface == instance.interface);
+        self.powered && port.is_some_and(|port| port.plugged)
+    }
+
+    /// What the policies of an instance said last.
+    pub(in crate::sim) fn verdicts<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a Verdict> {
+        let judges = self.judges.iter().filter(move |judging| judging.instance == instance);
+        judges.map(|judging| judging.last.as_ref().map_or(&Verdict::Starting, |last| &last.verdict))
+    }
+
     /// It holds all addresses of the instance.
     #[must_use]
     pub fn holds(&self, instance: &Instance) -> bool {
@@ -220,6 +243,6 @@ impl Machine {
     }
 
     pub(super) fn due_at(&self) -> Option<Instant> {
-        self.daemon.poll_timeout().map(|(at, _)| at + self.lag)
+        self.daemon.poll_timeout().map(|at| at + self.lag)
     }
 }

@@ -11,6 +11,7 @@ mod kernel;
 mod machine;
 mod network;
 mod placing;
+mod taking;
 mod turns;
 
 use std::{
@@ -110,6 +111,8 @@ pub struct World {
     random: u64,
     /// Who holds each virtual address, as the network sees it.
     holders: BTreeMap<IpNet, checks::Holding>,
+    /// Since when every packet has arrived.
+    pub(super) clear_since: Option<Instant>,
     /// Since when nothing has been wrong with network and machines.
     pub(super) sound_since: Option<Instant>,
     /// How long two may hold an address once all is sound.
@@ -136,6 +139,7 @@ impl World {
             sequence: 0,
             random: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             holders: BTreeMap::new(),
+            clear_since: Some(BEGINNING),
             sound_since: Some(BEGINNING),
             sound_bound: Duration::MAX,
             two_at_most: None,

@@ -113,6 +113,7 @@ impl World {
             let now = self.now;
             let priority = transmit.payloads.first().and_then(|payload| payload.get(2)).copied().unwrap_or_default();
             self.machines[from].sent_at.insert(transmit.instance.clone(), now);
+            self.machines[from].bids.insert(transmit.instance.clone(), priority);
             self.note(from, &transmit.instance, What::Sent { priority });
             for (destination, payload) in transmit.destinations.iter().zip(transmit.payloads) {
                 self.send_vrrp(from, port, transmit.source, *destination, &payload.into());

@@ -23,7 +23,9 @@ impl World {
 
     fn next_moment(&self) -> Option<Instant> {
         let packet = self.queue.peek().map(|Reverse((at, _, _))| *at);
-        let wakes = self.machines.iter().filter_map(|machine| machine.wakes_at.or_else(|| machine.next()));
+        // One that does not run, or has nothing to do any more, does not wake.
+        let wakes =
+            self.machines.iter().filter_map(|machine| machine.next().map(|due| machine.wakes_at.unwrap_or(due)));
         let ports = self.machines.iter().flat_map(|machine| &machine.ports);
         let leases = ports.flat_map(|port| port.held.values().flatten().copied());
         packet.into_iter().chain(wakes).chain(leases).min().map(|at| at.max(self.now))
@@ -49,10 +51,12 @@ impl World {
     fn gets_to_run(&mut self, index: usize) -> bool {
         let now = self.now;
         if self.machines[index].next().is_none_or(|due| due > now) {
+            self.machines[index].wakes_at = None;
             return false;
         }
         let slow = self.machines[index].slow;
         if slow.is_zero() {
+            self.machines[index].wakes_at = None;
             return true;
         }
         match self.machines[index].wakes_at {

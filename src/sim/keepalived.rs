@@ -1,0 +1,437 @@
+//! A peer that behaves as keepalived 2.2 was measured to: same four verbs as a node, other decisions.
+//!
+//! What it has in common with RFC 3768 and 9568 is not repeated here. What it does its own way: it drops advertisements whose
+//! addresses, version, password or (version 2) interval are not its own; a backup ignores a lower master and takes over when its
+//! timer ends; a loser says nothing; an address that somebody deleted is given up with priority 0 and retaken after the skew
+//! time; addresses have no lifetime and stay where the process is killed; nobody is asked before a takeover. Groups are not
+//! modelled.
+
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    config::{Auth, Config, Instance, Preempt, Protocol, Transport},
+    node::{
+        Command, Datagram, Event, Hold, Input, InstanceStatus, Journal, Lifetime, NodeStatus, Output, Role, Transmit,
+    },
+    policy::Verdict,
+    wire::{self, AdverInterval, Advertisement, AuthField, ChecksumForm, Priority},
+    words::{Family, Instant},
+};
+
+/// When a new master announces again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Keepalived {
+    config: Config,
+    routers: Vec<Router>,
+    outbox: VecDeque<Output>,
+    stopped: bool,
+    now: Instant,
+}
+
+#[derive(Debug)]
+struct Router {
+    config: Instance,
+    role: Role,
+    since: Instant,
+    reason: String,
+    source: Option<IpAddr>,
+    carrier: bool,
+    /// What its scripts say.
+    verdicts: std::collections::BTreeMap<String, Verdict>,
+    /// As backup: when it takes over. As master: when it advertises.
+    timer: Option<Instant>,
+    /// The interval of the master that it hears (version 3).
+    learnt: Option<AdverInterval>,
+    announces_at: Option<Instant>,
+    /// Its addresses were seen in the kernel since it wrote them.
+    seen: bool,
+}
+
+impl Keepalived {
+    pub(super) fn new(now: Instant, config: &Config) -> Self {
+        let mut new =
+            Self { config: config.clone(), routers: Vec::new(), outbox: VecDeque::new(), stopped: false, now };
+        new.routers = config.instances.iter().map(|instance| Router::new(now, instance.clone())).collect();
+        for router in &new.routers {
+            // What a dead one left behind is removed first.
+            new.outbox.push_back(Output::Hold(router.hold(false)));
+        }
+        new
+    }
+
+    pub(super) fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
+        let out = &mut self.outbox;
+        match input {
+            Input::Datagram(datagram) => {
+                let vrid = wire::vrid_of(datagram.payload);
+                let family = Family::of(datagram.source);
+                let mut routers = self.routers.iter_mut();
+                let ours = routers.find(|router| {
+                    let config = &router.config;
+                    Some(config.vrid) == vrid && config.family == family && config.interface == *datagram.interface
+                });
+                if let Some(router) = ours {
+                    router.hear(now, datagram, out);
+                }
+            }
+            Input::Link(link) => {
+                for router in self.routers.iter_mut().filter(|router| router.config.interface == link.name) {
+                    router.carrier = link.up && link.carrier;
+                    router.settle(now, out);
+                }
+            }
+            Input::LinkGone(name) => {
+                for router in self.routers.iter_mut().filter(|router| router.config.interface == name) {
+                    router.carrier = false;
+                    router.settle(now, out);
+                }
+            }
+            Input::Addresses { interface, addresses } => {
+                for router in self.routers.iter_mut().filter(|router| router.config.interface == interface) {
+                    let here: Vec<_> = addresses.iter().map(|seen| seen.address).collect();
+                    let own = here.iter().find(|address| {
+                        Family::of(address.addr()) == router.config.family && !router.config.addresses.contains(address)
+                    });
+                    router.source = router.config.source.or(own.map(ipnet::IpNet::addr));
+                    router.see(now, &here, out);
+                    router.settle(now, out);
+                }
+            }
+            Input::Judged { instance, report } => {
+                if let Some(router) = self.routers.iter_mut().find(|router| router.config.name == instance) {
+                    router.verdicts.insert(report.policy, report.verdict);
+                    router.settle(now, out);
+                }
+            }
+            Input::Reload(config) => self.reload(now, &config),
+            Input::Command(Command::Stop | Command::Leave) => {
+                self.stopped = true;
+                self.routers.iter_mut().for_each(|router| router.fault(now, "stopped", out));
+            }
+            Input::Neighbor(_)
+            | Input::Transmitted { .. }
+            | Input::Held { .. }
+            | Input::Equipped { .. }
+            | Input::NeverLoaded { .. }
+            | Input::File { .. }
+            | Input::Processes { .. }
+            | Input::Clock { .. }
+            | Input::Hooks { .. } => {}
+        }
+    }
+
+    fn reload(&mut self, now: Instant, config: &Arc<Config>) {
+        self.config = (**config).clone();
+        for instance in &config.instances {
+            let known = self.routers.iter_mut().find(|router| {
+                (router.config.vrid, router.config.family) == (instance.vrid, instance.family)
+                    && router.config.interface == instance.interface
+            });
+            match known {
+                Some(router) => router.config = instance.clone(),
+                None => self.routers.push(Router::new(now, instance.clone())),
+            }
+        }
+        let out = &mut self.outbox;
+        self.routers.retain_mut(|router| {
+            let stays = config.instances.iter().any(|instance| instance.name == router.config.name);
+            if !stays {
+                router.fault(now, "removed by a reload", out);
+            }
+            stays
+        });
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        let out = &mut self.outbox;
+        self.routers.iter_mut().for_each(|router| router.on_timeout(now, out));
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.routers.iter().flat_map(|router| router.timer.into_iter().chain(router.announces_at)).min()
+    }
+
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// As much of a status as a policy is told.
+    pub(super) fn status(&self) -> NodeStatus {
+        let instances = self.routers.iter().map(Router::status).collect();
+        NodeStatus { node: self.config.node.clone(), now: self.now, instances, groups: Vec::new() }
+    }
+}
+
+impl Router {
+    fn new(now: Instant, config: Instance) -> Self {
+        Self {
+            config,
+            role: Role::Fault,
+            since: now,
+            reason: String::new(),
+            source: None,
+            carrier: false,
+            verdicts: std::collections::BTreeMap::new(),
+            timer: None,
+            learnt: None,
+            announces_at: None,
+            seen: false,
+        }
+    }
+
+    fn priority(&self) -> Priority {
+        let delta: i32 =
+            self.verdicts.values().map(|it| if let Verdict::Healthy { delta, .. } = it { *delta } else { 0 }).sum();
+        let base = i32::from(self.config.priority.get());
+        let sum = u8::try_from((base + delta).clamp(1, 254)).ok().and_then(Priority::new);
+        sum.filter(|_| !self.config.priority.is_owner()).unwrap_or(self.config.priority)
+    }
+
+    /// A script that has failed is a fault; one that was not asked yet keeps it waiting.
+    fn is_fit(&self) -> bool {
+        let asked = self.config.policies.iter().all(|policy| self.verdicts.contains_key(policy));
+        let well = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
+        self.carrier && self.source.is_some() && asked && self.verdicts.values().all(well)
+    }
+
+    fn settle(&mut self, now: Instant, out: &mut VecDeque<Output>) {
+        match (self.role, self.is_fit()) {
+            (Role::Fault, true) => {
+                self.become_role(now, Role::Backup, "no fault any more", out);
+                self.timer = Some(now + self.down_interval());
+            }
+            (Role::Backup | Role::Master, false) => self.fault(now, "fault", out),
+            (Role::Fault, false) | (Role::Backup | Role::Master, true) => {}
+        }
+    }
+
+    fn skew(&self) -> Duration {
+        let interval = self.learnt.unwrap_or(self.config.advertise);
+        interval.skew_time(self.config.protocol.version(), self.priority())
+    }
+
+    fn down_interval(&self) -> Duration {
+        let interval = self.learnt.unwrap_or(self.config.advertise);
+        interval.as_duration() * 3 + self.skew()
+    }
+
+    fn on_timeout(&mut self, now: Instant, out: &mut VecDeque<Output>) {
+        if self.announces_at.is_some_and(|at| at <= now) {
+            self.announces_at = None;
+            self.announce(out);
+        }
+        if self.timer.is_none_or(|at| at > now) {
+            return;
+        }
+        match self.role {
+            Role::Fault => self.timer = None,
+            Role::Backup => self.take(now, out),
+            Role::Master => {
+                self.advertise(Some(self.priority()), out);
+                self.timer = Some(now + self.config.advertise.as_duration());
+            }
+        }
+    }
+
+    /// First the advertisement, then the addresses, then the announcement.
+    fn take(&mut self, now: Instant, out: &mut VecDeque<Output>) {
+        self.learnt = None;
+        self.advertise(Some(self.priority()), out);
+        self.become_role(now, Role::Master, "no advertisement", out);
+        out.push_back(Output::Hold(self.hold(true)));
+        self.announce(out);
+        self.seen = false;
+        self.announces_at = Some(now + AGAIN);
+        self.timer = Some(now + self.config.advertise.as_duration());
+    }
+
+    fn hear(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut VecDeque<Output>) {
+        let Some(adv) = self.admitted(datagram) else { return };
+        let source = datagram.source;
+        match self.role {
+            Role::Fault => {}
+            Role::Backup => self.hear_as_backup(now, &adv, source),
+            Role::Master => self.hear_as_master(now, &adv, source, out),
+        }
+    }
+
+    /// What it does not drop.
+    fn admitted(&self, datagram: Datagram<'_>) -> Option<Advertisement> {
+        let multicast = datagram.destination.is_multicast();
+        if multicast != (self.config.transport == Transport::Multicast) || Some(datagram.source) == self.source {
+            return None;
+        }
+        let decoded = wire::decode(datagram.source, datagram.destination, datagram.payload).ok()?;
+        let adv = decoded.advertisement;
+        if decoded.version != self.config.protocol.version() {
+            return None;
+        }
+        let mut ours: Vec<IpAddr> = self.config.addresses.iter().map(ipnet::IpNet::addr).collect();
+        let mut theirs = adv.addresses.clone();
+        ours.sort();
+        theirs.sort();
+        let understood = match &self.config.protocol {
+            Protocol::V2(Auth::Secret(_)) => false,
+            Protocol::V2(Auth::None) => decoded.auth == AuthField::None && adv.interval == self.config.advertise,
+            Protocol::V2(Auth::Pass(password)) => {
+                decoded.auth.admit(Some(password)).is_ok() && adv.interval == self.config.advertise
+            }
+            Protocol::V3(_) => true,
+        };
+        (understood && ours == theirs).then_some(adv)
+    }
+
+    fn hear_as_backup(&mut self, now: Instant, adv: &Advertisement, _: IpAddr) {
+        let Some(priority) = adv.priority else {
+            self.timer = Some(now + self.skew());
+            return;
+        };
+        let version3 = matches!(self.config.protocol, Protocol::V3(_));
+        if priority >= self.priority() || self.config.preempt == Preempt::Never {
+            self.learnt = Some(adv.interval).filter(|_| version3);
+            self.timer = Some(now + self.down_interval());
+        }
+    }
+
+    fn hear_as_master(&mut self, now: Instant, adv: &Advertisement, source: IpAddr, out: &mut VecDeque<Output>) {
+        let Some(priority) = adv.priority else {
+            return self.advertise(Some(self.priority()), out);
+        };
+        let wins_tie = self.source.is_some_and(|own| source > own);
+        if priority > self.priority() || priority == self.priority() && wins_tie {
+            out.push_back(Output::Hold(self.hold(false)));
+            self.become_role(now, Role::Backup, "a higher advertisement", out);
+            self.learnt = Some(adv.interval).filter(|_| matches!(self.config.protocol, Protocol::V3(_)));
+            self.timer = Some(now + self.down_interval());
+            self.announces_at = None;
+            return;
+        }
+        self.advertise(Some(self.priority()), out);
+        self.announce(out);
+        self.announces_at = Some(now + AGAIN);
+    }
+
+    /// An address that somebody deleted is given up.
+    fn see(&mut self, now: Instant, here: &[ipnet::IpNet], out: &mut VecDeque<Output>) {
+        let complete = self.config.addresses.iter().all(|address| here.contains(address));
+        if self.role != Role::Master || self.config.priority.is_owner() {
+            return;
+        }
+        if complete {
+            self.seen = true;
+        } else if self.seen {
+            self.advertise(None, out);
+            out.push_back(Output::Hold(self.hold(false)));
+            self.become_role(now, Role::Backup, "an address was deleted", out);
+            self.timer = Some(now + self.skew());
+        }
+    }
+
+    fn fault(&mut self, now: Instant, why: &str, out: &mut VecDeque<Output>) {
+        if self.role == Role::Master {
+            self.advertise(None, out);
+            out.push_back(Output::Hold(self.hold(false)));
+        }
+        (self.timer, self.announces_at) = (None, None);
+        self.become_role(now, Role::Fault, why, out);
+    }
+
+    fn become_role(&mut self, now: Instant, to: Role, why: &str, out: &mut VecDeque<Output>) {
+        let from = std::mem::replace(&mut self.role, to);
+        why.clone_into(&mut self.reason);
+        if from != to {
+            self.since = now;
+            let event = Event::Transition { from, to, reason: why.to_owned() };
+            out.push_back(Output::Report(Journal { at: now, instance: self.config.name.clone(), event }));
+        }
+    }
+
+    fn hold(&self, holds: bool) -> Hold {
+        Hold {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            addresses: if holds { self.config.addresses.clone() } else { Vec::new() },
+            manners: self.config.manners.clone(),
+            configured: self.config.addresses.clone(),
+            lifetime: Lifetime::Forever,
+            not_after: None,
+        }
+    }
+
+    fn announce(&self, out: &mut VecDeque<Output>) {
+        let addresses = self.config.addresses.iter().map(ipnet::IpNet::addr).collect();
+        let (instance, interface) = (self.config.name.clone(), self.config.interface.clone());
+        out.push_back(Output::Announce { instance, interface, mac: None, addresses });
+    }
+
+    fn advertise(&self, priority: Option<Priority>, out: &mut VecDeque<Output>) {
+        let Some(source) = self.source else { return };
+        let adv = Advertisement {
+            vrid: self.config.vrid,
+            priority,
+            interval: self.config.advertise,
+            addresses: self.config.addresses.iter().map(ipnet::IpNet::addr).collect(),
+        };
+        let destinations = match self.config.transport {
+            Transport::Multicast => vec![self.config.group()],
+            Transport::Unicast => self.config.peers.clone(),
+        };
+        let payload = |destination: &IpAddr| match &self.config.protocol {
+            Protocol::V2(Auth::Pass(password)) => wire::encode_v2(&adv, Some(password)),
+            Protocol::V2(Auth::None | Auth::Secret(_)) => wire::encode_v2(&adv, None),
+            Protocol::V3(_) => wire::encode_v3(&adv, source, *destination, ChecksumForm::PseudoHeader),
+        };
+        let payloads = destinations.iter().map(payload).collect();
+        let (instance, interface) = (self.config.name.clone(), self.config.interface.clone());
+        out.push_back(Output::Transmit(Transmit {
+            instance,
+            interface,
+            mac: None,
+            path: None,
+            source,
+            destinations,
+            payloads,
+        }));
+    }
+
+    fn status(&self) -> InstanceStatus {
+        let held = if self.role == Role::Master { self.config.addresses.clone() } else { Vec::new() };
+        InstanceStatus {
+            name: self.config.name.clone(),
+            interface: self.config.interface.to_string(),
+            device: None,
+            vrid: self.config.vrid.get(),
+            version: match self.config.protocol {
+                Protocol::V2(_) => 2,
+                Protocol::V3(_) => 3,
+            },
+            role: self.role,
+            since: self.since,
+            reason: self.reason.clone(),
+            conditions: Vec::new(),
+            priority: self.config.priority,
+            effective_priority: Some(self.priority()),
+            source: self.source,
+            addresses: self.config.addresses.clone(),
+            held,
+            devices: std::collections::BTreeMap::new(),
+            lease: None,
+            peers: Vec::new(),
+            paths: Vec::new(),
+            transitions: 0,
+            sent: 0,
+            received: 0,
+            discarded: std::collections::BTreeMap::new(),
+            reports: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Who may take an address from whom: nobody from a master that it hears and may not preempt.
+
+use std::time::Duration;
+
+use super::{Air, Kind, Machine, World};
+use crate::{
+    config::{Instance, Preempt},
+    node::Role,
+};
+
+/// A network where packets take longer is not judged.
+const SLOWEST: Duration = Duration::from_millis(50);
+
+impl Air {
+    /// Every packet arrives.
+    pub(super) fn is_clear(&self) -> bool {
+        self.loss == 0 && self.cut.is_empty() && self.filtered.is_empty() && self.delay.1 <= SLOWEST
+    }
+}
+
+impl World {
+    /// An instance of a machine has just taken its addresses. Whoever has them already, is heard and has not resigned is
+    /// either lower, and this one preempts, or it has been usurped.
+    pub(super) fn check_takes(&mut self, index: usize, name: &str) {
+        let machine = &self.machines[index];
+        let Some(instance) = machine.instance(name) else { return };
+        let grouped = machine.config.groups.iter().any(|group| group.instances.iter().any(|member| member == name));
+        if machine.kind != Kind::Ha || instance.priority.is_owner() || grouped || !machine.is_plugged(instance) {
+            return;
+        }
+        let preempts = instance.preempt != Preempt::Never;
+        let bid = machine.bids.get(name).copied().unwrap_or_default();
+        let others = self.machines.iter().enumerate().filter(|(other, _)| *other != index);
+        let usurped = others.filter_map(|(_, other)| {
+            let theirs = self.leads_audibly(other, instance)?;
+            (theirs > bid || !preempts && theirs != bid).then(|| (other.name.clone(), theirs))
+        });
+        let usurped: Vec<(String, u8)> = usurped.collect();
+        for (other, theirs) in usurped {
+            let text =
+                format!("{name}: takes at priority {bid} what {other} holds at priority {theirs}, which it hears");
+            self.violated(Some(index), "usurped", text);
+        }
+    }
+
+    /// What it bids, if it has led this virtual router for a while and every machine must have heard it.
+    fn leads_audibly(&self, other: &Machine, ours: &Instance) -> Option<u8> {
+        let mut instances = other.config.instances.iter();
+        let theirs = instances.find(|it| (it.vrid, it.family) == (ours.vrid, ours.family))?;
+        let interval = theirs.advertise.as_duration();
+        let well = other.kind == Kind::Ha && other.runs() && !other.mute && other.slow.is_zero();
+        let leads = other.role(&theirs.name) == Role::Master && other.holds(theirs) && other.is_plugged(theirs);
+        let before = |at: Option<&crate::words::Instant>, by: Duration| at.is_some_and(|at| *at + by <= self.now);
+        let long = before(self.clear_since.as_ref(), interval * 4 + Duration::from_secs(1))
+            && before(other.took_at.get(&theirs.name), interval * 2)
+            && before(Some(&other.thawed_at), interval * 4)
+            && before(Some(&other.started_at), interval * 4);
+        let spoke = other.sent_at.get(&theirs.name).is_some_and(|at| self.now <= *at + interval * 3 / 2);
+        let bid = other.bids.get(&theirs.name).copied().filter(|bid| *bid > 0);
+        bid.filter(|_| well && leads && long && spoke)
+    }
+}

@@ -1,0 +1,150 @@
+//! The checks of simulations are seen to fail: each deliberate fault is found by a storm, and by none where nothing is wrong.
+//!
+//! `HA_STORMS=N` runs that many seeds of each, `HA_STORM_SEED=S` one of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
+
+use ha::{
+    config::{self, Claim, Facts, Preempt},
+    policy::{Engine, Policy},
+    sim::{self, File, Mutation, Scenario, rage, shrink, storm},
+};
+
+use crate::storms::seeds;
+
+/// How long the storms are.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Among so many seeds every mutation is found.
+const SEEDS: u64 = 150;
+
+fn load(engine: &Engine, file: &str) -> File {
+    let path = crate::sources::root().join(file);
+    let config = config::load_with(&path, &Facts::default()).unwrap().config;
+    let names = config.instances.iter().flat_map(|instance| instance.policies.clone());
+    let policies = names.map(|name| {
+        let path = config.policy_dir.join(format!("{name}.rhai"));
+        let policy = Policy::load(engine, &name, &path.display().to_string(), &fs::read_to_string(&path).unwrap());
+        (name, policy.unwrap())
+    });
+    let policies: BTreeMap<String, Policy> = policies.collect();
+    File { config, policies }
+}
+
+fn scenario(engine: &Engine, text: &str) -> Scenario {
+    sim::read(text, engine, &mut |file| Ok(load(engine, file))).unwrap()
+}
+
+const FOUNDING: &str = "node a config/node1.toml\nnode b config/node2.toml\n";
+
+/// Whose violation is found first, with its seed.
+fn found(
+    engine: &Engine,
+    nodes: &Scenario,
+    mutation: Option<Mutation>,
+    mut seeds: impl Iterator<Item = u64>,
+) -> Option<(u64, Scenario, &'static str)> {
+    seeds.find_map(|seed| {
+        let storm = storm(&nodes.nodes, seed, MINUTE);
+        let world = rage(&storm, engine, mutation);
+        world.violations.first().map(|violation| (seed, storm, violation.kind))
+    })
+}
+
+/// Where each mutation is looked for: where nothing else makes up for it. And a seed that finds it, tried first.
+fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
+    let mut nodes = scenario(engine, FOUNDING);
+    let (preempts, claims, hint) = match mutation {
+        // Nobody yields to whoever wakes, so whoever goes on as if nothing had been takes what another has.
+        Mutation::ClockStopsWhileFrozen => (false, true, 1),
+        // A master that has preempted and is not heard yields by itself.
+        Mutation::NoClaim => (false, true, 0),
+        Mutation::PriorityZeroFromAnybody => (false, true, 7),
+        // A claim would find out in time, and so would whoever waits for a policy.
+        Mutation::ClockBeforePackets => (false, false, 7),
+        Mutation::RenewBeforeSend => (true, true, 12),
+        Mutation::PutBackBlindly | Mutation::LeaseForEver => (true, true, 30),
+        Mutation::KeepWhatIsReleased => (true, true, 1),
+        Mutation::NoAnnouncement => (true, true, 0),
+        Mutation::Deaf => (true, true, 3),
+        Mutation::VerdictsIgnored => (true, true, 12),
+    };
+    for instance in nodes.nodes.iter_mut().flat_map(|node| &mut node.setup.config.instances) {
+        instance.preempt = if preempts { Preempt::AtOnce } else { Preempt::Never };
+        instance.claim = if claims { Claim::Auto } else { Claim::Off };
+        if mutation == Mutation::ClockBeforePackets {
+            instance.policies.clear();
+        }
+    }
+    (nodes, hint)
+}
+
+#[test]
+fn every_mutation_is_found() {
+    let engine = Engine::new();
+    for mutation in Mutation::ALL {
+        let began = Instant::now();
+        let (nodes, hint) = place(&engine, mutation);
+        let seeds = std::iter::once(hint).chain(0..SEEDS);
+        let Some((seed, _, kind)) = found(&engine, &nodes, Some(mutation), seeds) else {
+            panic!("no storm of {SEEDS} finds {mutation:?}");
+        };
+        eprintln!("{mutation:?}: {kind}, by seed {seed}, in {:.1} s", began.elapsed().as_secs_f32());
+    }
+}
+
+#[test]
+fn what_breaks_is_shrunk_to_a_few_steps_that_break_it_again() {
+    let engine = Engine::new();
+    let nodes = scenario(&engine, FOUNDING);
+    let mutation = Some(Mutation::LeaseForEver);
+    let (_, storm, kind) = found(&engine, &nodes, mutation, std::iter::once(30).chain(0..SEEDS)).unwrap();
+    let shortest = shrink(&storm, &engine, mutation);
+    assert!(shortest.steps.len() < storm.steps.len() / 3, "{shortest}");
+    let again = scenario(&engine, &shortest.to_string());
+    let world = rage(&again, &engine, mutation);
+    assert_eq!(world.violations.first().map(|violation| violation.kind), Some(kind), "{shortest}");
+    assert!(rage(&again, &engine, None).violations.is_empty(), "nothing is wrong without the mutation");
+}
+
+/// Pairs and triples whose nodes are in files, in every form.
+const PLACES: [&str; 6] = [
+    FOUNDING,
+    "node a examples/fast-node1.toml\nnode b examples/fast-node2.toml\n",
+    "node a examples/ipv6-node1.toml\nnode b examples/ipv6-node2.toml\n",
+    "node a examples/unicast-node1.toml\nnode b examples/unicast-node2.toml\n",
+    "node a config/node1.toml\nkeepalived b config/node2.toml\n",
+    "keepalived a config/node1.toml\nnode b config/node2.toml\n",
+];
+
+#[test]
+fn storms_over_configurations_break_nothing() {
+    let engine = Engine::new();
+    for place in PLACES {
+        let nodes = scenario(&engine, place);
+        for seed in seeds(12) {
+            let storm = storm(&nodes.nodes, seed, MINUTE);
+            if let Some(violation) = rage(&storm, &engine, None).violations.first() {
+                panic!("{violation:?}\n{}", shrink(&storm, &engine, None));
+            }
+        }
+    }
+}
+
+/// Frozen while it was late, or late no more: time must go on.
+#[test]
+fn whoever_is_late_stops_no_clock() {
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let engine = Engine::new();
+        let steps = "at 5s slow a 10s\nat 7s freeze a\nat 9s thaw a\nat 11s slow a 0s\nat 30s expect well\n";
+        let outcome = sim::play(&scenario(&engine, &format!("{FOUNDING}{steps}")), &engine, None);
+        say.send(outcome.disappointed)
+    });
+    assert_eq!(hear.recv_timeout(MINUTE), Ok(0));
+}
