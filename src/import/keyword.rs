@@ -42,8 +42,6 @@ const CHECKS_SOURCES: &str = "ha hears only the peers in any case";
 const NOT_LVS: &str =
     "ha does no load balancing: keep keepalived for it in a file of its own, and remove this block here";
 const NOT_BFD: &str = "ha speaks no BFD: remove it, or ask the neighbour with ping or arping in a policy";
-const TRACK_IN_MEMBER: &str =
-    "write this block in one vrrp_instance of the group: in ha a fault of one is a fault of all";
 const SCHEDULING: &str = "how the process is scheduled is the unit's and realtime_priority's business";
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
@@ -111,8 +109,16 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Root, "reload_check_config", Dropped("ha checks every configuration before it runs it")),
     (Root, "include_check", Dropped("every include must be there for the import")),
     (Group, "group", Mapped(ANY)),
-    (Group, "sync_group_tracking_weight", Dropped("what a check adds to the priority of one member, ha adds to all")),
-    (Group, "global_tracking", Dropped("what a check adds to the priority of one member, ha adds to all")),
+    (
+        Group,
+        "sync_group_tracking_weight",
+        Dropped("it is so anyway: what a check adds to the priority of one member, ha adds to all"),
+    ),
+    (
+        Group,
+        "global_tracking",
+        Dropped("it is so anyway: what a check adds to the priority of one member, ha adds to all"),
+    ),
     (Group, "smtp_alert", Mapped(1)),
     (Group, "notify", Mapped(3)),
     (Group, "notify_master", Mapped(3)),
@@ -121,7 +127,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Group, "notify_stop", Mapped(3)),
     (Group, "notify_priority_changes", Mapped(1)),
     (Group, "track_interface", Mapped(0)),
-    (Group, "track_script", Refused(TRACK_IN_MEMBER)),
+    (Group, "track_script", Mapped(0)),
     (Group, "track_process", Mapped(0)),
     (Group, "track_file", Mapped(0)),
     (Group, "track_bfd", Refused(NOT_BFD)),
@@ -398,7 +404,11 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Address, "autojoin", Refused("ha joins no group: remove the word")),
     (Address, "no_track", Refused("ha puts an address back that somebody deletes: remove the word")),
     (Address, "preferred_lft", Dropped("the lifetime of the address is ha's lease")),
-    (Address, "use_vmac", Refused("ha has no virtual MAC addresses: remove the word")),
+    (
+        Address,
+        "use_vmac",
+        Refused("in ha an address has the virtual MAC address on the instance's interface only: remove the word"),
+    ),
 ];
 
 /// What becomes of a word; `None`: keepalived does not know it either.

@@ -129,7 +129,8 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let global = of("global_defs");
     let inner = global.iter().flat_map(|block| block.inner()).filter(|node| node.keyword() == "net_namespace");
     reading::netns(&of("net_namespace").into_iter().chain(inner).collect::<Vec<_>>(), &mut outline, &mut ledger);
-    let globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
+    let mut globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
+    globals.weightless = reading::weightless(&together);
     reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
@@ -140,8 +141,13 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
         processes: running.iter().filter_map(|node| reading::process(node, &mut ledger)).collect(),
     };
     outline.comments.extend(tracked.iter().chain(&running).flat_map(|node| node.all_comments()));
-    sections(&instances, (&globals, &scripts, &defined), files, &mut outline, &mut ledger);
-    groups(&together, (&globals, &defined), &mut outline, &mut ledger);
+    let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
+    sections(&instances, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
+    groups(&together, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
+    for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
+        ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
+        outline.comments.extend(script.comments.iter().cloned());
+    }
     reading::links(&of("interface_up_down_delays"), &mut outline, &mut ledger);
     if outline.instances.is_empty() {
         let place = Place { file: 0, line: 1 };
@@ -155,11 +161,10 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
 fn sections(
     nodes: &[&Node],
     (globals, scripts, defined): (&Globals, &[Script], &Defined),
-    files: &dyn Files,
+    checks: &mut Checks<'_>,
     outline: &mut Outline,
     ledger: &mut Ledger,
 ) {
-    let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
     for node in nodes {
         let (mut section, tracks) = reading::instance(node, globals, scripts, defined, ledger);
         let weights_count = !section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
@@ -175,20 +180,38 @@ fn sections(
             );
         }
         twice(&section, outline, node, ledger);
+        reading::name_device(&mut section, &outline.instances, node, ledger);
         outline.instances.push(section);
-    }
-    for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
-        ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
-        outline.comments.extend(script.comments.iter().cloned());
     }
 }
 
-fn groups(nodes: &[&Node], defined: (&Globals, &Defined), outline: &mut Outline, ledger: &mut Ledger) {
+fn groups(
+    nodes: &[&Node],
+    (globals, scripts, defined): (&Globals, &[Script], &Defined),
+    checks: &mut Checks<'_>,
+    outline: &mut Outline,
+    ledger: &mut Ledger,
+) {
     let owns = |section: &Section| section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
     let instances: Vec<_> = outline.instances.iter().map(|section| (section.name.clone(), owns(section))).collect();
     let mut taken = Vec::new();
     for node in nodes {
-        outline.groups.extend(reading::group(node, &instances, &mut taken, defined, ledger));
+        let Some((group, members, tracks)) =
+            reading::group(node, &instances, &mut taken, (globals, scripts, defined), ledger)
+        else {
+            continue;
+        };
+        outline.groups.push(group);
+        checks.used.extend(tracks.iter().map(|track| track.script.name.clone()));
+        reading::raise_members(&members, &tracks, node, &mut outline.instances, ledger);
+        for track in &tracks {
+            let Some(policy) = checks.policy(track, outline, ledger) else { continue };
+            // What a policy of one finds holds for all.
+            let first = outline.instances.iter_mut().find(|section| Some(&section.name) == members.first());
+            if let Some(first) = first.filter(|section| !section.policies.contains(&policy)) {
+                first.policies.push(policy);
+            }
+        }
     }
 }
 
@@ -203,7 +226,9 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
         lines.find_map(|line| line.split('"').nth(1)).is_some_and(|first| first.contains(':'))
     };
     let same = |other: &&Section| {
-        ["interface", "virtual_router_id"].iter().all(|key| value(other, key) == value(section, key))
+        let named = !value(section, "virtual_router_id").is_empty();
+        named
+            && ["interface", "virtual_router_id"].iter().all(|key| value(other, key) == value(section, key))
             && six(other) == six(section)
     };
     if let Some(other) = outline.instances.iter().find(same) {

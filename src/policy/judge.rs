@@ -199,6 +199,11 @@ impl RuleReport {
         }
     }
 
+    /// Since the start it was only seen to fail, though not often enough to be down.
+    pub(super) fn fails_from_the_start(&self) -> bool {
+        self.state() == super::RuleState::Unknown && self.gate.fails() > 0
+    }
+
     /// It is no `require`, or was seen ok.
     fn is_not_amiss(&self) -> bool {
         self.effect != super::RuleEffect::Require || self.ok == Some(true)

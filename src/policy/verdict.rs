@@ -49,7 +49,8 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
     }
     let mut delta = adjusted;
     let mut notes: Vec<String> = Some(note.to_owned()).filter(|note| !note.is_empty()).into_iter().collect();
-    for rule in all().filter(|rule| rule.is_down()) {
+    // Whoever was never seen well since the start does not bid as if it were: others may be.
+    for rule in all().filter(|rule| rule.is_down() || rule.fails_from_the_start()) {
         if let RuleEffect::Prefer(weight) = rule.effect {
             delta = delta.saturating_sub(weight);
             notes.push(rule.reason());

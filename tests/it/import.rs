@@ -103,12 +103,35 @@ fn what_operators_publish() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         assert!(!import.refusals().contains("is not understood where it stands"), "{}", import.refusals());
         assert_eq!(imported(&text), import, "{name}: another result for the same text");
+        let places =
+            import.refusals().lines().filter(|line| !line.starts_with("    ")).map(str::to_owned).collect::<Vec<_>>();
+        for place in places {
+            let named = place.split_once(".conf:").and_then(|(_, rest)| rest.split_once(": "));
+            assert!(named.is_some_and(|(line, _)| line.parse::<usize>().is_ok()), "{name}: no file and line: {place}");
+        }
         if !import.is_refused() {
             check_outputs(&import);
         }
         insta::with_settings!({ snapshot_path => "../import/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, shown(&import));
         });
+    }
+}
+
+/// Through an `include` too.
+#[test]
+fn what_is_wrong_in_an_included_file_is_told_by_its_name_and_line() {
+    let path = crate::sources::root().join("tests/import/included-mistakes.conf");
+    let refusals = imported(&fs::read_to_string(path).unwrap()).refusals();
+    for place in [
+        "mistakes.conf:4: ",
+        "mistakes.conf:5: ",
+        "mistakes.conf:6: ",
+        "mistakes.conf:8: ",
+        "mistakes.conf:10: ",
+        "mistakes.conf:11: ",
+    ] {
+        assert!(refusals.lines().any(|line| line.starts_with(place)), "{place}\n{refusals}");
     }
 }
 

@@ -411,6 +411,21 @@ fn preferences_add_up_and_watches_decide_nothing() {
 }
 
 #[test]
+fn a_preference_that_fails_from_the_start_counts_before_it_is_down() {
+    let mut node = Node::with(
+        r#"fn check() { prefer("a", service("a"), #{ weight: 30, fall: 5 }); prefer("b", service("b"), #{ weight: 7 }) }"#,
+    );
+    node.fails("service:a", "failed");
+    let wanted = Verdict::Healthy { delta: -30, note: "a: failed".to_owned() };
+    assert_eq!(node.tick().verdict, wanted, "the first failure after the start");
+    node.answers("service:a");
+    assert_eq!(node.tick().verdict, healthy());
+    node.fails("service:a", "failed");
+    assert_eq!(node.ticks(4).verdict, healthy(), "it was seen well: five failures in a row");
+    assert_eq!(node.tick().verdict, wanted);
+}
+
+#[test]
 fn an_explicit_verdict_never_overrules_a_require_that_is_down() {
     for (said, wanted) in [
         ("healthy()", fault("web: failed", false)),

@@ -25,6 +25,8 @@ pub(in crate::import) struct Globals {
     pub(in crate::import) down_adverts: Option<i64>,
     pub(in crate::import) script_user: Option<String>,
     pub(in crate::import) script_group: Option<String>,
+    /// Members of sync groups of which keepalived ignores the checks with a weight.
+    pub(in crate::import) weightless: BTreeSet<String>,
     /// What `smtp_alert` of an instance is where it is not written.
     pub(in crate::import) mails: bool,
 }

@@ -1,21 +1,72 @@
 //! `vrrp_sync_group`.
 
-use super::{Globals, last, sorted, told, track};
+use std::collections::BTreeSet;
+
+use super::{Globals, Script, last, sorted, told, track, track::Track};
 use crate::import::{
     keyword::Context,
     ledger::Ledger,
-    outline::{Together, list, plain_name},
+    outline::{Section, Together, list, plain_name},
     tree::Node,
 };
 
-/// Reads one; `instances`: the names of those that there are, and whether each owns its addresses.
+/// The words that let checks with a weight count in members.
+const WEIGHTS: [&str; 2] = ["sync_group_tracking_weight", "global_tracking"];
+
+/// The members, as they are written, of groups in which keepalived ignores the checks of members that have a weight.
+pub(in crate::import) fn weightless(groups: &[&Node]) -> BTreeSet<String> {
+    let ignores = |group: &&&Node| !group.inner().iter().any(|node| WEIGHTS.contains(&node.keyword()));
+    let blocks = groups.iter().filter(ignores).flat_map(|group| group.inner()).filter(|node| node.keyword() == "group");
+    let words = blocks.flat_map(|block| {
+        let lines = block.inner().iter().flat_map(|line| line.words.iter());
+        block.words.iter().skip(1).chain(lines)
+    });
+    words.map(|word| word.text.clone()).collect()
+}
+
+/// What a check of the group adds while it is well, every member bids, as with a check of its own.
+pub(in crate::import) fn raise_members(
+    members: &[String],
+    tracks: &[Track],
+    node: &Node,
+    instances: &mut [Section],
+    ledger: &mut Ledger,
+) {
+    let adds = |track: &Track| match (track.weight.number, track.weight.reverse) {
+        (number, false) => number.max(0),
+        (number, true) => (-number).max(0),
+    };
+    for track in tracks.iter().filter(|track| track.weight.number != 0) {
+        let (when, less) = (if track.weight.reverse { "is well" } else { "fails" }, track.weight.number.abs());
+        ledger.mapped(track.script.place, format!("{}: every member bids {less} less while it {when}", node.text(1)));
+    }
+    let sum: i64 = tracks.iter().map(adds).sum();
+    for section in instances.iter_mut().filter(|section| sum > 0 && members.contains(&section.name)) {
+        let Some(entry) = section.entries.iter_mut().find(|entry| entry.key == "priority") else { continue };
+        let base: i64 = entry.value.parse().unwrap_or_default();
+        if base + sum > 254 {
+            let todo = format!(
+                "the priority of {} and the weights of the group come to {}, which keepalived cuts at 254: lower the priorities of both nodes",
+                section.name,
+                base + sum
+            );
+            ledger.refused(node.place, todo);
+            continue;
+        }
+        entry.value = (base + sum).to_string();
+        entry.comments.push(format!("# {base}, and what the checks of its group add while they are well."));
+    }
+}
+
+/// Reads one: its section, its members, and the checks it looks at. `instances`: the names of those that there are, and
+/// whether each owns its addresses.
 pub(in crate::import) fn group(
     node: &Node,
     instances: &[(String, bool)],
     taken: &mut Vec<String>,
-    (globals, defined): (&Globals, &track::Defined),
+    (globals, scripts, defined): (&Globals, &[Script], &track::Defined),
     ledger: &mut Ledger,
-) -> Option<Together> {
+) -> Option<(Together, Vec<String>, Vec<Track>)> {
     let name = node.text(1);
     ledger.mapped(node.place, "");
     let read = sorted(Context::Group, node.inner(), ledger);
@@ -57,7 +108,7 @@ pub(in crate::import) fn group(
     let mut comments = node.comments.clone();
     comments.extend(node.trailing.clone());
     let kept = |inner: &&Node| {
-        !matches!(inner.keyword(), "track_interface" | "track_file" | "track_process")
+        !matches!(inner.keyword(), "track_interface" | "track_file" | "track_process" | "track_script")
             && !inner.keyword().starts_with("notify")
     };
     comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
@@ -67,5 +118,15 @@ pub(in crate::import) fn group(
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance, and about the group as a whole");
     }
-    (!names.is_empty()).then(|| Together { name: plain_name(name), comments, members: list(&names), entries })
+    let first = names.first()?.clone();
+    let blocks: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
+    comments.extend(blocks.iter().flat_map(|block| block.all_comments()));
+    let tracks = track::tracks(&blocks, scripts, ledger);
+    for block in &blocks {
+        ledger.mapped(
+            block.place,
+            format!("policies of [instance.{first}]: what one member's checks find holds for all"),
+        );
+    }
+    Some((Together { name: plain_name(name), comments, members: list(&names), entries }, names, tracks))
 }

@@ -102,7 +102,10 @@ pub(in crate::import) fn instance(
     entries.extend(password.into_iter().chain(keys));
     secrets.extend(of_keys);
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();
-    let tracks = track::tracks(&tracked, scripts, ledger);
+    let mut tracks = track::tracks(&tracked, scripts, ledger);
+    if globals.weightless.contains(node.text(1)) {
+        leave_weights_out(&mut tracks, &tracked, ledger);
+    }
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
     let owner = election.priority == 255;
@@ -200,6 +203,19 @@ fn interval(node: Option<&Node>, version: i64, ledger: &mut Ledger) -> Option<En
         );
     }
     Some(Entry::of("advertise", value, node))
+}
+
+/// keepalived ignores a check with a weight in a member of a sync group, unless the group has sync_group_tracking_weight.
+fn leave_weights_out(tracks: &mut Vec<Track>, blocks: &[&Node], ledger: &mut Ledger) {
+    for line in blocks.iter().flat_map(|block| block.inner()) {
+        let weighs = |track: &Track| track.script.name == line.text(0) && track.weight.number != 0;
+        if tracks.iter().any(weighs) {
+            let todo = "keepalived ignores a check with a weight in a member of a sync group: it is left out. If it is meant to \
+                        count for the whole group, track it in the group, or write sync_group_tracking_weight there";
+            ledger.dropped(line.place, todo);
+        }
+    }
+    tracks.retain(|track| track.weight.number == 0);
 }
 
 /// A weight above zero raises the priority while its check is well: that is the priority here, and the check lowers it.

@@ -33,7 +33,7 @@ use super::{
 pub(super) use delays::links;
 pub(super) use events::events;
 pub(super) use globals::{Globals, globals, mails};
-pub(super) use group::group;
+pub(super) use group::{group, raise_members, weightless};
 pub(super) use instance::instance;
 pub(super) use netns::netns;
 pub(super) use script::{Script, Weight, script};
@@ -41,6 +41,7 @@ pub(super) use track::{Defined, Track};
 pub(super) use track_file::file;
 pub(super) use track_process::process;
 pub(super) use value::micros;
+pub(super) use vmac::name_device;
 
 /// The statements that are read; whatever becomes of the others is noted. Of several the last one counts, as in keepalived.
 pub(super) fn sorted<'n>(context: Context, nodes: &'n [Node], ledger: &mut Ledger) -> Vec<&'n Node> {

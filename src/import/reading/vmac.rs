@@ -4,7 +4,7 @@ use super::last;
 use crate::{
     import::{
         ledger::Ledger,
-        outline::{Entry, quoted},
+        outline::{Entry, Section, quoted},
         tree::Node,
     },
     words::InterfaceName,
@@ -40,6 +40,31 @@ pub(super) fn vmac(read: &[&Node], owner: bool, ledger: &mut Ledger) -> Vec<Entr
         None => {}
     }
     entries
+}
+
+/// Names the device of a section whose default name an earlier one has: the same identifier on another interface.
+pub(in crate::import) fn name_device(section: &mut Section, earlier: &[Section], node: &Node, ledger: &mut Ledger) {
+    let value = |section: &Section, key: &str| {
+        section.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
+    };
+    let six = |section: &Section| value(section, "addresses").is_some_and(|list| list.contains("::"));
+    let names_none =
+        |section: &Section| value(section, "virtual_mac").is_some() && value(section, "virtual_mac_name").is_none();
+    let Some(id) = value(section, "virtual_router_id").filter(|_| names_none(section)) else { return };
+    let taken = |name: &str| earlier.iter().any(|other| value(other, "virtual_mac_name") == Some(quoted(name)));
+    let twin = |other: &Section| {
+        names_none(other) && value(other, "virtual_router_id").as_ref() == Some(&id) && six(other) == six(section)
+    };
+    if !earlier.iter().any(twin) {
+        return;
+    }
+    let family = if six(section) { "ha6" } else { "ha" };
+    let names = (2..).map(|number: u32| format!("{family}-{id}-{number}"));
+    let Some(name) = names.take(earlier.len() + 1).find(|name| !taken(name)) else { return };
+    let entry = Entry::plain("virtual_mac_name", quoted(&name));
+    ledger.mapped(node.place, format!("virtual_mac_name = {}: another instance has the usual name", entry.value));
+    let at = section.entries.iter().position(|entry| entry.key == "virtual_mac").map_or(0, |at| at + 1);
+    section.entries.insert(at, entry);
 }
 
 /// What stands behind use_vmac: a name, with or without the word, and what ha does not have.

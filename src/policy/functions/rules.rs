@@ -72,7 +72,7 @@ pub(super) const LANGUAGE: &[Function] = &[
         group: Group::Rule,
         forms: &["name: text, condition: condition", "name: text, condition: condition, options: map"],
         returns: "rule",
-        summary: "While it is down the priority is lower by `weight`; the address is never without a home because of it.",
+        summary: "While it is down, or has only failed since the start, the priority is lower by `weight`; the address is never without a home for it.",
         options: PREFER,
         fields: HANDLE,
         privilege: "",

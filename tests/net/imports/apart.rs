@@ -33,8 +33,6 @@ const ROUTE: &str =
     "in ha a link-local address brings no route of its own: the interface has one, which would go with the address";
 const UNCHECKED: &str =
     "keepalived 2.2.7 disables a check that is found by PATH and not run as root, and serves unchecked; ha does not";
-const FROM_THE_START: &str =
-    "in keepalived the first result after the start decides alone; in ha it takes fall failures to be down";
 
 pub(super) const DIFFERENT: &[Different] = &[
     Different { fixture: "address-settings", world: None, what: &[What::Address], name: "fe80::7/64", why: ROUTE },
@@ -61,6 +59,13 @@ pub(super) const DIFFERENT: &[Different] = &[
         name: "id 51",
         why: "</dev/tcp/… is for bash: where sh is another shell this check always fails in keepalived",
     },
+    Different {
+        fixture: "vmac-twins",
+        world: None,
+        what: &[What::Address],
+        name: "fe80::ff:fe00:100/64 on 00:00:5e:00:02:33",
+        why: "keepalived gives its device the interface's own link-local address; ha needs none there to advertise from it",
+    },
     Different { fixture: "haproxy-pair", world: Some(World::Ill), what: ALL, name: "", why: UNCHECKED },
     Different { fixture: "web-pair", world: Some(World::Ill), what: &[What::Advertisement], name: "", why: UNCHECKED },
     Different {
@@ -70,8 +75,6 @@ pub(super) const DIFFERENT: &[Different] = &[
         name: "",
         why: "keepalived serves unchecked where the program of a check is missing; to ha that is no success",
     },
-    Different { fixture: "kubeadm", world: None, what: &[What::Advertisement], name: "", why: FROM_THE_START },
-    Different { fixture: "script-files", world: None, what: &[What::Advertisement], name: "", why: FROM_THE_START },
 ];
 
 /// Whether a difference is on purpose.

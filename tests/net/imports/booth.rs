@@ -195,7 +195,10 @@ fn furnish(directory: &Path, world: World) {
     let done = Command::new("ip").arg("-batch").arg(directory.join("links")).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     match world {
-        World::Well => PORTS.into_iter().for_each(serve),
+        World::Well => {
+            fs::write("/etc/keepalived/uplink", "").unwrap();
+            PORTS.into_iter().for_each(serve);
+        }
         World::Ill => fs::write("/etc/keepalived/down", "").unwrap(),
     }
 }
