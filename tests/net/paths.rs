@@ -19,11 +19,13 @@ fn address(node: Host) -> Ipv4Addr {
     Ipv4Addr::new(10, 9, 0, if node == Host::Node1 { 1 } else { 2 })
 }
 
+const KEY: &str = "1 = \"hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"";
+
 fn config(node: Host) -> String {
     let setup = Setup::founding(node).version3(Duration::from_millis(200)).toml(node);
     let peer = address(node.peer());
     format!(
-        "{setup}[instance.VI_1.path.second]\ninterface = \"eth1\"\ntransport = \"unicast\"\nmin_ttl = 255\npeers = [\"{peer}\"]\n"
+        "{setup}auth_hmac.keys = {{ {KEY} }}\n[instance.VI_1.path.second]\ninterface = \"eth1\"\ntransport = \"unicast\"\nmin_ttl = 255\npeers = [\"{peer}\"]\n"
     )
 }
 
@@ -39,13 +41,15 @@ fn cut(stage: &Stage) {
         world.rtnl(node).add_address("eth1", address(node), 24, None).unwrap();
         world.rtnl(node).set_up("eth1", true).unwrap();
     }
-    let [node1, node2] = Host::NODES.map(|node| stage.ha_with(node, &config(node), &[]));
+    let [mut node1, node2] = Host::NODES.map(|node| stage.ha_with(node, &config(node), &[]));
     stage.held_by(&[Host::Node1], 20);
     wait_until("both ways are heard", Duration::from_secs(5), || {
         let paths = stage.instance(&node2).unwrap_or_default()["paths"].clone();
         paths[0]["last_heard_ms"].is_u64() && paths[1]["last_heard_ms"].is_u64()
     });
     assert_eq!((trouble(stage, &node2, 0), trouble(stage, &node2, 1)), (None, None));
+    pass(Duration::from_secs(1));
+    assert_eq!(stage.instance(&node2).unwrap()["discarded"], serde_json::json!({}), "none is taken for a repetition");
 
     let begin = Instant::now();
     world.cut_off(Host::Node1, Host::Node2, true).unwrap();
@@ -65,5 +69,13 @@ fn cut(stage: &Stage) {
     let taken = stage.held_by(&[Host::Node2], 10);
     let late = taken.saturating_duration_since(pulled);
     assert!(late < Duration::from_millis(600), "{late:?}");
-    drop(node1);
+
+    // The keeper's word, too: its own cable is there, and leads nowhere.
+    world.plug(Host::Node1, true).unwrap();
+    stage.held_by(&[Host::Node1], 20);
+    world.cut_off(Host::Node1, Host::Node2, true).unwrap();
+    pass(Duration::from_secs(1));
+    let killed = node1.kill_alone();
+    let late = stage.held_by(&[Host::Node2], 10).saturating_duration_since(killed);
+    assert!(late < Duration::from_millis(400), "{late:?}");
 }
