@@ -198,3 +198,20 @@ fn without(instance: &str, error: &io::Error) -> String {
          or write gate = false"
     )
 }
+
+/// Whether what was sent has left this machine: without a carrier it has not, whatever the kernel says.
+pub(super) fn has_left(result: &Result<(), String>, carrier: Option<bool>) -> bool {
+    result.is_ok() && carrier != Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r9_what_is_sent_without_a_carrier_opens_no_gate() {
+        let failed = || Err("no buffer space available".to_owned());
+        assert!(has_left(&Ok(()), Some(true)) && has_left(&Ok(()), None), "not every interface says so");
+        assert!(!has_left(&Ok(()), Some(false)) && !has_left(&failed(), Some(true)) && !has_left(&failed(), None));
+    }
+}

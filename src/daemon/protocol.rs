@@ -20,7 +20,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{equipment::Equipment, keeper::Keeper, sockets::Sockets, store::Record};
+use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record};
 use crate::{
     config::{Config, ProcessPattern},
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot, wall_clock},
@@ -397,12 +397,12 @@ impl Turns {
         match output {
             Output::Transmit(transmit) => {
                 let result = self.sockets.send(&transmit);
-                if result.is_ok()
+                let carrier = self.drivers.carrier(&transmit.interface).ok();
+                if gates::has_left(&result, carrier)
                     && let Some(note) = self.equipment.gates.renew(&transmit.instance)
                 {
                     self.tell_note(note);
                 }
-                let carrier = self.drivers.carrier(&transmit.interface).ok();
                 let Transmit { instance, path, .. } = transmit;
                 let input = Input::Transmitted { instance, path, result, carrier };
                 self.node.handle_input(self.now, input);
