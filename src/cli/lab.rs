@@ -1,8 +1,23 @@
-//! `ha lab`: 0 every step held, 1 one did not, 3 one could not be made here; 69, 71 or 77 where there can be no lab.
+//! `ha lab`: 0 every step held, 1 one did not, 3 one could not be made here; 69, 71 or 77 where there can be no lab. With
+//! `--scenario`: 0 everything was as expected and as simulated, 1 something was not; 65 the scenario is wrong or cannot be played
+//! with real packets, 66 it cannot be read.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
-use super::{Code, paint::Paint};
+use super::{Code, deep, output, paint::Paint, sim};
+use crate::{
+    lab::{
+        Options, run,
+        scenario::{Files, Play, misfits, play},
+    },
+    policy::Engine,
+    sim::{Act, Happening, Reload, Scenario},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -15,10 +30,80 @@ pub(super) struct Arguments {
     /// Run keepalived instead of ha on this node
     #[arg(long, value_name = "NODE", value_parser = clap::value_parser!(u8).range(1..=2))]
     keepalived: Option<u8>,
+    /// Play a scenario of ha sim with real daemons instead of the tour, and hold both outcomes against each other
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "stay", "keepalived"])]
+    scenario: Option<PathBuf>,
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
-    let Arguments { json, stay, keepalived } = *arguments;
-    let code = crate::lab::run(crate::lab::Options { json, stay, keepalived, colour: Paint::of_stdout().is_on() });
+    let Arguments { json, stay, keepalived, scenario } = arguments;
+    let code = match scenario {
+        None => run(Options { json: *json, stay: *stay, keepalived: *keepalived, colour: Paint::of_stdout().is_on() }),
+        Some(file) => {
+            // The simulation comes first, on a thread that has ended before the lab begins.
+            let mut prepared = None;
+            let code = deep(|| match prepare(file) {
+                Ok(ready) => {
+                    prepared = Some(ready);
+                    Code::OK
+                }
+                Err((code, why)) => {
+                    output::complain(&why);
+                    code
+                }
+            });
+            let Some(prepared) = prepared else { return code };
+            play(&prepared)
+        }
+    };
     Code(u8::try_from(code).unwrap_or(1))
+}
+
+/// The scenario with everything that it names, and what it comes to in virtual time.
+fn prepare(file: &Path) -> Result<Play, (Code, String)> {
+    let engine = Engine::new();
+    let scenario = sim::scenario(&engine, &[file.to_owned()])?;
+    let misfits: Vec<String> = misfits(&scenario)
+        .into_iter()
+        .map(|(line, why)| match line {
+            0 => format!("{}: {why}", file.display()),
+            _ => format!("{}, line {line}: {why}", file.display()),
+        })
+        .collect();
+    if !misfits.is_empty() {
+        return Err((Code::DATA, misfits.join("\nha: ")));
+    }
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let read = |name: &str, config: &crate::config::Config| {
+        files(&beside.join(name), &config.policy_dir)
+            .map_err(|error| (Code::NO_INPUT, format!("the files of {name} cannot be read: {error}")))
+    };
+    let nodes = scenario.nodes.iter().map(|node| read(&node.file, &node.setup.config));
+    let files = nodes.collect::<Result<Vec<Files>, _>>()?;
+    let reloads = reloads(&scenario).map(|(name, config)| Ok((name.clone(), read(name, config)?)));
+    let reloads = reloads.collect::<Result<Vec<(String, Files)>, _>>()?;
+    let simulated = crate::sim::play(&scenario, &engine, None);
+    Ok(Play { scenario, simulated, files, reloads })
+}
+
+fn reloads(scenario: &Scenario) -> impl Iterator<Item = (&String, &crate::config::Config)> {
+    scenario.steps.iter().filter_map(|step| match &step.what {
+        Happening::Do(Act::Reload(_, Reload::File(name, config, _))) => Some((name, &**config)),
+        Happening::Do(_) | Happening::Expect(_) => None,
+    })
+}
+
+/// A configuration, and every policy and module beside it.
+fn files(config: &Path, policies: &Path) -> std::io::Result<Files> {
+    let mut files = Files { config: fs::read_to_string(config)?, policies: Vec::new() };
+    let Ok(entries) = fs::read_dir(policies) else { return Ok(files) };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        if let Some(name) = name.filter(|_| path.extension().is_some_and(|extension| extension == "rhai")) {
+            files.policies.push((name.to_owned(), fs::read_to_string(&path)?));
+        }
+    }
+    files.policies.sort();
+    Ok(files)
 }

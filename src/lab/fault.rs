@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    netns::Netns,
     process::on_path,
     trouble::{Result, Trouble},
     world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, World},
@@ -133,7 +134,26 @@ impl World {
             let _ = writeln!(rules, "iifname {} oifname {} ip protocol 112 drop", from.port(), to.port());
         }
         rules.push_str("}\n}\n");
-        self.nft(rules)
+        self.nft(self.switch(), rules)
+    }
+
+    /// What the switch drops, as lines of nft; none: nothing any more. Needs `nft`.
+    pub(crate) fn rule_the_switch(&self, lines: &str) -> Result<Instant> {
+        let chain = "type filter hook forward priority 0; policy accept;";
+        let rules = format!(
+            "table bridge lab\ndelete table bridge lab\ntable bridge lab {{\nchain forward {{\n{chain}\n{lines}}}\n}}\n"
+        );
+        self.nft(self.switch(), rules)
+    }
+
+    /// A machine cannot send advertisements any more, and is told so; or it can again. Needs `nft`.
+    pub(crate) fn silence_output(&self, host: Host, silent: bool) -> Result<Instant> {
+        let chain = "type filter hook output priority 0; policy accept;";
+        let rule = if silent { "meta l4proto 112 drop" } else { "" };
+        let rules = format!(
+            "table inet lab\ndelete table inet lab\ntable inet lab {{\nchain out {{\n{chain}\n{rule}\n}}\n}}\n"
+        );
+        self.nft(self.netns(host), rules)
     }
 
     /// Something between the nodes changes what protocol 112 carries from one to the other: `change` is a statement of nft,
@@ -144,16 +164,17 @@ impl World {
     /// Where `nft` is missing or does not accept it.
     pub fn meddle(&self, way: Silence, change: &str) -> Result<Instant> {
         let (from, to) = (way.from.port(), way.to.port());
-        self.nft(format!(
+        let rules = format!(
             "table bridge lab\ndelete table bridge lab\ntable bridge lab {{\nchain forward {{\n\
              type filter hook forward priority 0; policy accept;\n\
              iifname {from} oifname {to} ip protocol 112 {change}\n}}\n}}\n"
-        ))
+        );
+        self.nft(self.switch(), rules)
     }
 
-    fn nft(&self, rules: String) -> Result<Instant> {
+    fn nft(&self, netns: &Netns, rules: String) -> Result<Instant> {
         let failed = |error| Trouble::Program { name: "nft".to_owned(), error };
-        let done = self.switch().run(move || {
+        let done = netns.run(move || {
             // An ordinary user's PATH often lacks the directories of the administrator.
             let program = on_path("nft").ok_or(std::io::ErrorKind::NotFound)?;
             let mut nft =

@@ -12,6 +12,7 @@ pub mod netns;
 pub mod observer;
 pub mod process;
 pub mod rtnl;
+pub mod scenario;
 pub mod service;
 pub mod tour;
 pub mod trouble;

@@ -113,3 +113,26 @@ fn the_language_is_described() {
     }
     assert!(verbs.split(", ").count() > 20);
 }
+
+/// Before any namespace is made.
+#[test]
+fn what_the_lab_cannot_play_is_refused_by_its_line() {
+    let desk = Desk::new();
+    desk.write(
+        "story.txt",
+        "node a ha.toml\nnode b ha.toml\nat 1s kill a\nat 2s clock a +1h\nat 3s forge a priority 0\nat 4s expect a leads\n",
+    );
+    let said = desk.ha(&["lab", "--scenario", "story.txt"]);
+    assert_eq!((said.code, said.out.as_str()), (65, ""), "{}", said.err);
+    for line in
+        ["line 4: only in a simulation wall clocks are set", "line 5: only in a simulation advertisements are forged"]
+    {
+        assert!(said.err.contains(line), "{}", said.err);
+    }
+    assert!(
+        said.err.contains("node a has other addresses, interfaces or peers; the lab has two nodes"),
+        "{}",
+        said.err
+    );
+    assert!(!said.err.contains("line 3"), "{}", said.err);
+}

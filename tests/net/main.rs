@@ -36,6 +36,7 @@ mod reload;
 mod reload_steps;
 mod restart;
 mod runner;
+mod scenario;
 mod stage;
 mod straight;
 mod tour;
@@ -76,6 +77,7 @@ fn stories() -> Vec<Story> {
     all.extend(reload::STORIES);
     all.extend(reload_steps::STORIES);
     all.extend(restart::STORIES);
+    all.extend(scenario::STORIES);
     all.extend(vmac::STORIES);
     all.extend(netns::STORIES);
     all.extend(hostile::STORIES);

@@ -21,7 +21,7 @@ use crate::{
 const USUALLY: Duration = Duration::from_secs(60);
 
 /// What the arguments name: one scenario, or the configurations of nodes.
-pub(super) fn scenario(engine: &Engine, files: &[PathBuf]) -> Result<Scenario, (Code, String)> {
+pub(in crate::cli) fn scenario(engine: &Engine, files: &[PathBuf]) -> Result<Scenario, (Code, String)> {
     match files {
         [file] if !is_configuration(file) => {
             let text = fs::read_to_string(file)

@@ -10,6 +10,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
+pub(super) use files::scenario;
+
 use super::{Code, output, paint::Paint};
 use crate::{
     policy::Engine,

@@ -25,11 +25,11 @@ const BY_SIGNAL: i32 = -1;
 
 /// What a signal does from now on.
 #[derive(Debug)]
-pub(super) struct Ending(Arc<AtomicI32>);
+pub(in crate::lab) struct Ending(Arc<AtomicI32>);
 
 impl Ending {
     /// Watches for SIGINT, SIGTERM and SIGHUP; `directory` goes with the process.
-    pub(super) fn watch(directory: PathBuf) -> Result<Self> {
+    pub(in crate::lab) fn watch(directory: PathBuf) -> Result<Self> {
         let failed = || Trouble::kernel("watch for signals");
         let runtime = runtime::Builder::new_current_thread().enable_io().build().map_err(failed())?;
         let signals = {

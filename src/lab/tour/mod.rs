@@ -3,7 +3,7 @@
 //! What a step shows comes from the kernels (who holds the address), from the client (what it missed) and from the cables
 //! (when a master was last heard); what the daemons say of themselves is printed beside it, as the explanation.
 
-mod leave;
+pub(super) mod leave;
 mod progress;
 mod stage;
 mod step;
@@ -133,7 +133,7 @@ fn keepalived(node: Option<u8>) -> Result<Option<(Host, std::path::PathBuf)>, Tr
     on_path("keepalived").map(|program| Some((host, program))).ok_or_else(missing)
 }
 
-fn code_of(trouble: &Trouble) -> i32 {
+pub(super) fn code_of(trouble: &Trouble) -> i32 {
     match trouble {
         Trouble::NoNamespaces(_) => PERMISSION,
         Trouble::Program { .. } => UNAVAILABLE,

@@ -1,0 +1,147 @@
+//! A scenario of `ha sim`, played with real daemons, real packets and real time: the same file, and what both come to held
+//! against each other.
+//!
+//! The lab has the network of the founding pair and no other: two nodes of `ha`, `192.168.0.20` and `.21` on `eth0`, and the
+//! address `192.168.0.60`. What a kernel cannot be made to do is refused before anything starts.
+
+mod fit;
+mod player;
+mod verdict;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use self::{player::Player, verdict::Verdict};
+use super::{
+    netns,
+    tour::leave::Ending,
+    trouble::{Result, Trouble},
+    world::{Host, World},
+};
+use crate::sim::{Happening, Outcome, Scenario};
+
+/// The files of a node, as they are copied into the lab.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// The configuration.
+    pub config: String,
+    /// Names and texts of the policies, and of what they import.
+    pub policies: Vec<(String, String)>,
+}
+
+/// A scenario with everything that is needed to play it.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// What happens.
+    pub scenario: Scenario,
+    /// What came of it in virtual time.
+    pub simulated: Outcome,
+    /// The files of each node, in order.
+    pub files: Vec<Files>,
+    /// The files of each reload that names one, by that name.
+    pub reloads: Vec<(String, Files)>,
+}
+
+/// Why a scenario cannot be played here, each with its line (0: none).
+pub use fit::misfits;
+
+/// How much later than in the scenario something expected may become so: processes start, and a machine is busy.
+const LATE: Duration = Duration::from_millis(1500);
+
+/// What was seen, in order.
+#[derive(Debug, Default)]
+struct Tale(Vec<(Duration, String)>);
+
+impl Tale {
+    fn say(&mut self, at: Duration, text: String) {
+        self.0.push((at, text));
+    }
+}
+
+/// Plays it in throw-away namespaces, prints what happened, and returns the exit code: 0 if all was as expected, 1 if not; 69,
+/// 71 and 77 where there can be no lab.
+///
+/// To be called before the process starts any thread.
+#[must_use]
+pub fn play(play: &Play) -> i32 {
+    match perform(play) {
+        Ok(well) => i32::from(!well),
+        Err(trouble) => {
+            eprintln!("ha lab: {trouble}");
+            super::tour::code_of(&trouble)
+        }
+    }
+}
+
+fn perform(play: &Play) -> Result<bool> {
+    netns::enter()?;
+    let world = World::build()?;
+    let _ending = Ending::watch(world.root().to_owned())?;
+    let mut player = Player::new(world, play)?;
+    let mut tale = Tale::default();
+    let mut unmet = 0;
+    let names = play.scenario.names();
+    let began = player.begin()?;
+    for step in &play.scenario.steps {
+        wait_until(began + step.at);
+        match &step.what {
+            Happening::Do(act) => {
+                tale.say(began.elapsed(), format!("-- {}", act.text(&names)));
+                player.perform(act)?;
+            }
+            Happening::Expect(expectation) => {
+                let text = expectation.text(&names);
+                let what = text.strip_prefix("expect ").unwrap_or(&text);
+                let found = until_so(|| player.look(expectation));
+                unmet += usize::from(found.is_err());
+                tale.say(
+                    began.elapsed(),
+                    match found {
+                        Ok(()) => format!("as expected: {what}"),
+                        Err(why) => format!("NOT as expected: {what}; {why}"),
+                    },
+                );
+            }
+        }
+    }
+    wait_until(began + play.scenario.end);
+    let verdict = Verdict::of(play, &player, began, unmet);
+    for change in player.observer().changes() {
+        let does = if change.holds { "has the address" } else { "has it no more" };
+        tale.say(change.at.saturating_duration_since(began), format!("{} {does}", player.name(change.node)));
+    }
+    tale.0.sort_by_key(|(at, _)| *at);
+    for (at, text) in &tale.0 {
+        println!("{:>10.3} s  {text}", at.as_secs_f64());
+    }
+    print!("{}", verdict.text(&names));
+    let well = verdict.is_well();
+    if !well {
+        for host in Host::NODES {
+            println!("\nThe log of {}:\n{}", player.name(host), player.log(host));
+        }
+    }
+    Ok(well)
+}
+
+fn wait_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
+/// Whether it is so, or becomes so in a moment.
+fn until_so(look: impl Fn() -> std::result::Result<(), String>) -> std::result::Result<(), String> {
+    let until = Instant::now() + LATE;
+    loop {
+        match look() {
+            Err(_) if Instant::now() < until => thread::sleep(Duration::from_millis(50)),
+            found => return found,
+        }
+    }
+}
+
+/// The namespace thread of a file that is not there any more.
+fn missing(what: &str) -> Trouble {
+    Trouble::File { name: what.to_owned(), why: "it is not among the files of the scenario".to_owned() }
+}

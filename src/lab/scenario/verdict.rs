@@ -1,0 +1,127 @@
+//! What a scenario came to with real packets: expectations, how long two had the address, and who had it beside who had it in
+//! the simulation.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use super::{Play, Player};
+use crate::{
+    lab::world::Host,
+    sim::{Happening, Outcome},
+    words::readable,
+};
+
+/// What the simulation does within this time before a look may not have happened yet here, or already.
+const BLUR: Duration = Duration::from_millis(1500);
+/// What a busy machine adds to a time in which two have the address.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    unmet: usize,
+    two: Duration,
+    nobody: Duration,
+    too_long: Option<String>,
+    phases: Vec<Phase>,
+}
+
+/// Who has the address at the end of a phase.
+#[derive(Debug)]
+struct Phase {
+    at: Duration,
+    simulated: BTreeSet<usize>,
+    real: BTreeSet<usize>,
+    /// The simulation is about to change, or has just done so.
+    blurred: bool,
+}
+
+impl Verdict {
+    pub(super) fn of(play: &Play, player: &Player, began: Instant, unmet: usize) -> Self {
+        let end = began + play.scenario.end;
+        let observer = player.observer();
+        let (two, nobody) = (observer.two_holders(began, end), observer.no_holder(began, end));
+        // While all is well the simulation bounds it too; beyond that only where the scenario says so.
+        let longest = observer.reigns(began, end).into_iter().filter(|reign| reign.holders.len() > 1);
+        let longest = longest.map(|reign| reign.length()).max().unwrap_or_default();
+        let bound = play.scenario.two_at_most.map(|most| most + BUSY);
+        let too_long = bound.filter(|bound| longest > *bound).map(|bound| {
+            format!("two had the address for {}, and {} is the bound", readable(longest), readable(bound))
+        });
+        Self { unmet, two, nobody, too_long, phases: phases(play, player, began) }
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        self.unmet == 0 && self.too_long.is_none() && !self.phases.iter().any(Phase::differs)
+    }
+
+    /// For people.
+    pub(super) fn text(&self, names: &[String]) -> String {
+        let who = |set: &BTreeSet<usize>| {
+            let names: Vec<&str> = set.iter().filter_map(|index| names.get(*index)).map(String::as_str).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") }
+        };
+        let mut text = String::from("\nWho had the address before each step, here and in the simulation:\n");
+        for phase in &self.phases {
+            let word = if phase.differs() {
+                "DIFFERS"
+            } else if phase.blurred {
+                "changing"
+            } else {
+                ""
+            };
+            let at = phase.at.as_secs_f64();
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{at:>10.3} s  {:<12} {:<12} {word}", who(&phase.real), who(&phase.simulated));
+        }
+        let _ = writeln!(text, "\nTwo had it for {}, nobody for {}.", readable(self.two), readable(self.nobody));
+        if let Some(why) = &self.too_long {
+            let _ = writeln!(text, "VIOLATION: {why}");
+        }
+        let differ = self.phases.iter().filter(|phase| phase.differs()).count();
+        let _ = match (self.unmet, differ, &self.too_long) {
+            (0, 0, None) => writeln!(text, "Everything was as expected, and as simulated."),
+            (unmet, differ, _) => writeln!(text, "{unmet} not as expected, {differ} not as simulated."),
+        };
+        text
+    }
+}
+
+impl Phase {
+    fn differs(&self) -> bool {
+        !self.blurred && self.simulated != self.real
+    }
+}
+
+fn phases(play: &Play, player: &Player, began: Instant) -> Vec<Phase> {
+    let steps = play.scenario.steps.iter().filter(|step| matches!(step.what, Happening::Do(_)));
+    let mut moments: Vec<Duration> = steps.map(|step| step.at).chain([play.scenario.end]).collect();
+    moments.dedup();
+    moments.retain(|at| !at.is_zero());
+    let reigns = player.observer().reigns(began, began + play.scenario.end);
+    let real = |at: Duration| {
+        let moment = began + at;
+        let reign = reigns.iter().find(|reign| reign.from < moment && moment <= reign.to);
+        let holders = reign.map(|reign| reign.holders.clone()).unwrap_or_default();
+        holders.into_iter().filter_map(|host: Host| player.index(host)).collect()
+    };
+    let phase = |at: Duration| {
+        let (simulated, since, until) = simulated(&play.simulated, at);
+        let blurred = at < since + BLUR || until < at + BLUR && until < play.scenario.end;
+        Phase { at, simulated, real: real(at), blurred }
+    };
+    moments.into_iter().map(phase).collect()
+}
+
+/// Who had the address just before a moment, since when and until when.
+fn simulated(outcome: &Outcome, at: Duration) -> (BTreeSet<usize>, Duration, Duration) {
+    let reign = outcome.reigns.iter().find(|reign| reign.from < at && at <= reign.to);
+    reign.map_or((BTreeSet::new(), Duration::ZERO, at), |reign| {
+        // What ends at the moment itself is ended by the step.
+        let until = if reign.to == at { Duration::MAX } else { reign.to };
+        (reign.holders.clone(), reign.from, until)
+    })
+}
