@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,11 +14,15 @@ use super::{Code, deep, output, paint::Paint, sim};
 use crate::{
     lab::{
         Options, run,
-        scenario::{Files, Play, misfits, play},
+        scenario::{Files, LATE, Play, misfits, play},
     },
     policy::Engine,
     sim::{Act, Happening, Reload, Scenario},
 };
+
+/// How long it may take after chaos until all is well: a node that could not send, or whose address vanished again and again,
+/// stays away for a while.
+const SETTLES: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,16 +38,22 @@ pub(super) struct Arguments {
     /// Play a scenario of ha sim with real daemons instead of the tour, and hold both outcomes against each other
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "stay", "keepalived"])]
     scenario: Option<PathBuf>,
+    /// Random faults against the nodes of the scenario for so many seconds, instead of its steps
+    #[arg(long, value_name = "SECONDS", requires = "scenario", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    chaos: Option<u64>,
+    /// Where the chance of --chaos comes from
+    #[arg(long, value_name = "NUMBER", requires = "chaos", default_value_t = 1)]
+    seed: u64,
 }
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
-    let Arguments { json, stay, keepalived, scenario } = arguments;
+    let Arguments { json, stay, keepalived, scenario, chaos, seed } = arguments;
     let code = match scenario {
         None => run(Options { json: *json, stay: *stay, keepalived: *keepalived, colour: Paint::of_stdout().is_on() }),
         Some(file) => {
             // The simulation comes first, on a thread that has ended before the lab begins.
             let mut prepared = None;
-            let code = deep(|| match prepare(file) {
+            let code = deep(|| match prepare(file, chaos.map(|seconds| (Duration::from_secs(seconds), *seed))) {
                 Ok(ready) => {
                     prepared = Some(ready);
                     Code::OK
@@ -60,9 +71,12 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
 }
 
 /// The scenario with everything that it names, and what it comes to in virtual time.
-fn prepare(file: &Path) -> Result<Play, (Code, String)> {
+fn prepare(file: &Path, chaos: Option<(Duration, u64)>) -> Result<Play, (Code, String)> {
     let engine = Engine::new();
-    let scenario = sim::scenario(&engine, &[file.to_owned()])?;
+    let mut scenario = sim::scenario(&engine, &[file.to_owned()])?;
+    if let Some((length, seed)) = chaos {
+        scenario = crate::sim::chaos(&scenario.nodes, seed, length);
+    }
     let misfits: Vec<String> = misfits(&scenario)
         .into_iter()
         .map(|(line, why)| match line {
@@ -83,7 +97,8 @@ fn prepare(file: &Path) -> Result<Play, (Code, String)> {
     let reloads = reloads(&scenario).map(|(name, config)| Ok((name.clone(), read(name, config)?)));
     let reloads = reloads.collect::<Result<Vec<(String, Files)>, _>>()?;
     let simulated = crate::sim::play(&scenario, &engine, None);
-    Ok(Play { scenario, simulated, files, reloads })
+    let patience = if chaos.is_some() { SETTLES } else { LATE };
+    Ok(Play { scenario, simulated, patience, compare: chaos.is_none(), files, reloads })
 }
 
 fn reloads(scenario: &Scenario) -> impl Iterator<Item = (&String, &crate::config::Config)> {

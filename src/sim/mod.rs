@@ -20,5 +20,5 @@ pub use log::{Entry, What};
 pub use mutation::Mutation;
 pub use scenario::{Claim, Expectation, File, Happening, Node, Outcome, Problem, Reign, Scenario, Step, play, read};
 pub use shrink::shrink;
-pub use storm::{rage, storm};
+pub use storm::{chaos, rage, storm};
 pub use world::{Act, Air, Found, Kind, Machine, Reload, Setup, Violation, World};

@@ -18,6 +18,8 @@ use crate::{
 
 /// Before the storm everybody settles.
 const SETTLING: Duration = Duration::from_secs(10);
+/// The same where every second is a real one.
+const FOUND: Duration = Duration::from_secs(6);
 /// How long it may take after the storm until all is as it should be: deletions send a node away for a minute, a deaf peer
 /// is let be for a while, and whoever fell again and again backs off.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -99,6 +101,44 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
         Weather::Filters => bound(nodes, kernel_late).map(|bound| bound.max(deaf(nodes))),
     };
     Scenario { seed, nodes: nodes.to_vec(), steps, end, kernel_late, two_at_most }
+}
+
+/// Random faults that a kernel can be made to have too, for so long; then calm, and all is well in the end. How long two may
+/// have an address is bounded at every moment, where the configurations bound it.
+#[must_use]
+pub fn chaos(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
+    let mut dice = Dice::new(seed);
+    let mut steps = Vec::new();
+    let mut at = FOUND;
+    while at < FOUND + length {
+        steps.push(Step { at, line: 0, what: Happening::Do(crude(&mut dice, nodes)) });
+        at += Duration::from_millis(100 + dice.roll(PAUSE_MS));
+    }
+    let calm = FOUND + length;
+    steps.push(Step { at: calm, line: 0, what: Happening::Do(Act::Calm) });
+    let end = calm + Duration::from_secs(1);
+    let expectation = Expectation { instance: None, claim: Expected::Well };
+    steps.push(Step { at: end, line: 0, what: Happening::Expect(expectation) });
+    let kernel_late = Duration::from_secs(1);
+    Scenario { seed, nodes: nodes.to_vec(), steps, end, kernel_late, two_at_most: bound(nodes, kernel_late) }
+}
+
+fn crude(dice: &mut Dice, nodes: &[Node]) -> Act {
+    let machine = dice.index(nodes.len());
+    match dice.roll(18) {
+        0..=2 => Act::Freeze(machine),
+        3..=5 => Act::Thaw(machine),
+        6 => Act::Pull(machine, None),
+        7 | 8 => Act::Plug(machine, None),
+        9 => Act::Kill(machine),
+        10 => Act::KillAll(machine),
+        11 => Act::Stop(machine),
+        12 | 13 => Act::Start(machine),
+        14 => Act::PowerOff(machine),
+        15 => Act::Mute(machine, true),
+        16 => Act::Mute(machine, false),
+        _ => Act::Delete(machine),
+    }
 }
 
 /// Now and then one machine is not fit in the end, and another one must lead.

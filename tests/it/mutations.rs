@@ -148,3 +148,17 @@ fn whoever_is_late_stops_no_clock() {
     });
     assert_eq!(hear.recv_timeout(MINUTE), Ok(0));
 }
+
+/// What `ha lab --chaos` does with real packets, and the bound that it holds them to.
+#[test]
+fn chaos_never_makes_two_holders_for_longer_than_its_bound() {
+    let engine = Engine::new();
+    let nodes = scenario(&engine, FOUNDING);
+    for seed in seeds(20) {
+        let chaos = sim::chaos(&nodes.nodes, seed, MINUTE);
+        assert!(chaos.two_at_most.is_some());
+        if let Some(violation) = rage(&chaos, &engine, None).violations.iter().find(|found| found.kind != "leader") {
+            panic!("{violation:?}\n{chaos}");
+        }
+    }
+}

@@ -38,6 +38,10 @@ pub struct Play {
     pub scenario: Scenario,
     /// What came of it in virtual time.
     pub simulated: Outcome,
+    /// How much later than in the scenario something expected may become so.
+    pub patience: Duration,
+    /// Whether it is held against the simulation: chance goes its own ways.
+    pub compare: bool,
     /// The files of each node, in order.
     pub files: Vec<Files>,
     /// The files of each reload that names one, by that name.
@@ -48,7 +52,7 @@ pub struct Play {
 pub use fit::misfits;
 
 /// How much later than in the scenario something expected may become so: processes start, and a machine is busy.
-const LATE: Duration = Duration::from_millis(1500);
+pub const LATE: Duration = Duration::from_millis(1500);
 
 /// What was seen, in order.
 #[derive(Debug, Default)]
@@ -94,7 +98,7 @@ fn perform(play: &Play) -> Result<bool> {
             Happening::Expect(expectation) => {
                 let text = expectation.text(&names);
                 let what = text.strip_prefix("expect ").unwrap_or(&text);
-                let found = until_so(|| player.look(expectation));
+                let found = until_so(play.patience, || player.look(expectation));
                 unmet += usize::from(found.is_err());
                 tale.say(
                     began.elapsed(),
@@ -131,8 +135,8 @@ fn wait_until(moment: Instant) {
 }
 
 /// Whether it is so, or becomes so in a moment.
-fn until_so(look: impl Fn() -> std::result::Result<(), String>) -> std::result::Result<(), String> {
-    let until = Instant::now() + LATE;
+fn until_so(patience: Duration, look: impl Fn() -> std::result::Result<(), String>) -> std::result::Result<(), String> {
+    let until = Instant::now() + patience;
     loop {
         match look() {
             Err(_) if Instant::now() < until => thread::sleep(Duration::from_millis(50)),

@@ -26,6 +26,7 @@ pub(super) struct Verdict {
     two: Duration,
     nobody: Duration,
     too_long: Option<String>,
+    compare: bool,
     phases: Vec<Phase>,
 }
 
@@ -41,7 +42,7 @@ struct Phase {
 
 impl Verdict {
     pub(super) fn of(play: &Play, player: &Player, began: Instant, unmet: usize) -> Self {
-        let end = began + play.scenario.end;
+        let end = (began + play.scenario.end).max(Instant::now());
         let observer = player.observer();
         let (two, nobody) = (observer.two_holders(began, end), observer.no_holder(began, end));
         // While all is well the simulation bounds it too; beyond that only where the scenario says so.
@@ -51,7 +52,14 @@ impl Verdict {
         let too_long = bound.filter(|bound| longest > *bound).map(|bound| {
             format!("two had the address for {}, and {} is the bound", readable(longest), readable(bound))
         });
-        Self { unmet, two, nobody, too_long, phases: phases(play, player, began) }
+        Self {
+            unmet,
+            two,
+            nobody,
+            too_long,
+            compare: play.compare,
+            phases: if play.compare { phases(play, player, began) } else { Vec::new() },
+        }
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -64,7 +72,8 @@ impl Verdict {
             let names: Vec<&str> = set.iter().filter_map(|index| names.get(*index)).map(String::as_str).collect();
             if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") }
         };
-        let mut text = String::from("\nWho had the address before each step, here and in the simulation:\n");
+        let title = "\nWho had the address before each step, here and in the simulation:\n";
+        let mut text = if self.compare { title.to_owned() } else { String::new() };
         for phase in &self.phases {
             let word = if phase.differs() {
                 "DIFFERS"
@@ -83,6 +92,7 @@ impl Verdict {
         }
         let differ = self.phases.iter().filter(|phase| phase.differs()).count();
         let _ = match (self.unmet, differ, &self.too_long) {
+            (0, 0, None) if !self.compare => writeln!(text, "No invariant was broken."),
             (0, 0, None) => writeln!(text, "Everything was as expected, and as simulated."),
             (unmet, differ, _) => writeln!(text, "{unmet} not as expected, {differ} not as simulated."),
         };
