@@ -315,6 +315,7 @@ mod tests {
             addresses: vec!["192.168.0.60/24".into()],
             held: vec!["192.168.0.60/24".into()],
             devices: std::collections::BTreeMap::new(),
+            routing: vec![],
             lease_ms: Some(2000),
             paths: vec![],
             peers: vec![Peer {
@@ -390,6 +391,7 @@ mod tests {
         instance.state = State::Fault;
         instance.reason = "web: status 500".into();
         instance.addresses.push("10.1.0.60/24".into());
+        instance.routing.push("route default via 192.168.0.1 table 100".into());
         instance.devices.insert("10.1.0.60/24".into(), "eth1".into());
         instance.peers[0].rejected = Some("auth type".into());
         instance.discarded.insert("auth type".into(), 4);

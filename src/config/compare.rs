@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     Auth, Config, Instance, LastResort, Preempt, Protocol, Transport, auth_hmac,
     error::{Problem, Severity},
-    group, path,
+    group, path, routing,
     value::readable,
 };
 use crate::wire::Version;
@@ -75,6 +75,7 @@ impl Pair<'_> {
         auth_hmac::compare((self.a, self.name_a), (self.b, self.name_b), found);
         self.check_interval(found);
         self.check_addresses(found);
+        routing::compare((self.a, self.name_a), (self.b, self.name_b), found);
         self.check_priorities(found);
         self.check_hearing(found);
         self.check_patience(found);
@@ -359,6 +360,14 @@ mod tests {
             }),
             ("addresses", |_, b| b.instances[0].addresses = vec!["192.168.0.61/24".parse().unwrap()]),
             ("prefix", |_, b| b.instances[0].addresses = vec!["192.168.0.60/25".parse().unwrap()]),
+            ("routes and rules", |a, b| {
+                a.instances[0].routing = fixture::routing();
+                b.instances[0].routing = fixture::routing();
+                // Another gateway there, and one that is there alone.
+                b.instances[0].routing.routes[0].way = crate::config::Way::Refused(crate::config::Refusal::Throw);
+                b.instances[0].routing.routes[2].table = 7;
+                b.instances[0].routing.rules.clear();
+            }),
             ("priority", |_, b| b.instances[0].priority = Priority::new(100).unwrap()),
             ("owner", |a, b| {
                 a.instances[0].priority = Priority::OWNER;

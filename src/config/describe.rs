@@ -88,6 +88,12 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     if !instance.excluded.is_empty() {
         line(text, "beside them", &format!("{}, not advertised", list(&addresses(instance, &instance.excluded))));
     }
+    for route in &instance.routing.routes {
+        line(text, "route", &format!("{route}{}", untracked(route.tracked)));
+    }
+    for rule in &instance.routing.rules {
+        line(text, "rule", &format!("{rule}{}", untracked(rule.tracked)));
+    }
     line(text, "peers", &peers(instance));
     if !instance.paths.is_empty() {
         let paths: Vec<String> = instance.paths.iter().map(path::describe).collect();
@@ -146,6 +152,10 @@ fn policies(instance: &Instance) -> String {
     };
     let each: Vec<String> = instance.policies.iter().map(one).collect();
     if each.is_empty() { "none".to_owned() } else { each.join(", ") }
+}
+
+const fn untracked(tracked: bool) -> &'static str {
+    if tracked { "" } else { ", left gone if somebody removes it" }
 }
 
 /// Each address with what is its own.
@@ -379,8 +389,12 @@ mod tests {
                 mode: super::super::HmacMode::Enforce,
             });
         });
+        let routed = one(|instance| {
+            instance.routing = fixture::routing();
+            instance.routing.rules[0].tracked = false;
+        });
         let fixed = one(|instance| instance.lease = Lease::Fixed(Duration::from_secs(5)));
         let owner = one(|instance| instance.priority = Priority::OWNER);
-        insta::assert_snapshot!([fast, off, fixed, owner].join("\n"));
+        insta::assert_snapshot!([fast, off, fixed, owner, routed].join("\n"));
     }
 }

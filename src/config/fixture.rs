@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Auth, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges, Preempt,
-    Preference, Privileges, Protocol, Transport,
+    Auth, Claim, Config, Control, Hop, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges,
+    Preempt, Preference, Privileges, Protocol, Refusal, Route, Routing, Rule, RuleAction, Transport, Way,
 };
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
@@ -26,6 +26,7 @@ pub(crate) fn instance() -> Instance {
         addresses: vec!["192.168.0.60/24".parse().unwrap()],
         excluded: Vec::new(),
         manners: BTreeMap::new(),
+        routing: Routing::default(),
         peers: vec!["192.168.0.21".parse().unwrap()],
         transport: Transport::Multicast,
         multicast_group: None,
@@ -76,4 +77,45 @@ pub(crate) fn pair() -> (Config, Config) {
     let two =
         Instance { priority: Priority::new(99).unwrap(), peers: vec!["192.168.0.20".parse().unwrap()], ..instance() };
     (config("K1", instance()), config("NodeB", two))
+}
+
+/// A route and a rule of each kind.
+pub(crate) fn routing() -> Routing {
+    let hop = Hop { via: Some("192.168.0.1".parse().unwrap()), device: None, onlink: false, weight: 1 };
+    let far = Hop { device: Some("eth1".parse().unwrap()), weight: 2, ..hop.clone() };
+    let route = |to: &str, way| Route {
+        destination: to.parse().unwrap(),
+        way,
+        source: None,
+        table: 100,
+        metric: 0,
+        scope: None,
+        mtu: None,
+        advmss: None,
+        tracked: true,
+    };
+    Routing {
+        routes: vec![
+            Route { source: Some("192.168.0.60".parse().unwrap()), ..route("0.0.0.0/0", Way::Hops(vec![hop.clone()])) },
+            route("10.1.0.0/16", Way::Hops(vec![hop, far])),
+            route("10.2.0.0/16", Way::Refused(Refusal::Blackhole)),
+        ],
+        rules: vec![Rule {
+            family: Family::V4,
+            priority: 500,
+            inverted: false,
+            from: Some("10.8.0.0/16".parse().unwrap()),
+            to: None,
+            fwmark: None,
+            iif: None,
+            oif: None,
+            uidrange: None,
+            ip_proto: None,
+            sport: None,
+            dport: None,
+            action: RuleAction::Table(100),
+            suppress_prefixlength: None,
+            tracked: true,
+        }],
+    }
 }

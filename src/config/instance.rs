@@ -5,13 +5,13 @@ use std::{path::Path, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Facts, Instance, accept,
+    Facts, Instance, Routing, accept,
     address::{self, Addresses},
     announce, auth_hmac,
     error::{Findings, Span},
     hearing, path, protocol,
     raw::RawInstance,
-    takeover, told, track, value, virtual_mac, weighed,
+    routing, ruling, takeover, told, track, value, virtual_mac, weighed,
 };
 use crate::{
     wire::{Priority, Version, Vrid},
@@ -92,7 +92,11 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
     };
     let virtual_mac = virtual_mac::virtual_mac(raw, &around, out);
     let owner = parts.priority.is_some_and(Priority::is_owner);
-    let tracks = track::resolve(&raw.track, parts.interface.as_ref(), owner, out);
+    let mut tracks = track::resolve(&raw.track, parts.interface.as_ref(), owner, out);
+    let routes = routing::routes(&raw.routes, family, out);
+    let own = parts.interface.as_ref().into_iter().chain(virtual_mac.as_ref().map(|device| &device.name));
+    tracks.follow(&routing::followed(&routes, &own.collect::<Vec<_>>()));
+    let rules = ruling::rules(&raw.rules, family, out);
     let last_resort = takeover::last_resort(raw, out);
     let on_error = takeover::on_error(raw, out);
     let (policies, policy_weights) = weighed::resolve(&raw.policies, owner, out);
@@ -109,6 +113,7 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         addresses: addresses.list.iter().map(|(net, _)| *net).collect::<Vec<IpNet>>(),
         excluded: addresses.excluded.iter().map(|(net, _)| *net).collect(),
         manners: addresses.manners.clone(),
+        routing: Routing { routes, rules },
         peers: hearing.peers,
         transport: hearing.transport,
         multicast_group: hearing.reach.group,

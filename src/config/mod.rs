@@ -30,6 +30,10 @@ mod protocol;
 mod raw;
 mod reach;
 mod resolve;
+mod route;
+mod routing;
+mod rule;
+mod ruling;
 mod suggest;
 mod syntax;
 mod table;
@@ -71,6 +75,8 @@ pub use netns::Netns;
 pub use path::{PRIMARY, Path};
 pub use privileges::Privileges;
 pub use raw::keys;
+pub use route::{Hop, MAIN_TABLE, Refusal, Route, RouteKey, Way};
+pub use rule::{Routing, RoutingKeys, Rule, RuleAction, RuleKey};
 pub use told::{Notify, Occasion};
 pub use track::{Effect, ProcessPattern, TrackedFile, TrackedInterface, TrackedProcess, Tracks, WellWhile};
 pub use virtual_mac::VirtualMac;
@@ -188,6 +194,8 @@ pub struct Instance {
     pub excluded: Vec<IpNet>,
     /// How they are put on the interface, where that is not the kernel's own way.
     pub manners: BTreeMap<IpNet, Manner>,
+    /// Routes and rules that are there while the addresses are; of any family.
+    pub routing: Routing,
     /// The other nodes, by the addresses they advertise from.
     pub peers: Vec<IpAddr>,
     /// How advertisements travel.

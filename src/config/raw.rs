@@ -15,6 +15,8 @@ use super::{
     manner::{self, RawAddress},
     path::RawPath,
     privileges::RawPrivileges,
+    routing::{RawHop, RawRoute, tables_of},
+    ruling::RawRule,
     table::{Table, Written},
     told::{Occasion, RawNotify},
     track::RawTracks,
@@ -77,6 +79,8 @@ pub(super) struct RawInstance {
     pub(super) preempt_delay: Written<Duration>,
     pub(super) addresses: Written<Vec<RawAddress>>,
     pub(super) addresses_excluded: Written<Vec<RawAddress>>,
+    pub(super) routes: Vec<RawRoute>,
+    pub(super) rules: Vec<RawRule>,
     pub(super) peers: Written<Texts>,
     pub(super) transport: Written<String>,
     pub(super) multicast_group: Written<String>,
@@ -135,6 +139,13 @@ pub fn keys() -> Vec<String> {
     let mut path = Table::absent("instance.NAME.path.NAME");
     RawPath::read(Spanned::new(0..0, "NAME".to_owned()), &mut path, &mut out);
     tables.push(path);
+    let mut nexthop = Table::absent("instance.NAME.routes[].nexthops[]");
+    RawHop::read(&mut nexthop, &mut out);
+    let mut route = Table::absent("instance.NAME.routes[]");
+    RawRoute::read(&mut route, &mut Vec::new(), &mut out);
+    let mut rule = Table::absent("instance.NAME.rules[]");
+    RawRule::read(&mut rule, &mut out);
+    tables.extend([nexthop, route, rule]);
     let mut group = Table::absent("group.NAME");
     RawGroup::read(Spanned::new(0..0, "NAME".to_owned()), &mut group, &mut tables, &mut out);
     tables.push(group);
@@ -238,6 +249,8 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
         preempt_delay: table.time("preempt_delay", out),
         addresses: manner::read("addresses", &mut table, &mut tables, out),
         addresses_excluded: manner::read("addresses_excluded", &mut table, &mut tables, out),
+        routes: routes(&mut table, &mut tables, out),
+        rules: rules(&mut table, &mut tables, out),
         peers: table.texts("peers", out),
         transport: table.text("transport", out),
         multicast_group: table.text("multicast_group", out),
@@ -266,4 +279,22 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
     };
     tables.extend([table, auth, auth_hmac, notify, track]);
     (raw, tables)
+}
+
+fn routes<'d>(table: &mut Table<'d>, tables: &mut Vec<Table<'d>>, out: &mut Findings) -> Vec<RawRoute> {
+    let mut list = Vec::new();
+    for mut route in tables_of("routes", "{ to = \"10.0.0.0/8\", via = \"192.168.0.1\" }", table, out) {
+        list.push(RawRoute::read(&mut route, tables, out));
+        tables.push(route);
+    }
+    list
+}
+
+fn rules<'d>(table: &mut Table<'d>, tables: &mut Vec<Table<'d>>, out: &mut Findings) -> Vec<RawRule> {
+    let mut list = Vec::new();
+    for mut rule in tables_of("rules", "{ priority = 500, from = \"10.0.0.0/8\", table = \"100\" }", table, out) {
+        list.push(RawRule::read(&mut rule, out));
+        tables.push(rule);
+    }
+    list
 }

@@ -16,6 +16,7 @@ use super::{
     instance::{self, Drawn},
     netns, path as paths, privileges,
     raw::{RawConfig, RawMail, Texts},
+    routing,
     table::Written,
     track, value, virtual_mac, webhook,
 };
@@ -57,6 +58,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         check_against(later, drawn.iter().take(index), out);
     }
     virtual_mac::check_names(&drawn, out);
+    routing::check_shared(&drawn, out);
     let names: Vec<_> = raw.instances.iter().map(|raw| raw.name.get_ref().as_str()).collect();
     let named: Vec<_> = names.into_iter().zip(drawn.iter().map(|drawn| drawn.instance.as_ref())).collect();
     let groups = group::resolve(&raw.groups, &named, out);

@@ -208,7 +208,9 @@ impl<'d> Table<'d> {
         if let Some(ours) = suggest::translated(key) {
             return format!("keepalived's {key} is called {ours}");
         }
-        let there = |full: &&String| full.rsplit('.').next() == Some(key);
+        // A route and a rule have words for everything.
+        let is_routing = |full: &str| full.contains(".routes[].") || full.contains(".rules[].");
+        let there = |full: &&String| !is_routing(full) && full.rsplit('.').next() == Some(key);
         if let Some(full) = elsewhere.iter().find(there) {
             return match full.split('.').collect::<Vec<_>>().as_slice() {
                 [_, _, "policies[]", _] => {

@@ -82,6 +82,11 @@ impl Tracks {
         self.processes.iter().any(|tracked| tracked.pattern == *pattern)
     }
 
+    /// Interfaces that matter beside those that are written; what is written of one counts.
+    pub(super) fn follow(&mut self, more: &[TrackedInterface]) {
+        add(&mut self.interfaces, more, |tracked| tracked.any.clone());
+    }
+
     /// Every interface that is tracked.
     pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
         self.interfaces.iter().flat_map(|tracked| &tracked.any)

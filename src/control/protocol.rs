@@ -110,6 +110,9 @@ pub struct Instance {
     /// The interface of each virtual address that is not on the instance's own; absent: all are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub devices: BTreeMap<String, String>,
+    /// Routes and rules that come with the addresses, in the words of `ip`; absent: there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routing: Vec<String>,
     /// The lifetime given to a held address; absent: for ever.
     pub lease_ms: Option<u64>,
     /// The peers, and every other sender heard.
@@ -321,6 +324,7 @@ impl Instance {
             addresses: texts(&status.addresses),
             held: texts(&status.held),
             devices: status.devices.iter().map(|(net, device)| (net.to_string(), device.clone())).collect(),
+            routing: status.routing.clone(),
             lease_ms: status.lease.map(millis),
             peers: status.peers.iter().map(|peer| Peer::at(now, peer)).collect(),
             paths: status.paths.iter().map(|path| Path::at(now, path)).collect(),

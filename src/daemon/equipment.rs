@@ -15,9 +15,9 @@ use ipnet::IpNet;
 
 use super::{devices::Devices, estate::Estate, gates::Gatekeeper, store::Record};
 use crate::{
-    config::{Config, Instance},
-    linux::{GuardTable, Guards},
-    node::Hold,
+    config::{Config, Instance, RoutingKeys},
+    linux::{GuardTable, Guards, Outcome, Routes},
+    node::{self, Hold},
     words::{Family, Instant},
 };
 
@@ -36,6 +36,11 @@ pub fn guards_of(instance: &Instance, addresses: &[IpNet]) -> Vec<GuardTable> {
 #[derive(Debug, Default)]
 pub(super) struct Equipment {
     guards: Option<Guards>,
+    routes: Option<Routes>,
+    /// What finds the routes and rules again that may be there.
+    routing: RoutingKeys,
+    /// Those of the configuration that the node follows.
+    routing_target: RoutingKeys,
     pub(super) devices: Devices,
     pub(super) gates: Gatekeeper,
     /// What there is to be now.
@@ -64,13 +69,24 @@ impl Equipment {
     pub(super) fn new(config: &Config, before: &[Record]) -> Self {
         let wanted = demands(config);
         let devices = Devices::new(config, before.iter().filter_map(Record::beneath).collect());
-        Self { devices, gates: Gatekeeper::new(config), target: wanted.clone(), wanted, ..Self::default() }
+        let routing = routing_of(config);
+        Self {
+            routing: routing.clone(),
+            routing_target: routing,
+            devices,
+            gates: Gatekeeper::new(config),
+            target: wanted.clone(),
+            wanted,
+            ..Self::default()
+        }
     }
 
     /// Puts there what a new configuration needs in addition. What nobody needs any more stays until it
     /// [settles](Self::settle): nothing that is still held loses it. Returns what to tell.
     pub(super) fn reconfigure(&mut self, config: &Config) -> Vec<String> {
         self.target = demands(config);
+        self.routing_target = routing_of(config);
+        self.routing.extend(&self.routing_target);
         self.devices.reconfigure(config);
         for (table, new) in &self.target {
             let wanted = self.wanted.entry(table.clone()).or_default();
@@ -84,7 +100,7 @@ impl Equipment {
 
     /// The node has followed the configuration: what it does not need any more goes. Returns what to tell, if it had to look.
     pub(super) fn settle(&mut self) -> Option<Vec<String>> {
-        if self.wanted == self.target && self.devices.is_settled() {
+        if self.wanted == self.target && self.routing == self.routing_target && self.devices.is_settled() {
             return None;
         }
         let gone: Vec<GuardTable> =
@@ -92,6 +108,7 @@ impl Equipment {
         let mut notes: Vec<String> = gone.iter().filter_map(|table| self.remove(table).err()).collect();
         self.state.retain(|table, _| !gone.contains(table));
         self.wanted.clone_from(&self.target);
+        self.routing.clone_from(&self.routing_target);
         notes.extend(self.devices.settle());
         notes.extend(self.look());
         Some(notes)
@@ -139,6 +156,25 @@ impl Equipment {
         result.and_then(|()| self.devices.raise(&hold.interface))
     }
 
+    /// Routes and rules as they are wanted.
+    pub(super) fn route(&mut self, wish: &node::Routes) -> Outcome {
+        let routes = match &mut self.routes {
+            Some(routes) => routes,
+            none => match Routes::open() {
+                Ok(routes) => none.insert(routes),
+                Err(error) => {
+                    let failed = vec![format!("routes cannot be set: there is no netlink socket: {error}")];
+                    return Outcome { failed, ..Outcome::default() };
+                }
+            },
+        };
+        let mut outcome = routes.apply(&wish.instance, &wish.wanted, wish.not_after);
+        if wish.wanted.is_empty() {
+            outcome.failed.extend(routes.remove(&wish.configured).err());
+        }
+        outcome
+    }
+
     /// After addresses were let go of.
     ///
     /// # Errors
@@ -149,7 +185,8 @@ impl Equipment {
 
     /// Everything that is there.
     pub(super) fn estate(&self) -> Estate {
-        Estate::new(self.wanted.keys().chain(self.gates.tables()), self.devices.all(), self.devices.habits())
+        let tables = self.wanted.keys().chain(self.gates.tables());
+        Estate::new(tables, self.devices.all(), self.devices.habits(), &self.routing)
     }
 
     /// Takes everything away but what those need who still hold something. Returns what to tell.
@@ -191,6 +228,14 @@ enum Found {
     Whole,
     /// Not with all of its rules; now it is.
     Missing,
+}
+
+fn routing_of(config: &Config) -> RoutingKeys {
+    let mut keys = RoutingKeys::default();
+    for instance in &config.instances {
+        keys.extend(&instance.routing.keys());
+    }
+    keys
 }
 
 fn demands(config: &Config) -> BTreeMap<GuardTable, Wanted> {

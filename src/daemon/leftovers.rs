@@ -10,8 +10,8 @@ use super::{
     store::{Record, Store},
 };
 use crate::{
-    config::Config,
-    linux::{Guards, Holder, Macvlans, Which},
+    config::{Config, RoutingKeys},
+    linux::{Guards, Holder, Macvlans, Routes, Which},
 };
 
 /// Clears what is left of before, and records what may be held from now on. Returns what was recorded before.
@@ -43,6 +43,8 @@ fn clear(before: &[Record], config: &Config) {
     let of = |instance| guards_of(instance, &instance.all_addresses()).into_iter().chain(gate_of(instance));
     let tables: Vec<_> = config.instances.iter().flat_map(of).collect();
     let devices: Vec<_> = config.instances.iter().filter_map(device_of).collect();
+    let mut routing = RoutingKeys::default();
+    config.instances.iter().for_each(|instance| routing.extend(&instance.routing.keys()));
     // What is named now stays: it is taken over.
     let strip = |record: &Record| Record {
         tables: record.tables.iter().filter(|table| !tables.contains(table)).cloned().collect(),
@@ -50,6 +52,12 @@ fn clear(before: &[Record], config: &Config) {
         ..record.clone()
     };
     let mut old: Vec<Record> = before.iter().map(strip).collect();
+    for record in &mut old {
+        record.routing.retain(|key| !routing.routes.contains(key), |key| !routing.rules.contains(key));
+    }
+    for record in &old {
+        tell(record, remove_routing(record));
+    }
     old.retain(|record| !record.tables.is_empty() || record.device.is_some());
     // The addresses of one table may be on several interfaces.
     let mut still_held = BTreeSet::new();
@@ -86,13 +94,21 @@ fn remove_addresses(record: &Record) -> Result<Vec<String>, String> {
     Ok(gone.iter().map(|address| format!("{address} from {interface}")).collect())
 }
 
+/// Routes and rules that bear the mark. Returns what was there.
+fn remove_routing(record: &Record) -> Result<Vec<String>, String> {
+    if record.routing == RoutingKeys::default() {
+        return Ok(Vec::new());
+    }
+    Routes::open().map_err(|error| error.to_string())?.remove(&record.routing)
+}
+
 /// Takes away the tables and the device of addresses that are gone, and gives the interface beneath its habits back. Returns
 /// what was there.
 ///
 /// # Errors
 /// A sentence about the first thing that could not be removed.
 pub fn remove_equipment(record: &Record) -> Result<Vec<String>, String> {
-    let mut removed = Vec::new();
+    let mut removed = remove_routing(record)?;
     for table in &record.tables {
         let gone = Guards::open().and_then(|mut guards| guards.remove(table));
         if gone.map_err(|error| format!("the nftables table {table} cannot be removed: {error}"))? {

@@ -23,6 +23,7 @@ mod privileges;
 mod processes;
 pub mod protocol;
 mod refusal;
+mod routing_keys;
 mod run;
 mod sockets;
 pub mod store;

@@ -23,8 +23,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record};
 use crate::{
     config::{Config, ProcessPattern},
-    linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Waker, snapshot, wall_clock},
-    node::{Command, Ears, Event, FileSays, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook, Transmit},
+    linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Outcome, Waker, snapshot, wall_clock},
+    node::{
+        Command, Ears, Event, FileSays, Hold, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook, Routes,
+        Transmit,
+    },
     policy::Report,
     words::Instant,
 };
@@ -358,8 +361,8 @@ impl Turns {
     fn perform_all(&mut self) {
         let mut held = BTreeSet::new();
         while let Some(output) = self.node.poll_output() {
-            if let Output::Hold(hold) = &output {
-                held.insert(hold.instance.clone());
+            if let Output::Hold(Hold { instance, .. }) | Output::Routes(Routes { instance, .. }) = &output {
+                held.insert(instance.clone());
             }
             self.perform(output);
         }
@@ -426,6 +429,10 @@ impl Turns {
                     self.tell_note(warning);
                 }
                 self.node.handle_input(self.now, Input::Held { instance: hold.instance, result });
+            }
+            Output::Routes(routes) => {
+                let Outcome { restored, failed } = self.equipment.route(&routes);
+                self.node.handle_input(self.now, Input::Routed { instance: routes.instance, restored, failed });
             }
             Output::Announce { interface, mac, addresses, .. } => self.sockets.announce(&interface, mac, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),

@@ -5,6 +5,8 @@
 //! before that, so that a machine that loses its power finds the old one or the new one. How long an address that was left
 //! behind still lives is not here: the kernel knows that better.
 
+mod record;
+
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -13,12 +15,13 @@ use std::{
 };
 
 use ipnet::IpNet;
+pub use record::Record;
 use serde::{Deserialize, Serialize};
 
-use super::{devices::device_of, equipment::guards_of, gates::gate_of};
+use super::routing_keys::WrittenKeys;
 use crate::{
-    config::{Config, Instance},
-    linux::{ArpHabits, GuardTable, Macvlan},
+    config::RoutingKeys,
+    linux::{ArpHabits, Macvlan},
     words::{Instant, InterfaceName, MacAddr},
 };
 
@@ -34,64 +37,6 @@ const AUDIT: &str = "audit.jsonl";
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
-}
-
-/// The addresses an instance may hold on one interface: written before the first of them is,
-/// so that no death comes too early for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The instance.
-    pub instance: String,
-    /// The interface they are on.
-    pub interface: String,
-    /// With their prefixes.
-    pub addresses: Vec<IpNet>,
-    /// The nftables tables that drop packets to them, if some do: always, one for each family, or but for a while.
-    pub tables: Vec<GuardTable>,
-    /// The device with a virtual MAC address, if that is where they are held.
-    pub device: Option<Macvlan>,
-    /// What the interface beneath did before.
-    pub habits: Option<ArpHabits>,
-}
-
-impl Record {
-    /// Everything that a daemon with this configuration may hold and must let go of. An owner's addresses are its own.
-    #[must_use]
-    pub fn of(config: &Config) -> Vec<Self> {
-        let leased = config.instances.iter().filter(|instance| !instance.priority.is_owner());
-        let records = |instance: &Instance| -> Vec<Self> {
-            let record = |(interface, addresses): (&InterfaceName, Vec<IpNet>)| {
-                let device = device_of(instance).filter(|device| device.name == *interface);
-                Self {
-                    instance: instance.name.clone(),
-                    interface: interface.to_string(),
-                    tables: guards_of(instance, &addresses).into_iter().chain(gate_of(instance)).collect(),
-                    addresses,
-                    habits: device.as_ref().and_then(|device| ArpHabits::of(&device.base)),
-                    device,
-                }
-            };
-            instance.places().into_iter().map(record).collect()
-        };
-        leased.flat_map(records).collect()
-    }
-
-    /// The same beside what was recorded before: what an interface did before the first of these daemons stays known.
-    #[must_use]
-    pub fn after(config: &Config, before: &[Self]) -> Vec<Self> {
-        let known = |record: &Self| {
-            let base = &record.device.as_ref()?.base;
-            before.iter().filter_map(Self::beneath).find(|(interface, _)| interface == base).map(|(_, habits)| habits)
-        };
-        let record = |record: Self| Self { habits: known(&record).or(record.habits), ..record };
-        Self::of(config).into_iter().map(record).collect()
-    }
-
-    /// The interface beneath its device, and what that did before.
-    #[must_use]
-    pub fn beneath(&self) -> Option<(InterfaceName, ArpHabits)> {
-        Some((self.device.as_ref()?.base.clone(), self.habits?))
-    }
 }
 
 /// As on disk. No address outlives the boot.
@@ -118,6 +63,8 @@ struct HeldEntry {
     tables: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<DeviceEntry>,
+    #[serde(default, skip_serializing_if = "WrittenKeys::is_empty")]
+    routing: WrittenKeys,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,6 +126,7 @@ impl Store {
                 mac: device.mac.0,
                 arp: record.habits.map(|habits| (habits.ignore, habits.announce)),
             }),
+            routing: WrittenKeys::from(&record.routing),
         });
         let file = HeldFile { boot: boot_id(), held: entries.collect() };
         // It means nothing after a boot, and addresses wait for it: it need not reach the disk.
@@ -316,13 +264,14 @@ impl HeldEntry {
         let addresses: Vec<IpNet> =
             self.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(damaged)?;
         let tables = self.tables.iter().filter_map(|table| table.parse().ok()).collect();
+        let routing = RoutingKeys::from(&self.routing);
         let habits = self.device.as_ref().and_then(|entry| entry.arp);
         let habits = habits.map(|(ignore, announce)| ArpHabits { ignore, announce });
         let name = self.interface.parse::<InterfaceName>().ok();
         let device = name
             .zip(self.device)
             .and_then(|(name, entry)| Some(Macvlan { name, base: entry.base.parse().ok()?, mac: MacAddr(entry.mac) }));
-        Ok(Record { instance: self.instance, interface: self.interface, addresses, tables, device, habits })
+        Ok(Record { instance: self.instance, interface: self.interface, addresses, tables, device, habits, routing })
     }
 }
 
@@ -386,6 +335,7 @@ mod tests {
             tables: Vec::new(),
             device: None,
             habits: None,
+            routing: RoutingKeys::default(),
         }
     }
 
@@ -426,6 +376,21 @@ mod tests {
         let mut owner = node1;
         owner.instances[0].priority = crate::wire::Priority::OWNER;
         assert_eq!(Record::of(&owner), vec![]);
+    }
+
+    #[test]
+    fn the_routes_of_an_owner_are_recorded_as_others_are() {
+        let (mut node1, _) = crate::config::fixture::pair();
+        let routing = crate::config::fixture::routing();
+        node1.instances[0].routing = routing.clone();
+        let with_addresses = Record { routing: routing.keys(), ..record() };
+        assert_eq!(Record::of(&node1), vec![with_addresses.clone()]);
+        node1.instances[0].priority = crate::wire::Priority::OWNER;
+        let alone = Record { addresses: Vec::new(), ..with_addresses };
+        assert_eq!(Record::of(&node1), vec![alone.clone()]);
+        let (_directory, store) = store();
+        store.record_held(std::slice::from_ref(&alone)).unwrap();
+        assert_eq!(store.held().unwrap(), vec![alone]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Instance {
             addresses: self.config.all_addresses(),
             held: self.held(),
             devices: self.config.addresses_elsewhere(),
+            routing: self.config.routing.words(),
             lease: self.tenure.planned().length,
             peers: self.peers.status(now, self.down_interval()),
             paths: self.path_status(now),

@@ -72,6 +72,11 @@ impl Node {
 impl Instance {
     fn objection_to_leaving(&self) -> Option<String> {
         let name = &self.config.name;
+        if self.router.serves() && !self.config.routing.is_empty() {
+            return Some(format!(
+                "{name} has routes or rules, which have no lease: what is left behind would stay for ever"
+            ));
+        }
         if !self.router.serves() || self.native {
             return None;
         }

@@ -116,6 +116,7 @@ mod tests {
                 addresses: vec!["192.168.0.60/24".parse().unwrap()],
                 held: vec!["192.168.0.60/24".parse().unwrap()],
                 devices: std::collections::BTreeMap::new(),
+                routing: vec![],
                 lease: None,
                 peers,
                 paths: vec![],

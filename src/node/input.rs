@@ -30,6 +30,9 @@ pub enum Input<'a> {
     Transmitted { instance: String, path: Option<String>, result: Result<(), String>, carrier: Option<bool> },
     /// A [`Hold`](super::Output::Hold) with addresses was performed.
     Held { instance: String, result: Result<(), String> },
+    /// A [`Routes`](super::Output::Routes) was performed: what was gone and is there again, and a sentence about each that is
+    /// not as wanted.
+    Routed { instance: String, restored: Vec<String>, failed: Vec<String> },
     /// What an instance needs of the machine beside its interface ([`config::Instance::drops_packets`]) is there, or why it
     /// is not. Told again and again; without it the instance takes no part.
     ///

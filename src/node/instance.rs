@@ -70,6 +70,8 @@ pub(super) struct Instance {
     pub(super) alerts: Alerts,
     /// When it is said that it is in fault from the start.
     pub(super) unsaid_until: Option<Instant>,
+    /// It has not been told the time yet.
+    pub(super) is_new: bool,
     /// The priority that it bid last, or would have.
     pub(super) bid: Priority,
     pub(super) pace: Pace,
@@ -148,6 +150,7 @@ impl Instance {
             quiet_until: None,
             alerts: Alerts::default(),
             unsaid_until: Some(now + super::bearing::SETTLED),
+            is_new: true,
             bid: config.priority,
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None), interval),
@@ -403,7 +406,7 @@ impl Instance {
     /// Makes the kernel hold the addresses, or renews their lease.
     pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) {
         if self.native {
-            return;
+            return self.set_routes(now, out);
         }
         self.tenure.renewed(now);
         for release in self.releases() {
@@ -415,9 +418,11 @@ impl Instance {
                 ..release
             }));
         }
+        self.set_routes(now, out);
     }
 
     pub(super) fn release(&self, out: &mut Outbox) {
+        self.drop_routes(out);
         if self.native {
             return;
         }

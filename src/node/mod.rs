@@ -28,6 +28,7 @@ mod reason;
 mod reload;
 mod rivals;
 mod roll;
+mod routing;
 mod seeing;
 mod signing;
 mod speaking;
@@ -53,7 +54,7 @@ use group::Group;
 pub use input::{AddressSeen, Command, Datagram, FileSays, Input, LinkSeen, NeighborFrame};
 use instance::{Instance, Outbox};
 use links::{Links, quiet_until};
-pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Transmit, Will};
+pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Routes, Transmit, Will};
 use reload::{Change, change, collide};
 use roll::Roll;
 pub use signing::Seal;
@@ -188,6 +189,9 @@ impl Node {
             }
             Input::Held { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_held(now, result, out));
+            }
+            Input::Routed { instance, restored, failed } => {
+                self.with(&instance, |now, instance, out| instance.on_routed(now, &restored, &failed, out));
             }
             Input::Equipped { instance, result } => {
                 self.with(&instance, |now, instance, out| instance.on_equipped(now, result, out));

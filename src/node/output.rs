@@ -9,7 +9,7 @@ use super::{
     status::{Condition, Role},
 };
 use crate::{
-    config::Manner,
+    config::{Manner, Routing, RoutingKeys},
     wire::Priority,
     words::{Instant, InterfaceName, MacAddr},
 };
@@ -21,6 +21,8 @@ pub enum Output {
     Transmit(Transmit),
     /// Make the kernel hold exactly these addresses for this instance.
     Hold(Hold),
+    /// Make the kernel have exactly these routes and rules for this instance.
+    Routes(Routes),
     /// Announce each address once: gratuitous ARP, or unsolicited neighbour advertisement; at `mac`, else at the interface's
     /// own link-layer address.
     Announce { instance: String, interface: InterfaceName, mac: Option<MacAddr>, addresses: Vec<IpAddr> },
@@ -84,6 +86,19 @@ pub struct Hold {
     /// How long the kernel keeps them.
     pub lifetime: Lifetime,
     /// Do nothing (report a failure) if it is later than this when the write is about to happen.
+    pub not_after: Option<Instant>,
+}
+
+/// The routes and rules of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routes {
+    /// Whose they are.
+    pub instance: String,
+    /// Exactly these; none: whatever of `configured` bears the mark goes, too.
+    pub wanted: Routing,
+    /// What finds all of them again.
+    pub configured: RoutingKeys,
+    /// Set nothing if it is later than this.
     pub not_after: Option<Instant>,
 }
 

@@ -75,6 +75,9 @@ impl Instance {
         {
             self.exchange(now, &old, out);
         }
+        if self.router.holds() && old.routing != self.config.routing {
+            self.exchange_routes(now, out);
+        }
         if old.announce != self.config.announce {
             self.announcer.configure(now, self.config.announce, self.leads());
         }

@@ -82,6 +82,9 @@ impl Instance {
         let left = self.seen_in_place();
         if left.is_empty() || self.native || self.router.serves() {
             self.adopts = false;
+            if !self.router.serves() {
+                self.drop_routes(out);
+            }
             return;
         }
         let all_here = left.len() == self.config.held_addresses().count();

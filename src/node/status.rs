@@ -94,6 +94,8 @@ pub struct InstanceStatus {
     pub held: Vec<IpNet>,
     /// The interface of each that is not on the instance's own.
     pub devices: BTreeMap<IpNet, String>,
+    /// Routes and rules that come with the addresses, in the words of `ip`.
+    pub routing: Vec<String>,
     /// The lifetime given to a held address; `None`: for ever.
     pub lease: Option<Duration>,
     /// The peers, and any other sender heard.

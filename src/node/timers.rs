@@ -22,6 +22,7 @@ pub enum Ears {
 impl Instance {
     /// Fires what is due. Calling it early, or twice, does nothing.
     pub(super) fn on_timeout(&mut self, now: Instant, ears: Ears, out: &mut Outbox) {
+        self.let_go_of_routes_at_start(out);
         self.wake(now, out);
         let patient = ears == Ears::Behind && self.waits_for_backlog(now);
         self.behind_since = if ears == Ears::Behind { self.behind_since.or(Some(now)) } else { None };

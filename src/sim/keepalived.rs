@@ -120,6 +120,7 @@ impl Keepalived {
             | Input::File { .. }
             | Input::Processes { .. }
             | Input::Clock { .. }
+            | Input::Routed { .. }
             | Input::Hooks { .. } => {}
         }
     }
@@ -424,6 +425,7 @@ impl Router {
             addresses: self.config.addresses.clone(),
             held,
             devices: std::collections::BTreeMap::new(),
+            routing: Vec::new(),
             lease: None,
             peers: Vec::new(),
             paths: Vec::new(),

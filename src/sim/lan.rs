@@ -156,6 +156,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         addresses: vec![VIP.parse().unwrap()],
         excluded: Vec::new(),
         manners: std::collections::BTreeMap::new(),
+        routing: crate::config::Routing::default(),
         peers: peers.to_vec(),
         transport: Transport::Multicast,
         multicast_group: None,

@@ -473,6 +473,9 @@ const PATH: &str = "instance.VI_1.path.VI_1";
 /// The table of an entry of `track.interfaces`, of an instance and of a group.
 const INTERFACE: &str = "instance.VI_1.track.interfaces[]";
 const GROUP_INTERFACE: &str = "group.VI_1.track.interfaces[]";
+const ROUTE: &str = "instance.VI_1.routes[]";
+const NEXTHOP: &str = "instance.VI_1.routes[].nexthops[]";
+const RULE: &str = "instance.VI_1.rules[]";
 const EXCLUDED: &str = "instance.VI_1.addresses_excluded[]";
 /// The same of `track.files`.
 const FILE: &str = "instance.VI_1.track.files[]";
@@ -569,6 +572,42 @@ const KEYS: &[(&str, &str, &str)] = &[
     (EXCLUDED, "broadcast", "\"auto\""),
     (EXCLUDED, "peer", "\"192.168.0.61\""),
     (EXCLUDED, "network_route", "false"),
+    ("instance.VI_1", "routes", "[{ to = \"default\", via = \"192.168.0.1\" }]"),
+    (ROUTE, "to", "\"10.3.0.0/16\""),
+    (ROUTE, "via", "\"192.168.0.2\""),
+    (ROUTE, "device", "\"eth1\""),
+    (ROUTE, "onlink", "true"),
+    (ROUTE, "nexthops", "[{ via = \"192.168.0.1\" }, { via = \"192.168.0.2\" }]"),
+    (NEXTHOP, "via", "\"192.168.0.3\""),
+    (NEXTHOP, "device", "\"eth1\""),
+    (NEXTHOP, "onlink", "true"),
+    (NEXTHOP, "weight", "2"),
+    (ROUTE, "kind", "\"blackhole\""),
+    (ROUTE, "source", "\"192.168.0.60\""),
+    (ROUTE, "table", "\"100\""),
+    (ROUTE, "metric", "50"),
+    (ROUTE, "scope", "\"link\""),
+    (ROUTE, "mtu", "1400"),
+    (ROUTE, "advmss", "1360"),
+    (ROUTE, "track", "false"),
+    ("instance.VI_1", "rules", "[{ priority = 5, table = \"100\" }]"),
+    (RULE, "family", "\"ipv6\""),
+    (RULE, "priority", "500"),
+    (RULE, "invert", "true"),
+    (RULE, "from", "\"10.8.0.0/16\""),
+    (RULE, "to", "\"10.8.0.0/16\""),
+    (RULE, "fwmark", "\"0x10/0xff\""),
+    (RULE, "iif", "\"eth1\""),
+    (RULE, "oif", "\"eth1\""),
+    (RULE, "uidrange", "\"1000-1999\""),
+    (RULE, "ip_proto", "\"tcp\""),
+    (RULE, "sport", "\"1024-65535\""),
+    (RULE, "dport", "\"80\""),
+    (RULE, "table", "\"200\""),
+    (RULE, "l3mdev", "true"),
+    (RULE, "kind", "\"prohibit\""),
+    (RULE, "suppress_prefixlength", "0"),
+    (RULE, "track", "false"),
     ("instance.VI_1", "peers", "[\"192.168.0.22\"]"),
     ("instance.VI_1", "transport", "\"unicast\""),
     ("instance.VI_1", "multicast_group", "\"224.0.0.99\""),
@@ -632,6 +671,32 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "error_for", "\"5m\""),
 ];
 
+/// The list, with one entry, and with the same entry and this key.
+fn entries_of_routing(table: &str, key: &str, value: &str) -> (&'static str, String, String) {
+    let entry = |settings: &[(&str, &str)]| {
+        let with: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        format!("{{ {} }}", with.join(", "))
+    };
+    let mut settings: Vec<(&str, &str)> = match table {
+        RULE => vec![("table", "\"100\""), ("priority", "5")],
+        NEXTHOP => vec![("via", "\"192.168.0.2\""), ("device", "\"eth0\"")],
+        _ => vec![("to", "\"10.1.0.0/16\""), ("via", "\"192.168.0.1\""), ("device", "\"eth0\"")],
+    };
+    let before = entry(&settings);
+    settings.retain(|(known, _)| match key {
+        "l3mdev" | "kind" if table == RULE => *known != "table",
+        "kind" | "nexthops" => *known == "to",
+        _ => *known != key,
+    });
+    settings.push((key, value));
+    let after = entry(&settings);
+    let list = |entry: String| match table {
+        NEXTHOP => format!("[{{ to = \"10.1.0.0/16\", nexthops = [{{ via = \"192.168.0.1\" }}, {entry}] }}]"),
+        _ => format!("[{entry}]"),
+    };
+    (if table == RULE { "rules" } else { "routes" }, list(before), list(after))
+}
+
 #[test]
 fn every_key_changes_something() {
     let mut tried: Vec<String> = Vec::new();
@@ -685,6 +750,11 @@ fn every_key_changes_something() {
         }
         let mut after = before.clone();
         match key {
+            _ if [ROUTE, NEXTHOP, RULE].contains(&table) => {
+                let (list, bare, full) = entries_of_routing(table, key, value);
+                before.set("instance.VI_1", list, &bare);
+                after.set("instance.VI_1", list, &full);
+            }
             _ if tracked.is_some() => {
                 let (table, list, name, one) = tracked.unwrap();
                 let what = if key == name || key == "any" { String::new() } else { format!("{name} = {one}, ") };
@@ -921,6 +991,133 @@ fn the_reference_shows_a_policy_with_a_weight() {
 }
 
 #[test]
+fn the_reference_shows_every_setting_of_a_route_and_of_a_rule() {
+    for (list, count) in [("routes", 3), ("rules", 3)] {
+        let written = mentioned(&format!("# {list} = ")).remove(0);
+        for key in config::keys().iter().filter_map(|key| key.strip_prefix(&format!("instance.NAME.{list}[]."))) {
+            let key = key.strip_prefix("nexthops[].").unwrap_or(key);
+            assert!(written.contains(&format!("{key} = ")), "{list}: {key}");
+        }
+        let routing = meant(&Draft::small().with(list, &written).text()).instances.remove(0).routing;
+        assert_eq!(routing.routes.len() + routing.rules.len(), count);
+        let all = routing.routes.iter().map(ToString::to_string).chain(routing.rules.iter().map(ToString::to_string));
+        insta::assert_snapshot!(format!("what_the_reference_means_by_{list}"), all.collect::<Vec<_>>().join("\n"));
+    }
+}
+
+#[test]
+fn messages_about_routes() {
+    let routes = |list: &'static str| Draft::small().with("routes", list).text();
+    let seen = cases(
+        &[
+            ("nowhere", routes("[{ via = \"192.168.0.1\" }]")),
+            ("no way", routes("[{ to = \"10.1.0.0/16\" }]")),
+            ("no network", routes("[{ to = \"ten\", via = \"192.168.0.1\" }]")),
+            ("bits of a host", routes("[{ to = \"10.1.0.1/16\", via = \"192.168.0.1\" }]")),
+            ("no gateway", routes("[{ to = \"default\", via = \"router\" }]")),
+            ("an IPv4 gateway", routes("[{ to = \"fd00::/64\", via = \"192.168.0.1\" }]")),
+            ("two ways", routes("[{ to = \"10.1.0.0/16\", kind = \"blackhole\", via = \"192.168.0.1\" }]")),
+            (
+                "one and several",
+                routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\", nexthops = [{ via = \"10.0.0.2\" }] }]"),
+            ),
+            ("a hop to nowhere", routes("[{ to = \"10.1.0.0/16\", nexthops = [{ weight = 2 }] }]")),
+            ("a heavy hop", routes("[{ to = \"10.1.0.0/16\", nexthops = [{ via = \"10.0.0.2\", weight = 257 }] }]")),
+            ("onlink of nothing", routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\", onlink = true }]")),
+            ("no table", routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\", table = \"isp1\" }]")),
+            ("no metric", routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\", metric = -1 }]")),
+            (
+                "a source of the other family",
+                routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\", source = \"fd00::1\" }]"),
+            ),
+            (
+                "a scope of IPv6",
+                routes("[{ to = \"fd00::/64\", via = \"fe80::1\", device = \"eth0\", scope = \"link\" }]"),
+            ),
+            ("nearly a kind", routes("[{ to = \"10.1.0.0/16\", kind = \"blakhole\" }]")),
+            (
+                "twice",
+                routes("[{ to = \"10.1.0.0/16\", via = \"10.0.0.1\" }, { to = \"10.1.0.0/16\", via = \"10.0.0.2\" }]"),
+            ),
+            ("a typing error", routes("[{ to = \"10.1.0.0/16\", vai = \"10.0.0.1\" }]")),
+            ("keepalived's words", routes("[{ to = \"10.1.0.0/16\", gw = \"10.0.0.1\", no_track = true }]")),
+            ("a text", routes("[\"default via 192.168.0.1\"]")),
+            ("keepalived's word for the list", Draft::small().with("virtual_routes", "[]").text()),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_rules_of_routing() {
+    let rules = |list: &'static str| Draft::small().with("rules", list).text();
+    let seen = cases(
+        &[
+            ("nothing", rules("[{ priority = 9, from = \"10.8.0.0/16\" }]")),
+            ("two things", rules("[{ priority = 9, table = \"100\", kind = \"blackhole\" }]")),
+            ("two families", rules("[{ priority = 9, from = \"10.8.0.0/16\", to = \"fd00::/64\", table = \"100\" }]")),
+            (
+                "another family than it says",
+                rules("[{ priority = 9, from = \"10.8.0.0/16\", family = \"ipv6\", table = \"100\" }]"),
+            ),
+            ("a kind of routes", rules("[{ priority = 9, kind = \"throw\" }]")),
+            ("the kernel's own priority", rules("[{ priority = 32766, table = \"100\" }]")),
+            ("one priority", rules("[{ priority = 5, table = \"100\" }, { priority = 5, table = \"200\" }]")),
+            ("no mark", rules("[{ priority = 9, fwmark = \"red\", table = \"100\" }]")),
+            ("no range", rules("[{ priority = 9, dport = \"90-80\", table = \"100\" }]")),
+            ("no users", rules("[{ priority = 9, uidrange = \"root\", table = \"100\" }]")),
+            ("no protocol", rules("[{ priority = 9, ip_proto = \"http\", table = \"100\" }]")),
+            ("no interface", rules("[{ priority = 9, iif = \"eth 1\", table = \"100\" }]")),
+            ("a long prefix", rules("[{ priority = 9, table = \"main\", suppress_prefixlength = 200 }]")),
+            ("no priority", rules("[{ table = \"100\" }]")),
+            ("keepalived's words", rules("[{ lookup = \"100\", preference = 5 }]")),
+        ],
+        &Facts::default(),
+    );
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn messages_about_what_two_instances_set() {
+    let two = |first: &str, second: &str, table: u32| {
+        let mut draft = Draft::small().with("routes", first);
+        draft.set("instance.VI_2", "interface", "\"eth0\"");
+        draft.set("instance.VI_2", "virtual_router_id", "52");
+        draft.set("instance.VI_2", "addresses", "[\"192.168.0.61/24\"]");
+        draft.set("instance.VI_2", "peers", "[\"192.168.0.21\"]");
+        draft.set("instance.VI_2", "routes", second);
+        draft.set("instance.VI_1", "rules", "[{ priority = 5, table = \"100\" }]");
+        draft.set("instance.VI_2", "rules", &format!("[{{ priority = 5, table = \"{table}\" }}]"));
+        draft.text()
+    };
+    let via = |last: u8| format!("[{{ to = \"10.1.0.0/16\", via = \"192.168.0.{last}\" }}]");
+    assert_eq!(meant(&two(&via(1), &via(1), 100)).instances.len(), 2);
+    insta::assert_snapshot!(cases(&[("other ones", two(&via(1), &via(2), 200))], &Facts::default()));
+}
+
+/// As keepalived does: without the interface of its routes a node has nothing to serve with.
+#[test]
+fn the_interfaces_of_routes_are_tracked() {
+    let tracked = |routes: &str, track: &str| {
+        let draft = Draft::small().with("routes", routes).with("track.interfaces", track);
+        let tracks = meant(&draft.text()).instances.remove(0).tracks;
+        tracks.interfaces.iter().map(|one| format!("{one} {:?}", one.effect)).collect::<Vec<_>>()
+    };
+    let one = "[{ to = \"10.1.0.0/16\", device = \"eth1\" }, { to = \"10.2.0.0/16\", device = \"eth1\" }]";
+    assert_eq!(tracked(one, ""), ["interface eth1 Fault"]);
+    let written = "[{ interface = \"eth1\", weight = -20 }]";
+    assert_eq!(tracked(one, written), ["interface eth1 Weight(-20)"], "what is written there counts");
+    assert_eq!(tracked("[{ to = \"10.1.0.0/16\", device = \"eth0\" }]", ""), [""; 0], "it is watched in any case");
+    assert_eq!(tracked("[{ to = \"10.1.0.0/16\", device = \"eth1\", track = false }]", ""), [""; 0]);
+    let several = |other: &str| {
+        tracked(&format!("[{{ to = \"10.1.0.0/16\", nexthops = [{{ device = \"eth1\" }}, {{ {other} }}] }}]"), "")
+    };
+    assert_eq!(several("device = \"eth2\""), ["interfaces eth1, eth2 Fault"], "one of them is enough");
+    assert_eq!(several("via = \"192.168.0.1\""), [""; 0], "nobody knows which the other one is");
+}
+
+#[test]
 fn messages_about_delays() {
     let link = |name: &'static str, key, value| {
         let mut draft = Draft::small();
@@ -966,10 +1163,20 @@ fn what_the_reference_comments_out_is_right_too() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let setting = ["[mail]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        let needs_another =
-            ["auth.", "track.", "error_for", "secret = ", "addresses = [{", "policies = [{", "min_ttl", "path."]
-                .iter()
-                .any(|key| bare.starts_with(key));
+        let needs_another = [
+            "auth.",
+            "track.",
+            "error_for",
+            "secret = ",
+            "addresses = [{",
+            "policies = [{",
+            "routes = [{",
+            "rules = [{",
+            "min_ttl",
+            "path.",
+        ]
+        .iter()
+        .any(|key| bare.starts_with(key));
         if bare.starts_with("instances = ") {
             return "instances = [\"VI_1\"]".to_owned();
         }

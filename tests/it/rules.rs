@@ -16,6 +16,7 @@ mod paths;
 mod reload;
 mod resigning;
 mod rivals;
+mod routes;
 mod standing;
 mod tracks;
 mod virtual_mac;

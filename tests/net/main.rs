@@ -35,6 +35,7 @@ mod privileges;
 mod reload;
 mod reload_steps;
 mod restart;
+mod routes;
 mod runner;
 mod scenario;
 mod stage;
@@ -74,6 +75,7 @@ fn stories() -> Vec<Story> {
     all.extend(imports::STORIES);
     all.extend(mixed::stories());
     all.extend(devices::STORIES);
+    all.extend(routes::STORIES);
     all.extend(reload::STORIES);
     all.extend(reload_steps::STORIES);
     all.extend(restart::STORIES);

@@ -33,6 +33,13 @@ pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
         let device = instance.devices.get(address).map(|device| format!(" on {device}")).unwrap_or_default();
         text += &format!("  {mark} {address}{device}  {word}\n");
     }
+    let word = match instance.state {
+        // Which of them is not there the condition says.
+        State::Master if instance.conditions.iter().any(|is| is.name == "routes") => "wanted",
+        State::Master => "set",
+        State::Backup | State::Fault => "not here",
+    };
+    text += &instance.routing.iter().map(|what| format!("    {what}  {word}\n")).collect::<String>();
     text += &instance.peers.iter().map(|peer| peer_text(peer, paint)).collect::<String>();
     text += &path::text(&instance.paths, paint);
     for condition in &instance.conditions {

@@ -25,6 +25,7 @@ fn status() -> NodeStatus {
             addresses: vec!["192.168.0.60/24".parse().unwrap()],
             held: vec![],
             devices: BTreeMap::new(),
+            routing: Vec::new(),
             lease: Some(Duration::from_secs(2)),
             paths: vec![],
             peers: vec![PeerStatus {

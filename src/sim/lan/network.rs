@@ -41,6 +41,7 @@ impl Lan {
                     }
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
+                Output::Routes(_) => {}
                 Output::Judge { pace, .. } => {
                     self.note(index, Line::Paced(pace));
                     self.stations[index].pace = pace;

@@ -79,6 +79,7 @@ impl World {
                     }
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
+                Output::Routes(_) => {}
                 Output::Judge { instance, pace } => self.pace(index, &instance, pace),
                 Output::BeforeRelease { instance, asked_at, .. } => {
                     let now = self.now;

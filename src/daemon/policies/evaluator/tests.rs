@@ -83,6 +83,7 @@ fn status() -> NodeStatus {
             addresses: vec![],
             held: vec![],
             devices: std::collections::BTreeMap::new(),
+            routing: vec![],
             lease: None,
             peers: vec![],
             paths: vec![],
