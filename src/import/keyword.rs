@@ -308,12 +308,8 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "track_script", Mapped(0)),
     (Instance, "smtp_alert", Mapped(1)),
     (Instance, "virtual_ipaddress_excluded", Mapped(0)),
-    (
-        Instance,
-        "virtual_routes",
-        Refused("ha sets no routes: set them in a hook, `fn on_master(ev) { route_add(…) }`, and remove this block"),
-    ),
-    (Instance, "virtual_rules", Refused("ha sets no routing rules: remove this block, or run a program in a hook")),
+    (Instance, "virtual_routes", Mapped(0)),
+    (Instance, "virtual_rules", Mapped(0)),
     (
         Instance,
         "no_virtual_ipaddress",

@@ -139,6 +139,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let defined = Defined {
         files: tracked.iter().filter_map(|node| reading::file(node, &mut ledger)).collect(),
         processes: running.iter().filter_map(|node| reading::process(node, &mut ledger)).collect(),
+        numbers: reading::Numbers::of(&instances, files),
     };
     outline.comments.extend(tracked.iter().chain(&running).flat_map(|node| node.all_comments()));
     let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
@@ -239,6 +240,13 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
         ledger.refused(node.place, todo);
     }
     for other in &outline.instances {
+        for (place, entry) in &section.routing {
+            if other.routing.iter().any(|(taken, theirs)| taken == place && theirs != entry) {
+                let todo =
+                    format!("{} has another one in its place, and one would take the other's: keep one", other.name);
+                ledger.refused(node.place, format!("{place}: {todo}"));
+            }
+        }
         let (ours, theirs) = (held(section), held(other));
         for address in ours.intersection(&theirs) {
             let todo = format!(

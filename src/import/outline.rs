@@ -39,6 +39,8 @@ pub(super) struct Section {
     pub(super) policies: Vec<String>,
     /// Name and content of each.
     pub(super) secrets: Vec<(String, String)>,
+    /// Routes and rules: what two of them must not have in common, and the entry.
+    pub(super) routing: Vec<(String, String)>,
 }
 
 /// `[group.NAME]`.

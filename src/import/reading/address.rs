@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::settings::{self, Settings};
+use super::{
+    list,
+    settings::{self, Settings},
+};
 use crate::import::{ledger::Ledger, outline::Entry, tree::Node};
 
 /// One address, and where it stands.
@@ -85,32 +88,9 @@ fn listed<'n>(
     list
 }
 
-fn entry(key: &'static str, list: &[Given<'_>], blocks: &[&Node]) -> Entry {
-    let value = if list.len() == 1 && list.iter().all(|given| given.line.comments.is_empty()) {
-        format!("[{}]", list.iter().map(Given::entry).collect::<String>())
-    } else {
-        several(list)
-    };
-    let mut entry = Entry::plain(key, value);
-    entry.comments = blocks.iter().flat_map(|block| block.comments.iter().chain(&block.trailing)).cloned().collect();
-    if let [Given { line, .. }] = list {
-        entry.trailing = line.trailing.clone().filter(|_| line.comments.is_empty());
-    }
-    entry
-}
-
-/// One line each, with its comments.
-fn several(list: &[Given<'_>]) -> String {
-    let mut text = "[\n".to_owned();
-    for given in list {
-        let line = given.line;
-        for comment in &line.comments {
-            text += &format!("    {}\n", super::super::writing::comment(comment));
-        }
-        let trailing = line.trailing.as_deref().map(|comment| format!("  {}", super::super::writing::comment(comment)));
-        text += &format!("    {},{}\n", given.entry(), trailing.unwrap_or_default());
-    }
-    text + "]"
+fn entry(key: &'static str, given: &[Given<'_>], blocks: &[&Node]) -> Entry {
+    let lines: Vec<(String, &Node)> = given.iter().map(|given| (given.entry(), given.line)).collect();
+    list::entry(key, &lines, blocks)
 }
 
 /// RFC 9568 wants a link-local address first; keepalived does not care for the order.

@@ -1,8 +1,8 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, accept, address, announce, auth_hmac, authentication, election, hearing, last, patience, sorted,
-    told, track, track::Track, value, vmac,
+    Globals, Script, accept, address, announce, auth_hmac, authentication, election, hearing, last, patience, routing,
+    sorted, told, track, track::Track, value, vmac,
 };
 use crate::import::{
     keyword::Context,
@@ -29,6 +29,8 @@ const ORDER: &[&str] = &[
     "preempt_delay",
     "addresses",
     "addresses_excluded",
+    "routes",
+    "rules",
     "peers",
     "transport",
     "multicast_group",
@@ -92,9 +94,11 @@ pub(in crate::import) fn instance(
     }
     let name_of_interface = interface.as_ref().map_or("", |entry| entry.value.trim_matches('"')).to_owned();
     let (addresses, six) = address::addresses(&read, &name_of_interface, id, ledger);
+    let (routing, places) = routing::routing(&read, six, &defined.numbers, ledger);
     let version = version(last("version", &read, ledger), globals, six, &mut entries, ledger);
     entries.extend([interface, vrid].into_iter().flatten());
     entries.extend(addresses);
+    entries.extend(routing);
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
     let password = authentication::authentication(last("authentication", &read, ledger), (&name, version), ledger);
     let (password, mut secrets): (Vec<Entry>, Vec<_>) = password.into_iter().unzip();
@@ -123,7 +127,7 @@ pub(in crate::import) fn instance(
         ledger.mapped(alert.place, "[mail], which is about every instance");
     }
     entries.sort_by_key(|entry| ORDER.iter().position(|key| *key == entry.key));
-    (Section { name, comments, entries, policies: Vec::new(), secrets }, tracks)
+    (Section { name, comments, entries, secrets, routing: places, ..Section::default() }, tracks)
 }
 
 fn interface(head: &Node, node: Option<&Node>, ledger: &mut Ledger) -> Option<Entry> {

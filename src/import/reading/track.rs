@@ -65,6 +65,8 @@ pub(super) fn weight(line: &Node, default: Weight, most: i64, ledger: &mut Ledge
 pub(in crate::import) struct Defined {
     pub(in crate::import) files: Vec<super::track_file::File>,
     pub(in crate::import) processes: Vec<super::track_process::Process>,
+    /// What lines of routes and rules do not say themselves.
+    pub(in crate::import) numbers: super::Numbers,
 }
 
 /// Everything that an instance or a group tracks but its scripts. `own`: the interface of the instance; `owner`: its priority
