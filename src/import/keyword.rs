@@ -94,7 +94,13 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         "linkbeat_interfaces",
         Refused("ha learns of the carrier from the kernel: remove this block unless the driver cannot tell"),
     ),
-    (Root, "garp_group", Dropped(ANNOUNCES)),
+    (
+        Root,
+        "garp_group",
+        Dropped(
+            "the gap between two announcements is announce_interval of each instance in ha: write it in those on these interfaces",
+        ),
+    ),
     (Root, "virtual_server", Refused(NOT_LVS)),
     (Root, "virtual_server_group", Refused(NOT_LVS)),
     (Root, "SSL", Refused(NOT_LVS)),

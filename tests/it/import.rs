@@ -217,6 +217,12 @@ fn two_files_of_keepalived_are_compared_as_a_pair() {
     let fits = desk.ha(&["check", "--keepalived", "one.conf", "other.conf"]);
     assert_eq!((fits.code, fits.err.as_str()), (0, ""), "{}", fits.out);
     assert!(fits.out.contains("one.conf") && fits.out.contains("192.168.0.60/24"), "{}", fits.out);
+    assert!(!fits.out.contains("ha-check-"), "no directory that is gone: {}", fits.out);
+    assert!(
+        fits.out.contains("--> one.conf as ha.toml:") && fits.out.contains("`ha import one.conf` shows"),
+        "{}",
+        fits.out
+    );
     desk.write("other.conf", &VI_1.replace("auth_pass 1111", "auth_pass 2222"));
     let differs = desk.ha(&["check", "--keepalived", "one.conf", "other.conf"]);
     assert_eq!(differs.code, 1, "{}", differs.out);

@@ -39,6 +39,13 @@ impl Imported {
         Ok(scratch)
     }
 
+    /// A text with what people know in the place of a directory that is gone when they read it.
+    pub(super) fn named(&self, text: &str) -> String {
+        let (file, directory) = (self.file.display(), self.directory.display());
+        let text = text.replace(&format!(", policies in {directory}/policies"), "");
+        text.replace(&format!("{directory}/"), &format!("{file} as "))
+    }
+
     /// What it comes to.
     pub(super) fn config(&self) -> PathBuf {
         self.directory.join("ha.toml")

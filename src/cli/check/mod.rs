@@ -98,7 +98,7 @@ struct Findings {
     /// Only in a dry run.
     dry_run: Option<DryRun>,
     /// Gone with this.
-    _imported: Vec<Imported>,
+    imported: Vec<Imported>,
 }
 
 /// What the probes showed.
@@ -153,7 +153,11 @@ impl Findings {
         if arguments.watch && io::stdout().is_terminal() {
             output::print("\x1b[H\x1b[2J");
         }
-        output::print(&self.text(Paint::of_stdout()));
+        let text = self.text(Paint::of_stdout());
+        output::print(&self.imported.iter().fold(text, |text, one| one.named(&text)));
+        for Imported { file, .. } in &self.imported {
+            output::print(&format!("`ha import {0}` shows what {0} comes to\n", file.display()));
+        }
     }
 
     /// How long until it is worth looking again.
@@ -215,16 +219,8 @@ impl Findings {
             what_if::simulate(&engine, &configurations, &policies, running.as_ref(), assumption, arguments.ticks)
         });
         let what_if = what_if.transpose()?;
-        let mut findings = Self {
-            strict,
-            configurations,
-            policies,
-            disagreements,
-            privileges,
-            what_if,
-            dry_run: None,
-            _imported: imported,
-        };
+        let mut findings =
+            Self { strict, configurations, policies, disagreements, privileges, what_if, dry_run: None, imported };
         if arguments.dry_run {
             findings.dry_run = findings.rehearse(&engine, running, earlier)?;
         }
