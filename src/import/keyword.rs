@@ -94,13 +94,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
         "linkbeat_interfaces",
         Refused("ha learns of the carrier from the kernel: remove this block unless the driver cannot tell"),
     ),
-    (
-        Root,
-        "garp_group",
-        Dropped(
-            "the gap between two announcements is announce_interval of each instance in ha: write it in those on these interfaces",
-        ),
-    ),
+    (Root, "garp_group", Mapped(0)),
     (Root, "virtual_server", Refused(NOT_LVS)),
     (Root, "virtual_server_group", Refused(NOT_LVS)),
     (Root, "SSL", Refused(NOT_LVS)),

@@ -131,6 +131,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     reading::netns(&of("net_namespace").into_iter().chain(inner).collect::<Vec<_>>(), &mut outline, &mut ledger);
     let mut globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
     globals.weightless = reading::weightless(&together);
+    reading::garp_groups(&of("garp_group"), &mut globals, &mut ledger);
     reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
         of("vrrp_script").iter().filter_map(|node| reading::script(node, &globals, &mut ledger)).collect();
@@ -141,7 +142,9 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
         processes: running.iter().filter_map(|node| reading::process(node, &mut ledger)).collect(),
         numbers: reading::Numbers::of(&instances, files),
     };
-    outline.comments.extend(tracked.iter().chain(&running).flat_map(|node| node.all_comments()));
+    let groups_of_garp = of("garp_group");
+    let apart = tracked.iter().chain(&running).chain(&groups_of_garp);
+    outline.comments.extend(apart.flat_map(|node| node.all_comments()));
     let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
     sections(&instances, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
     groups(&together, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);

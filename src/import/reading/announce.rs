@@ -3,7 +3,7 @@
 use super::{last, value};
 use crate::import::{
     keyword::ANNOUNCES,
-    ledger::Ledger,
+    ledger::{Fate, Ledger},
     outline::{Entry, quoted, time},
     tree::Node,
 };
@@ -24,6 +24,42 @@ pub(in crate::import) struct Announce {
     values: Vec<(&'static str, String)>,
     /// Between two frames, IPv4 and IPv6.
     interval: [Option<String>; 2],
+    /// The same on these interfaces, of `garp_group`.
+    grouped: Vec<(Vec<String>, [Option<String>; 2])>,
+}
+
+/// The blocks `garp_group`.
+pub(in crate::import) fn garp_groups(blocks: &[&Node], globals: &mut super::Globals, ledger: &mut Ledger) {
+    for block in blocks {
+        let (mut interfaces, mut interval) = (Vec::new(), [None, None]);
+        for line in block.inner() {
+            let listed = line.inner().iter().flat_map(|line| line.words.iter());
+            let named = line.words.iter().skip(1).chain(listed).map(|word| word.text.clone());
+            match line.keyword() {
+                "garp_interval" => interval[0] = gap(line, ledger),
+                "gna_interval" => interval[1] = gap(line, ledger),
+                "interface" | "interfaces" => interfaces.extend(named),
+                other => {
+                    let what = format!("\"{other}\" is an unknown keyword here, which keepalived ignores");
+                    line.note_all(Fate::Dropped, &what, ledger);
+                    continue;
+                }
+            }
+            line.note_all(Fate::Mapped, "", ledger);
+        }
+        let list = interfaces.join(", ");
+        let note = format!(
+            "announce_interval of each instance on {list}: keepalived waits between the announcements of all of them, ha between those of each"
+        );
+        ledger.mapped(block.place, note);
+        globals.announce.grouped.push((interfaces, interval));
+    }
+}
+
+/// Between two frames, as TOML. Milliseconds are what a time in ha has; what is less is one.
+fn gap(node: &Node, ledger: &mut Ledger) -> Option<String> {
+    let micros = value::seconds(node, 0, 10_000_000, ledger)?;
+    Some(quoted(&time(if micros == 0 { 0 } else { micros.max(1000) })))
 }
 
 /// Of `global_defs`.
@@ -55,9 +91,7 @@ pub(super) fn global(read: &[&Node], ledger: &mut Ledger) -> Announce {
     }
     for (word, which, family) in [("vrrp_garp_interval", 0, "IPv4"), ("vrrp_gna_interval", 1, "IPv6")] {
         let Some(node) = last(word, read, ledger) else { continue };
-        let Some(micros) = value::seconds(node, 0, 10_000_000, ledger) else { continue };
-        // Milliseconds are what a time in ha has; what is less is one.
-        let value = quoted(&time(if micros == 0 { 0 } else { micros.max(1000) }));
+        let Some(value) = gap(node, ledger) else { continue };
         ledger.mapped(node.place, format!("announce_interval = {value} of each instance of {family}"));
         if let Some(interval) = announce.interval.get_mut(which) {
             *interval = Some(value);
@@ -66,8 +100,13 @@ pub(super) fn global(read: &[&Node], ledger: &mut Ledger) -> Announce {
     announce
 }
 
-/// Of an instance; `six`: its addresses are IPv6.
-pub(super) fn announce(read: &[&Node], globals: &Announce, six: bool, ledger: &mut Ledger) -> Vec<Entry> {
+/// Of an instance on this interface; `six`: its addresses are IPv6.
+pub(super) fn announce(
+    read: &[&Node],
+    globals: &Announce,
+    (interface, six): (&str, bool),
+    ledger: &mut Ledger,
+) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (word, _, key) in WORDS {
         if let Some(node) = last(word, read, ledger) {
@@ -79,7 +118,10 @@ pub(super) fn announce(read: &[&Node], globals: &Announce, six: bool, ledger: &m
             entries.push(Entry::plain(key, value.clone()));
         }
     }
-    let interval = globals.interval.get(usize::from(six)).cloned().flatten();
+    let of = |interval: &[Option<String>; 2]| interval.get(usize::from(six)).cloned().flatten();
+    let here = |(interfaces, _): &&(Vec<String>, _)| interfaces.iter().any(|name| name == interface);
+    let grouped = globals.grouped.iter().filter(here).find_map(|(_, interval)| of(interval));
+    let interval = grouped.or_else(|| of(&globals.interval));
     entries.extend(interval.map(|value| Entry::plain("announce_interval", value)));
     entries
 }

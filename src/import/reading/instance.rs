@@ -119,7 +119,7 @@ pub(in crate::import) fn instance(
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));
     entries.extend(checksum(last("v3_checksum_as_v2", &read, ledger), version, six, ledger));
     entries.extend(patience::patience(&read, globals.down_adverts, ledger));
-    entries.extend(announce::announce(&read, &globals.announce, six, ledger));
+    entries.extend(announce::announce(&read, &globals.announce, (&name_of_interface, six), ledger));
     entries.extend(told::told(&read, "INSTANCE, the name, the state and the priority", globals, ledger));
     entries.extend(accept::accept(&read, ledger));
     entries.extend(vmac::vmac(&read, owner, ledger));

@@ -35,6 +35,7 @@ use super::{
     tree::Node,
 };
 
+pub(super) use announce::garp_groups;
 pub(super) use delays::links;
 pub(super) use events::events;
 pub(super) use globals::{Globals, globals, mails};

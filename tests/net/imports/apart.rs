@@ -44,6 +44,7 @@ pub(super) const DIFFERENT: &[Different] = &[
         why: "ha never waits for duplicate address detection; keepalived 2.2.7 forgets -nodad where another flag follows",
     },
     Different { fixture: "garp", world: None, what: &[What::Address], name: "fe80::34/64", why: ROUTE },
+    Different { fixture: "garp-groups", world: None, what: &[What::Address], name: "fe80::42/64", why: ROUTE },
     Different { fixture: "ipv6", world: None, what: &[What::Address], name: "fe80::10/64", why: ROUTE },
     Different {
         fixture: "ipv6",
