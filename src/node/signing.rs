@@ -419,6 +419,10 @@ mod tests {
         let replay = Err(Rejection::HmacReplay);
         assert_eq!(hears_on(&mut signing, &auth, 1, "second", &signed(1, wall(100_000))), replay);
         assert_eq!(hears_on(&mut signing, &auth, 1, "second", &signed(1, wall(100_001))), Ok(Signed::Yes), "in time");
+        // It says nothing of another key, nor of another sender.
+        assert_eq!(hears_on(&mut signing, &auth, 1, "second", &signed(2, wall(1000))), Ok(Signed::Yes));
+        let other = Origin { peer: [192, 168, 0, 22].into(), way: "second", source: PEER };
+        assert_eq!(signing.admit(at(1), &auth, other, &signed(1, wall(1000))), Ok(Signed::Yes));
     }
 
     #[test]

@@ -239,6 +239,15 @@ mod tests {
         assert_eq!(Stamp::at(Duration::new(1 << 32, 0)).to_bits(), 0, "2106: it begins again");
     }
 
+    /// RFC 1982: whoever comes after the last second of the 32 bits is not old.
+    #[test]
+    fn the_order_goes_on_where_the_seconds_begin_again() {
+        let [last, first] = [(1_u64 << 32) - 1, 1 << 32].map(|seconds| Stamp::at(Duration::from_secs(seconds)));
+        assert!(first.follows(last) && !last.follows(first) && !last.follows(last));
+        assert_eq!((last.after(first), first.after(last)), (Stamp(1), first));
+        assert_eq!((first.apart(last), last.apart(first)), (Duration::from_secs(1), Duration::from_secs(1)));
+    }
+
     #[test]
     fn a_bit_that_was_changed_on_the_way_is_found() {
         let source: IpAddr = SOURCE.parse().unwrap();
