@@ -324,7 +324,10 @@ fn otherwise_it_is_said_and_without_probation_it_is_not() {
     for (policy, conditions) in [("", vec!["policy_regression"]), ("probation = \"0s\"", vec![])] {
         let site = Site::open(policy, |directory| fs::write(directory.join("p.rhai"), HEALTHY).unwrap());
         verdict(&site, 1, |verdict| matches!(verdict, Verdict::Healthy { .. }));
-        fs::write(site.file(), FAULT).unwrap();
+        // Whole at once: half a file would be said to be broken.
+        let aside = site.base.path().join("aside");
+        fs::write(&aside, FAULT).unwrap();
+        fs::rename(aside, site.file()).unwrap();
         verdict(&site, 2, |verdict| matches!(verdict, Verdict::Fault { .. }));
         if !conditions.is_empty() {
             wait("it is said", || *site.raised.lock().unwrap() == conditions);
