@@ -125,7 +125,11 @@ pub fn chaos(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
 
 fn crude(dice: &mut Dice, nodes: &[Node]) -> Act {
     let machine = dice.index(nodes.len());
-    match dice.roll(18) {
+    match dice.roll(26) {
+        // Nearly everything that ends something is followed by what mends it: otherwise nobody is left to share an address.
+        18..=22 => Act::Start(machine),
+        23 | 24 => Act::Plug(machine, None),
+        25 => Act::Mute(machine, false),
         0..=2 => Act::Freeze(machine),
         3..=5 => Act::Thaw(machine),
         6 => Act::Pull(machine, None),
