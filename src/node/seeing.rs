@@ -123,7 +123,8 @@ impl Instance {
         self.release(out);
     }
 
-    /// Somebody deleted what we hold (R11): put back at once, unless it is our own lapse.
+    /// Somebody deleted what we hold (R11): put back at once, unless it is our own lapse. What is put back is a lease like any
+    /// other: it follows an advertisement (R9).
     fn mind_deletions(&mut self, now: Instant, out: &mut Outbox) {
         if self.native {
             return;
@@ -138,6 +139,15 @@ impl Instance {
             return;
         }
         self.note(now, format!("somebody deleted {names} from {}: it is put back", self.config.interface), out);
+        if self.leads() && self.tenure.planned().length.is_some() {
+            self.tenure.put_back_soon();
+            let priority = self.router.standing().priority();
+            return self.transmit(now, priority, out);
+        }
+        self.hold_and_announce(now, out);
+    }
+
+    fn hold_and_announce(&mut self, now: Instant, out: &mut Outbox) {
         self.hold(now, out);
         self.announcer.start(now);
         self.announce_if_due(now, out);
@@ -190,7 +200,9 @@ impl Instance {
         if !self.router.holds() {
             return;
         }
-        if due {
+        if self.tenure.is_to_be_put_back() {
+            self.hold_and_announce(now, out);
+        } else if due {
             self.hold(now, out);
         }
         if woke != Wake::InTime {

@@ -31,6 +31,8 @@ pub(super) struct Tenure {
     /// What was to be sent since has not left.
     unsent: bool,
     renewed_at: Option<Instant>,
+    /// Somebody deleted what the next advertisement puts back.
+    deleted: bool,
     /// Held addresses that the kernel was seen to have.
     present: BTreeSet<IpNet>,
     deletions: VecDeque<Instant>,
@@ -63,6 +65,7 @@ impl Tenure {
             sent_at: None,
             unsent: false,
             renewed_at: None,
+            deleted: false,
             present: BTreeSet::new(),
             deletions: VecDeque::new(),
             trouble: None,
@@ -92,6 +95,7 @@ impl Tenure {
 
     /// The addresses are let go.
     pub(super) fn end(&mut self) {
+        self.deleted = false;
         self.renewed_at = None;
         self.sent_at = None;
         self.present.clear();
@@ -100,6 +104,16 @@ impl Tenure {
     /// The next advertisement renews, however short the last renewal is ago.
     pub(super) fn renew_soon(&mut self) {
         self.renewed_at = self.renewed_at.map(|_| Instant::ZERO);
+    }
+
+    /// The next advertisement puts back what somebody deleted.
+    pub(super) const fn put_back_soon(&mut self) {
+        self.deleted = true;
+    }
+
+    /// Whether it is to do so; asked once.
+    pub(super) const fn is_to_be_put_back(&mut self) -> bool {
+        std::mem::replace(&mut self.deleted, false)
     }
 
     /// An advertisement left. Returns whether the lease is to be renewed now.

@@ -209,6 +209,26 @@ fn r10_whoever_is_stopped_when_it_wakes_too_late_lets_go_without_a_word() {
     assert!(lan.stations[0].node.is_stopped());
 }
 
+/// A node that nobody hears any more does not lengthen its lease because somebody deletes the address.
+#[test]
+fn r11_what_is_put_back_follows_an_advertisement() {
+    let mut lan = settled(1);
+    lan.run_until(SECOND * 2, |lan| !lan.sent(0).is_empty());
+    lan.run_for(millis(400));
+    lan.reset_counts();
+    lan.delete_address(0);
+    lan.run_for(millis(10));
+    assert_eq!((lan.sent(0), lan.announced(0).len()), (lan.held(0), 1), "said, put back, announced: {}", lan.tale(20));
+    assert_eq!(lan.holding(), [0]);
+    lan.stations[0].mute = true;
+    lan.run_for(millis(500));
+    lan.reset_counts();
+    lan.delete_address(0);
+    lan.run_for(SECOND * 10);
+    assert_eq!((lan.held(0), lan.holding()), (vec![], vec![1]), "{}", lan.tale(20));
+    assert_eq!(lan.settle_counts().two, Duration::ZERO);
+}
+
 #[test]
 fn r11_its_own_lapse_is_not_put_back() {
     let mut lan = settled(1);
