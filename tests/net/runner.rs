@@ -105,6 +105,8 @@ pub(crate) fn tell(name: &str) -> ExitCode {
     // With the runner, its stories end, and with them their daemons.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .expect("asking is always possible");
+    // Whoever outlives its own parent is this process's from then on, and ends with the story.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("asking is always possible");
     if name == TRY_OUT {
         return match netns::try_out() {
             Ok(()) => ExitCode::SUCCESS,
@@ -118,11 +120,35 @@ pub(crate) fn tell(name: &str) -> ExitCode {
     netns::enter().expect("namespaces were tried before");
     let stage = Stage::build().expect("the lab can be built");
     let told = catch_unwind(AssertUnwindSafe(|| (story.tell)(&stage)));
-    if told.is_ok() {
-        return ExitCode::SUCCESS;
+    if told.is_err() {
+        stage.print_logs();
     }
-    stage.print_logs();
-    ExitCode::FAILURE
+    drop(stage);
+    end_orphans();
+    if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A daemon whose parent died before its owner looked, and what that started.
+fn end_orphans() {
+    let own = std::process::id().to_string();
+    let is_ours = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        fields.next() != Some("Z") && fields.next() == Some(own.as_str())
+    };
+    for _ in 0..5 {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let orphans: Vec<i32> = pids.filter(is_ours).collect();
+        for pid in &orphans {
+            // Gone already is as good.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        if orphans.is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Why there are no namespaces here, tried once, in a process of its own.
