@@ -330,6 +330,8 @@ impl Turns {
             }
             Message::Hooks { instance, release } => Input::Hooks { instance, release },
             Message::Stop => Input::Command(Command::Stop),
+            // Whoever asked has given up, and stops it in another way.
+            Message::Leave(reply) if reply.is_closed() => return,
             Message::Leave(reply) => {
                 let left = self.leave();
                 // Whoever asked may have gone.

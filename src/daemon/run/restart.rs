@@ -44,8 +44,8 @@ impl Daemon {
         self.protocol.mailbox.post(Message::Leave(sender));
         let left = match tokio::time::timeout(LEAVE_TIME, receiver).await {
             Ok(Ok(left)) => left,
-            // It has ended, or is about to leave late: the record stands, and a lease bounds it.
-            Ok(Err(_)) | Err(_) => return Err("the protocol thread does not answer".to_owned()),
+            // It has ended, or is late: then it finds nobody who asks, and does not leave.
+            Ok(Err(_)) | Err(_) => Err("the protocol thread does not answer".to_owned()),
         };
         let until = left.inspect_err(|_| self.forget_what_was_left())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -53,7 +53,7 @@ impl Daemon {
         let told = match until {
             None => {
                 self.forget_what_was_left();
-                "this process ends for another one; it holds nothing".to_owned()
+                "this process ends for another one; it leaves no address".to_owned()
             }
             Some(until) => {
                 let _ = self.store.record_left(Some(until));
