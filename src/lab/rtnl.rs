@@ -24,7 +24,7 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage, CacheInfo},
-        link::{InfoData, InfoVeth, LinkAttribute, LinkMessage},
+        link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State},
     },
 };
 
@@ -205,6 +205,16 @@ impl Rtnl {
     /// Where there is none of that name.
     pub fn has_carrier(&self, name: &str) -> Result<bool> {
         Ok(self.link(name)?.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::Carrier(1))))
+    }
+
+    /// Whether an interface sends and receives: RFC 2863's operational state, which follows the carrier.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name.
+    pub fn is_operational(&self, name: &str) -> Result<bool> {
+        let up = LinkAttribute::OperState(State::Up);
+        Ok(self.link(name)?.attributes.contains(&up))
     }
 
     fn link(&self, name: &str) -> Result<LinkMessage> {

@@ -8,10 +8,13 @@
 use std::{
     fmt,
     fs::{self, DirBuilder},
+    io,
     net::{Ipv4Addr, Ipv6Addr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -30,6 +33,8 @@ pub const PREFIX: u8 = 24;
 pub const INTERFACE: &str = "eth0";
 /// The switch.
 pub(crate) const BRIDGE: &str = "br0";
+/// Far more than the second that a kernel may take.
+const CABLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,7 +156,23 @@ impl World {
         for host in Host::ALL {
             world.wire(host)?;
         }
+        world.wait_for_cables()?;
         Ok(world)
+    }
+
+    /// Waits until both ends of every cable carry frames: the kernel sees a carrier up to a second late.
+    fn wait_for_cables(&self) -> Result<()> {
+        let deadline = Instant::now() + CABLES_WITHIN;
+        for host in Host::ALL {
+            while !(self.rtnl(host).is_operational(INTERFACE)? && self.switch_rtnl().is_operational(host.port())?) {
+                if Instant::now() > deadline {
+                    let late = io::Error::from(io::ErrorKind::TimedOut);
+                    return Err(Trouble::kernel(format!("see the carrier of {}", host.port()))(late));
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
     }
 
     /// The directory of a machine's files, of mode 0700.
