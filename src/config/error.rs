@@ -79,6 +79,13 @@ impl Problem {
         Some((before.matches('\n').count() + 1, line.chars().count() + 1))
     }
 
+    /// The text that it is about, as it is written; `None` if it is in no particular line.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        let place = self.place.as_ref()?;
+        place.source.text.get(place.span.clone())
+    }
+
     /// The problem with its line and a caret; `colour`: for a terminal.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {

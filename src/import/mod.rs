@@ -5,7 +5,7 @@
 //! meaning is refused with a sentence that says what to do. The grammar is keepalived's as measured on version 2.2.7 and as
 //! its manual has it. This floor reads no file: what an `include` names comes through [`Files`].
 //!
-//! `expand` → `tree` → `reading` → `outline` → `writing`; `keyword` has the words, `ledger` what each line came to.
+//! `expand` → `tree` → `reading` → `outline` → `writing` → `loads`; `keyword` has the words, `ledger` what each line came to.
 
 mod check;
 mod expand;
@@ -13,6 +13,7 @@ mod glob;
 pub mod keyword;
 pub mod ledger;
 mod line;
+mod loads;
 mod outline;
 mod reading;
 mod sequence;
@@ -159,7 +160,9 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     }
     refuse_the_forgotten(&mut ledger);
     let name = path.rsplit('/').next().unwrap_or(path);
-    Import { outputs: outputs(&outline, name), ledger }
+    let configuration = writing::configuration(&outline, name);
+    loads::refuse_what_does_not_load(&configuration, &mut ledger);
+    Import { outputs: outputs(&outline, configuration), ledger }
 }
 
 fn sections(
@@ -340,9 +343,8 @@ impl Checks<'_> {
     }
 }
 
-fn outputs(outline: &Outline, from: &str) -> Vec<Output> {
-    let mut outputs =
-        vec![Output { path: "ha.toml".to_owned(), text: writing::configuration(outline, from), private: false }];
+fn outputs(outline: &Outline, configuration: String) -> Vec<Output> {
+    let mut outputs = vec![Output { path: "ha.toml".to_owned(), text: configuration, private: false }];
     outputs.extend(outline.policies.iter().map(|policy| Output {
         path: format!("policies/{}.rhai", policy.name),
         text: policy.text.clone(),

@@ -79,6 +79,12 @@ pub(super) struct Outline {
     pub(super) ending: Vec<String>,
 }
 
+/// A name as a key of TOML: in quotes where it has a dot (`eth0.100`) or anything else that a bare key may not have.
+pub(super) fn key(name: &str) -> String {
+    let bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { quoted(name) }
+}
+
 /// A text as TOML, which is as Rhai too: both know these escapes.
 pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");

@@ -97,9 +97,12 @@ fn negated(parts: &[Expr]) -> Vec<Expr> {
     parts.iter().map(|part| Expr::Not(Box::new(part.clone()))).collect()
 }
 
-/// A call of a probe: its argument, and its options in the order that they are given in.
+/// A call of a probe: its argument, and its options in the order that they are given in. Of one that is given twice the last
+/// counts, as programs have it.
 fn probe(name: &str, argument: &str, options: &[(&str, String)]) -> Expr {
-    let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    let last = |at: usize, key: &str| options.iter().skip(at + 1).all(|(later, _)| *later != key);
+    let given = options.iter().enumerate().filter(|(at, (key, _))| last(*at, key));
+    let options: Vec<String> = given.map(|(_, (key, value))| format!("{key}: {value}")).collect();
     let options = if options.is_empty() { String::new() } else { format!(", #{{ {} }}", options.join(", ")) };
     Expr::Probe(format!("{name}({argument}{options})"))
 }

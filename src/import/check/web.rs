@@ -76,6 +76,8 @@ pub(super) fn curl(arguments: &[String], asked: Asked<'_>) -> Option<Translated>
             "--unix-socket" => options.push(("unix", text()?)),
             "--interface" => options.push(("iface", text()?)),
             "-x" | "--proxy" => options.push(("proxy", text()?)),
+            // Curl joins several of them.
+            "-d" | "--data" | "--data-raw" if options.iter().any(|(key, _)| *key == "data") => return None,
             "-d" | "--data" | "--data-raw" => options.push(("data", text()?)),
             "-0" | "--http1.0" => options.push(("http_version", quoted("1.0"))),
             "-4" | "--ipv4" => options.push(("family", "4".to_owned())),
@@ -83,6 +85,7 @@ pub(super) fn curl(arguments: &[String], asked: Asked<'_>) -> Option<Translated>
             "-u" | "--user" => {
                 let secret = format!("{}_password", plain_name(asked.name));
                 options.push(("basic", format!("secret({})", quoted(&secret))));
+                secrets.retain(|(name, _)| *name != secret);
                 secrets.push((secret, value.clone()?));
             }
             "-s" | "--silent" | "-S" | "--show-error" | "-o" | "--output" | "-v" | "--verbose" | "-i" | "--include"
@@ -114,9 +117,15 @@ fn with_headers(
     secrets: &mut Vec<(String, String)>,
 ) -> Option<Option<(&'static str, String)>> {
     let mut map = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     for header in headers {
         let (name, value) = header.split_once(':')?;
         let (name, value) = (name.trim(), value.trim());
+        // Curl sends both.
+        if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        seen.push(name.to_owned());
         if name.eq_ignore_ascii_case("host") {
             options.push(("host", quoted(value)));
         } else if ["authorization", "x-api-key", "x-auth-token", "cookie"]

@@ -3,7 +3,7 @@
 use super::{last, value};
 use crate::import::{
     ledger::{Ledger, Place},
-    outline::{Entry, Outline, Section, quoted, time},
+    outline::{Entry, Outline, Section, key, quoted, time},
     tree::Node,
 };
 
@@ -63,7 +63,7 @@ fn link(line: &Node, comments: Vec<String>, ledger: &mut Ledger) -> Option<Secti
     let written = delays.into_iter().filter(|(_, micros)| *micros > 0);
     let entries: Vec<Entry> = written.map(|(key, micros)| Entry::plain(key, quoted(&time(micros)))).collect();
     let text: Vec<String> = entries.iter().map(|entry| format!("{} = {}", entry.key, entry.value)).collect();
-    ledger.mapped(line.place, format!("[interface.{name}] {}", text.join(", ")));
+    ledger.mapped(line.place, format!("[interface.{}] {}", key(name), text.join(", ")));
     Some(Section { name: name.to_owned(), comments, entries, ..Section::default() })
 }
 

@@ -1,7 +1,7 @@
 //! `ha.toml`.
 
 use super::comment;
-use crate::import::outline::{Entry, Outline, list, quoted};
+use crate::import::outline::{Entry, Outline, key, list, quoted};
 
 /// The whole file; `from`: what it was made of.
 pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String {
@@ -29,7 +29,7 @@ pub(in crate::import) fn configuration(outline: &Outline, from: &str) -> String 
         for line in &section.comments {
             text += &(comment(line) + "\n");
         }
-        text += &format!("[interface.{}]\n", section.name);
+        text += &format!("[interface.{}]\n", key(&section.name));
         entries(&section.entries, &mut text);
     }
     for section in &outline.instances {
