@@ -1,47 +1,12 @@
-//! A configuration of keepalived, whatever is in it: it is refused, or what comes of it loads, and its policies do too.
+//! The fuzzer's way into `bodies/import.rs`.
 
 #![no_main]
 
-use std::sync::LazyLock;
-
-use ha::{
-    config::{self, Facts},
-    import::{Files, Machine, import},
-    policy::{Engine, Policy},
-};
-use libfuzzer_sys::fuzz_target;
+#[path = "../bodies/import.rs"]
+mod import;
 
 /// As the program has it.
 #[global_allocator]
 static ALLOCATOR: ha::linux::CountingAllocator = ha::linux::CountingAllocator;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
-
-struct Nothing;
-
-impl Files for Nothing {
-    fn list(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &str) -> Result<String, String> {
-        Err("there are no files".to_owned())
-    }
-}
-
-fuzz_target!(|text: &str| {
-    let machine = Machine { name: "node1".to_owned(), id: "node1".to_owned() };
-    let imported = import("keepalived.conf", text, &machine, &Nothing);
-    let _ = imported.explanation();
-    if imported.is_refused() {
-        return;
-    }
-    for output in &imported.outputs {
-        if output.path == "ha.toml" {
-            let loaded = config::parse(&output.text, "/etc/ha/ha.toml".as_ref(), &Facts::default());
-            assert!(loaded.is_ok(), "{}", output.text);
-        } else if output.path.ends_with(".rhai") {
-            assert!(Policy::load(&ENGINE, "imported", &output.path, &output.text).is_ok(), "{}", output.text);
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| import::run(data));

@@ -120,7 +120,7 @@ impl Server {
                 Ok((stream, _)) => {
                     let (requests, feed) = (requests.clone(), feed.clone());
                     tokio::spawn(async move {
-                        serve_one(stream, &requests, &feed).await;
+                        serve_connection(stream, &requests, &feed).await;
                         drop(slot);
                     });
                 }
@@ -196,7 +196,8 @@ impl Answer {
     }
 }
 
-async fn serve_one(mut stream: UnixStream, requests: &mpsc::Sender<Request>, feed: &Feed) {
+/// Reads one request, answers it, and closes the connection: within [`CLIENT_TIME`] for each, but for a stream of events.
+pub async fn serve_connection(mut stream: UnixStream, requests: &mpsc::Sender<Request>, feed: &Feed) {
     // The overflow uid: nobody in particular.
     let uid = stream.peer_cred().map_or(NOBODY, |peer| peer.uid());
     let answer = match timeout(CLIENT_TIME, read_head(&mut stream)).await {

@@ -27,6 +27,7 @@ mod realtime;
 mod route_request;
 mod routes;
 mod rtnl;
+mod understood;
 mod user;
 mod vrrp_socket;
 
@@ -48,5 +49,6 @@ pub use neighbor_socket::NeighborSocket;
 pub use process_events::{ProcessEvent, ProcessEvents};
 pub use realtime::{lock_memory, realtime, spare_from_oom_killer};
 pub use routes::{Outcome, Routes};
+pub use understood::{Family, understood};
 pub use user::{become_user, has_capability, keep_capabilities, make_directory_for};
 pub use vrrp_socket::{DATAGRAM_MAX, Received, VrrpSocket};

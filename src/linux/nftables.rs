@@ -200,7 +200,7 @@ impl Nftables {
 
 /// What the kernel says to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Answer {
+pub(super) struct Answer {
     kind: u16,
     sequence: u32,
     /// Of an error; 0 is an acknowledgement.
@@ -208,7 +208,7 @@ struct Answer {
 }
 
 /// Takes a datagram apart; what does not fit ends it.
-fn answers(mut bytes: &[u8]) -> Vec<Answer> {
+pub(super) fn answers(mut bytes: &[u8]) -> Vec<Answer> {
     let mut found = Vec::new();
     while let Some((header, body)) = bytes.split_first_chunk::<HEADER>() {
         let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;

@@ -47,7 +47,7 @@ pub enum ProcessEvent {
 
 /// What a datagram says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     /// The kernel listens, or does not (an error number).
     Listens(u32),
     Happened(ProcessEvent),
@@ -133,7 +133,7 @@ fn listen() -> Vec<u8> {
 }
 
 /// `struct proc_event` behind the two headers.
-fn decode(datagram: &[u8]) -> Said {
+pub(super) fn decode(datagram: &[u8]) -> Said {
     let event = datagram.get(NETLINK_HEADER + CONNECTOR_HEADER..).unwrap_or_default();
     let word = |at: usize| -> Option<u32> { Some(u32::from_ne_bytes(event.get(at..at + 4)?.try_into().ok()?)) };
     let data = |index: usize| word(EVENT_HEADER + 4 * index);

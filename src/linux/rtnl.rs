@@ -285,16 +285,20 @@ impl Rtnl {
                 received => break received?.0,
             }
         };
-        let mut rest = self.buffer.get(..length).unwrap_or_default();
-        let mut messages = Vec::new();
-        while !rest.is_empty() {
-            messages.push(NetlinkMessage::deserialize(rest).map_err(unreadable)?);
-            let length = NetlinkBuffer::new_checked(rest).map_err(unreadable)?.length();
-            let aligned = usize::try_from(length).unwrap_or(usize::MAX).next_multiple_of(4);
-            rest = rest.get(aligned..).unwrap_or_default();
-        }
-        Ok(messages)
+        messages(self.buffer.get(..length).unwrap_or_default())
     }
+}
+
+/// Takes a datagram of rtnetlink apart.
+pub(super) fn messages(mut datagram: &[u8]) -> io::Result<Vec<NetlinkMessage<Seen>>> {
+    let mut messages = Vec::new();
+    while !datagram.is_empty() {
+        messages.push(NetlinkMessage::deserialize(datagram).map_err(unreadable)?);
+        let length = NetlinkBuffer::new_checked(datagram).map_err(unreadable)?.length();
+        let aligned = usize::try_from(length).unwrap_or(usize::MAX).next_multiple_of(4);
+        datagram = datagram.get(aligned..).unwrap_or_default();
+    }
+    Ok(messages)
 }
 
 impl AsFd for Rtnl {
