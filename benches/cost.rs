@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench cost -- [--seconds N]`. First the founding pair with what judges it each second: `ha` with its
 //! policy, keepalived with the same as a shell script of curl and ping; the same web server on each node, the same arbiter.
-//! Then the pair without checks. Processor time is user and system time of every process of the node: by the kernel's
+//! Then the pair without checks; then the same with advertisements each 50 ms in version 3, and behind `ha`'s gate. Processor time is user and system time of every process of the node: by the kernel's
 //! clock of the process, which counts nanoseconds, and for children that ended in its ticks (10 ms, one sum of them all).
 //! Memory is PSS and RSS, summed over the node's processes: RSS counts for each what they share. Each node runs its own
 //! copy of the program, so that nothing of it counts as shared with the other node. Libraries are shared with everybody,
@@ -27,7 +27,7 @@ use common::{
     pair::{Checks, Pair, Plan},
     table::{Figure, Table, Unit},
 };
-use ha::lab::{Host, Process};
+use ha::lab::{Host, Process, Setup};
 
 /// Length of the measurement unless told otherwise.
 const SECONDS: u64 = 60;
@@ -50,8 +50,21 @@ fn measure(arguments: &[String]) -> Result<()> {
     machine::enter()?;
     let busy = Busy::start();
     let mut table = Table::default();
-    for (title, checks) in [("judged each second", Checks::Founding), ("without checks", Checks::None)] {
-        let one = |maker| watch(maker, checks, length);
+    let founding = |maker| Plan::founding([maker; 2]);
+    let alone = |maker| Plan { checks: Checks::None, ..founding(maker) };
+    let brief = |maker| {
+        let setups = Host::NODES.map(|node| Setup::founding(node).version3(Duration::from_millis(50)));
+        Plan { setups, ..alone(maker) }
+    };
+    let gated = |maker| Plan { instance: "gate = true\n", ..brief(maker) };
+    let kinds: [(&str, &(dyn Fn(Maker) -> Plan + Sync)); 4] = [
+        ("judged each second", &founding),
+        ("without checks", &alone),
+        ("50 ms, without checks", &brief),
+        ("50 ms, behind a gate", &gated),
+    ];
+    for (title, plan) in kinds {
+        let one = |maker| watch(maker, title, plan(maker), length);
         let both = thread::scope(|scope| {
             Maker::ALL.map(|maker| scope.spawn(move || one(maker))).map(|thread| thread.join().unwrap())
         });
@@ -62,14 +75,17 @@ fn measure(arguments: &[String]) -> Result<()> {
             }
         }
     }
-    println!("\nfounding pair (version 2, 1 s), {} s of each kind, both makers at the same time", length.as_secs());
+    println!(
+        "\nfounding pair (version 2, 1 s, or as said), {} s of each kind, both makers at the same time",
+        length.as_secs()
+    );
     println!("{}\n", busy.describe());
     table.print();
     Ok(())
 }
 
-fn watch(maker: Maker, checks: Checks, length: Duration) -> Result<Vec<(Host, Figure)>> {
-    let mut pair = Pair::start(Plan { checks, ..Plan::founding([maker; 2]) })?;
+fn watch(maker: Maker, title: &str, plan: Plan, length: Duration) -> Result<Vec<(Host, Figure)>> {
+    let mut pair = Pair::start(plan)?;
     thread::sleep(SETTLE);
     let before = used(&mut pair);
     let asked_before = pair.webs.clone().map(|web| web.requests());
@@ -81,7 +97,7 @@ fn watch(maker: Maker, checks: Checks, length: Duration) -> Result<Vec<(Host, Fi
         let requests = pair.webs[index].requests() - asked_before[index];
         let process = pair.daemons[index].process();
         let [proportional, resident] = [process.memory(), process.resident()].map(kibibytes);
-        println!("{} {node}, {checks:?}:{}", maker.name(), describe(process));
+        println!("{} {node}, {title}:{}", maker.name(), describe(process));
         figures.extend([
             (node, Figure { what: "processor time", unit: Unit::Percent, value: share }),
             (node, Figure { what: "memory (PSS)", unit: Unit::Kibibytes, value: proportional }),

@@ -46,6 +46,8 @@ pub struct Plan {
     pub checks: Checks,
     /// Lines for the top of `ha`'s configuration.
     pub top: &'static str,
+    /// Lines for the end of its instance.
+    pub instance: &'static str,
     /// The same for keepalived, in its `global_defs`.
     pub globals: &'static str,
 }
@@ -53,7 +55,14 @@ pub struct Plan {
 impl Plan {
     /// The founding pair.
     pub fn founding(makers: [Maker; 2]) -> Self {
-        Self { makers, setups: Host::NODES.map(Setup::founding), checks: Checks::Founding, top: "", globals: "" }
+        Self {
+            makers,
+            setups: Host::NODES.map(Setup::founding),
+            checks: Checks::Founding,
+            top: "",
+            instance: "",
+            globals: "",
+        }
     }
 }
 
@@ -156,9 +165,12 @@ fn daemon(world: &World, node: Host, plan: &Plan) -> Result<Daemon> {
     // Each node has its own copy: no page of one counts as shared with the other.
     let copy = copy_of(world, node, maker)?;
     Ok(match (maker, plan.checks) {
-        (Maker::Ha, Checks::None) => Daemon::ha(world, node, &copy, &format!("{}{}", plan.top, setup.toml(node)), &[])?,
+        (Maker::Ha, Checks::None) => {
+            let config = format!("{}{}{}", plan.top, setup.toml(node), plan.instance);
+            Daemon::ha(world, node, &copy, &config, &[])?
+        }
         (Maker::Ha, Checks::Founding) => {
-            let config = format!("{}{}policies = [\"check_local\"]\n", plan.top, setup.toml(node));
+            let config = format!("{}{}{}policies = [\"check_local\"]\n", plan.top, setup.toml(node), plan.instance);
             Daemon::ha(world, node, &copy, &config, &[("check_local", POLICY)])?
         }
         (Maker::Keepalived, checks) => {

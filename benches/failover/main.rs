@@ -14,6 +14,7 @@
     reason = "a benchmark may stop where it stands"
 )]
 
+mod brief;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 mod common;
@@ -22,6 +23,7 @@ mod scenes;
 
 use std::{process::ExitCode, thread};
 
+use brief::BRIEF;
 use common::{
     Maker, Result,
     machine::{self, Busy},
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
 fn measure(arguments: &[String]) -> Result<ExitCode> {
     let repetitions = common::option(arguments, "--reps", REPETITIONS)?.max(1);
     let names = common::names(arguments);
-    let all = || SCENES.iter().chain(&FAULTS);
+    let all = || SCENES.iter().chain(&FAULTS).chain(&BRIEF);
     if let Some(unknown) = names.iter().find(|name| all().all(|scene| scene.name != *name)) {
         let known: Vec<&str> = all().map(|scene| scene.name).collect();
         return Err(format!("no scene is called {unknown}; there are {}", known.join(", ")).into());

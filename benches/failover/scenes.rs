@@ -27,7 +27,7 @@ pub(crate) const NODE2: Host = Host::Node2;
 /// `3 × interval + skew` of the founding node2: 3 s and (256 - 99) / 256 s (RFC 3768, 6.1).
 const DOWN_TIME: Duration = Duration::from_nanos(3_613_281_250);
 /// How long a failover is waited for.
-const PATIENCE: Duration = Duration::from_secs(12);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 /// How long the client goes on calling after it.
 const AFTER: Duration = Duration::from_millis(1500);
 /// How long a daemon is frozen.
@@ -295,11 +295,11 @@ fn undisturbed(pair: &mut Pair, _run: u32) -> Result<Vec<Figure>> {
     ])
 }
 
-fn stop_calling(client: Stream) -> Record {
+pub(crate) fn stop_calling(client: Stream) -> Record {
     thread::sleep(AFTER);
     client.stop()
 }
 
-fn outage(record: &Record, begin: Instant) -> Figure {
+pub(crate) fn outage(record: &Record, begin: Instant) -> Figure {
     Figure::time("longest outage of the client", record.outage(begin, Instant::now()).longest)
 }
