@@ -10,6 +10,7 @@ use std::{
     io::{self, BufRead, Write},
     net::IpAddr,
     num::NonZeroU8,
+    os::fd::{AsFd, BorrowedFd},
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use crate::{
     linux::{BootClock, Holder, VrrpSocket, wall_clock},
     node::{Hold, Lifetime, Seal, Transmit, Will},
     wire::{Key, Stamp},
-    words::{Family, InterfaceName},
+    words::{Family, Instant, InterfaceName},
 };
 
 /// The argument that makes this program the keeper; only the daemon gives it.
@@ -141,6 +142,8 @@ pub struct Keeper {
     estate_is_news: bool,
     /// It was said that something waits.
     complained: bool,
+    /// When the last one ended by itself.
+    ended_at: Option<Instant>,
 }
 
 impl Keeper {
@@ -150,7 +153,7 @@ impl Keeper {
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
             Ok(process) => (Self::of(Some(process)), None),
-            Err(error) => (Self::of(None), Some(without(&error))),
+            Err(error) => (Self::of(None), Some(without(error))),
         }
     }
 
@@ -163,6 +166,7 @@ impl Keeper {
             news: News::new(),
             estate_is_news: false,
             complained: false,
+            ended_at: None,
         }
     }
 
@@ -194,6 +198,26 @@ impl Keeper {
         None
     }
 
+    /// What is readable for nobody, and in error once the process has ended; `None` while there is no process.
+    #[must_use]
+    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref().map(|(_, pipe)| pipe.as_fd())
+    }
+
+    /// The process has ended by itself, at `now`: another one is started, unless the one before it ended just now too.
+    /// Returns what to tell.
+    pub fn ended(&mut self, now: Instant) -> String {
+        let hasty = self.ended_at.is_some_and(|before| now.saturating_since(before) < KEEPERS_APART);
+        self.ended_at = Some(now);
+        if hasty {
+            self.bury();
+            return without("it ends as soon as it is started; ha tries again when there is something to tell it");
+        }
+        self.replace().unwrap_or_else(|| {
+            "the keeper process has ended, was it killed? Another one is there and knows everything".to_owned()
+        })
+    }
+
     /// Another one, which is told everything.
     fn replace(&mut self) -> Option<String> {
         self.bury();
@@ -204,7 +228,7 @@ impl Keeper {
             self.process = Some(process);
             self.write()
         });
-        told.err().map(|error| without(&error))
+        told.err().map(without)
     }
 
     /// Nothing is to be done any more; it ends.
@@ -249,18 +273,23 @@ impl Keeper {
     }
 }
 
+/// A keeper that ends again within this time is not started once more.
+const KEEPERS_APART: Duration = Duration::from_secs(1);
 const STALLED: &str = "the keeper process does not take what it is told: is it stopped? It is told as soon as it does; if this \
                        daemon is killed before, the address may be gone only when its lease runs out";
 
-fn without(error: &io::Error) -> String {
+fn without(error: impl std::fmt::Display) -> String {
     format!(
         "no keeper process: {error}; if this daemon is killed, the address is gone when its lease runs out, not at once"
     )
 }
 
-/// In a process group of its own: a signal for the daemon's group is not for it.
+/// In a process group of its own: a signal for the daemon's group is not for it. It is this very program, also where another
+/// version has taken its place on the disk meanwhile.
 fn spawn() -> io::Result<(Child, ChildStdin)> {
-    let mut program = Command::new(std::env::current_exe()?);
+    use std::os::unix::process::CommandExt;
+    let mut program = Command::new("/proc/self/exe");
+    program.arg0(std::env::args_os().next().unwrap_or_else(|| "ha".into()));
     program.arg(COMMAND).env_clear();
     start(program)
 }
@@ -280,6 +309,8 @@ fn start(mut program: Command) -> io::Result<(Child, ChildStdin)> {
 
 /// The keeper's end. Returns when the daemon has died or dismissed it.
 pub fn keep() {
+    // Else it would be called "exe", by the way it was started. A name is no reason to fail.
+    let _ = rustix::thread::set_name(c"ha");
     let mut duties = Duties::new();
     let mut sockets = Sockets::new();
     let mut holder = Holder::open().ok();
@@ -397,6 +428,16 @@ mod tests {
     fn told(keeper: &mut Keeper, round: usize) -> Vec<String> {
         let wills = (0..200).map(|number| (format!("VI_{number}"), will(round * 1000 + number)));
         wills.filter_map(|will| keeper.entrust(std::iter::once(will), Estate::default())).collect()
+    }
+
+    #[test]
+    fn a_keeper_that_ends_at_once_is_not_started_again_and_again() {
+        let mut keeper = keeper("exit 1");
+        let at = |millis| crate::words::Instant::from_epoch(Duration::from_millis(millis));
+        keeper.ended_at = Some(at(500));
+        let told = keeper.ended(at(900));
+        assert!(told.contains("ends as soon as it is started"), "{told}");
+        assert!(keeper.pipe().is_none(), "nothing to wait for");
     }
 
     #[test]

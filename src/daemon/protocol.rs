@@ -4,10 +4,11 @@
 //! then the clock. Everything slow lives elsewhere and arrives as a [`Message`]; what is to be known elsewhere leaves as
 //! [`Told`]. Nothing here waits for anybody but the kernel.
 
+mod sleep;
+
 use std::{
     collections::BTreeSet,
     io,
-    os::fd::AsFd,
     path::PathBuf,
     sync::{
         Arc,
@@ -17,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record};
@@ -42,11 +42,8 @@ const PACKETS_MAX: usize = 1024;
 const MESSAGES_MAX: usize = 256;
 /// The status is published this often at least while anything goes on.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The service manager hears this often that this thread runs, at a turn that is made anyway …
+/// The service manager hears this often that this thread runs, at a turn that is made anyway.
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
-/// … or, where nothing happens at all, at one that is made for it.
-const WATCHDOG_AT_LEAST: Duration = Duration::from_secs(2);
-
 /// The wall clock may differ so much from what the node believes.
 const CLOCK_SLACK: Duration = Duration::from_millis(1);
 
@@ -270,20 +267,6 @@ impl Turns {
         }
     }
 
-    /// Until something is due, a packet or a message.
-    fn sleep(&mut self) {
-        let due = next_turn(self.node.poll_timeout().map(|(at, _)| at), self.watchdog_at);
-        if let Err(error) = self.alarm.set(Some(due)) {
-            self.tell_note(format!("the timer cannot be set: {error}; this node goes on once a packet arrives"));
-        }
-        let mut descriptors: Vec<PollFd<'_>> = Vec::with_capacity(8);
-        descriptors.push(PollFd::from_borrowed_fd(self.alarm.as_fd(), PollFlags::IN));
-        descriptors.push(PollFd::from_borrowed_fd(self.waker.as_fd(), PollFlags::IN));
-        descriptors.extend(self.sockets.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        // An interrupted wait is a turn without news.
-        let _ = poll(&mut descriptors, None);
-    }
-
     fn hear(&mut self) -> Ears {
         let (node, now) = (&mut self.node, self.now);
         self.sockets.receive(PACKETS_MAX, |input| node.handle_input(now, input))
@@ -475,25 +458,5 @@ impl Turns {
             // Outside of systemd there is nobody to tell.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
-    }
-}
-
-/// When the next turn is made at the latest. A node for which nothing is due at all, because it waits for an interface,
-/// must show that it runs as well.
-fn next_turn(due: Option<Instant>, watchdog_at: Instant) -> Instant {
-    let shown = watchdog_at + WATCHDOG_AT_LEAST;
-    due.map_or(shown, |at| at.min(shown))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r31_whoever_waits_for_an_interface_shows_that_it_runs() {
-        let at = |millis| Instant::from_epoch(Duration::from_millis(millis));
-        assert_eq!(next_turn(None, at(1000)), at(3000));
-        assert_eq!(next_turn(Some(at(9000)), at(1000)), at(3000));
-        assert_eq!(next_turn(Some(at(1500)), at(1000)), at(1500));
     }
 }

@@ -7,13 +7,17 @@ use std::{
 };
 
 use ha::lab::{Daemon, Host, Setup, capture::What, fault::Silence, world::SERVICE_ADDRESS};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     Need, Story,
-    stage::{Stage, pass, random_phase, repetitions, wait_until},
+    stage::{HA, Stage, pass, random_phase, repetitions, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 18] = [
+pub(crate) const STORIES: [Story; 19] = [
     Story { name: "crash_sigkill_of_everything", needs: &[], seconds: 120, tell: sigkill_of_everything },
     Story { name: "crash_sigkill_of_the_daemon", needs: &[], seconds: 60, tell: sigkill_of_the_daemon },
     Story { name: "crash_sigstop", needs: &[], seconds: 900, tell: sigstop },
@@ -30,6 +34,7 @@ pub(crate) const STORIES: [Story; 18] = [
         seconds: 900,
         tell: sigstop_beside_a_foreign_lifetime,
     },
+    Story { name: "crash_of_the_keeper", needs: &[], seconds: 60, tell: keeper_killed_after_an_upgrade },
     Story { name: "crash_sigstop_behind_a_gate", needs: &[], seconds: 60, tell: sigstop_behind_a_gate },
     Story { name: "crash_sigstop_of_the_backup", needs: &[], seconds: 60, tell: sigstop_of_the_backup },
     Story { name: "stop_without_a_lost_packet", needs: &[], seconds: 60, tell: stop_without_a_lost_packet },
@@ -85,6 +90,33 @@ fn sigkill_of_the_daemon(stage: &Stage) {
     assert!(late < A_HANDOVER, "{late:?}: the only heir of a keeper need not wait");
     let two = stage.observer.two_holders(killed, Instant::now());
     assert!(two < A_HANDOVER, "two holders for {two:?}");
+}
+
+/// The keeper is killed while nothing changes, and the program on the disk is another one meanwhile: the daemon has a keeper
+/// again, of its own version, that knows what to do.
+fn keeper_killed_after_an_upgrade(stage: &Stage) {
+    let node1 = Host::Node1;
+    let directory = stage.world.directory(node1).unwrap();
+    let (program, upgrade) = (directory.join("ha"), directory.join("upgrade"));
+    std::fs::copy(HA, &program).unwrap();
+    let setup = |node| Setup::founding(node).toml(node);
+    let mut daemon = Daemon::ha(&stage.world, node1, &program, &setup(node1), &[]).unwrap();
+    let _peer = stage.ha(Host::Node2, &Setup::founding(Host::Node2));
+    stage.held_by(&[node1], 20);
+    pass(Duration::from_secs(2));
+    std::fs::write(&upgrade, "not a program").unwrap();
+    std::fs::rename(&upgrade, &program).unwrap();
+    let [pid, keeper] = daemon.process().family()[..] else { panic!("{:?}", daemon.process().family()) };
+    kill(Pid::from_raw(keeper), Signal::SIGKILL).unwrap();
+    wait_until("another keeper", Duration::from_secs(10), || {
+        daemon.process().family().iter().any(|other| ![pid, keeper].contains(other))
+    });
+    assert!(daemon.log().contains("the keeper process has ended"), "{}", daemon.log());
+    pass(Duration::from_secs(1));
+    let killed = daemon.kill_alone();
+    let taken = stage.held_by(&[Host::Node2], 10);
+    let late = taken.saturating_duration_since(killed);
+    assert!(late < A_HANDOVER, "{late:?}: the new keeper resigns as the old one would have");
 }
 
 fn sigstop(stage: &Stage) {
