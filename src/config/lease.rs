@@ -38,6 +38,8 @@ pub struct Planned {
     pub gate: Option<Duration>,
     /// After the last advertisement it received, the peer takes over no earlier than this.
     pub earliest_takeover_by_peer: Duration,
+    /// So many intervals the peer waits at least: after so long a silence somebody may have been elected (R10).
+    pub patience_of_peer: Duration,
 }
 
 impl Planned {
@@ -65,7 +67,8 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
         None => Duration::MAX,
         Some(_) => silent.saturating_sub(earliest_takeover_by_peer),
     };
-    Planned { length, bound_end, overlap, gate, earliest_takeover_by_peer }
+    let patience_of_peer = waited_for(instance);
+    Planned { length, bound_end, overlap, gate, earliest_takeover_by_peer, patience_of_peer }
 }
 
 /// How long a gate stays open: until right before the peer takes over, in whole milliseconds. None where the lease does as
@@ -90,7 +93,12 @@ fn earliest_takeover(instance: &Instance, peer_priority: Option<Priority>) -> Du
     let version: Version = instance.protocol.version();
     let peer = peer_priority.filter(|priority| !priority.is_owner()).or(Priority::new(WORST_PEER));
     let skew = peer.map_or(Duration::ZERO, |priority| instance.advertise.skew_time(version, priority));
-    instance.advertise.as_duration() * u32::from(instance.peer_down_adverts) + skew
+    waited_for(instance) + skew
+}
+
+/// `Master_Down_Interval` without its skew time.
+fn waited_for(instance: &Instance) -> Duration {
+    instance.advertise.as_duration() * u32::from(instance.peer_down_adverts)
 }
 
 /// The largest whole second that fits before the peer's takeover; else the smallest that holds the address at all.

@@ -153,7 +153,7 @@ impl Instance {
             is_new: true,
             bid: config.priority,
             pace: Pace::Normal,
-            tenure: Tenure::new(lease_length(&config, None), interval),
+            tenure: Tenure::new(lease_length(&config, None)),
             claim: Claim::default(),
             rivals: Rivals::new(interval),
             announcer: Announcer::new(config.announce),

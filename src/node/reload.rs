@@ -56,7 +56,7 @@ impl Instance {
         for event in self.alerts.keep(&self.config.policies) {
             self.report(now, event, out);
         }
-        self.tenure.replan(now, lease_length(&self.config, None), self.interval());
+        self.tenure.replan(now, lease_length(&self.config, None));
         self.native = self.addresses_are_native();
         self.paths.adapt(&old.paths, &self.config.paths);
         self.signing.adapt(old.auth_hmac.as_ref(), self.config.auth_hmac.as_ref());

@@ -25,8 +25,6 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Tenure {
     planned: Planned,
-    /// Three advertisement intervals: the others may have elected somebody after that.
-    patience: Duration,
     sent_at: Option<Instant>,
     /// What was to be sent since has not left.
     unsent: bool,
@@ -58,10 +56,9 @@ pub(super) enum Wake {
 }
 
 impl Tenure {
-    pub(super) const fn new(planned: Planned, interval: Duration) -> Self {
+    pub(super) const fn new(planned: Planned) -> Self {
         Self {
             planned,
-            patience: interval.saturating_mul(3),
             sent_at: None,
             unsent: false,
             renewed_at: None,
@@ -73,13 +70,11 @@ impl Tenure {
     }
 
     /// Another length from the next renewal on. Whoever was in time by a longer interval is not late by the shorter one.
-    pub(super) fn replan(&mut self, now: Instant, planned: Planned, interval: Duration) {
-        let patience = interval.saturating_mul(3);
-        if patience < self.patience && self.wake(now) == Wake::InTime {
+    pub(super) fn replan(&mut self, now: Instant, planned: Planned) {
+        if planned.patience_of_peer < self.planned.patience_of_peer && self.wake(now) == Wake::InTime {
             self.sent_at = self.sent_at.map(|_| now);
         }
         self.planned = planned;
-        self.patience = patience;
     }
 
     pub(super) const fn planned(&self) -> &Planned {
@@ -155,10 +150,12 @@ impl Tenure {
         let Some(sent_at) = self.sent_at else { return Wake::InTime };
         let silence = now.saturating_since(sent_at);
         let lease = self.planned.length.filter(|_| self.renewed_at.is_some());
-        let length = lease.unwrap_or(self.patience);
+        // Nobody waits longer than the peer does, whatever the lease is.
+        let patience = self.planned.patience_of_peer;
+        let length = lease.unwrap_or(patience);
         match () {
             () if silence < length => Wake::InTime,
-            () if silence < self.patience => Wake::Lapsed,
+            () if silence < patience => Wake::Lapsed,
             () => Wake::TooLate,
         }
     }
@@ -223,8 +220,9 @@ mod tests {
             overlap: Duration::ZERO,
             gate: None,
             earliest_takeover_by_peer: Duration::from_millis(3613),
+            patience_of_peer: Duration::from_secs(3),
         };
-        Tenure::new(planned, Duration::from_secs(1))
+        Tenure::new(planned)
     }
 
     #[test]

@@ -156,6 +156,25 @@ fn r10_too_late_it_lets_go_and_listens_for_a_full_down_interval() {
     assert_eq!(lan.released(0).len(), 1);
 }
 
+/// A peer that misses two advertisements only may have taken it sooner, whatever the own count is.
+#[test]
+fn r10_too_late_is_what_the_peers_count_says() {
+    for (adverts, asleep, goes_on) in [(2, 2050, false), (3, 2050, true), (3, 3100, false), (6, 3100, true)] {
+        let mut lan = Lan::with(1, &[100, 99], |_, instance| instance.peer_down_adverts = adverts);
+        lan.run_until(SECOND * 10, |lan| lan.holding() == [0]);
+        lan.power_off(1);
+        lan.run_for(SECOND * 3);
+        lan.reset_counts();
+        lan.run_until(SECOND * 2, |lan| !lan.sent(0).is_empty());
+        lan.freeze(0);
+        lan.run_for(millis(asleep));
+        lan.reset_counts();
+        lan.thaw(0);
+        lan.run_for(millis(100));
+        assert_eq!(lan.sent(0).len() == 1, goes_on, "{adverts} intervals, {asleep} ms: {}", lan.tale(20));
+    }
+}
+
 /// Frozen between its first advertisement and its addresses, it knows nothing of what went on since.
 #[test]
 fn r10_whoever_wakes_late_from_listening_does_not_hold() {
