@@ -17,7 +17,7 @@ use crate::{
         scenario::{Files, LATE, Play, misfits, play},
     },
     policy::Engine,
-    sim::{Act, Happening, Reload, Scenario},
+    sim::{Act, Happening, Promise, Reload, Scenario},
 };
 
 /// How long it may take after chaos until all is well: a node that could not send, or whose address vanished again and again,
@@ -98,7 +98,8 @@ fn prepare(file: &Path, chaos: Option<(Duration, u64)>) -> Result<Play, (Code, S
     let reloads = reloads.collect::<Result<Vec<(String, Files)>, _>>()?;
     let simulated = crate::sim::play(&scenario, &engine, None);
     let patience = if chaos.is_some() { SETTLES } else { LATE };
-    Ok(Play { scenario, simulated, patience, compare: chaos.is_none(), files, reloads })
+    let promise = chaos.map(|_| Promise::of(&scenario.nodes));
+    Ok(Play { scenario, simulated, patience, promise, files, reloads })
 }
 
 fn reloads(scenario: &Scenario) -> impl Iterator<Item = (&String, &crate::config::Config)> {

@@ -73,6 +73,15 @@ impl Stream {
     ///
     /// What the kernel says.
     pub fn start(world: &World) -> Result<Self> {
+        Self::every(world, PERIOD)
+    }
+
+    /// The same with another time between two datagrams: a long stream need not be that dense.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn every(world: &World, period: Duration) -> Result<Self> {
         let bound = world.netns(Host::Client).run(|| -> std::io::Result<(UdpSocket, UdpSocket)> {
             let socket = UdpSocket::bind(SocketAddr::from((Host::Client.address(), 0)))?;
             socket.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -81,7 +90,7 @@ impl Stream {
         let (out, back) = bound.map_err(Trouble::kernel("open the client's socket"))?;
         let over = Arc::new(AtomicBool::new(false));
         let (caller_over, listener_over) = (Arc::clone(&over), Arc::clone(&over));
-        let caller = thread::Builder::new().name("caller".to_owned()).spawn(move || call(&out, &caller_over));
+        let caller = thread::Builder::new().name("caller".to_owned()).spawn(move || call(&out, &caller_over, period));
         let listener = thread::Builder::new().name("listener".to_owned()).spawn(move || listen(&back, &listener_over));
         let started = |thread: std::io::Result<_>| thread.map_err(Trouble::kernel("start a thread"));
         Ok(Self { over, caller: started(caller)?, listener: listener.map_err(Trouble::kernel("start a thread"))? })
@@ -132,6 +141,28 @@ impl Record {
         outage
     }
 
+    /// The times in which no call was answered, each from the last call that was answered (or `from`) to the next one (or `to`).
+    #[must_use]
+    pub fn gaps(&self, from: Instant, to: Instant) -> Vec<(Instant, Instant)> {
+        let mut gaps = Vec::new();
+        let mut served = from;
+        let mut lost = false;
+        for call in self.calls.iter().filter(|call| call.at >= from && call.at <= to) {
+            if call.answered_by.is_none() {
+                lost = true;
+                continue;
+            }
+            if std::mem::take(&mut lost) {
+                gaps.push((served, call.at));
+            }
+            served = call.at;
+        }
+        if lost {
+            gaps.push((served, to));
+        }
+        gaps
+    }
+
     /// Who answered first at or after a moment, and when the call was made.
     #[must_use]
     pub fn first_answer(&self, after: Instant) -> Option<(Instant, Host)> {
@@ -145,7 +176,7 @@ impl Record {
     }
 }
 
-fn call(socket: &UdpSocket, over: &AtomicBool) -> Vec<Instant> {
+fn call(socket: &UdpSocket, over: &AtomicBool, period: Duration) -> Vec<Instant> {
     let mut sent = Vec::new();
     let mut next = Instant::now();
     while !over.load(Ordering::Relaxed) {
@@ -155,7 +186,7 @@ fn call(socket: &UdpSocket, over: &AtomicBool) -> Vec<Instant> {
         // No route, no neighbour: a call without an answer.
         let _ = socket.send_to(&number.to_be_bytes(), (SERVICE_ADDRESS, ECHO_PORT));
         // After a pause of this machine the calls that are due are not made up for: a burst measures nothing.
-        next = Instant::now().max(next + PERIOD);
+        next = Instant::now().max(next + period);
     }
     sent
 }
@@ -174,7 +205,7 @@ fn listen(socket: &UdpSocket, over: &AtomicBool) -> Vec<Answer> {
 
 fn parse(bytes: &[u8], at: Instant) -> Option<Answer> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
-    let by = Host::NODES.into_iter().find(|host| host.address().octets().last() == rest.first())?;
+    let by = Host::TRIO.into_iter().find(|host| host.address().octets().last() == rest.first())?;
     Some(Answer { number: usize::try_from(u64::from_be_bytes(*number)).ok()?, at, by })
 }
 
@@ -205,6 +236,16 @@ mod tests {
             record.outage(origin, origin + PERIOD * 10),
             Outage { lost: 4, never_answered: 4, longest: PERIOD * 3 }
         );
+    }
+
+    #[test]
+    fn gaps_reach_from_one_answer_to_the_next() {
+        let (origin, record) = record(&[true, false, true, true, false, false, true, false]);
+        let end = origin + PERIOD * 9;
+        let gaps = record.gaps(origin, end).into_iter();
+        let gaps: Vec<(u128, u128)> =
+            gaps.map(|(from, to)| ((from - origin).as_millis(), (to - origin).as_millis())).collect();
+        assert_eq!(gaps, [(0, 4), (6, 12), (12, 18)]);
     }
 
     #[test]

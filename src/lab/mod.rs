@@ -4,6 +4,7 @@
 //! daemons ([`Process`]); what happens to them is done with [`World`]'s faults and seen by an [`observer`], a
 //! [`client`] and a [`capture`], never taken from what a daemon says.
 
+mod asking;
 pub mod capture;
 pub mod client;
 pub mod daemon;

@@ -1,4 +1,4 @@
-//! Who holds the service address, as the kernels say: netlink monitors in both nodes, one thread, one clock.
+//! Who holds the service address, as the kernels say: netlink monitors in all nodes, one thread, one clock.
 
 use std::{
     collections::BTreeSet,
@@ -61,7 +61,7 @@ impl Reign {
     }
 }
 
-/// Watches both nodes until it is dropped.
+/// Watches the nodes until it is dropped.
 #[derive(Debug)]
 pub struct Observer {
     seen: Arc<Seen>,
@@ -82,8 +82,8 @@ impl Observer {
     ///
     /// What the kernel says.
     pub fn start(world: &World) -> Result<Self> {
-        let [node1, node2] = Host::NODES;
-        let sockets = [(node1, subscribe(world, node1)?), (node2, subscribe(world, node2)?)];
+        let sockets = world.nodes().iter().map(|node| Ok((*node, subscribe(world, *node)?)));
+        let sockets = sockets.collect::<Result<Vec<_>>>()?;
         let seen = Arc::new(Seen::default());
         let shared = Arc::clone(&seen);
         let thread = thread::Builder::new().name("observer".to_owned()).spawn(move || shared.watch(&sockets));
@@ -165,13 +165,14 @@ impl Seen {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, sockets: &[(Host, OwnedFd); 2]) {
+    fn watch(&self, sockets: &[(Host, OwnedFd)]) {
         while !self.over.load(Ordering::Relaxed) {
-            let mut waiting = sockets.each_ref().map(|(_, socket)| PollFd::new(socket, PollFlags::IN));
+            let mut waiting: Vec<PollFd<'_>> =
+                sockets.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
             if !poll(&mut waiting, Some(&A_WHILE)).is_ok_and(|ready| ready > 0) {
                 continue;
             }
-            // Both are stamped alike: what came between two looks has no order between the nodes.
+            // All are stamped alike: what came between two looks has no order between the nodes.
             let at = Instant::now();
             for ((node, socket), waited) in sockets.iter().zip(waiting) {
                 if !waited.revents().is_empty() {

@@ -196,6 +196,19 @@ impl Process {
         self.family().into_iter().filter_map(|pid| of_memory(pid, "Rss:")).sum()
     }
 
+    /// What it and its children wrote into their memory themselves (heaps and stacks, not the program), in bytes.
+    #[must_use]
+    pub fn anonymous(&self) -> u64 {
+        self.family().into_iter().filter_map(|pid| of_memory(pid, "Anonymous:")).sum()
+    }
+
+    /// How many descriptors it and its children have open.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let open = |pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        self.family().into_iter().map(open).sum()
+    }
+
     /// Processor time of it, its children, and their children that ended, so far.
     #[must_use]
     pub fn processor_time(&self) -> Duration {
@@ -222,6 +235,16 @@ pub fn output(netns: &Netns, program: &Path, arguments: &[String]) -> Result<Out
     let mut command = detour(program, arguments).map_err(failed)?;
     command.stdin(Stdio::null());
     netns.run(move || command.output())?.map_err(failed)
+}
+
+/// The processes that live in a network namespace, this one's threads aside.
+#[must_use]
+pub(super) fn inhabitants(netns: &Netns) -> Vec<i32> {
+    let Ok(wanted) = fs::read_link(format!("/proc/self/fd/{}", netns.as_raw_fd())) else { return Vec::new() };
+    let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+    let lives =
+        |pid: &i32| *pid != own && fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link == wanted);
+    processes().filter(lives).collect()
 }
 
 /// Where a program is found.

@@ -4,6 +4,8 @@
 //!   node1 .20    node2 .21    arbiter .22    client .30       network namespaces, each with eth0
 //!        └──────────┴──── br0 ────┴─────────────┘             in the namespace "switch"
 //! ```
+//!
+//! A third node, `.23`, is there and has a cable only in a world that is built with three.
 
 use std::{
     fmt,
@@ -43,6 +45,8 @@ pub enum Host {
     Node1,
     /// Stands by.
     Node2,
+    /// Stands by too, where there are three.
+    Node3,
     /// Answers pings.
     Arbiter,
     /// Wants to be served.
@@ -50,10 +54,12 @@ pub enum Host {
 }
 
 impl Host {
-    /// Every machine.
+    /// Every machine of a pair's world.
     pub const ALL: [Self; 4] = [Self::Node1, Self::Node2, Self::Arbiter, Self::Client];
     /// The pair.
     pub const NODES: [Self; 2] = [Self::Node1, Self::Node2];
+    /// The nodes where there are three.
+    pub const TRIO: [Self; 3] = [Self::Node1, Self::Node2, Self::Node3];
 
     /// Its name.
     #[must_use]
@@ -61,6 +67,7 @@ impl Host {
         match self {
             Self::Node1 => "node1",
             Self::Node2 => "node2",
+            Self::Node3 => "node3",
             Self::Arbiter => "arbiter",
             Self::Client => "client",
         }
@@ -90,18 +97,19 @@ impl Host {
         match self {
             Self::Node1 => "to-node1",
             Self::Node2 => "to-node2",
+            Self::Node3 => "to-node3",
             Self::Arbiter => "to-arbiter",
             Self::Client => "to-client",
         }
     }
 
-    /// The other node; an arbiter or a client has none and is its own.
+    /// The other node of the pair; who is not of the pair has none and is its own.
     #[must_use]
     pub const fn peer(self) -> Self {
         match self {
             Self::Node1 => Self::Node2,
             Self::Node2 => Self::Node1,
-            Self::Arbiter | Self::Client => self,
+            Self::Node3 | Self::Arbiter | Self::Client => self,
         }
     }
 
@@ -110,6 +118,7 @@ impl Host {
             Self::Node1 => 20,
             Self::Node2 => 21,
             Self::Arbiter => 22,
+            Self::Node3 => 23,
             Self::Client => 30,
         }
     }
@@ -125,7 +134,8 @@ impl fmt::Display for Host {
 #[derive(Debug)]
 pub struct World {
     switch: Machine,
-    machines: [Machine; 4],
+    machines: [Machine; 5],
+    nodes: &'static [Host],
     directory: Directory,
 }
 
@@ -137,12 +147,25 @@ pub(crate) struct Machine {
 }
 
 impl World {
-    /// Builds it. [`enter`](super::netns::enter) comes first.
+    /// Builds it, for a pair. [`enter`](super::netns::enter) comes first.
     ///
     /// # Errors
     ///
     /// What the kernel says.
     pub fn build() -> Result<Self> {
+        Self::build_for(&Host::NODES)
+    }
+
+    /// The same for three nodes.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn build_trio() -> Result<Self> {
+        Self::build_for(&Host::TRIO)
+    }
+
+    fn build_for(nodes: &'static [Host]) -> Result<Self> {
         let switch = Machine::create("switch")?;
         switch.rtnl.add_bridge(BRIDGE)?;
         let [node1, node2, arbiter, client] = Host::ALL;
@@ -151,19 +174,31 @@ impl World {
             Machine::create(node2.name())?,
             Machine::create(arbiter.name())?,
             Machine::create(client.name())?,
+            Machine::create(Host::Node3.name())?,
         ];
-        let world = Self { switch, machines, directory: Directory::create()? };
-        for host in Host::ALL {
+        let world = Self { switch, machines, nodes, directory: Directory::create()? };
+        for host in world.hosts() {
             world.wire(host)?;
         }
         world.wait_for_cables()?;
         Ok(world)
     }
 
+    /// Where daemons may run.
+    #[must_use]
+    pub const fn nodes(&self) -> &'static [Host] {
+        self.nodes
+    }
+
+    /// Every machine with a cable.
+    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
+        self.nodes.iter().copied().chain([Host::Arbiter, Host::Client])
+    }
+
     /// Waits until both ends of every cable carry frames: the kernel sees a carrier up to a second late.
     fn wait_for_cables(&self) -> Result<()> {
         let deadline = Instant::now() + CABLES_WITHIN;
-        for host in Host::ALL {
+        for host in self.hosts() {
             while !(self.rtnl(host).is_operational(INTERFACE)? && self.switch_rtnl().is_operational(host.port())?) {
                 if Instant::now() > deadline {
                     let late = io::Error::from(io::ErrorKind::TimedOut);
@@ -225,10 +260,11 @@ impl World {
     }
 
     const fn machine(&self, host: Host) -> &Machine {
-        let [node1, node2, arbiter, client] = &self.machines;
+        let [node1, node2, arbiter, client, node3] = &self.machines;
         match host {
             Host::Node1 => node1,
             Host::Node2 => node2,
+            Host::Node3 => node3,
             Host::Arbiter => arbiter,
             Host::Client => client,
         }

@@ -18,8 +18,6 @@ use crate::{
 
 /// Before the storm everybody settles.
 const SETTLING: Duration = Duration::from_secs(10);
-/// The same where every second is a real one.
-const FOUND: Duration = Duration::from_secs(6);
 /// How long it may take after the storm until all is as it should be: deletions send a node away for a minute, a deaf peer
 /// is let be for a while, and whoever fell again and again backs off.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -28,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long it must stay so.
 const STAYS: Duration = Duration::from_secs(20);
 /// The longest pause between two faults.
-const PAUSE_MS: u64 = 4000;
+pub(super) const PAUSE_MS: u64 = 4000;
 
 /// What rages.
 #[derive(Clone, Copy)]
@@ -44,23 +42,23 @@ enum Weather {
 }
 
 /// Chance that has nothing to do with that of the world.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut dice = Self(seed.wrapping_add(0x51).wrapping_mul(0xd134_2543_de82_ef95) | 1);
         dice.roll(2);
         dice
     }
 
-    fn roll(&mut self, below: u64) -> u64 {
+    pub(super) fn roll(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 16) % below.max(1)
     }
 
-    fn index(&mut self, below: usize) -> usize {
+    pub(super) fn index(&mut self, below: usize) -> usize {
         usize::try_from(self.roll(u64::try_from(below).unwrap_or(u64::MAX))).unwrap_or_default()
     }
 }
@@ -101,48 +99,6 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
         Weather::Filters => bound(nodes, kernel_late).map(|bound| bound.max(deaf(nodes))),
     };
     Scenario { seed, nodes: nodes.to_vec(), steps, end, kernel_late, two_at_most }
-}
-
-/// Random faults that a kernel can be made to have too, for so long; then calm, and all is well in the end. How long two may
-/// have an address is bounded at every moment, where the configurations bound it.
-#[must_use]
-pub fn chaos(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
-    let mut dice = Dice::new(seed);
-    let mut steps = Vec::new();
-    let mut at = FOUND;
-    while at < FOUND + length {
-        steps.push(Step { at, line: 0, what: Happening::Do(crude(&mut dice, nodes)) });
-        at += Duration::from_millis(100 + dice.roll(PAUSE_MS));
-    }
-    let calm = FOUND + length;
-    steps.push(Step { at: calm, line: 0, what: Happening::Do(Act::Calm) });
-    let end = calm + Duration::from_secs(1);
-    let expectation = Expectation { instance: None, claim: Expected::Well };
-    steps.push(Step { at: end, line: 0, what: Happening::Expect(expectation) });
-    let kernel_late = Duration::from_secs(1);
-    Scenario { seed, nodes: nodes.to_vec(), steps, end, kernel_late, two_at_most: bound(nodes, kernel_late) }
-}
-
-fn crude(dice: &mut Dice, nodes: &[Node]) -> Act {
-    let machine = dice.index(nodes.len());
-    match dice.roll(26) {
-        // Nearly everything that ends something is followed by what mends it: otherwise nobody is left to share an address.
-        18..=22 => Act::Start(machine),
-        23 | 24 => Act::Plug(machine, None),
-        25 => Act::Mute(machine, false),
-        0..=2 => Act::Freeze(machine),
-        3..=5 => Act::Thaw(machine),
-        6 => Act::Pull(machine, None),
-        7 | 8 => Act::Plug(machine, None),
-        9 => Act::Kill(machine),
-        10 => Act::KillAll(machine),
-        11 => Act::Stop(machine),
-        12 | 13 => Act::Start(machine),
-        14 => Act::PowerOff(machine),
-        15 => Act::Mute(machine, true),
-        16 => Act::Mute(machine, false),
-        _ => Act::Delete(machine),
-    }
 }
 
 /// Now and then one machine is not fit in the end, and another one must lead.
@@ -236,7 +192,7 @@ fn slow_policy(dice: &mut Dice, nodes: &[Node], machine: usize) -> Option<Act> {
 }
 
 /// How long two may hold at a time where every packet arrives; `None`: the configuration does not bound it.
-fn bound(nodes: &[Node], late: Duration) -> Option<Duration> {
+pub(super) fn bound(nodes: &[Node], late: Duration) -> Option<Duration> {
     let mut bound = Duration::from_millis(30);
     if nodes.iter().any(|node| node.setup.kind == Kind::Keepalived) {
         return None;
@@ -256,7 +212,7 @@ fn bound(nodes: &[Node], late: Duration) -> Option<Duration> {
 }
 
 /// How long a master that preempted goes on beside one that does not hear it (R19).
-fn deaf(nodes: &[Node]) -> Duration {
+pub(super) fn deaf(nodes: &[Node]) -> Duration {
     let instances = nodes.iter().flat_map(|node| &node.setup.config.instances);
     let instances = instances.filter(|instance| instance.preempt != Preempt::Never);
     let longest = instances.map(|instance| instance.advertise.as_duration() * 5 + Duration::from_millis(100)).max();

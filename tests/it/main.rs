@@ -4,6 +4,7 @@
 #[global_allocator]
 static ALLOCATOR: ha::linux::CountingAllocator = ha::linux::CountingAllocator;
 
+mod apart;
 mod beside;
 mod cli;
 mod config;

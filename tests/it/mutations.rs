@@ -13,7 +13,7 @@ use std::{
 use ha::{
     config::{self, Claim, Facts, Preempt},
     policy::{Engine, Policy},
-    sim::{self, File, Mutation, Scenario, rage, shrink, storm},
+    sim::{self, Done, File, Happening, Held, Mutation, Promise, Scenario, rage, shrink, storm},
 };
 
 use crate::storms::seeds;
@@ -36,11 +36,11 @@ fn load(engine: &Engine, file: &str) -> File {
     File { config, policies }
 }
 
-fn scenario(engine: &Engine, text: &str) -> Scenario {
+pub(crate) fn scenario(engine: &Engine, text: &str) -> Scenario {
     sim::read(text, engine, &mut |file| Ok(load(engine, file))).unwrap()
 }
 
-const FOUNDING: &str = "node a config/node1.toml\nnode b config/node2.toml\n";
+pub(crate) const FOUNDING: &str = "node a config/node1.toml\nnode b config/node2.toml\n";
 
 /// Whose violation is found first, with its seed.
 fn found(
@@ -149,16 +149,55 @@ fn whoever_is_late_stops_no_clock() {
     assert_eq!(hear.recv_timeout(MINUTE), Ok(0));
 }
 
-/// What `ha lab --chaos` does with real packets, and the bound that it holds them to.
+const THREE: &str = "node a tests/scenarios/three/node1.toml\nnode b tests/scenarios/three/node2.toml\n\
+                     node c tests/scenarios/three/node3.toml\n";
+
+/// What happened to an address in virtual time, as what is promised looks at it.
+fn held(outcome: &sim::Outcome) -> Vec<Held> {
+    let reigns = outcome.reigns.iter();
+    reigns.map(|reign| Held { from: reign.from, to: reign.to, by: reign.holders.clone() }).collect()
+}
+
+/// What was done to the machines meanwhile.
+fn done(scenario: &Scenario) -> Vec<Done> {
+    let acts = scenario.steps.iter().filter_map(|step| match &step.what {
+        Happening::Do(act) => Some(Done { from: step.at, to: step.at, act: act.clone() }),
+        Happening::Expect(_) => None,
+    });
+    acts.collect()
+}
+
+/// What `ha lab --chaos` does with real packets, and the promises that it holds them to.
 #[test]
 fn chaos_never_makes_two_holders_for_longer_than_its_bound() {
     let engine = Engine::new();
-    let nodes = scenario(&engine, FOUNDING);
-    for seed in seeds(20) {
-        let chaos = sim::chaos(&nodes.nodes, seed, MINUTE);
-        assert!(chaos.two_at_most.is_some());
-        if let Some(violation) = rage(&chaos, &engine, None).violations.iter().find(|found| found.kind != "leader") {
-            panic!("{violation:?}\n{chaos}");
+    for nodes in [FOUNDING, THREE].map(|text| scenario(&engine, text)) {
+        let promise = Promise::of(&nodes.nodes);
+        assert!(promise.two_at_most().is_some());
+        for seed in seeds(12) {
+            let chaos = sim::chaos(&nodes.nodes, seed, MINUTE);
+            let outcome = sim::play(&chaos, &engine, None);
+            let (done, held) = (done(&chaos), held(&outcome));
+            let nobody = held.iter().filter(|held| held.by.is_empty()).map(|held| (held.from, held.to));
+            let late = Duration::from_millis(30);
+            let mut breaches = promise.two_holders(&done, &held, late);
+            breaches.extend(promise.nobody(&done, &Vec::from_iter(nobody), late));
+            let violations = &outcome.violations;
+            assert!(breaches.is_empty() && violations.is_empty(), "{breaches:#?} {violations:#?}\n{chaos}");
         }
     }
+}
+
+/// Those promises are not empty: what breaks them in virtual time is found.
+#[test]
+fn what_chaos_promises_is_broken_by_mutations() {
+    let engine = Engine::new();
+    let nodes = scenario(&engine, FOUNDING);
+    let promise = Promise::of(&nodes.nodes);
+    let found = (0..SEEDS).any(|seed| {
+        let chaos = sim::chaos(&nodes.nodes, seed, MINUTE);
+        let outcome = sim::play(&chaos, &engine, Some(Mutation::LeaseForEver));
+        !promise.two_holders(&done(&chaos), &held(&outcome), Duration::ZERO).is_empty()
+    });
+    assert!(found, "a lease without an end breaks nothing in {SEEDS} minutes of chaos");
 }

@@ -7,26 +7,56 @@ use crate::{
     stage::{HA, Stage},
 };
 
-pub(crate) const STORIES: [Story; 2] = [
+pub(crate) const STORIES: [Story; 4] = [
     Story { name: "a_scenario_comes_to_the_same_with_real_packets", needs: &[Need::Nft], seconds: 60, tell: the_same },
-    Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 150, tell: a_little_chaos },
+    Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 300, tell: a_little_chaos },
+    Story {
+        name: "a_little_chaos_among_three_breaks_nothing",
+        needs: &[Need::Nft],
+        seconds: 300,
+        tell: a_little_chaos_among_three,
+    },
+    Story {
+        name: "apart_from_each_other_both_serve_and_together_one_does",
+        needs: &[Need::Nft],
+        seconds: 100,
+        tell: apart,
+    },
 ];
 
-fn the_same(_: &Stage) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/lost_word.txt");
-    let output = Command::new(HA).args(["lab", "--scenario", file]).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+/// A file of `tests/scenarios/` with real packets: what is said of it.
+fn play(file: &str, more: &[&str]) -> String {
+    let file = format!("{}/tests/scenarios/{file}", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(HA).args(["lab", "--scenario", &file]).args(more).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+fn the_same(_: &Stage) {
+    let said = play("lost_word.txt", &[]);
+    assert!(said.contains("Everything was as expected, and as simulated."), "{said}");
+    assert_eq!(said.matches("as expected: ").count(), 5, "{said}");
+}
+
+/// The cut in which both reach the arbiter, and not each other.
+fn apart(_: &Stage) {
+    let said = play("apart.txt", &[]);
     assert!(said.contains("Everything was as expected, and as simulated."), "{said}");
     assert_eq!(said.matches("as expected: ").count(), 5, "{said}");
 }
 
 /// A longer one by command: `ha lab --scenario FILE --chaos 1800 --seed N`.
 fn a_little_chaos(_: &Stage) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/lost_word.txt");
-    let arguments = ["lab", "--scenario", file, "--chaos", "6", "--seed", "7"];
-    let output = Command::new(HA).args(arguments).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    chaos("lost_word.txt", "12", "7", 2);
+}
+
+fn a_little_chaos_among_three(_: &Stage) {
+    chaos("three.txt", "10", "3", 3);
+}
+
+fn chaos(file: &str, seconds: &str, seed: &str, nodes: usize) {
+    let said = play(file, &["--chaos", seconds, "--seed", seed]);
     assert!(said.contains("as expected: well") && said.ends_with("No invariant was broken.\n"), "{said}");
+    assert_eq!(said.matches("KiB of its own").count(), nodes, "{said}");
 }

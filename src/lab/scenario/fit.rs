@@ -1,5 +1,7 @@
 //! What of a scenario a kernel can be made to do, and what only a simulation can.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use ipnet::IpNet;
 
 use crate::{
@@ -8,39 +10,42 @@ use crate::{
 };
 
 /// What is known of the lab, for whoever wrote something else.
-const NETWORK: &str =
-    "the lab has two nodes of ha, 192.168.0.20 and 192.168.0.21 on eth0, and the address 192.168.0.60/24";
+const NETWORK: &str = "the lab has two nodes of ha, 192.168.0.20 and 192.168.0.21 on eth0, or a third one, 192.168.0.23, and the address \
+     192.168.0.60/24";
 
 /// Why a scenario cannot be played here, each with its line; 0: none of its own.
 #[must_use]
 pub fn misfits(scenario: &Scenario) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    if scenario.nodes.len() != 2 {
-        found.push((0, format!("there are {} nodes; {NETWORK}", scenario.nodes.len())));
+    let count = scenario.nodes.len();
+    if !(2..=3).contains(&count) {
+        found.push((0, format!("there are {count} nodes; {NETWORK}")));
     }
     for node in &scenario.nodes {
         let name = &node.setup.name;
         if node.setup.kind != Kind::Ha || !node.file.ends_with("toml") {
             found.push((0, format!("node {name} is none of ha with a file of its own; {NETWORK}")));
-        } else if host_of(&node.setup).is_none() {
+        } else if host_of(&node.setup, count).is_none() {
             found.push((0, format!("node {name} has other addresses, interfaces or peers; {NETWORK}")));
         }
     }
-    let hosts: Vec<Option<Host>> = scenario.nodes.iter().map(|node| host_of(&node.setup)).collect();
-    if found.is_empty() && hosts.first() == hosts.get(1) {
-        found.push((0, format!("both nodes have the same peer; {NETWORK}")));
+    let hosts: BTreeSet<Option<Host>> = scenario.nodes.iter().map(|node| host_of(&node.setup, count)).collect();
+    if found.is_empty() && hosts.len() < count {
+        found.push((0, format!("two nodes have the same peers; {NETWORK}")));
     }
     found.extend(scenario.steps.iter().filter_map(unplayable));
     found
 }
 
-/// Which machine of the lab a node is, by its peer.
-pub(super) fn host_of(setup: &Setup) -> Option<Host> {
+/// Which machine of the lab a node is, by its peers.
+pub(super) fn host_of(setup: &Setup, count: usize) -> Option<Host> {
     let [instance] = setup.config.instances.as_slice() else { return None };
     let service = IpNet::new(SERVICE_ADDRESS.into(), PREFIX).ok();
     let ours = instance.interface.as_str() == INTERFACE && instance.addresses == Vec::from_iter(service);
-    let is = |host: &Host| instance.peers == [std::net::IpAddr::V4(host.peer().address())];
-    Host::NODES.into_iter().find(is).filter(|_| ours)
+    let peers: BTreeSet<IpAddr> = instance.peers.iter().copied().collect();
+    let hosts = || Host::TRIO.into_iter().take(count);
+    let others = |host: Host| hosts().filter(move |other| *other != host).map(|other| IpAddr::V4(other.address()));
+    hosts().find(|host| ours && others(*host).collect::<BTreeSet<_>>() == peers)
 }
 
 fn unplayable(step: &Step) -> Option<(usize, String)> {

@@ -1,26 +1,28 @@
 //! A scenario of `ha sim`, played with real daemons, real packets and real time: the same file, and what both come to held
 //! against each other.
 //!
-//! The lab has the network of the founding pair and no other: two nodes of `ha`, `192.168.0.20` and `.21` on `eth0`, and the
-//! address `192.168.0.60`. What a kernel cannot be made to do is refused before anything starts.
+//! The lab has the network of the founding pair and no other: two nodes of `ha`, `192.168.0.20` and `.21` on `eth0`, or three, and
+//! the address `192.168.0.60`. What a kernel cannot be made to do is refused before anything starts.
 
+mod census;
 mod fit;
 mod player;
 mod verdict;
+mod watch;
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-use self::{player::Player, verdict::Verdict};
+use self::{player::Player, verdict::Verdict, watch::Watch};
 use super::{
     netns,
     tour::leave::Ending,
     trouble::{Result, Trouble},
-    world::{Host, World},
+    world::World,
 };
-use crate::sim::{Happening, Outcome, Scenario};
+use crate::sim::{Done, FOUND, Happening, Outcome, Promise, Scenario};
 
 /// The files of a node, as they are copied into the lab.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +42,8 @@ pub struct Play {
     pub simulated: Outcome,
     /// How much later than in the scenario something expected may become so.
     pub patience: Duration,
-    /// Whether it is held against the simulation: chance goes its own ways.
-    pub compare: bool,
+    /// It is chaos, and held against what is promised then; else it is held against the simulation.
+    pub promise: Option<Promise>,
     /// The files of each node, in order.
     pub files: Vec<Files>,
     /// The files of each reload that names one, by that name.
@@ -81,19 +83,31 @@ pub fn play(play: &Play) -> i32 {
 
 fn perform(play: &Play) -> Result<bool> {
     netns::enter()?;
-    let world = World::build()?;
+    let world = if play.scenario.nodes.len() > 2 { World::build_trio()? } else { World::build()? };
     let _ending = Ending::watch(world.root().to_owned())?;
     let mut player = Player::new(world, play)?;
     let mut tale = Tale::default();
     let mut unmet = 0;
     let names = play.scenario.names();
-    let began = player.begin()?;
+    let mut watch = play.promise.clone().map(|promise| Watch::begin(&player, promise)).transpose()?;
+    let mut began = player.begin()?;
+    if let Some(watch) = &mut watch {
+        watch.settle(&mut player)?;
+        // What chaos takes for granted by then is so.
+        began = Instant::now().checked_sub(FOUND).unwrap_or(began);
+    }
+    let mut done = Vec::new();
     for step in &play.scenario.steps {
         wait_until(began + step.at);
         match &step.what {
             Happening::Do(act) => {
-                tale.say(began.elapsed(), format!("-- {}", act.text(&names)));
+                let from = began.elapsed();
+                tale.say(from, format!("-- {}", act.text(&names)));
                 player.perform(act)?;
+                done.push(Done { from, to: began.elapsed(), act: act.clone() });
+                if let Some(watch) = &mut watch {
+                    watch.look(&mut player, began);
+                }
             }
             Happening::Expect(expectation) => {
                 let text = expectation.text(&names);
@@ -111,8 +125,10 @@ fn perform(play: &Play) -> Result<bool> {
         }
     }
     wait_until(began + play.scenario.end);
-    let verdict = Verdict::of(play, &player, began, unmet);
-    for change in player.observer().changes() {
+    let over = (began + play.scenario.end).max(Instant::now());
+    let findings = watch.map(|watch| watch.end(&mut player, &done, began, over)).transpose()?;
+    let verdict = Verdict::of(play, &player, (began, over), unmet, findings);
+    for change in player.observer().changes().into_iter().filter(|change| change.at <= over) {
         let does = if change.holds { "has the address" } else { "has it no more" };
         tale.say(change.at.saturating_duration_since(began), format!("{} {does}", player.name(change.node)));
     }
@@ -123,7 +139,7 @@ fn perform(play: &Play) -> Result<bool> {
     print!("{}", verdict.text(&names));
     let well = verdict.is_well();
     if !well {
-        for host in Host::NODES {
+        for host in player.hosts() {
             println!("\nThe log of {}:\n{}", player.name(host), player.log(host));
         }
     }

@@ -1,20 +1,28 @@
 //! The pair of a scenario at work, and what is done to it.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use super::{Files, Play, fit, missing};
+use super::{Files, Play, census::Vitals, fit, missing};
 use crate::{
     lab::{
         daemon::Daemon,
         observer::Observer,
-        service::{Mailbox, Mood, Web},
+        service::{Mailbox, Mood, Web, start_echo},
         trouble::{Result, Trouble},
         world::{Host, World},
     },
     sim::{Act, Claim, Expectation, Found, Reload},
 };
+
+/// How long a daemon may take to stop in order.
+const STOPS: Duration = Duration::from_secs(20);
 
 /// See the module. The daemons go first.
 #[derive(Debug)]
@@ -45,6 +53,12 @@ struct Actor {
     web: Web,
     _mailbox: Mailbox,
     mute: bool,
+    /// The machine has power, and its cable is in.
+    powered: bool,
+    plugged: bool,
+    /// Its daemon was told to stop.
+    stopping: bool,
+    started_at: Option<Instant>,
 }
 
 impl Player {
@@ -53,7 +67,8 @@ impl Player {
         let observer = Observer::start(&world)?;
         let mut nodes = Vec::new();
         for (node, files) in play.scenario.nodes.iter().zip(&play.files) {
-            let host = fit::host_of(&node.setup).ok_or_else(|| missing(&node.file))?;
+            let host = fit::host_of(&node.setup, play.scenario.nodes.len()).ok_or_else(|| missing(&node.file))?;
+            start_echo(&world, host)?;
             nodes.push(Actor {
                 name: node.setup.name.clone(),
                 host,
@@ -62,6 +77,10 @@ impl Player {
                 web: Web::start(&world, host)?,
                 _mailbox: Mailbox::start(&world, host)?,
                 mute: false,
+                powered: true,
+                plugged: true,
+                stopping: false,
+                started_at: None,
             });
         }
         Ok(Self {
@@ -78,11 +97,65 @@ impl Player {
         })
     }
 
-    /// Both daemons start. When that was.
+    /// All daemons start. When that was.
     pub(super) fn begin(&mut self) -> Result<Instant> {
         let began = Instant::now();
         (0..self.nodes.len()).try_for_each(|index| self.start(index))?;
         Ok(began)
+    }
+
+    pub(super) const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The machines that daemons run on, in the order of the scenario.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = Host> + use<'_> {
+        self.nodes.iter().map(|node| node.host)
+    }
+
+    /// The machine of a node.
+    pub(super) fn host_of(&self, index: usize) -> Result<Host> {
+        self.host(index)
+    }
+
+    /// What the scenario calls a node.
+    pub(super) fn title(&self, index: usize) -> &str {
+        self.nodes.get(index).map_or("?", |node| &node.name)
+    }
+
+    /// What each daemon that runs takes for itself.
+    pub(super) fn vitals(&mut self) -> Vec<Option<Vitals>> {
+        (0..self.nodes.len())
+            .map(|index| self.runs(index).unwrap_or(false).then(|| self.daemon(index).ok().map(Vitals::of)).flatten())
+            .collect()
+    }
+
+    /// How long ago the daemon of a node was started.
+    pub(super) fn age(&self, index: usize) -> Option<Duration> {
+        Some(self.nodes.get(index)?.started_at?.elapsed())
+    }
+
+    /// Whether every node runs, and the right one leads.
+    pub(super) fn is_well(&mut self) -> std::result::Result<(), String> {
+        for index in 0..self.nodes.len() {
+            if self.role(index).is_none_or(|role| role == "fault") {
+                return Err(format!("{} is not fit", self.title(index)));
+            }
+        }
+        self.look(&Expectation { instance: None, claim: Claim::Well })
+    }
+
+    /// Every daemon stops in order, one after the other.
+    pub(super) fn stop_all(&mut self) -> Result<()> {
+        for index in 0..self.nodes.len() {
+            if self.runs(index)? {
+                self.daemon(index)?.terminate()?;
+            }
+            if let Ok(daemon) = self.daemon(index) {
+                daemon.process().wait(STOPS)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) const fn observer(&self) -> &Observer {
@@ -127,19 +200,32 @@ impl Player {
         if self.runs(index)? {
             return Ok(());
         }
+        self.node(index)?.powered = true;
+        self.wire(index)?;
         let node = self.nodes.get_mut(index).ok_or(Trouble::Gone("a node"))?;
-        self.world.plug(node.host, true)?;
+        (node.stopping, node.started_at) = (false, Some(Instant::now()));
         let policies: Vec<(&str, &str)> =
             node.files.policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         node.daemon = Some(Daemon::ha(&self.world, node.host, &self.program, &node.files.config, &policies)?);
         Ok(())
     }
 
+    /// There is a carrier where there is power and a cable.
+    fn wire(&self, index: usize) -> Result<()> {
+        let node = self.nodes.get(index).ok_or(Trouble::Gone("a node"))?;
+        self.world.plug(node.host, node.powered && node.plugged).map(drop)
+    }
+
+    fn plug(&mut self, index: usize, plugged: bool) -> Result<()> {
+        self.node(index)?.plugged = plugged;
+        self.wire(index)
+    }
+
     /// Does it, now.
     pub(super) fn perform(&mut self, act: &Act) -> Result<()> {
         match act {
-            Act::Pull(index, _) => drop(self.world.plug(self.host(*index)?, false)?),
-            Act::Plug(index, _) => drop(self.world.plug(self.host(*index)?, true)?),
+            Act::Pull(index, _) => self.plug(*index, false)?,
+            Act::Plug(index, _) => self.plug(*index, true)?,
             Act::Cut(from, to) => {
                 self.cut.insert((self.host(*from)?, self.host(*to)?));
                 self.rule()?;
@@ -162,10 +248,12 @@ impl Player {
             Act::Stop(index) => {
                 if self.runs(*index)? {
                     self.daemon(*index)?.terminate()?;
+                    self.node(*index)?.stopping = true;
                 }
             }
             Act::PowerOff(index) => {
                 let node = self.nodes.get_mut(*index).ok_or(Trouble::Gone("a node"))?;
+                node.powered = false;
                 node.daemon.as_mut().ok_or(Trouble::Gone("a daemon"))?.lose_power(&self.world)?;
             }
             Act::Start(index) => self.start(*index)?,
@@ -190,7 +278,8 @@ impl Player {
     fn separate(&mut self, side: &[usize]) -> Result<()> {
         let inside: Vec<Host> = side.iter().map(|index| self.host(*index)).collect::<Result<_>>()?;
         for host in &inside {
-            for other in [Host::Node1, Host::Node2, Host::Client].into_iter().filter(|other| !inside.contains(other)) {
+            let others = self.nodes.iter().map(|node| node.host).chain([Host::Client]);
+            for other in others.filter(|other| !inside.contains(other)) {
                 self.cut.extend([(*host, other), (other, *host)]);
             }
         }
@@ -230,9 +319,9 @@ impl Player {
         self.blind.iter().for_each(|host| push(*host, Host::Arbiter, "ip protocol icmp"));
         if self.loss > 0 {
             let share = format!("numgen random mod 100 < {}", self.loss);
-            let [node1, node2] = Host::NODES;
-            push(node1, node2, &share);
-            push(node2, node1, &share);
+            for one in &self.nodes {
+                self.nodes.iter().filter(|it| it.host != one.host).for_each(|it| push(one.host, it.host, &share));
+            }
         }
         if rules.is_empty() && !self.ruled {
             return Ok(());
@@ -280,11 +369,14 @@ impl Player {
         self.heal()?;
         for index in 0..self.nodes.len() {
             self.mute(index, false)?;
-            let host = self.host(index)?;
-            self.world.plug(host, true)?;
+            self.plug(index, true)?;
             self.node(index)?.web.set(Mood::Well);
             if self.runs(index)? {
                 self.daemon(index)?.thaw();
+            }
+            // One that was told to stop while it was frozen does so now.
+            if self.node(index)?.stopping {
+                self.daemon(index)?.process().wait(STOPS)?;
             }
             self.start(index)?;
         }

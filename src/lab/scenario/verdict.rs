@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Play, Player};
+use super::{Play, Player, watch::Findings};
 use crate::{
     lab::world::Host,
     sim::{Happening, Outcome},
@@ -26,7 +26,9 @@ pub(super) struct Verdict {
     two: Duration,
     nobody: Duration,
     too_long: Option<String>,
-    compare: bool,
+    seed: u64,
+    /// What chaos came to; else it was held against the simulation.
+    findings: Option<Findings>,
     phases: Vec<Phase>,
 }
 
@@ -41,8 +43,13 @@ struct Phase {
 }
 
 impl Verdict {
-    pub(super) fn of(play: &Play, player: &Player, began: Instant, unmet: usize) -> Self {
-        let end = (began + play.scenario.end).max(Instant::now());
+    pub(super) fn of(
+        play: &Play,
+        player: &Player,
+        (began, end): (Instant, Instant),
+        unmet: usize,
+        findings: Option<Findings>,
+    ) -> Self {
         let observer = player.observer();
         let (two, nobody) = (observer.two_holders(began, end), observer.no_holder(began, end));
         // While all is well the simulation bounds it too; beyond that only where the scenario says so.
@@ -57,13 +64,15 @@ impl Verdict {
             two,
             nobody,
             too_long,
-            compare: play.compare,
-            phases: if play.compare { phases(play, player, began) } else { Vec::new() },
+            seed: play.scenario.seed,
+            phases: if findings.is_none() { phases(play, player, began) } else { Vec::new() },
+            findings,
         }
     }
 
     pub(super) fn is_well(&self) -> bool {
-        self.unmet == 0 && self.too_long.is_none() && !self.phases.iter().any(Phase::differs)
+        let kept = self.findings.as_ref().is_none_or(|findings| findings.breaches.is_empty());
+        self.unmet == 0 && self.too_long.is_none() && kept && !self.phases.iter().any(Phase::differs)
     }
 
     /// For people.
@@ -73,7 +82,7 @@ impl Verdict {
             if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") }
         };
         let title = "\nWho had the address before each step, here and in the simulation:\n";
-        let mut text = if self.compare { title.to_owned() } else { String::new() };
+        let mut text = if self.findings.is_none() { title.to_owned() } else { String::new() };
         for phase in &self.phases {
             let word = if phase.differs() {
                 "DIFFERS"
@@ -90,10 +99,21 @@ impl Verdict {
         if let Some(why) = &self.too_long {
             let _ = writeln!(text, "VIOLATION: {why}");
         }
+        let breaches = self.findings.as_ref().map_or(&[][..], |findings| &findings.breaches);
+        for line in self.findings.iter().flat_map(|findings| &findings.summary) {
+            let _ = writeln!(text, "{line}");
+        }
+        for breach in breaches {
+            let _ =
+                writeln!(text, "VIOLATION at {:.3} s (seed {}): {}", breach.at.as_secs_f64(), self.seed, breach.text);
+        }
         let differ = self.phases.iter().filter(|phase| phase.differs()).count();
-        let _ = match (self.unmet, differ, &self.too_long) {
-            (0, 0, None) if !self.compare => writeln!(text, "No invariant was broken."),
-            (0, 0, None) => writeln!(text, "Everything was as expected, and as simulated."),
+        let _ = match (self.unmet, differ, self.is_well()) {
+            (0, 0, true) if self.findings.is_some() => writeln!(text, "No invariant was broken."),
+            (0, 0, true) => writeln!(text, "Everything was as expected, and as simulated."),
+            (unmet, _, _) if self.findings.is_some() => {
+                writeln!(text, "{unmet} not as expected, {} promises broken.", breaches.len())
+            }
             (unmet, differ, _) => writeln!(text, "{unmet} not as expected, {differ} not as simulated."),
         };
         text
