@@ -318,6 +318,7 @@ mod tests {
             routing: vec![],
             lease_ms: Some(2000),
             paths: vec![],
+            witness: None,
             peers: vec![Peer {
                 address: "192.168.0.21".parse().unwrap(),
                 configured: true,

@@ -9,6 +9,7 @@ use super::{
     error::{Problem, Severity},
     group, path, routing,
     value::readable,
+    witness,
 };
 use crate::wire::Version;
 
@@ -41,6 +42,7 @@ pub fn compare(a: &Config, b: &Config) -> Vec<Problem> {
         only_on(second, name_b, name_a, &mut found);
     }
     group::compare(a, b, &counterparts, &mut found);
+    witness::compare(a, b, &mut found);
     found
 }
 

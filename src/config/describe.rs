@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
-    Privileges, Protocol, Transport, auth_hmac, lease_length, path, value::readable,
+    Privileges, Protocol, Transport, auth_hmac, lease_length, path, value::readable, witness,
 };
 use crate::wire::Priority;
 
@@ -17,6 +17,9 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     }
     if let Some(mail) = &config.mail {
         line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
+    }
+    if let Some(asked) = &config.witness {
+        line(&mut text, "witness", &witness::describe(asked));
     }
     if let Some(fifo) = &config.events.fifo {
         line(&mut text, "events", &format!("in the FIFO {}", fifo.display()));

@@ -50,6 +50,7 @@ pub(crate) fn instance() -> Instance {
         on_error: OnError::Hold,
         policies: vec!["check_local".to_owned()],
         policy_weights: BTreeMap::new(),
+        witness: None,
     }
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn pair() -> (Config, Config) {
         webhooks: vec![],
         instances: vec![instance],
         groups: vec![],
+        witness: None,
     };
     let two =
         Instance { priority: Priority::new(99).unwrap(), peers: vec!["192.168.0.20".parse().unwrap()], ..instance() };

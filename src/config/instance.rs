@@ -137,6 +137,8 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         on_error,
         policies,
         policy_weights,
+        // Told when the whole file is read.
+        witness: None,
     })
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Instance, Lease};
+use super::{Instance, Lease, Witnessed};
 use crate::wire::{AdverInterval, Priority, Version};
 
 /// How late the kernel can be: its own sweep (up to a second) and scheduling.
@@ -58,7 +58,7 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
     let length = match instance.lease {
         Lease::Off => None,
         Lease::Fixed(length) => Some(length),
-        Lease::Auto => Some(automatic(instance.advertise, earliest_takeover_by_peer)),
+        Lease::Auto => Some(automatic(instance, earliest_takeover_by_peer)),
     };
     let bound_end = length.map_or(Duration::MAX, |length| length.saturating_add(KERNEL_LATENESS));
     let gate = length.and_then(|_| gate(instance, bound_end, earliest_takeover(instance, None)));
@@ -102,9 +102,11 @@ fn waited_for(instance: &Instance) -> Duration {
 }
 
 /// The largest whole second that fits before the peer's takeover; else the smallest that holds the address at all.
-fn automatic(advertise: AdverInterval, earliest_takeover: Duration) -> Duration {
-    let shortest = shortest(advertise);
-    let fitting = Duration::from_secs(earliest_takeover.saturating_sub(KERNEL_LATENESS).as_secs());
+fn automatic(instance: &Instance, earliest_takeover: Duration) -> Duration {
+    let shortest = shortest(instance.advertise);
+    // It ends before that of the witness, too.
+    let room = instance.witness.map_or(Duration::MAX, Witnessed::room);
+    let fitting = Duration::from_secs(earliest_takeover.min(room).saturating_sub(KERNEL_LATENESS).as_secs());
     if fitting > shortest { fitting } else { Duration::from_secs(whole_seconds_up(shortest).max(1)) }
 }
 

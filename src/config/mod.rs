@@ -44,6 +44,7 @@ mod value;
 mod virtual_mac;
 mod webhook;
 mod weighed;
+mod witness;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,6 +82,7 @@ pub use told::{Notify, Occasion};
 pub use track::{Effect, ProcessPattern, TrackedFile, TrackedInterface, TrackedProcess, Tracks, WellWhile};
 pub use virtual_mac::VirtualMac;
 pub use webhook::{Webhook, WebhookUrl};
+pub use witness::{Login, Witness, WitnessMode, Witnessed};
 
 /// Everything one daemon runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +121,8 @@ pub struct Config {
     pub instances: Vec<Instance>,
     /// Those that lead and follow together, by name.
     pub groups: Vec<Group>,
+    /// A third vote, if there is one.
+    pub witness: Option<Witness>,
 }
 
 /// What of this machine policies may use through their probes and actions.
@@ -243,6 +247,8 @@ pub struct Instance {
     /// Those of them whose fault moves the priority instead: above 0 what they add while they are well, below 0 what they take
     /// away while they are not. Within 253.
     pub policy_weights: BTreeMap<String, i16>,
+    /// What it must know of the node's witness, if there is one.
+    pub witness: Option<Witnessed>,
 }
 
 impl Instance {

@@ -22,6 +22,7 @@ use super::{
     track::RawTracks,
     webhook::RawWebhook,
     weighed::RawPolicy,
+    witness::RawWitness,
 };
 
 /// A list of texts with the place of each.
@@ -50,6 +51,7 @@ pub(super) struct RawConfig {
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) instances: Vec<RawInstance>,
     pub(super) groups: Vec<RawGroup>,
+    pub(super) witness: Option<RawWitness>,
 }
 
 /// `[mail]`.
@@ -168,6 +170,7 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
     let mut privileges = root.table("privileges", out);
     let mut events = root.table("events", out);
     let mut mail = root.table("mail", out);
+    let mut witness = root.table("witness", out);
     let raw_mail = RawMail {
         header: mail.header(),
         to: mail.texts("to", out),
@@ -218,8 +221,9 @@ fn read_tables<'d>(document: &'d DeTable<'d>, out: &mut Findings) -> (RawConfig,
         webhooks,
         instances,
         groups,
+        witness: RawWitness::read(&mut witness, out),
     };
-    tables.extend([root, control, policy, privileges, events, mail]);
+    tables.extend([root, control, policy, privileges, events, mail, witness]);
     (config, tables)
 }
 

@@ -18,7 +18,7 @@ use super::{
     raw::{RawConfig, RawMail, Texts},
     routing,
     table::Written,
-    track, value, virtual_mac, webhook,
+    track, value, virtual_mac, webhook, witness,
 };
 
 /// `sun_path` holds 108 bytes, one of them the terminating zero.
@@ -65,6 +65,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
     let mut instances: Vec<_> = drawn.into_iter().map(|drawn| drawn.instance).collect::<Option<_>>()?;
     track::spread(&groups, &mut instances);
     let links = delays::links(&raw.links, &instances, out);
+    let witness = witness::resolve(raw.witness.as_ref(), &mut instances, base, out);
     Some(Config {
         node: node?,
         policy_dir,
@@ -83,6 +84,7 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
         webhooks: webhooks.into_iter().collect::<Option<_>>()?,
         groups: groups.into_iter().map(|(group, _)| group).collect(),
         instances,
+        witness,
     })
 }
 

@@ -9,6 +9,7 @@ mod group;
 mod notified;
 mod path;
 mod rule;
+mod witness;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -26,6 +27,7 @@ pub use group::Group;
 pub use notified::Notified;
 pub use path::Path;
 pub use rule::{Backoff, Options, Rule};
+pub use witness::Witness;
 
 /// The name and version of [`Status`] as JSON.
 pub const STATUS_SCHEMA: &str = "ha.status/1";
@@ -120,6 +122,9 @@ pub struct Instance {
     /// Each way that advertisements take, where there is more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Path>,
+    /// What its witness says, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// Transitions since the process started.
     pub transitions: u64,
     /// Advertisements sent.
@@ -328,6 +333,7 @@ impl Instance {
             lease_ms: status.lease.map(millis),
             peers: status.peers.iter().map(|peer| Peer::at(now, peer)).collect(),
             paths: status.paths.iter().map(|path| Path::at(now, path)).collect(),
+            witness: status.witness.as_ref().map(|witness| Witness::at(now, witness)),
             transitions: status.transitions,
             sent: status.sent,
             received: status.received,

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -20,13 +20,14 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record};
+pub use super::mailbox::Mailbox;
+use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record, witness::Wishes};
 use crate::{
     config::{Config, ProcessPattern},
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Outcome, Waker, snapshot, wall_clock},
     node::{
         Command, Ears, Event, FileSays, Hold, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook, Routes,
-        Transmit,
+        Transmit, WitnessSays,
     },
     policy::Report,
     words::Instant,
@@ -56,6 +57,8 @@ pub enum Message {
     File { path: PathBuf, says: FileSays },
     /// So many processes that are tracked there are now.
     Processes { pattern: ProcessPattern, count: Result<u32, String> },
+    /// What became of a round of questions to the witness.
+    Witness(WitnessSays),
     /// A policy was evaluated.
     Judged { instance: String, report: Report },
     /// A policy never loaded.
@@ -86,36 +89,6 @@ pub enum Told {
     Pace { instance: String, pace: Pace },
 }
 
-/// Where messages are put in.
-#[derive(Clone, Debug)]
-pub struct Mailbox {
-    sender: SyncSender<Message>,
-    waker: Waker,
-}
-
-impl Mailbox {
-    /// Puts a message in and wakes the thread. Waits while the box is full; a thread that has ended takes nothing.
-    pub fn post(&self, message: Message) {
-        match self.sender.try_send(message) {
-            Ok(()) => self.waker.wake(),
-            Err(TrySendError::Full(message)) => {
-                self.waker.wake();
-                let _ = self.sender.send(message);
-                self.waker.wake();
-            }
-            Err(TrySendError::Disconnected(_)) => (),
-        }
-    }
-
-    /// Puts a message in for the thread's next turn, whatever that is made for; there is one every few seconds at least
-    /// (`WATCHDOG_AT_LEAST`), and none acts before it has read its messages.
-    pub fn leave(&self, message: Message) {
-        if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
-            self.post(message);
-        }
-    }
-}
-
 /// The running thread.
 #[derive(Debug)]
 pub struct Protocol {
@@ -136,6 +109,7 @@ impl Protocol {
     pub fn start(
         config: &Config,
         keeper: Keeper,
+        wishes: Wishes,
         before: &[Record],
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
@@ -162,6 +136,7 @@ impl Protocol {
             untold: 0,
             wall_ahead: None,
             keeper,
+            wishes,
             node,
         };
         let thread = thread::Builder::new().name("ha-protocol".to_owned()).spawn(move || {
@@ -204,6 +179,7 @@ struct Turns {
     /// What the node believes of the wall clock.
     wall_ahead: Option<Duration>,
     keeper: Keeper,
+    wishes: Wishes,
 }
 
 impl Turns {
@@ -301,6 +277,7 @@ impl Turns {
             }
             Message::File { path, says } => Input::File { path, says },
             Message::Processes { pattern, count } => Input::Processes { pattern, count },
+            Message::Witness(says) => Input::Witness(says),
             Message::Judged { instance, report } => Input::Judged { instance, report },
             Message::NeverLoaded { instance, policy, why } => Input::NeverLoaded { instance, policy, why },
             Message::Reload(config) => {
@@ -424,6 +401,7 @@ impl Turns {
             Output::BeforeRelease { instance, why, asked_at } => {
                 self.tell(Told::BeforeRelease { instance, why, asked_at });
             }
+            Output::Witness(wish) => self.wishes.want(wish),
             Output::Judge { instance, pace } => self.tell(Told::Pace { instance, pace }),
             Output::Report(journal) => {
                 self.published_at = Instant::ZERO;

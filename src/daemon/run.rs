@@ -31,6 +31,7 @@ use super::{
     refusal::Refusal,
     store::{self, Record, Store},
     tracking::Tracking,
+    witness::{Wishes, Witness},
 };
 use crate::{
     config::Config,
@@ -111,6 +112,7 @@ struct Daemon {
     policies: Policies,
     protocol: Protocol,
     tracking: Tracking,
+    witness: Witness,
     _monitor: Monitor,
     requests: mpsc::Receiver<Request>,
     /// What is held is left to the process after this one.
@@ -148,7 +150,8 @@ impl Daemon {
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
         }
-        let protocol = start_protocol(&config, keeper, &before)?;
+        let wishes = Wishes::default();
+        let protocol = start_protocol(&config, keeper, wishes.clone(), &before)?;
         let prober = RealProber::new(Handle::current());
         prober.permit(&config.permits);
         prober.read_time_by(time_status);
@@ -161,6 +164,8 @@ impl Daemon {
         let _ = library.set(policies.library());
         let tracking = Tracking::start(&config, protocol.mailbox.clone())
             .map_err(|error| Refusal::machine("the files that are tracked cannot be watched", &error))?;
+        let witness = Witness::start(&config, wishes, protocol.mailbox.clone(), prober.clone())
+            .map_err(|error| Refusal::machine("the witness cannot be asked", &error))?;
         let seen = protocol.mailbox.clone();
         let monitor = Monitor::start(move |event| seen.post(Message::Seen(event)))
             .map_err(|error| Refusal::machine("the network of this machine cannot be watched", &error))?;
@@ -201,6 +206,7 @@ impl Daemon {
             policies,
             protocol,
             tracking,
+            witness,
             _monitor: monitor,
             requests,
             left: false,
@@ -235,6 +241,7 @@ impl Daemon {
             }
         }
         let in_order = self.protocol.join();
+        self.witness.finish(self.left);
         self.policies.keep();
         if self.left {
             self.hooks.finish(HOOK_PATIENCE).await;
@@ -385,6 +392,9 @@ impl Daemon {
         if let Err(error) = self.tracking.reconfigure(&new) {
             tracing::error!("the files that are tracked cannot be watched: {error}; they count as unknown");
         }
+        if let Err(error) = self.witness.reconfigure(&new) {
+            tracing::error!("the witness cannot be asked: {error}");
+        }
         if self.config.mail != new.mail {
             self.mailer = mailer(&new);
         }
@@ -412,14 +422,14 @@ fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
     }
 }
 
-fn start_protocol(config: &Config, keeper: Keeper, before: &[Record]) -> Result<Protocol, Refusal> {
+fn start_protocol(config: &Config, keeper: Keeper, wishes: Wishes, before: &[Record]) -> Result<Protocol, Refusal> {
     let priority = config.realtime_priority;
     let prepare = move || {
         if let Some(why) = priority.and_then(|priority| realtime(priority).err()) {
             tracing::warn!("{why}");
         }
     };
-    Protocol::start(config, keeper, before, prepare)
+    Protocol::start(config, keeper, wishes, before, prepare)
         .map_err(|error| Refusal::machine("the protocol thread cannot be started", &error))
 }
 

@@ -27,6 +27,7 @@ impl Instance {
             lease: self.tenure.planned().length,
             peers: self.peers.status(now, self.down_interval()),
             paths: self.path_status(now),
+            witness: self.witness_status(),
             transitions: self.counters.transitions,
             sent: self.counters.sent,
             received: self.counters.received,

@@ -120,6 +120,7 @@ mod tests {
                 lease: None,
                 peers,
                 paths: vec![],
+                witness: None,
                 transitions: 0,
                 sent: 0,
                 received: 0,

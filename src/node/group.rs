@@ -32,7 +32,7 @@ const ADOPTING: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     name: Arc<str>,
-    members: Arc<[String]>,
+    pub(super) members: Arc<[String]>,
 }
 
 /// What one member knows of the others.

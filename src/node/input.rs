@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
-use super::ReleaseHook;
+use super::{ReleaseHook, WitnessSays};
 use crate::{
     config::{Config, ProcessPattern},
     policy::Report,
@@ -48,6 +48,8 @@ pub enum Input<'a> {
     NeverLoaded { instance: String, policy: String, why: String },
     /// What there is to do before a planned release of an instance, or that it is done.
     Hooks { instance: String, release: ReleaseHook },
+    /// What became of a round of questions to the witness.
+    Witness(WitnessSays),
     /// The wall clock shows, as the time since 1970, this much more than the driver's clock. Told before anything else, and
     /// whenever it has changed by more than a little; only `auth_hmac` looks at it.
     Clock { ahead: Duration },

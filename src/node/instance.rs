@@ -28,6 +28,7 @@ use super::{
     signing::Signing,
     tenure::Tenure,
     tracks::Seen,
+    vote::Vote,
 };
 use crate::{
     config::{self, lease_length},
@@ -101,6 +102,7 @@ pub(super) struct Instance {
     pub(super) permitted_at: Option<Instant>,
     pub(super) signing: Signing,
     pub(super) paths: Paths,
+    pub(super) vote: Vote,
     pub(super) checksum_heard: Option<ChecksumForm>,
     pub(super) last_fit: Option<Priority>,
     pub(super) counters: Counters,
@@ -170,6 +172,7 @@ impl Instance {
             permitted_at: None,
             signing: Signing::default(),
             paths: Paths::default(),
+            vote: Vote::default(),
             checksum_heard: None,
             last_fit: None,
             counters: Counters::default(),
@@ -408,13 +411,17 @@ impl Instance {
         if self.native {
             return self.set_routes(now, out);
         }
+        let renews_until = self.renews_until(now);
+        if renews_until.is_some_and(|until| until < now) {
+            return;
+        }
         self.tenure.renewed(now);
         for release in self.releases() {
             out.push_back(Output::Hold(Hold {
                 addresses: release.configured.clone(),
                 manners: self.config.manners.clone(),
                 lifetime: self.tenure.planned().length.map_or(Lifetime::Forever, Lifetime::For),
-                not_after: Some(now + self.interval()),
+                not_after: Some(renews_until.unwrap_or(Instant::MAX).min(now + self.interval())),
                 ..release
             }));
         }

@@ -37,6 +37,7 @@ impl Instance {
             }
             return;
         };
+        self.vote.campaigned = std::mem::take(&mut self.vote.campaigns);
         let leave = match self.router.standing() {
             Standing::Fit(_) => self.leave(now, out),
             Standing::Barred(_) if self.takes_in_doubt(now, since) => {
@@ -61,7 +62,8 @@ impl Instance {
             // A moment of asking is nothing to speak of.
             Leave::Wait(_) if now < since + spacing(self.down_interval()) * 2 => (),
             Leave::Wait(why) => {
-                let text = format!("the master is silent, and this node does not take over yet: {why}");
+                let how = if self.lower_master_heard(now) { "has a lower priority" } else { "is silent" };
+                let text = format!("the master {how}, and this node does not take over yet: {why}");
                 self.condition(now, "elected", Some(text), out);
             }
         }
@@ -70,6 +72,7 @@ impl Instance {
     /// Nothing stands against it: it serves.
     pub(super) fn promote(&mut self, now: Instant, out: &mut Outbox) {
         let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
+        let listen = self.listens_for_the_witness(now, listen, out);
         self.step(now, Event::Promote { listen }, out);
     }
 
@@ -89,11 +92,15 @@ impl Instance {
 
     fn leave(&mut self, now: Instant, out: &mut Outbox) -> Leave {
         if self.is_permitted(now) || self.lower_master_heard(now) {
-            return Leave::Granted;
+            return self.witness_is_away().map_or(Leave::Granted, Leave::Wait);
         }
-        match self.look(now, out) {
+        if let Leave::Wait(why) = self.look(now, out) {
+            self.vote.campaigns = self.vote.campaigned;
+            return Leave::Wait(why);
+        }
+        match self.fresh_health(now) {
             Leave::Wait(why) => Leave::Wait(why),
-            Leave::Granted => self.fresh_health(now),
+            Leave::Granted => self.witness_objection(now).map_or(Leave::Granted, Leave::Wait),
         }
     }
 

@@ -37,8 +37,10 @@ mod tenure;
 mod timers;
 mod tracked;
 mod tracks;
+mod vote;
 mod watching;
 mod ways;
+mod witness;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,6 +65,8 @@ pub use status::{Condition, GroupStatus, InstanceStatus, NodeStatus, PathStatus,
 pub use timers::Ears;
 pub use tracked::Tracked;
 pub use tracks::TrackedFacts;
+pub use vote::{Seat, WitnessSays, WitnessStatus};
+pub use witness::Wish;
 
 use crate::{
     config::{self, Config},
@@ -90,6 +94,8 @@ pub enum Wake {
     Trouble,
     /// An interface has been up, or down, for long enough.
     Link,
+    /// What the witness said last runs out.
+    Witness,
 }
 
 /// See the module.
@@ -115,6 +121,8 @@ pub struct Node {
     clock: Option<WallClock>,
     /// Datagrams that belong to no instance.
     unclaimed: u64,
+    /// What the witness was told last.
+    wished: Wish,
     now: Instant,
     outbox: Outbox,
 }
@@ -137,6 +145,7 @@ impl Node {
             addresses: BTreeMap::new(),
             clock: None,
             unclaimed: 0,
+            wished: Wish::default(),
             now,
             outbox: Outbox::new(),
         };
@@ -214,6 +223,7 @@ impl Node {
             Input::Hooks { instance, release } => {
                 self.with(&instance, |now, instance, out| instance.release_hook(now, release, out));
             }
+            Input::Witness(says) => self.hear_the_witness(&says),
             Input::Clock { ahead } => self.set_clock(ahead),
             Input::Command(Command::Stop) => self.stop(),
             Input::Command(Command::Leave) => self.leave(),
@@ -221,6 +231,7 @@ impl Node {
         }
         self.retire();
         self.move_together();
+        self.wish();
     }
 
     /// Fires what is due. Calling it early, or twice, does nothing.
@@ -235,6 +246,7 @@ impl Node {
         self.retire();
         self.move_together();
         self.take_together();
+        self.wish();
     }
 
     /// The next wanted effect, in order.

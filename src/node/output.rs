@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{
     signing::Seal,
     status::{Condition, Role},
+    witness::Wish,
 };
 use crate::{
     config::{Manner, Routing, RoutingKeys},
@@ -28,6 +29,8 @@ pub enum Output {
     Announce { instance: String, interface: InterfaceName, mac: Option<MacAddr>, addresses: Vec<IpAddr> },
     /// Ask the link who has an address.
     Ask(Ask),
+    /// What is wanted of the witness from now on.
+    Witness(Wish),
     /// Evaluate the policies of an instance.
     Judge { instance: String, pace: Pace },
     /// An address is about to be handed over in order, because of this: run what is to be run before, then hand in

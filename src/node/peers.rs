@@ -15,6 +15,10 @@ pub(super) const ASK_SLACK: Duration = Duration::from_millis(100);
 /// A peer that answered one of its last two questions is reachable.
 const REACHABLE_FOR: Duration = Duration::from_millis(2500);
 
+/// How long a sign of life counts where a third vote is asked about the silence: of every kind the same, so that both nodes know
+/// it.
+pub(super) const VISIBLE_FOR: Duration = REACHABLE_FOR;
+
 /// What is known of every peer, and of any other sender.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
@@ -142,6 +146,13 @@ impl Peers {
     /// Some peer was heard within `down`, or answers on the link.
     pub(super) fn any_alive(&self, now: Instant, down: Duration) -> bool {
         self.known.values().any(|peer| peer.alive(now, down))
+    }
+
+    /// Until when every configured peer counts as visible, if none shows itself again; `None`: one never has.
+    pub(super) fn visible_until(&self) -> Option<Instant> {
+        let shown = |peer: &Peer| peer.last_sign().max(peer.answered_at);
+        let configured = self.known.values().filter(|peer| peer.configured);
+        configured.map(shown).min().flatten().map(|at| at + VISIBLE_FOR)
     }
 
     /// No configured peer has answered a question that was asked at least `patience` ago.

@@ -37,6 +37,7 @@ impl Instance {
             Reason::PeerDeaf => format!("{master} goes on advertising as master: it does not hear this node"),
             Reason::SecondHolder => "another machine answers for the address".to_owned(),
             Reason::Grouped => self.ties.why_back(),
+            Reason::Unwitnessed => self.why_unwitnessed(),
         }
     }
 

@@ -58,6 +58,7 @@ impl Instance {
         }
         self.tenure.replan(now, lease_length(&self.config, None));
         self.native = self.addresses_are_native();
+        self.adapt_witness(now, old.witness);
         self.paths.adapt(&old.paths, &self.config.paths);
         self.signing.adapt(old.auth_hmac.as_ref(), self.config.auth_hmac.as_ref());
         if old.advertise != self.config.advertise {

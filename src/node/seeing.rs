@@ -97,7 +97,7 @@ impl Instance {
         let adopts = std::mem::replace(&mut self.adopts, false);
         let quiet = self.quiet_until.is_some_and(|until| now < until);
         if adopts && all_here && leased && usable && !quiet && self.master.is_none() {
-            if self.adopts_later(now) {
+            if self.adopts_by_witness(now) || self.adopts_later(now) {
                 return;
             }
             return self.adopt(now, out);
@@ -131,7 +131,9 @@ impl Instance {
         }
         let (kernel, held) = (self.held(), self.config.all_addresses());
         let gone = self.tenure.missing(&held, &kernel);
-        if gone.is_empty() || self.tenure.wake(now) != Wake::InTime {
+        // So does what was not renewed because the witness does not vouch for it.
+        let unrenewed = self.config.witness.is_some() && self.tenure.has_run_out(now);
+        if gone.is_empty() || unrenewed || self.tenure.wake(now) != Wake::InTime {
             return self.name_lapse(now, out);
         }
         let names = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
+use super::vote::WitnessStatus;
 use crate::{policy::Report, wire::Priority, words::Instant};
 
 /// The public states of an instance (RFC 9568: Initialize, Backup, Active).
@@ -102,6 +103,8 @@ pub struct InstanceStatus {
     pub peers: Vec<PeerStatus>,
     /// Every way that advertisements take, where there is more than one; the own one, `primary`, is the first.
     pub paths: Vec<PathStatus>,
+    /// What its witness says, if it has one.
+    pub witness: Option<WitnessStatus>,
     /// Transitions since the process started.
     pub transitions: u64,
     /// Advertisements sent.

@@ -125,6 +125,11 @@ impl Tenure {
         Some(renewed_at + self.planned.bound_end)
     }
 
+    /// The lease has not been renewed for longer than it is.
+    pub(super) fn has_run_out(&self, now: Instant) -> bool {
+        self.renewed_at.zip(self.planned.length).is_some_and(|(at, length)| at + length <= now)
+    }
+
     pub(super) const fn renewed(&mut self, now: Instant) {
         self.renewed_at = Some(now);
     }

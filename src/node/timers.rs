@@ -24,6 +24,7 @@ impl Instance {
     pub(super) fn on_timeout(&mut self, now: Instant, ears: Ears, out: &mut Outbox) {
         self.let_go_of_routes_at_start(out);
         self.wake(now, out);
+        self.mind_the_witness(now, out);
         let patient = ears == Ears::Behind && self.waits_for_backlog(now);
         self.behind_since = if ears == Ears::Behind { self.behind_since.or(Some(now)) } else { None };
         if !patient {
@@ -109,6 +110,7 @@ impl Instance {
             (self.tenure.next_timeout(now), Wake::Trouble),
             (self.lapses_at().filter(|at| now < *at), Wake::Trouble),
             (self.quiet_until.filter(|at| now < *at), Wake::Trouble),
+            (self.next_of_witness(now), Wake::Witness),
             (self.seen_tracked.next(), Wake::Policies),
             (self.next_expiry(), Wake::Trouble),
         ];

@@ -120,6 +120,7 @@ impl Keepalived {
             | Input::File { .. }
             | Input::Processes { .. }
             | Input::Clock { .. }
+            | Input::Witness(_)
             | Input::Routed { .. }
             | Input::Hooks { .. } => {}
         }
@@ -429,6 +430,7 @@ impl Router {
             lease: None,
             peers: Vec::new(),
             paths: Vec::new(),
+            witness: None,
             transitions: 0,
             sent: 0,
             received: 0,

@@ -25,13 +25,15 @@ use crate::{
     },
     node::{
         AddressSeen, Ask, Command, Datagram, Ears, Event, Hold, Input, Lifetime, LinkSeen, NeighborFrame, Node, Output,
-        Pace, ReleaseHook, Role, Transmit,
+        Pace, ReleaseHook, Role, Transmit, Wish,
     },
     policy::{FaultCause, Report, Verdict},
     wire::{AdverInterval, NeighborKind, Priority, Vrid},
     words::{Family, Instant, InterfaceName, MacAddr},
 };
 use ipnet::IpNet;
+
+use super::witness::{Asking, Etcd};
 
 /// What the simulator writes down, for assertions and for whoever reads a failure.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +99,7 @@ pub struct Station {
     pub judges: bool,
     pace: Pace,
     judged_at: Instant,
+    asking: Asking,
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +135,8 @@ pub struct Lan {
     stretch: (usize, Instant),
     /// How late the kernel removes an expired address.
     pub kernel_late: Duration,
+    /// The witness of those that have one.
+    pub etcd: Etcd,
 }
 
 pub const VIP: &str = "192.168.0.60/24";
@@ -180,6 +185,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         on_error: OnError::Hold,
         policies: vec![],
         policy_weights: std::collections::BTreeMap::new(),
+        witness: None,
     }
 }
 
@@ -212,6 +218,7 @@ pub fn config(instance: Instance) -> Config {
         webhooks: vec![],
         instances: vec![instance],
         groups: vec![],
+        witness: None,
     }
 }
 
@@ -280,6 +287,7 @@ impl Lan {
             holders: Holders::default(),
             stretch: (0, now),
             kernel_late: Duration::from_millis(20),
+            etcd: Etcd::default(),
         }
     }
 

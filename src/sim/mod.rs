@@ -15,6 +15,7 @@ mod scenario;
 mod shrink;
 #[allow(clippy::indexing_slicing, reason = "dice have as many faces as there are choices")]
 mod storm;
+pub mod witness;
 #[allow(clippy::indexing_slicing, reason = "machines and ports are numbered by the world that has them")]
 mod world;
 

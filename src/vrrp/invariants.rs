@@ -48,6 +48,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         1 => short().prop_map(|at_least| Event::Defer { at_least }),
         1 => short().prop_map(|patience| Event::StepBack { patience }),
         2 => Just(Event::Adopt),
+        2 => short().prop_map(|after| Event::HoldAt(Instant::ZERO + after)),
         3 => (pause(), any::<bool>()).prop_map(|(patience, offer)| Event::Resign { patience, offer }),
         1 => Just(Event::Relieved),
         1 => Just(Event::Yield(Reason::LeaseLapsed)),

@@ -134,6 +134,7 @@ impl VirtualRouter {
             | Event::Defer { .. }
             | Event::Adopt
             | Event::StepBack { .. }
+            | Event::HoldAt(_)
             | Event::Resign { offer: true, .. } => (),
         }
     }

@@ -59,6 +59,8 @@ pub enum Event<'a> {
     Inherit,
     /// A rival is about to claim and goes first: wait one skew time again, and at least so long (R19c).
     Defer { at_least: Duration },
+    /// A master that still listens holds at this moment, instead of the one that it was to (not in the RFC).
+    HoldAt(Instant),
     /// Go on as master, as the process before this one did (R13).
     Adopt,
     /// Hand over in order: priority 0 now, hold for at most `patience`.
@@ -128,6 +130,8 @@ pub enum Reason {
     SecondHolder,
     /// A router of its group does not lead any more.
     Grouped,
+    /// The witness does not vouch for it (not in the RFC).
+    Unwitnessed,
 }
 
 /// One virtual router on one interface, for one address family.
@@ -298,6 +302,9 @@ impl VirtualRouter {
             (State::Master { .. }, Event::Resign { patience, offer }) => self.resign(now, ours, patience, offer, out),
             (State::Master { .. }, Event::StepBack { patience }) => self.step_back(now, ours, patience, out),
             (State::Master { .. }, Event::Yield(reason)) => self.listen_anew(now, ours, reason, out),
+            (State::Master { adver_at, hold_at: Some(_) }, Event::HoldAt(at)) => {
+                self.state = State::Master { adver_at, hold_at: Some(at) };
+            }
             (State::Master { .. }, _) => (),
 
             (State::Resigning { .. }, event) => self.go(now, ours, event, out),

@@ -13,6 +13,8 @@ pub struct Instant(Duration);
 impl Instant {
     /// The epoch.
     pub const ZERO: Self = Self(Duration::ZERO);
+    /// After every other moment.
+    pub const MAX: Self = Self(Duration::MAX);
 
     /// The moment `elapsed` after the epoch.
     #[must_use]

@@ -506,6 +506,14 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("privileges", "writable", "[\"/srv/data\"]"),
     ("events", "fifo", "\"/run/ha/events\""),
     ("events", "priority_changes", "true"),
+    ("witness", "endpoints", "[\"http://192.168.0.23:2379\"]"),
+    ("witness", "mode", "\"strict\""),
+    ("witness", "key", "\"ha/other\""),
+    ("witness", "ttl", "\"10s\""),
+    ("witness", "timeout", "\"300ms\""),
+    ("witness", "user", "\"ha\""),
+    ("witness", "password", "\"secret:etcd\""),
+    ("witness", "ca", "\"/etc/ha/etcd-ca.pem\""),
     ("interface.VI_1", "up_delay", "\"2s\""),
     ("interface.VI_1", "down_delay", "\"1s\""),
     ("mail", "to", "[\"other@example.org\"]"),
@@ -714,6 +722,14 @@ fn every_key_changes_something() {
         }
         if table == "group.VI_1" && key != "instances" {
             before.set("group.VI_1", "instances", "[\"VI_1\"]");
+        }
+        if table == "witness" {
+            before.set("witness", "endpoints", "[\"https://192.168.0.22:2379\"]");
+            before.set("witness", "key", "\"ha/web\"");
+            if key == "user" || key == "password" {
+                before.set("witness", "user", "\"other\"");
+                before.set("witness", "password", "\"secret:other\"");
+            }
         }
         if key.starts_with("virtual_mac_") {
             before.set("instance.VI_1", "virtual_mac", "true");
@@ -1161,7 +1177,7 @@ fn what_a_group_tracks_is_tracked_by_its_members() {
 fn what_the_reference_comments_out_is_right_too() {
     let enabled = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let setting = ["[mail]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
+        let setting = ["[mail]", "[witness]", "[interface.eth0]", "[webhook.chat]", "[group.G1]"].contains(&bare)
             || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let needs_another = [
             "auth.",
@@ -1179,6 +1195,10 @@ fn what_the_reference_comments_out_is_right_too() {
         .any(|key| bare.starts_with(key));
         if bare.starts_with("instances = ") {
             return "instances = [\"VI_1\"]".to_owned();
+        }
+        if bare == "peers = []" {
+            // A witness is about the silence of somebody.
+            return "peers = [\"192.168.0.21\"]".to_owned();
         }
         if setting && !needs_another { bare.to_owned() } else { line.to_owned() }
     };
@@ -1508,4 +1528,70 @@ fn a_group_has_members_that_there_are() {
     alone.set("group.G1", "instances", "[\"VI_1\"]");
     let groups = meant(&alone.text()).groups;
     assert_eq!(groups.first().map(|group| group.instances.len()), Some(1), "one member is a warning only");
+}
+
+#[test]
+fn messages_about_a_witness() {
+    let with = |lines: &str| format!("{}\n[witness]\n{lines}\n", Draft::small().text());
+    let good = "endpoints = [\"http://192.168.0.22:2379\"]\nkey = \"ha/web\"\n";
+    let instance = |key, value: &str| format!("{}\n[witness]\n{good}", Draft::small().with(key, value).text());
+    let second = |vrid: u8| {
+        format!(
+            "{}\n[instance.VI_2]\ninterface = \"eth1\"\nvirtual_router_id = {vrid}\naddresses = [\"10.0.0.60/24\"]\n\
+             peers = [\"10.0.0.2\"]\n[witness]\n{good}",
+            Draft::small().text()
+        )
+    };
+    let seen = cases(
+        &[
+            ("well", with(good)),
+            ("nothing in it", with("")),
+            ("an endpoint that is none", with("endpoints = [\"192.168.0.22:2379\", \"http://a/b\"]\nkey = \"ha\"")),
+            ("no endpoint", with("endpoints = []\nkey = \"ha\"")),
+            ("a mode that is none", with(&format!("{good}mode = \"strikt\""))),
+            ("a key that is none", with("endpoints = [\"http://a:1\"]\nkey = \"/\"")),
+            ("seconds that are not whole", with(&format!("{good}ttl = \"5500ms\""))),
+            ("too short a lease of the witness", with(&format!("{good}ttl = \"3s\""))),
+            ("too short for the interval", with(&format!("{good}ttl = \"4s\""))),
+            ("too long a time for an answer", with(&format!("{good}timeout = \"2s\""))),
+            ("a user alone", with(&format!("{good}user = \"ha\""))),
+            ("a password alone", with(&format!("{good}password = \"secret:etcd\""))),
+            ("a password in clear", with(&format!("{good}user = \"ha\"\npassword = \"hunter2\""))),
+            ("authorities without TLS", with(&format!("{good}ca = \"ca.pem\""))),
+            ("an owner", instance("priority", "255")),
+            ("no peers", instance("peers", "")),
+            ("no lease", instance("lease", "\"off\"")),
+            ("a lease that is too long", instance("lease", "\"3s\"")),
+            ("a long interval", instance("advertise", "\"10s\"")),
+            ("one identifier twice", second(51)),
+            ("two identifiers", second(52)),
+        ],
+        &Facts::default(),
+    );
+    assert!(!seen.contains("hunter2"), "{seen}");
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_witness_of_one_node_is_the_witness_of_both() {
+    let with = |lines: &str| meant(&format!("{}\n[witness]\n{lines}\n", Draft::small().text()));
+    let one = with("endpoints = [\"http://192.168.0.22:2379\"]\nkey = \"ha/web\"");
+    let found = |other: &Config| -> Vec<String> {
+        let problems = config::compare(&one, other);
+        problems.iter().map(|problem| problem.what().to_owned()).filter(|what| what.contains("witness")).collect()
+    };
+    assert_eq!(found(&one), Vec::<String>::new());
+    let other = with("endpoints = [\"http://192.168.0.23:2379\"]\nkey = \"ha/db\"\nmode = \"strict\"");
+    assert_eq!(
+        found(&other),
+        [
+            "witness: key is ha/web on K1 and ha/db on K1",
+            "witness: mode is arbiter on K1 and strict on K1",
+            "witness: K1 and K1 have no endpoint in common"
+        ]
+    );
+    assert_eq!(
+        found(&meant(&Draft::small().text())),
+        ["only K1 has a witness: K1 takes the address without asking it"]
+    );
 }

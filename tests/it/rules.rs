@@ -20,3 +20,4 @@ mod routes;
 mod standing;
 mod tracks;
 mod virtual_mac;
+mod witness;

@@ -134,7 +134,7 @@ enum Column {
     Late,
 }
 
-const COLUMNS: [(&str, Column); 26] = [
+const COLUMNS: [(&str, Column); 27] = [
     ("hears 0", Column::Heard { priority: 0, wins_tie: false }),
     ("hears 50", Column::Heard { priority: 50, wins_tie: true }),
     ("hears 100, lower address", Column::Heard { priority: 100, wins_tie: false }),
@@ -152,6 +152,7 @@ const COLUMNS: [(&str, Column); 26] = [
     ("promote, listen", Column::Told(LISTEN)),
     ("inherit", Column::Told(Event::Inherit)),
     ("defer", Column::Told(DEFER)),
+    ("hold now", Column::Told(Event::HoldAt(Instant::ZERO))),
     ("adopt", Column::Told(Event::Adopt)),
     ("stop", Column::Told(STOP)),
     ("offer", Column::Told(OFFER)),

@@ -7,7 +7,7 @@ use crate::{
         particulars::{counters, particulars},
         path,
     },
-    control::protocol::{Instance, Peer, State},
+    control::protocol::{Instance, Peer, State, Witness},
 };
 
 pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
@@ -42,6 +42,7 @@ pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
     text += &instance.routing.iter().map(|what| format!("    {what}  {word}\n")).collect::<String>();
     text += &instance.peers.iter().map(|peer| peer_text(peer, paint)).collect::<String>();
     text += &path::text(&instance.paths, paint);
+    text += &instance.witness.iter().map(|witness| witness_text(witness, paint)).collect::<String>();
     for condition in &instance.conditions {
         text += &if passes(condition) {
             format!("    {}: {}\n", condition.name, wrap(&condition.text, 4))
@@ -60,6 +61,20 @@ pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
         .map(|report| evaluation_text(report, &instance.name, paint))
         .collect::<String>()
         .as_str()
+}
+
+fn witness_text(witness: &Witness, paint: Paint) -> String {
+    let held = match (witness.held_for_ms, &witness.held_by) {
+        (Some(left), _) => format!("held by this node, for {} more unless it is renewed", judged::ago(left)),
+        (None, Some(by)) => format!("held by {by}"),
+        (None, None) => "not held by this node".to_owned(),
+    };
+    let (mark, trouble) = match &witness.trouble {
+        Some(why) => ("!", format!(", does not answer: {why}")),
+        None => (" ", String::new()),
+    };
+    let text = format!("witness  {}, {held}{trouble}", witness.mode);
+    format!("  {} {}\n", paint.doubtful(mark), wrap(&text, 4))
 }
 
 fn peer_text(peer: &Peer, paint: Paint) -> String {

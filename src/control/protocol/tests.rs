@@ -28,6 +28,7 @@ fn status() -> NodeStatus {
             routing: Vec::new(),
             lease: Some(Duration::from_secs(2)),
             paths: vec![],
+            witness: None,
             peers: vec![PeerStatus {
                 address: "192.168.0.21".parse().unwrap(),
                 configured: true,

@@ -335,7 +335,7 @@ impl Field {
     }
 
     /// The number, if it is a whole one; else 0.
-    pub(super) fn number_in(fields: &Fields, name: &str) -> i64 {
+    pub(crate) fn number_in(fields: &Fields, name: &str) -> i64 {
         match fields.get(name) {
             Some(Self::Int(number)) => *number,
             Some(

@@ -48,6 +48,7 @@ impl Lan {
     pub fn start_as(&mut self, index: usize, config: &Config) {
         let station = &mut self.stations[index];
         station.node = Node::new(self.now, config);
+        station.asking = Asking::begin(self.now, station.configured.witness);
         (station.dead, station.powered) = (false, true);
         station.backlog.clear();
         self.tell_link(index);

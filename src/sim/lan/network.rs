@@ -42,6 +42,7 @@ impl Lan {
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
                 Output::Routes(_) => {}
+                Output::Witness(wish) => self.wish(index, wish),
                 Output::Judge { pace, .. } => {
                     self.note(index, Line::Paced(pace));
                     self.stations[index].pace = pace;
@@ -93,7 +94,8 @@ impl Lan {
     pub(super) fn hold(&mut self, index: usize, hold: &Hold) {
         self.note(index, Line::Hold(hold.addresses.clone()));
         let interval = self.stations[index].configured.advertise.as_duration();
-        assert!(hold.addresses.is_empty() || hold.not_after == Some(self.now + interval), "R9: {:?}", hold.not_after);
+        let in_time = |at| at == self.now + interval || self.is_before_its_witness_ends(index, at, interval);
+        assert!(hold.addresses.is_empty() || hold.not_after.is_some_and(in_time), "R9: {:?}", hold.not_after);
         let until = match hold.lifetime {
             Lifetime::Forever => None,
             Lifetime::For(time) => Some(self.now + time + self.kernel_late),

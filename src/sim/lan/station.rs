@@ -6,6 +6,7 @@ use super::*;
 
 impl Station {
     pub(super) fn new(now: Instant, index: usize, ip: IpAddr, configured: Instance) -> Self {
+        let asking = Asking::begin(now, configured.witness);
         Self {
             node: Node::new(now, &config(configured.clone())),
             mac: MacAddr([2, 0, 0, 0, 0, u8::try_from(index).unwrap()]),
@@ -32,6 +33,7 @@ impl Station {
             error: None,
             pace: Pace::Normal,
             judged_at: Instant::ZERO,
+            asking,
         }
     }
 

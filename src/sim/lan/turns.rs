@@ -13,8 +13,9 @@ impl Lan {
         let unread = (!unread.is_empty()).then(|| self.now + Duration::from_micros(500));
         let timers = drained.into_iter().filter_map(|station| station.node.poll_timeout()).map(|(at, _)| at);
         let judges = running().filter(|station| station.judges).map(Station::judge_at);
+        let asking = running().filter_map(|station| station.asking.next());
         let expiry = self.stations.iter().flat_map(|station| station.kernel.values().flatten().copied());
-        let all = packet.into_iter().chain(timers).chain(judges).chain(expiry).chain(unread);
+        let all = packet.into_iter().chain(timers).chain(judges).chain(asking).chain(expiry).chain(unread);
         all.min().map(|at| at.max(self.now))
     }
 
@@ -43,6 +44,7 @@ impl Lan {
                 self.judge(index, verdict);
             }
             let ears = self.read(index);
+            self.ask_the_witness(index);
             let now = self.now;
             self.stations[index].node.handle_timeout(now, ears);
             self.drain(index);
@@ -60,6 +62,24 @@ impl Lan {
         if self.stations[index].backlog.is_empty() { Ears::Drained } else { Ears::Behind }
     }
 
+    pub(super) fn wish(&mut self, index: usize, wish: Wish) {
+        let now = self.now;
+        let witnessed = self.stations[index].configured.witness;
+        self.stations[index].asking.want(now, wish, witnessed);
+    }
+
+    /// A moment that is sooner because of the witness.
+    pub(super) fn is_before_its_witness_ends(&self, index: usize, at: Instant, interval: Duration) -> bool {
+        self.stations[index].configured.witness.is_some() && self.now <= at && at <= self.now + interval
+    }
+
+    fn ask_the_witness(&mut self, index: usize) {
+        let now = self.now;
+        for says in self.stations[index].asking.turn(now, index, &mut self.etcd) {
+            self.hand_in(index, Input::Witness(says));
+        }
+    }
+
     /// What must hold after each turn, whatever the story.
     pub(super) fn check(&mut self, index: usize, ears: Ears) {
         let now = self.now;
@@ -67,7 +87,8 @@ impl Lan {
         station.node.check_invariants().unwrap();
         let serves = station.node.status().instances.iter().any(|instance| instance.role == Role::Master);
         let role = station.node.status().instances.first().map(|instance| instance.role);
-        assert!(station.kernel.is_empty() || serves, "node{index} holds as {role:?}\n{}", self.tale(40));
+        let adopts = station.asking.has_just_begun(now);
+        assert!(station.kernel.is_empty() || serves || adopts, "node{index} holds as {role:?}\n{}", self.tale(40));
         let station = &mut self.stations[index];
         let due = ears == Ears::Drained && station.node.poll_timeout().is_some_and(|(at, _)| at <= now);
         station.spins = match station.spins {

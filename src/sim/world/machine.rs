@@ -14,10 +14,10 @@ use super::{
     placing::{Kind, Setup},
 };
 use crate::{
-    config::{Config, Instance},
+    config::{Config, Instance, Witnessed},
     node::{Ears, Input, Output, Role},
     policy::{Engine, Policy, Verdict},
-    sim::daemon::Daemon,
+    sim::{daemon::Daemon, witness::Asking},
     words::{Family, Instant, InterfaceName, MacAddr},
 };
 
@@ -79,6 +79,7 @@ pub struct Machine {
     pub(super) spins: (Instant, u32),
     /// Since when the members of each group have differed.
     pub(super) apart_since: BTreeMap<String, Instant>,
+    pub(super) asking: Asking,
 }
 
 impl Machine {
@@ -111,6 +112,7 @@ impl Machine {
             took_at: BTreeMap::new(),
             spins: (now, 0),
             apart_since: BTreeMap::new(),
+            asking: Asking::default(),
         };
         machine.begin(now, engine);
         machine
@@ -119,6 +121,7 @@ impl Machine {
     /// A new process, which has seen nothing yet.
     pub(super) fn begin(&mut self, now: Instant, engine: &Engine) {
         self.daemon = Daemon::new(self.kind, now, &self.config);
+        self.asking = Asking::begin(now, self.witnessed());
         (self.alive, self.frozen, self.powered, self.started_at) = (true, false, true, now);
         self.wakes_at = None;
         self.backlog.clear();
@@ -131,6 +134,10 @@ impl Machine {
         self.roles = self.config.instances.iter().map(|instance| (instance.name.clone(), Role::Fault)).collect();
         self.judges.clear();
         self.hire(now, engine);
+    }
+
+    pub(super) fn witnessed(&self) -> Option<Witnessed> {
+        self.config.instances.iter().find_map(|instance| instance.witness)
     }
 
     /// Its policies, as the configuration has them; those that stay remember what they know.

@@ -30,7 +30,7 @@ pub use faults::{Act, Found, Reload};
 pub use machine::Machine;
 pub use placing::{Kind, Setup};
 
-use super::{log::Entry, mutation::Mutation};
+use super::{log::Entry, mutation::Mutation, witness::Etcd};
 use crate::{
     node::NeighborFrame,
     policy::Engine,
@@ -104,6 +104,8 @@ pub struct World {
     pub kernel_late: Duration,
     /// What is made wrong on purpose.
     pub mutation: Option<Mutation>,
+    /// The witness of those that have one; it is always there.
+    pub(super) etcd: Etcd,
     pub(super) engine: Engine,
     queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     deliveries: BTreeMap<u64, Delivery>,
@@ -133,6 +135,7 @@ impl World {
             violations: Vec::new(),
             kernel_late: Duration::from_millis(20),
             mutation: None,
+            etcd: Etcd::default(),
             engine: engine.clone(),
             queue: BinaryHeap::new(),
             deliveries: BTreeMap::new(),

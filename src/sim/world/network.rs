@@ -80,6 +80,10 @@ impl World {
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
                 Output::Routes(_) => {}
+                Output::Witness(wish) => {
+                    let (now, witnessed) = (self.now, self.machines[index].witnessed());
+                    self.machines[index].asking.want(now, wish, witnessed);
+                }
                 Output::Judge { instance, pace } => self.pace(index, &instance, pace),
                 Output::BeforeRelease { instance, asked_at, .. } => {
                     let now = self.now;

@@ -3,7 +3,11 @@
 use std::{cmp::Reverse, time::Duration};
 
 use super::World;
-use crate::{node::Ears, sim::mutation::Mutation, words::Instant};
+use crate::{
+    node::{Ears, Input},
+    sim::mutation::Mutation,
+    words::Instant,
+};
 
 impl World {
     /// Everything until this moment happens.
@@ -84,6 +88,10 @@ impl World {
             self.deliver(index, delivery);
         }
         self.judge(index);
+        for says in self.machines[index].asking.turn(now, index, &mut self.etcd) {
+            self.machines[index].handle_input(now, Input::Witness(says));
+            self.drain(index);
+        }
         self.machines[index].handle_timeout(now, Ears::Drained);
         self.drain(index);
         self.check_turn(index);
@@ -101,6 +109,6 @@ impl super::Machine {
         }
         let unread = (!self.backlog.is_empty()).then_some(Instant::ZERO);
         let judges = self.judges.iter().map(super::judging::Judging::next);
-        unread.into_iter().chain(self.due_at()).chain(judges).min()
+        unread.into_iter().chain(self.due_at()).chain(judges).chain(self.asking.next()).min()
     }
 }

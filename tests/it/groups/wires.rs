@@ -483,7 +483,7 @@ impl Wires {
                     | Event::Cleared(_)
                     | Event::Note(_)) => self.note(index, format!("{}: {other:?}", journal.instance)),
                 },
-                Output::Routes(_) | Output::Judge { .. } | Output::BeforeRelease { .. } => (),
+                Output::Routes(_) | Output::Judge { .. } | Output::Witness(_) | Output::BeforeRelease { .. } => (),
             }
         }
     }

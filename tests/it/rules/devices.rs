@@ -64,7 +64,11 @@ impl Alone {
                     Input::Transmitted { instance: sent.instance, path: sent.path, result: Ok(()), carrier: Some(true) }
                 }
                 Output::Hold(hold) => Input::Held { instance: hold.instance, result: Ok(()) },
-                Output::Routes(_) | Output::Announce { .. } | Output::Ask(_) | Output::Judge { .. } => continue,
+                Output::Routes(_)
+                | Output::Announce { .. }
+                | Output::Ask(_)
+                | Output::Witness(_)
+                | Output::Judge { .. } => continue,
                 Output::BeforeRelease { .. } | Output::Report(_) => continue,
             };
             self.node.handle_input(self.now, input);

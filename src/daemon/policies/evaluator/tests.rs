@@ -87,6 +87,7 @@ fn status() -> NodeStatus {
             lease: None,
             peers: vec![],
             paths: vec![],
+            witness: None,
             transitions: 0,
             sent: 0,
             received: 0,
