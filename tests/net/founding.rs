@@ -131,7 +131,8 @@ fn s06(stage: &Stage) {
     let events: Vec<serde_json::Value> =
         String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let roles = events.iter().filter(|event| event["kind"] == "transition").map(|event| event["to"].as_str().unwrap());
-    assert_eq!(roles.collect::<Vec<_>>(), ["backup", "master"], "{events:#?}");
+    // On a busy machine it may have been master while node1 was still starting.
+    assert!(roles.collect::<Vec<_>>().ends_with(&["backup", "master"]), "{events:#?}");
 }
 
 fn s07_s11(stage: &Stage) {

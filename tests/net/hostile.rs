@@ -42,9 +42,12 @@ fn check() {
 fn no_advertisement_is_late(stage: &Stage) {
     let setup = |node| Setup::founding(node).version3(INTERVAL);
     // On probation it would be taken back at once, for it throws.
-    let config = setup(Host::Node1).toml(Host::Node1) + "policies = [\"hostile\"]\n[policy]\nprobation = \"0s\"\n";
+    let config = setup(Host::Node1).toml(Host::Node1)
+        + "peer_down_adverts = 20\npolicies = [\"hostile\"]\n[policy]\nprobation = \"0s\"\n";
     let node1 = stage.ha_with(Host::Node1, &config, &[("hostile", "fn check() { healthy() }\n")]);
-    let _node2 = stage.ha(Host::Node2, &setup(Host::Node2));
+    // A machine that is busy otherwise makes nobody take over.
+    let patient = setup(Host::Node2).toml(Host::Node2) + "down_adverts = 20\n";
+    let _node2 = stage.ha_with(Host::Node2, &patient, &[]);
     stage.held_by(&[Host::Node1], 20);
     pass(Duration::from_secs(1));
     let usual = longest_silence(stage, Duration::from_secs(3));
