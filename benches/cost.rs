@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench cost -- [--seconds N]`. First the founding pair with what judges it each second: `ha` with its
 //! policy, keepalived with the same as a shell script of curl and ping; the same web server on each node, the same arbiter.
-//! Then the pair without checks; then the same with advertisements each 50 ms in version 3, and behind `ha`'s gate. Processor time is user and system time of every process of the node: by the kernel's
+//! Then the pair without checks; then the same with advertisements each 10 ms in version 3, and behind `ha`'s gate. Processor time is user and system time of every process of the node: by the kernel's
 //! clock of the process, which counts nanoseconds, and for children that ended in its ticks (10 ms, one sum of them all).
 //! Memory is PSS and RSS, summed over the node's processes: RSS counts for each what they share. Each node runs its own
 //! copy of the program, so that nothing of it counts as shared with the other node. Libraries are shared with everybody,
@@ -53,15 +53,15 @@ fn measure(arguments: &[String]) -> Result<()> {
     let founding = |maker| Plan::founding([maker; 2]);
     let alone = |maker| Plan { checks: Checks::None, ..founding(maker) };
     let brief = |maker| {
-        let setups = Host::NODES.map(|node| Setup::founding(node).version3(Duration::from_millis(50)));
+        let setups = Host::NODES.map(|node| Setup::founding(node).version3(Duration::from_millis(10)));
         Plan { setups, ..alone(maker) }
     };
     let gated = |maker| Plan { instance: "gate = true\n", ..brief(maker) };
     let kinds: [(&str, &(dyn Fn(Maker) -> Plan + Sync)); 4] = [
         ("judged each second", &founding),
         ("without checks", &alone),
-        ("50 ms, without checks", &brief),
-        ("50 ms, behind a gate", &gated),
+        ("10 ms, without checks", &brief),
+        ("10 ms, behind a gate", &gated),
     ];
     for (title, plan) in kinds {
         let one = |maker| watch(maker, title, plan(maker), length);

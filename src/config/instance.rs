@@ -130,7 +130,7 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         announce,
         notify,
         accept,
-        gate: raw.gate.given().is_some_and(|(gate, _)| *gate),
+        gate: raw.gate.given().is_none_or(|(gate, _)| *gate),
         virtual_mac,
         tracks,
         last_resort,

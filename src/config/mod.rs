@@ -232,7 +232,7 @@ pub struct Instance {
     pub notify: Notify,
     /// Whether a master answers what is sent to the virtual addresses; [`Instance::drops_packets`] is what follows.
     pub accept: bool,
-    /// A gate before the addresses where whole seconds are too long a lease; false by default.
+    /// A gate before the addresses where whole seconds are too long a lease; true by default.
     pub gate: bool,
     /// The device with the virtual router MAC address, if the addresses have one.
     pub virtual_mac: Option<VirtualMac>,

@@ -651,7 +651,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "notify.user", "\"nobody\""),
     ("instance.VI_1", "notify.timeout", "\"5s\""),
     ("instance.VI_1", "accept", "false"),
-    ("instance.VI_1", "gate", "true"),
+    ("instance.VI_1", "gate", "false"),
     ("instance.VI_1", "virtual_mac", "true"),
     ("instance.VI_1", "virtual_mac_name", "\"vrrp.51\""),
     ("instance.VI_1", "virtual_mac_advertise", "\"base\""),
