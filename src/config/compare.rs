@@ -301,6 +301,7 @@ mod tests {
             transport: Transport::Multicast,
             multicast_group: None,
             min_ttl: 1,
+            max_ttl: 255,
             peers: vec![peer.parse().unwrap()],
             source: None,
         }

@@ -123,6 +123,13 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
             ),
         );
     }
+    if !instance.track_own_interface {
+        let what = format!(
+            "goes on while {} is down or has no carrier; what it holds there goes with its lease, the rest stays",
+            instance.interface
+        );
+        line(text, "own link", &what);
+    }
     if instance.drops_packets() {
         line(
             text,
@@ -182,8 +189,11 @@ fn peers(instance: &Instance) -> String {
         Transport::Multicast => {
             instance.multicast_group.map_or_else(|| "multicast".to_owned(), |group| format!("multicast to {group}"))
         }
-        Transport::Unicast if instance.min_ttl > 1 => format!("unicast, with a TTL of at least {}", instance.min_ttl),
-        Transport::Unicast => "unicast".to_owned(),
+        Transport::Unicast => match (instance.min_ttl, instance.max_ttl) {
+            (0 | 1, u8::MAX) => "unicast".to_owned(),
+            (least, u8::MAX) => format!("unicast, with a TTL of at least {least}"),
+            (least, most) => format!("unicast, with a TTL of {least} to {most}"),
+        },
     };
     let source = instance.source.map_or_else(String::new, |source| format!(", from {source}"));
     if instance.peers.is_empty() {
@@ -372,12 +382,14 @@ mod tests {
             instance.transport = Transport::Unicast;
             instance.source = Some("192.168.0.20".parse().unwrap());
             instance.accept = false;
+            instance.track_own_interface = false;
             instance.paths = vec![path::Path {
                 name: "second".to_owned(),
                 interface: "eth1".parse().unwrap(),
                 transport: Transport::Unicast,
                 multicast_group: None,
                 min_ttl: 1,
+                max_ttl: 255,
                 peers: vec!["10.9.0.2".parse().unwrap()],
                 source: None,
             }];

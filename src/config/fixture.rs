@@ -31,6 +31,8 @@ pub(crate) fn instance() -> Instance {
         transport: Transport::Multicast,
         multicast_group: None,
         min_ttl: 1,
+        max_ttl: 255,
+        track_own_interface: true,
         source: None,
         paths: vec![],
         lease: Lease::Auto,

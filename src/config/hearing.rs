@@ -27,7 +27,7 @@ pub(super) fn resolve(raw: &RawInstance, addresses: &Addresses, out: &mut Findin
     let transport = value::choice("transport", &raw.transport, &choices, out).unwrap_or(Transport::Multicast);
     let peers = peers(raw, addresses, out);
     let source = source(raw, addresses, &peers, out);
-    let reach = reach::resolve(raw, transport, addresses.family, out);
+    let reach = reach::resolve(&raw.reach, transport, addresses.family, out);
     if raw.peers.is_absent() || raw.peers.given().is_some_and(|(written, _)| written.is_empty()) {
         nobody_named(raw, transport, out);
     }

@@ -9,7 +9,7 @@ use super::{
     address::{self, Addresses},
     announce, auth_hmac,
     error::{Findings, Span},
-    hearing, path, protocol,
+    hearing, own_interface, path, protocol,
     raw::RawInstance,
     routing, ruling, takeover, told, track, value, virtual_mac, weighed,
 };
@@ -118,7 +118,9 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         transport: hearing.transport,
         multicast_group: hearing.reach.group,
         min_ttl: hearing.reach.min_ttl,
+        max_ttl: hearing.reach.max_ttl,
         source: hearing.source,
+        track_own_interface: own_interface::tracked(raw, out),
         paths,
         lease,
         claim: doubt.claim,

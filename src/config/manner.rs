@@ -39,6 +39,18 @@ pub struct Manner {
     pub peer: Option<IpAddr>,
     /// Whether the kernel makes a route to the network of the address.
     pub network_route: NetworkRoute,
+    /// What becomes of it where somebody deletes it.
+    pub deleted: Deleted,
+}
+
+/// What becomes of an address that somebody deletes while it is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is put back, and its interface bears on the instance.
+    #[default]
+    PutBack,
+    /// It stays gone until it is held anew, and its interface bears on nothing.
+    LeftGone,
 }
 
 /// How far an IPv4 address counts (`rtnetlink(7)`).
@@ -82,10 +94,14 @@ impl fmt::Display for Manner {
         if let Some(label) = &self.label {
             write!(f, " label {label}")?;
         }
-        match self.network_route {
-            NetworkRoute::Made => Ok(()),
-            NetworkRoute::LeftOut => f.write_str(" without a network route"),
-        }
+        f.write_str(match self.network_route {
+            NetworkRoute::Made => "",
+            NetworkRoute::LeftOut => " without a network route",
+        })?;
+        f.write_str(match self.deleted {
+            Deleted::PutBack => "",
+            Deleted::LeftGone => " not tracked",
+        })
     }
 }
 
@@ -99,6 +115,7 @@ pub(super) struct RawAddress {
     broadcast: Written<String>,
     peer: Written<String>,
     network_route: Written<bool>,
+    track: Written<bool>,
 }
 
 impl RawAddress {
@@ -111,6 +128,7 @@ impl RawAddress {
             broadcast: Written::Absent,
             peer: Written::Absent,
             network_route: Written::Absent,
+            track: Written::Absent,
         }
     }
 
@@ -124,6 +142,7 @@ impl RawAddress {
             broadcast: table.text("broadcast", out),
             peer: table.text("peer", out),
             network_route: table.flag("network_route", out),
+            track: table.flag("track", out),
             ..Self::plain(Spanned::new(0..0, String::new()))
         };
         if address.is_absent() {
@@ -196,6 +215,10 @@ pub(super) fn resolve(
         network_route: match raw.network_route.given() {
             Some((false, _)) => NetworkRoute::LeftOut,
             Some((true, _)) | None => NetworkRoute::Made,
+        },
+        deleted: match raw.track.given() {
+            Some((false, _)) => Deleted::LeftGone,
+            Some((true, _)) | None => Deleted::PutBack,
         },
         device,
     }

@@ -22,6 +22,7 @@ mod kind;
 mod lease;
 mod manner;
 mod netns;
+mod own_interface;
 mod password;
 mod path;
 mod places;
@@ -71,7 +72,7 @@ pub use events::EventStream;
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use group::Group;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
-pub use manner::{Manner, NetworkRoute, Scope};
+pub use manner::{Deleted, Manner, NetworkRoute, Scope};
 pub use netns::Netns;
 pub use path::{PRIMARY, Path};
 pub use privileges::Privileges;
@@ -208,8 +209,12 @@ pub struct Instance {
     pub multicast_group: Option<IpAddr>,
     /// Unicast: what arrives with a lower TTL or hop limit is discarded; 1 by default, which is everything.
     pub min_ttl: u8,
+    /// Likewise with a higher one; 255 by default, which is everything.
+    pub max_ttl: u8,
     /// Source address of advertisements; else the interface's first own address.
     pub source: Option<IpAddr>,
+    /// Whether it is in fault while its own interface is down or has no carrier; true by default.
+    pub track_own_interface: bool,
     /// Other ways for advertisements, by name.
     pub paths: Vec<Path>,
     /// The lifetime of a held address.

@@ -11,7 +11,7 @@ use super::{
     hearing::is_link_local,
     instance::{Drawn, check_name},
     raw::{RawInstance, Texts},
-    reach,
+    reach::{self, RawReach},
     table::{Table, Written},
     value,
 };
@@ -36,6 +36,8 @@ pub struct Path {
     pub multicast_group: Option<IpAddr>,
     /// Unicast: what arrives with a lower TTL or hop limit is discarded.
     pub min_ttl: u8,
+    /// Likewise with a higher one; 255 by default.
+    pub max_ttl: u8,
     /// The other nodes' addresses on it, in the order of [`Instance::peers`].
     pub peers: Vec<IpAddr>,
     /// Source address of advertisements; else the interface's first own address.
@@ -57,8 +59,7 @@ pub(super) struct RawPath {
     header: Span,
     interface: Written<String>,
     transport: Written<String>,
-    multicast_group: Written<String>,
-    min_ttl: Written<i64>,
+    reach: RawReach,
     peers: Written<Texts>,
     source: Written<String>,
 }
@@ -70,8 +71,7 @@ impl RawPath {
             header: table.header(),
             interface: table.text("interface", out),
             transport: table.text("transport", out),
-            multicast_group: table.text("multicast_group", out),
-            min_ttl: table.number("min_ttl", out),
+            reach: RawReach::read(table, out),
             peers: table.texts("peers", out),
             source: table.text("source", out),
         }
@@ -112,7 +112,7 @@ fn one(raw: &RawPath, own: &Own<'_>, addresses: &Addresses, out: &mut Findings) 
     let interface = interface(raw, out);
     let choices = [("multicast", Transport::Multicast), ("unicast", Transport::Unicast)];
     let transport = value::choice("transport", &raw.transport, &choices, out).unwrap_or(Transport::Multicast);
-    let reach = reach::of(&raw.multicast_group, &raw.min_ttl, transport, addresses.family, out);
+    let reach = reach::resolve(&raw.reach, transport, addresses.family, out);
     let peers = peers(raw, own, addresses, out);
     let source = raw.source.given().and_then(|(text, span)| {
         let source = node_address("source", text, &span, addresses, out)?;
@@ -132,6 +132,7 @@ fn one(raw: &RawPath, own: &Own<'_>, addresses: &Addresses, out: &mut Findings) 
         transport,
         multicast_group: reach.group,
         min_ttl: reach.min_ttl,
+        max_ttl: reach.max_ttl,
         peers,
         source,
     })

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::Instance;
+use super::{Deleted, Instance};
 use crate::words::InterfaceName;
 
 impl Instance {
@@ -46,6 +46,20 @@ impl Instance {
     #[must_use]
     pub fn devices(&self) -> BTreeSet<&InterfaceName> {
         self.manners.values().filter_map(|manner| manner.device.as_ref()).collect()
+    }
+
+    /// The address is left gone where somebody deletes it.
+    #[must_use]
+    pub fn is_untracked(&self, net: &IpNet) -> bool {
+        self.manners.get(net).is_some_and(|manner| manner.deleted == Deleted::LeftGone)
+    }
+
+    /// Those of them that bear on it: one of their addresses is tracked.
+    pub fn tracked_devices(&self) -> impl Iterator<Item = &InterfaceName> {
+        let is_tracked = |device: &&InterfaceName| {
+            self.held_addresses().any(|net| self.device_of(net) == *device && !self.is_untracked(net))
+        };
+        self.devices().into_iter().filter(is_tracked)
     }
 
     /// Each interface with the addresses it has, its own one first.

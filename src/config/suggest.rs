@@ -8,10 +8,7 @@ const KEEPALIVED: &[(&str, &str)] = &[
     ("authentication", "auth.password"),
     ("brd", "broadcast"),
     ("down_timer_adverts", "down_adverts, and peer_down_adverts for the peer's"),
-    (
-        "dont_track_primary",
-        "nothing: the interface is always watched; down_delay, in [interface.NAME], lets a short loss pass",
-    ),
+    ("dont_track_primary", "track_own_interface = false"),
     ("garp_lower_prio_delay", "announce_lower_delay"),
     ("garp_lower_prio_repeat", "announce_lower_repeat"),
     ("garp_master_delay", "announce_delay"),

@@ -65,6 +65,7 @@ mod tests {
             transport: Transport::Multicast,
             multicast_group: None,
             min_ttl: 1,
+            max_ttl: 255,
             peers: vec![],
             source: None,
         };

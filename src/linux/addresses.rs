@@ -16,6 +16,7 @@ use super::{
     rtnl::{Address, Failure, Rtnl},
 };
 use crate::{
+    config::{Deleted, Manner},
     node::Hold,
     words::{Family, InterfaceName},
 };
@@ -208,7 +209,8 @@ impl Holder {
         };
         let place = |address: &IpNet| Placed {
             address: *address,
-            manner: hold.manners.get(address).cloned().unwrap_or_default(),
+            // What becomes of it later is not the kernel's.
+            manner: Manner { deleted: Deleted::default(), ..hold.manners.get(address).cloned().unwrap_or_default() },
             route: self.known(hold, index, *address).map_or_else(|| route(*address), |known| known.route),
         };
         hold.addresses.iter().map(place).collect()

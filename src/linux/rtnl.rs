@@ -37,7 +37,7 @@ use super::{
     vrrp_socket::large_receive_buffer,
 };
 use crate::{
-    config::{Manner, NetworkRoute},
+    config::{Deleted, Manner, NetworkRoute},
     words::{Instant, InterfaceName, MacAddr},
 };
 
@@ -444,6 +444,8 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
         broadcast,
         scope: net.filter(|net| net.addr().is_ipv4()).and_then(|_| known_scope(header.scope)),
         network_route: if flags & libc::IFA_F_NOPREFIXROUTE == 0 { NetworkRoute::Made } else { NetworkRoute::LeftOut },
+        // What is there says nothing of it.
+        deleted: Deleted::default(),
     };
     Ok(net.map(|address| Address { index: header.index, address, manner, marked, usable, remaining }))
 }

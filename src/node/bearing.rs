@@ -113,10 +113,10 @@ impl Instance {
         let Some(link) = &self.link else {
             return Some(format!("interface {interface} does not exist; waiting for it"));
         };
-        if !link.up {
+        if !link.up && self.config.track_own_interface {
             return Some(format!("interface {interface} is down"));
         }
-        if !link.carrier {
+        if !link.carrier && self.config.track_own_interface {
             return Some(format!("interface {interface} has no carrier: cable, switch port or the machine's host"));
         }
         if self.primary().is_none() {

@@ -109,15 +109,31 @@ impl Instance {
         self.config.places().into_iter().flat_map(there).collect()
     }
 
-    /// The addresses of every interface that it uses are known.
+    /// The addresses of every interface that bears on it are known.
     pub(super) fn knows_all_places(&self) -> bool {
         let known = |name: &InterfaceName| self.devices.get(name).is_some_and(|device| device.addresses.is_some());
-        self.addresses.is_some() && self.config.devices().into_iter().all(known)
+        self.addresses.is_some() && self.config.tracked_devices().all(known)
+    }
+
+    fn is_there(&self, name: &InterfaceName) -> bool {
+        self.devices.get(name).is_some_and(|device| device.link.is_some())
+    }
+
+    /// What is to be held now: not on an interface that nobody follows and that is not there, nor what somebody deleted and
+    /// is left gone.
+    pub(super) fn to_be_held(&self) -> impl Iterator<Item = Hold> {
+        let elsewhere = self.config.devices();
+        let is_usable = move |hold: &Hold| !elsewhere.contains(&hold.interface) || self.is_there(&hold.interface);
+        let holds = self.releases().into_iter().filter(|hold| self.serves_on(&hold.interface)).filter(is_usable);
+        holds.map(|hold| {
+            let is_here = |net: &&IpNet| !self.tenure.is_left_gone(net);
+            Hold { addresses: hold.configured.iter().filter(is_here).copied().collect(), ..hold }
+        })
     }
 
     /// Which of the other interfaces is missing, and why (R31).
     pub(super) fn device_waited_for(&self) -> Option<String> {
-        self.config.devices().into_iter().find_map(|name| {
+        self.config.tracked_devices().find_map(|name| {
             let addresses = self.config.held_addresses().filter(|net| self.config.device_of(net) == name);
             let addresses = addresses.map(IpNet::to_string).collect::<Vec<_>>().join(", ");
             match self.devices.get(name).and_then(|device| device.link.as_ref()) {
@@ -166,6 +182,9 @@ impl Instance {
     pub(super) fn announcements(&self, addresses: &[IpAddr]) -> Vec<Output> {
         let on = |interface: &InterfaceName| {
             let there = addresses.iter().filter(|address| self.place_of(**address) == Some(interface));
+            let is_here = |net: &IpNet| !self.tenure.is_left_gone(net);
+            let there =
+                there.filter(|address| self.config.held_addresses().any(|net| net.addr() == **address && is_here(net)));
             there.copied().collect::<Vec<IpAddr>>()
         };
         let wires = std::iter::once(&self.config.interface).chain(self.config.devices());
@@ -176,6 +195,8 @@ impl Instance {
             mac: self.config.mac().filter(|_| *interface == self.config.interface),
             addresses,
         };
-        places.filter(|(_, addresses)| !addresses.is_empty()).map(announce).collect()
+        let served =
+            |(interface, addresses): &(&InterfaceName, Vec<IpAddr>)| !addresses.is_empty() && self.serves_on(interface);
+        places.filter(served).map(announce).collect()
     }
 }

@@ -48,20 +48,23 @@ impl Instance {
         if self.is_own(source) {
             return Err(Rejection::OwnSource);
         }
-        let (transport, group, min_ttl, known) = match self.path(way) {
+        let (transport, group, ttl, known) = match self.path(way) {
             None => {
                 let of = &self.config;
                 // In multicast a sender that is not named takes part as well, unless it is a peer by another way's address.
                 let multicast = of.transport == Transport::Multicast && self.peer_by_path(source).is_none();
-                (of.transport, of.group(), of.min_ttl, multicast || of.peers.contains(&source))
+                (of.transport, of.group(), of.min_ttl..=of.max_ttl, multicast || of.peers.contains(&source))
             }
-            Some(path) => (path.transport, path.group(self.config.family), path.min_ttl, path.peers.contains(&source)),
+            Some(path) => {
+                let ttl = path.min_ttl..=path.max_ttl;
+                (path.transport, path.group(self.config.family), ttl, path.peers.contains(&source))
+            }
         };
         match transport {
             Transport::Multicast if destination != group => return Err(Rejection::Destination),
             Transport::Multicast if hop_limit != HOP_LIMIT => return Err(Rejection::HopLimit),
             Transport::Unicast if destination.is_multicast() => return Err(Rejection::Destination),
-            Transport::Unicast if hop_limit < min_ttl => return Err(Rejection::HopLimit),
+            Transport::Unicast if !ttl.contains(&hop_limit) => return Err(Rejection::HopLimit),
             Transport::Multicast | Transport::Unicast if !known => return Err(Rejection::NotAPeer),
             Transport::Multicast | Transport::Unicast => (),
         }

@@ -28,6 +28,7 @@ use super::{
     signing::Signing,
     tenure::Tenure,
     tracks::Seen,
+    untracked::Hearers,
     vote::Vote,
 };
 use crate::{
@@ -77,6 +78,8 @@ pub(super) struct Instance {
     pub(super) bid: Priority,
     pub(super) pace: Pace,
     pub(super) tenure: Tenure,
+    /// Whether anybody on the own link hears it, where that is no fault.
+    pub(super) hearers: Hearers,
     pub(super) claim: Claim,
     pub(super) rivals: Rivals,
     pub(super) announcer: Announcer,
@@ -115,6 +118,7 @@ pub(super) struct Instance {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) sent: u64,
+    pub(super) unheard: u64,
     pub(super) received: u64,
     pub(super) transitions: u64,
     pub(super) lease_lapsed: u64,
@@ -156,6 +160,7 @@ impl Instance {
             bid: config.priority,
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None)),
+            hearers: Hearers::default(),
             claim: Claim::default(),
             rivals: Rivals::new(interval),
             announcer: Announcer::new(config.announce),
@@ -329,6 +334,7 @@ impl Instance {
             return;
         }
         let reason = self.explain(now, reason);
+        self.need_not_listen(role);
         self.role = RoleRecord { role, since: now, reason: reason.clone() };
         self.counters.transitions += 1;
         self.report(now, Happening::Transition { from, to: role, reason }, out);
@@ -416,9 +422,8 @@ impl Instance {
             return;
         }
         self.tenure.renewed(now);
-        for release in self.releases() {
+        for release in self.to_be_held() {
             out.push_back(Output::Hold(Hold {
-                addresses: release.configured.clone(),
                 manners: self.config.manners.clone(),
                 lifetime: self.tenure.planned().length.map_or(Lifetime::Forever, Lifetime::For),
                 not_after: Some(renews_until.unwrap_or(Instant::MAX).min(now + self.interval())),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Event, Journal, LinkSeen, Node, Output};
 use crate::{
-    config::{Config, LinkDelays},
+    config::{self, Config, LinkDelays},
     words::{Instant, InterfaceName, readable},
 };
 
@@ -146,8 +146,9 @@ impl Node {
     /// Where the loss of a carrier does not count at once, what is sent without one has not left all the same: it renews no
     /// lease, and is no trouble before the lease has run out.
     pub(super) fn on_transmitted(&mut self, name: &str, result: Result<(), String>, carrier: Option<bool>) {
-        let on = self.instances.get(name).map(|instance| &instance.config.interface);
-        if carrier == Some(false) && on.is_some_and(|interface| self.links.outlasts_a_loss(interface)) {
+        let on = self.instances.get(name).map(|instance| &instance.config);
+        let waits = |on: &config::Instance| on.track_own_interface && self.links.outlasts_a_loss(&on.interface);
+        if carrier == Some(false) && on.is_some_and(waits) {
             return self.with(name, |now, instance, out| instance.on_unsent(now, out));
         }
         self.with(name, |now, instance, out| instance.on_transmitted(now, result, carrier, out));

@@ -201,7 +201,9 @@ impl Instance {
 
     /// A switch port that does not forward yet is not an empty LAN (R4).
     fn link_has_settled(&self, now: Instant) -> bool {
-        self.foreign_frame || self.carrier_since.is_some_and(|since| since + self.config.link_settle <= now)
+        self.foreign_frame
+            || self.is_unheard()
+            || self.carrier_since.is_some_and(|since| since + self.config.link_settle <= now)
     }
 
     /// When the link settles by itself.

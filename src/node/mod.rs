@@ -37,6 +37,7 @@ mod tenure;
 mod timers;
 mod tracked;
 mod tracks;
+mod untracked;
 mod vote;
 mod watching;
 mod ways;

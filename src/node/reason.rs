@@ -26,6 +26,11 @@ impl Instance {
             Reason::Offered => format!("offers the address to whoever is better off: {}", self.why_unfit(now)),
             Reason::Fault | Reason::Stopped => self.why_unfit(now),
             Reason::OfferDeclined => "nobody took what was offered".to_owned(),
+            Reason::LeaseLapsed if self.listens_until().is_some() => format!(
+                "interface {} carries again, and nobody has heard this node for longer than the lease: somebody else may hold the \
+                 address",
+                self.config.interface
+            ),
             Reason::LeaseLapsed if self.tenure.is_unsent() => format!(
                 "interface {} has no carrier, and no advertisement has left for longer than the lease: somebody else may hold the \
                  address",

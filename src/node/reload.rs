@@ -86,6 +86,9 @@ impl Instance {
             self.announcer.start(now);
             self.announce_if_due(now, out);
         }
+        if let Some(link) = &self.link {
+            self.mind_own_link(now, link.up && link.carrier, out);
+        }
         self.reassess(now, out);
         self.unsettled = true;
     }

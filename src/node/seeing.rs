@@ -1,6 +1,8 @@
 //! What an instance is told of its own machine: the link, the addresses the kernel has, and what became of its sends and
 //! writes.
 
+use ipnet::IpNet;
+
 use super::{
     AddressSeen, LinkSeen,
     instance::{Instance, Outbox},
@@ -26,7 +28,9 @@ impl Instance {
         if carries(&link) && self.carrier_since.is_none() {
             self.carrier_since = Some(now);
         }
+        let carries = carries(&link);
         self.link = link;
+        self.mind_own_link(now, carries, out);
         self.reassess(now, out);
     }
 
@@ -130,10 +134,12 @@ impl Instance {
             return;
         }
         let (kernel, held) = (self.held(), self.config.all_addresses());
-        let gone = self.tenure.missing(&held, &kernel);
-        // So does what was not renewed because the witness does not vouch for it.
+        let mut gone = self.tenure.missing(&held, &kernel);
+        // What is not to be held now goes with its lease, and so does what was not renewed because the witness does not vouch for it.
         let unrenewed = self.config.witness.is_some() && self.tenure.has_run_out(now);
-        if gone.is_empty() || unrenewed || self.tenure.wake(now) != Wake::InTime {
+        gone.retain(|net| !unrenewed && self.serves_on(self.config.device_of(net)));
+        self.leave_gone(now, &mut gone, out);
+        if gone.is_empty() || self.tenure.wake(now) != Wake::InTime {
             return self.name_lapse(now, out);
         }
         let names = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -147,6 +153,23 @@ impl Instance {
             return self.transmit(now, priority, out);
         }
         self.hold_and_announce(now, out);
+    }
+
+    /// What is not tracked is not put back.
+    fn leave_gone(&mut self, now: Instant, gone: &mut Vec<IpNet>, out: &mut Outbox) {
+        if self.tenure.wake(now) != Wake::InTime {
+            return;
+        }
+        for net in gone.extract_if(.., |net| self.config.is_untracked(net)) {
+            self.tenure.leave_gone(net);
+            let device = self.config.device_of(&net);
+            let text = format!("somebody deleted {net} from {device}: it stays gone, for it is not tracked");
+            out.push_back(super::Output::Report(super::Journal {
+                at: now,
+                instance: self.config.name.clone(),
+                event: super::Event::Note(text),
+            }));
+        }
     }
 
     fn hold_and_announce(&mut self, now: Instant, out: &mut Outbox) {
@@ -163,7 +186,13 @@ impl Instance {
         carrier: Option<bool>,
         out: &mut Outbox,
     ) {
+        if carrier == Some(false) && !self.config.track_own_interface {
+            return self.on_unheard(now, out);
+        }
         self.own_way_took(&result);
+        if result.is_ok() {
+            self.on_heard(now, out);
+        }
         match result {
             Ok(()) => {
                 self.counters.sent += 1;

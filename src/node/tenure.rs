@@ -33,6 +33,8 @@ pub(super) struct Tenure {
     deleted: bool,
     /// Held addresses that the kernel was seen to have.
     present: BTreeSet<IpNet>,
+    /// Somebody deleted them, and they are left gone.
+    left_gone: BTreeSet<IpNet>,
     deletions: VecDeque<Instant>,
     trouble: Option<Trouble>,
 }
@@ -64,6 +66,7 @@ impl Tenure {
             renewed_at: None,
             deleted: false,
             present: BTreeSet::new(),
+            left_gone: BTreeSet::new(),
             deletions: VecDeque::new(),
             trouble: None,
         }
@@ -86,6 +89,7 @@ impl Tenure {
         self.renewed_at = Some(now);
         self.sent_at = self.sent_at.or(Some(now));
         self.present.clear();
+        self.left_gone.clear();
     }
 
     /// The addresses are let go.
@@ -94,6 +98,7 @@ impl Tenure {
         self.renewed_at = None;
         self.sent_at = None;
         self.present.clear();
+        self.left_gone.clear();
     }
 
     /// The next advertisement renews, however short the last renewal is ago.
@@ -150,6 +155,16 @@ impl Tenure {
         self.sent_at.map(|at| at + length)
     }
 
+    /// When an advertisement left last, as long as it serves.
+    pub(super) const fn last_sent(&self) -> Option<Instant> {
+        self.sent_at
+    }
+
+    /// After so long a silence nobody else can have taken the addresses, and the kernel has not let go of them.
+    pub(super) fn outlasts(&self, silence: Duration) -> bool {
+        silence < self.planned.length.unwrap_or(self.planned.patience_of_peer)
+    }
+
     /// How late it is, for a router that serves. One that holds nothing yet has no lease to lose.
     pub(super) fn wake(&self, now: Instant) -> Wake {
         let Some(sent_at) = self.sent_at else { return Wake::InTime };
@@ -171,6 +186,15 @@ impl Tenure {
         let gone: Vec<IpNet> = gone.into_iter().filter(|address| self.present.remove(address)).collect();
         self.present.extend(here);
         gone
+    }
+
+    /// Somebody deleted it, and it is not put back before it is held anew.
+    pub(super) fn leave_gone(&mut self, address: IpNet) {
+        self.left_gone.insert(address);
+    }
+
+    pub(super) fn is_left_gone(&self, address: &IpNet) -> bool {
+        self.left_gone.contains(address)
     }
 
     /// Somebody deleted an address; returns whether it has become too much.

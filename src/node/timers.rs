@@ -39,6 +39,7 @@ impl Instance {
                 self.claimed_addresses().into_iter().map(|address| self.ask(address, None, Some(mac))).collect();
             out.extend(asks);
         }
+        self.mind_hearers(now, out);
         self.seen_tracked.settle(now);
         self.reassess(now, out);
         self.mind_paths(now, out);
@@ -108,6 +109,7 @@ impl Instance {
             (self.next_path(), Wake::Claim),
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
+            (self.listens_until(), Wake::Trouble),
             (self.lapses_at().filter(|at| now < *at), Wake::Trouble),
             (self.quiet_until.filter(|at| now < *at), Wake::Trouble),
             (self.next_of_witness(now), Wake::Witness),

@@ -166,6 +166,8 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         transport: Transport::Multicast,
         multicast_group: None,
         min_ttl: 1,
+        max_ttl: 255,
+        track_own_interface: true,
         source: None,
         paths: vec![],
         lease: Lease::Auto,

@@ -116,7 +116,7 @@ impl Rejection {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::OwnSource => "it came from an address of this machine",
-            Self::HopLimit => "TTL or hop limit is not 255, or below min_ttl",
+            Self::HopLimit => "TTL or hop limit is not 255, below min_ttl or above max_ttl",
             Self::Destination => "sent to the wrong address (multicast against unicast, or another group)",
             Self::NotAPeer => "not a configured peer",
             Self::Length => "too short for what it announces",

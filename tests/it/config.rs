@@ -393,6 +393,12 @@ fn messages_about_peers() {
             ("a group that leaves the link", &[v6, ("multicast_group", "\"ff05::99\"")]),
             ("a group in unicast", &[("multicast_group", "\"224.0.0.99\""), ("transport", "\"unicast\"")]),
             ("a least TTL in multicast", &[("min_ttl", "254")]),
+            ("a highest TTL in multicast", &[("max_ttl", "64")]),
+            (
+                "no TTL at all",
+                &[("min_ttl", "64"), ("max_ttl", "63"), ("transport", "\"unicast\""), ("peers", "[\"192.168.0.21\"]")],
+            ),
+            ("a gate that nothing opens", &[("gate", "true"), ("track_own_interface", "false")]),
             ("a least TTL of nothing", &[("min_ttl", "256"), ("transport", "\"unicast\"")]),
         ],
         &Facts::default(),
@@ -572,6 +578,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (ENTRY, "broadcast", "\"auto\""),
     (ENTRY, "peer", "\"192.168.0.61\""),
     (ENTRY, "network_route", "false"),
+    (ENTRY, "track", "false"),
     ("instance.VI_1", "addresses_excluded", "[\"192.168.0.61/24\"]"),
     (EXCLUDED, "address", "\"192.168.0.61/24\""),
     (EXCLUDED, "device", "\"eth1\""),
@@ -580,6 +587,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (EXCLUDED, "broadcast", "\"auto\""),
     (EXCLUDED, "peer", "\"192.168.0.61\""),
     (EXCLUDED, "network_route", "false"),
+    (EXCLUDED, "track", "false"),
     ("instance.VI_1", "routes", "[{ to = \"default\", via = \"192.168.0.1\" }]"),
     (ROUTE, "to", "\"10.3.0.0/16\""),
     (ROUTE, "via", "\"192.168.0.2\""),
@@ -620,12 +628,15 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "transport", "\"unicast\""),
     ("instance.VI_1", "multicast_group", "\"224.0.0.99\""),
     ("instance.VI_1", "min_ttl", "255"),
+    ("instance.VI_1", "max_ttl", "64"),
+    ("instance.VI_1", "track_own_interface", "false"),
     ("instance.VI_1", "source", "\"192.168.0.20\""),
     (PATH, "interface", "\"eth2\""),
     (PATH, "peers", "[\"10.9.0.3\"]"),
     (PATH, "transport", "\"unicast\""),
     (PATH, "multicast_group", "\"224.0.0.99\""),
     (PATH, "min_ttl", "255"),
+    (PATH, "max_ttl", "64"),
     (PATH, "source", "\"10.9.0.1\""),
     ("instance.VI_1", "lease", "\"off\""),
     ("instance.VI_1", "claim", "\"off\""),
@@ -742,13 +753,13 @@ fn every_key_changes_something() {
             before.set(PATH, "interface", "\"eth1\"");
             before.set(PATH, "peers", "[\"10.9.0.2\"]");
         }
-        if table == PATH && key == "min_ttl" {
+        if table == PATH && ["min_ttl", "max_ttl"].contains(&key) {
             before.set(PATH, "transport", "\"unicast\"");
         }
         if key == "error_for" {
             before.set("instance.VI_1", "on_error", "\"fault\"");
         }
-        if key == "min_ttl" && table != PATH {
+        if ["min_ttl", "max_ttl"].contains(&key) && table != PATH {
             before.set("instance.VI_1", "transport", "\"unicast\"");
         }
         if table.starts_with("group.VI_1") && key != "instances" {
@@ -1189,6 +1200,7 @@ fn what_the_reference_comments_out_is_right_too() {
             "routes = [{",
             "rules = [{",
             "min_ttl",
+            "max_ttl",
             "path.",
         ]
         .iter()

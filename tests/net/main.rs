@@ -30,6 +30,7 @@ mod mail;
 mod mixed;
 mod netns;
 mod notify;
+mod own_interface;
 mod paths;
 mod privileges;
 mod reload;
@@ -70,6 +71,7 @@ fn stories() -> Vec<Story> {
     let mut all = Vec::from(tour::STORIES);
     all.extend(auth_hmac::STORIES);
     all.extend(paths::STORIES);
+    all.extend(own_interface::STORIES);
     all.extend(crash::STORIES);
     all.extend(founding::STORIES);
     all.extend(imports::STORIES);

@@ -40,12 +40,18 @@ struct Alone {
     node: Node,
     now: Instant,
     wanted: Vec<Output>,
+    /// What becomes of what it sends.
+    carrier: bool,
 }
 
 impl Alone {
     fn new() -> Self {
+        Self::of(spread())
+    }
+
+    fn of(instance: Instance) -> Self {
         let now = Instant::from_epoch(SECOND * 1000);
-        let mut alone = Self { node: Node::new(now, &config(spread())), now, wanted: Vec::new() };
+        let mut alone = Self { node: Node::new(now, &config(instance)), now, wanted: Vec::new(), carrier: true };
         alone.link(&eth0(), 2, true);
         alone.has(&eth0(), &["192.168.0.20/24"]);
         alone
@@ -61,7 +67,9 @@ impl Alone {
             self.wanted.push(output.clone());
             let input = match output {
                 Output::Transmit(sent) => {
-                    Input::Transmitted { instance: sent.instance, path: sent.path, result: Ok(()), carrier: Some(true) }
+                    let result = if self.carrier { Ok(()) } else { Err("network is down".to_owned()) };
+                    let carrier = Some(self.carrier);
+                    Input::Transmitted { instance: sent.instance, path: sent.path, result, carrier }
                 }
                 Output::Hold(hold) => Input::Held { instance: hold.instance, result: Ok(()) },
                 Output::Routes(_)
@@ -124,6 +132,17 @@ impl Alone {
             let last = self.holds().into_iter().rev().find(|hold| hold.interface == interface);
             last.map(|hold| hold.addresses.clone()).unwrap_or_default()
         })
+    }
+
+    /// The cable of its own interface.
+    fn plug(&mut self, plugged: bool) {
+        self.carrier = plugged;
+        self.link(&eth0(), 2, plugged);
+    }
+
+    fn said(&self, name: &str) -> Option<String> {
+        let conditions = self.node.status().instances.remove(0).conditions;
+        conditions.into_iter().find(|condition| condition.name == name).map(|condition| condition.text)
     }
 
     fn announced(&self) -> Vec<(InterfaceName, Vec<IpAddr>)> {
@@ -233,4 +252,154 @@ fn a_stop_lets_go_everywhere() {
     assert!(alone.node.is_stopped());
     assert_eq!(alone.held(), [vec![], vec![]]);
     assert_eq!(spread().priority, Priority::new(100).unwrap());
+}
+
+/// keepalived's `dont_track_primary`.
+fn untracked() -> Instance {
+    Instance { track_own_interface: false, ..spread() }
+}
+
+#[test]
+fn an_own_interface_that_is_not_tracked_costs_only_what_is_held_on_it() {
+    let mut alone = Alone::of(untracked()).second().master();
+    alone.has(&eth0(), &["192.168.0.20/24", VIP, SIX]);
+    alone.plug(false);
+    alone.wanted.clear();
+    alone.run_for(SECOND * 10);
+    assert_eq!((alone.role(), alone.said("cannot_send"), alone.said("waiting")), (Role::Master, None, None));
+    let said = alone.said("own_interface").unwrap();
+    assert!(said.contains("eth0 has no carrier, or is down") && said.contains("(10 advertisements so far)"), "{said}");
+    assert!(alone.holds().iter().all(|hold| hold.interface == eth1() && !hold.addresses.is_empty()));
+    assert!(alone.holds().len() >= 8, "the lease elsewhere goes on: {}", alone.holds().len());
+    // Its lease has run out there: nobody deleted anything.
+    alone.has(&eth0(), &["192.168.0.20/24"]);
+    alone.run_for(SECOND);
+    assert!(alone.holds().iter().all(|hold| hold.interface == eth1()));
+
+    // Somebody may have the address there meanwhile: it advertises, and listens before it holds.
+    alone.wanted.clear();
+    alone.plug(true);
+    assert!(alone.wanted.iter().any(|output| matches!(output, Output::Transmit(_))), "at once");
+    alone.run_for(SECOND * 3);
+    assert!(alone.said("own_interface").unwrap().contains("carries again"));
+    let on_eth0 = |alone: &Alone| {
+        alone.holds().iter().any(|hold| hold.interface == eth0())
+            || alone.announced().iter().any(|(interface, _)| *interface == eth0())
+    };
+    assert!(!on_eth0(&alone), "neither held nor announced");
+    alone.run_for(SECOND);
+    assert_eq!((alone.said("own_interface"), alone.role()), (None, Role::Master));
+    assert_eq!(alone.held(), [vec![net(VIP), net(SIX)], vec![net(BESIDE)]]);
+    assert!(alone.announced().iter().any(|(interface, _)| *interface == eth0()));
+}
+
+#[test]
+fn a_short_loss_of_an_own_interface_that_is_not_tracked_is_over_at_once() {
+    let mut alone = Alone::of(untracked()).second().master();
+    alone.run_for(millis(300));
+    alone.plug(false);
+    alone.run_for(millis(400));
+    alone.wanted.clear();
+    alone.plug(true);
+    assert_eq!((alone.said("own_interface"), alone.role()), (None, Role::Master));
+    assert!(alone.holds().iter().any(|hold| hold.interface == eth0() && !hold.addresses.is_empty()));
+}
+
+/// The cable to a peer that lost its power: whoever stood by takes over what is elsewhere, unless somebody has it.
+#[test]
+fn who_stands_by_without_its_own_interface_takes_what_nobody_has() {
+    let mut alone = Alone::of(untracked()).second();
+    alone.plug(false);
+    alone.wanted.clear();
+    alone.run_for(SECOND * 10);
+    assert_eq!((alone.role(), alone.held()), (Role::Master, [vec![], vec![net(BESIDE)]]));
+
+    let mut alone = Alone::of(untracked()).second();
+    alone.plug(false);
+    let answer = NeighborFrame {
+        interface: eth1(),
+        source_mac: STRANGER,
+        mac: STRANGER,
+        kind: NeighborKind::Reply { address: net(BESIDE).addr() },
+    };
+    for _ in 0..3000 {
+        let before = alone.asked(&eth1()).len();
+        alone.run_for(millis(5));
+        if alone.asked(&eth1()).len() > before {
+            alone.give(Input::Neighbor(answer.clone()));
+        }
+    }
+    assert_eq!((alone.role(), alone.held()), (Role::Backup, [vec![], vec![]]), "{:?}", alone.said("conflict"));
+}
+
+#[test]
+fn a_reload_that_tracks_the_own_interface_counts_at_once_and_back() {
+    let mut alone = Alone::of(untracked()).second().master();
+    alone.plug(false);
+    alone.run_for(SECOND);
+    alone.give(Input::Reload(std::sync::Arc::new(config(spread()))));
+    assert_eq!((alone.role(), alone.held(), alone.said("own_interface")), (Role::Fault, [vec![], vec![]], None));
+    alone.give(Input::Reload(std::sync::Arc::new(config(untracked()))));
+    alone.run_for(SECOND * 5);
+    assert_eq!((alone.role(), alone.held()), (Role::Master, [vec![], vec![net(BESIDE)]]));
+}
+
+/// Without a lease nothing ends by itself: what nobody reaches is let go.
+#[test]
+fn without_a_lease_what_is_on_the_lost_interface_is_let_go() {
+    let leaseless = Instance { lease: ha::config::Lease::Off, ..untracked() };
+    let mut alone = Alone::of(leaseless).second().master();
+    alone.plug(false);
+    assert_eq!((alone.role(), alone.held()), (Role::Master, [vec![], vec![net(BESIDE)]]));
+}
+
+/// keepalived's `no_track` behind an address.
+fn left_alone() -> Instance {
+    let mut instance = spread();
+    instance.manners.insert(
+        net(BESIDE),
+        Manner { device: Some(eth1()), deleted: ha::config::Deleted::LeftGone, ..Manner::default() },
+    );
+    instance
+}
+
+#[test]
+fn what_is_not_tracked_is_left_gone_until_it_is_held_anew() {
+    let mut alone = Alone::of(left_alone()).second().master();
+    alone.has(&eth1(), &["10.1.0.20/24", BESIDE]);
+    alone.run_for(SECOND);
+    alone.wanted.clear();
+    for _ in 0..9 {
+        alone.has(&eth1(), &["10.1.0.20/24"]);
+        alone.run_for(SECOND);
+    }
+    assert_eq!((alone.role(), alone.said("address_vanishes")), (Role::Master, None));
+    assert!(alone.holds().iter().all(|hold| !hold.addresses.contains(&net(BESIDE))), "no renewal brings it back");
+    alone.run_for(SECOND * 30);
+    assert!(alone.announced().iter().all(|(_, list)| !list.contains(&net(BESIDE).addr())), "nor is it announced");
+    // A fault, and the role again.
+    alone.link(&eth0(), 2, false);
+    alone.link(&eth0(), 2, true);
+    let alone = alone.master();
+    assert_eq!(alone.held()[1], [net(BESIDE)]);
+}
+
+#[test]
+fn the_interface_of_what_is_not_tracked_bears_on_nothing() {
+    let mut alone = Alone::of(left_alone()).master();
+    assert_eq!(alone.held(), [vec![net(VIP), net(SIX)], vec![]], "it is not there");
+    let mut there = Alone::of(left_alone()).second().master();
+    assert_eq!(there.held()[1], [net(BESIDE)]);
+    there.link(&eth1(), 3, false);
+    there.run_for(SECOND * 3);
+    assert_eq!(there.role(), Role::Master);
+    there.give(Input::LinkGone(eth1()));
+    there.wanted.clear();
+    there.run_for(SECOND * 3);
+    assert_eq!(there.role(), Role::Master);
+    assert!(there.holds().iter().all(|hold| hold.interface == eth0()), "nothing is written where nothing is");
+    // It comes while this node serves.
+    alone = alone.second();
+    alone.run_for(SECOND * 2);
+    assert_eq!(alone.held()[1], [net(BESIDE)]);
 }

@@ -22,6 +22,7 @@ fn second(machine: usize) -> Path {
         transport: Transport::Unicast,
         multicast_group: None,
         min_ttl: 255,
+        max_ttl: 255,
         peers: vec![own(1 - machine, 1)],
         source: None,
     }

@@ -312,6 +312,40 @@ fn a_long_loss_of_the_own_carrier_never_makes_two_holders() {
     }
 }
 
+/// keepalived's `dont_track_primary`, on both nodes and the address on the interface itself: what nobody reaches goes with its
+/// lease, and whoever comes back steps back before it holds.
+#[test]
+fn an_own_interface_that_is_not_tracked_never_makes_two_holders() {
+    let (one, other) = (0, 1);
+    for seed in 0..20 {
+        let mut lan = running(Lan::with(1 + seed, &[100, 99], |_, instance| instance.track_own_interface = false));
+        lan.run_for(millis(seed * 53));
+        lan.plug(one, false);
+        lan.run_for(SECOND * 6);
+        assert_eq!(
+            (lan.role(one), lan.holds(one), lan.holding()),
+            (Role::Master, false, vec![other]),
+            "{}",
+            lan.tale(30)
+        );
+        lan.run_for(millis(seed * 71));
+        lan.plug(one, true);
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.holding(), lan.role(other)), (vec![one], Role::Backup), "{}", lan.tale(30));
+        // Who stands by hears nobody, and thinks that it leads.
+        lan.plug(other, false);
+        lan.run_for(SECOND * 6);
+        assert_eq!((lan.role(other), lan.holds(other), lan.holding()), (Role::Master, false, vec![one]));
+        lan.run_for(millis(seed * 71));
+        lan.plug(other, true);
+        lan.run_for(SECOND * 10);
+        assert_eq!((lan.holding(), lan.role(other)), (vec![one], Role::Backup), "{}", lan.tale(30));
+        let counts = lan.settle_counts();
+        assert!(counts.two <= HANDOVER * 2, "seed {seed}: {:?} {}", counts.two, lan.tale(60));
+        assert!(counts.nobody < SECOND * 4, "one silent master is waited for: {:?}", counts.nobody);
+    }
+}
+
 #[test]
 fn a_tracked_interface_is_given_time_too() {
     let mut lan = patient(&[interface(&["eth1"], Effect::Fault), interface(&["eth2"], Effect::Fault)]);
