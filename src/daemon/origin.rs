@@ -71,15 +71,11 @@ impl Origin {
         }
     }
 
-    /// The hash of the configuration as it would be read now; `None` if it cannot be.
-    pub(super) fn sha256(&self) -> Option<String> {
+    /// Whether something else would be read now than what runs, which has this hash, or nothing could be.
+    pub(super) fn differs(&self, running: &str) -> bool {
         match self {
-            Self::Own(path) => fs::read(path).ok().map(|bytes| sha256_of(&bytes)),
-            Self::Keepalived(keepalived) => {
-                let outputs = keepalived.import().ok()?;
-                let text = outputs.into_iter().find(|output| output.path == "ha.toml")?.text;
-                Some(sha256_of(text.as_bytes()))
-            }
+            Self::Own(path) => fs::read(path).map_or(true, |bytes| sha256_of(&bytes) != running),
+            Self::Keepalived(keepalived) => keepalived.differs(running),
         }
     }
 }
@@ -116,6 +112,16 @@ impl Keepalived {
             config.text.push_str(&format!("\n[control]\nsocket = {socket}\nstate_dir = {state_dir}\n"));
         }
         outputs
+    }
+
+    /// A password and a check are in files of their own, which were written when this was read.
+    fn differs(&self, running: &str) -> bool {
+        let Ok(outputs) = self.import() else { return true };
+        let is_new = |output: &Output| match output.path.as_str() {
+            "ha.toml" => sha256_of(output.text.as_bytes()) != running,
+            path => !fs::read_to_string(self.imported().join(path)).is_ok_and(|there| there == output.text),
+        };
+        outputs.iter().any(is_new)
     }
 
     fn refresh(&self) -> Result<(), Problems> {
@@ -193,7 +199,7 @@ mod tests {
         let origin = origin(directory.path(), PAIR);
         origin.refresh().unwrap();
         let loaded = config::load(&origin.path()).unwrap();
-        assert_eq!(Some(loaded.sha256), origin.sha256());
+        assert!(!origin.differs(&loaded.sha256) && origin.differs("another"));
         assert_eq!(loaded.config.control.socket, directory.path().join("run/ha.sock"));
         assert_eq!(policies(&origin).len(), 1);
     }
@@ -203,13 +209,28 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let good = origin(directory.path(), PAIR);
         good.refresh().unwrap();
-        let before = good.sha256();
+        let before = config::load(&good.path()).unwrap().sha256;
         let bad = origin(directory.path(), &PAIR.replace("virtual_router_id 51", "virtual_router_id 51\n use_ipvlan"));
         let problems = bad.refresh().unwrap_err().to_string();
         assert!(problems.contains("use_ipvlan"), "{problems}");
-        assert_eq!(bad.sha256(), None);
-        let there = config::load(&bad.path()).unwrap();
-        assert_eq!(Some(there.sha256), before);
+        assert!(bad.differs(&before));
+        assert_eq!(config::load(&bad.path()).unwrap().sha256, before);
+    }
+
+    /// Neither is in the configuration itself.
+    #[test]
+    fn another_password_and_another_check_are_seen_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = " authentication {\n  auth_type PASS\n  auth_pass 1111\n }\n track_script";
+        let pair = PAIR.replace(" track_script", secret);
+        let running = origin(directory.path(), &pair);
+        running.refresh().unwrap();
+        let hash = config::load(&running.path()).unwrap().sha256;
+        assert!(!running.differs(&hash));
+        for (from, to) in [("1111", "2222"), ("127.0.0.1/", "127.0.0.1/health")] {
+            assert!(origin(directory.path(), &pair.replace(from, to)).differs(&hash), "{to}");
+        }
+        assert!(!origin(directory.path(), &pair).differs(&hash));
     }
 
     #[test]

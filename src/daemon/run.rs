@@ -347,7 +347,7 @@ impl Daemon {
                 path: self.origin.path().display().to_string(),
                 age_ms: millis(self.loaded_at),
                 last_good: self.last_good,
-                differs: self.origin.sha256().is_none_or(|sha256| sha256 != self.sha256),
+                differs: self.origin.differs(&self.sha256),
             },
             policies: self.policies.status(now),
             history: self.journal.history(now),
