@@ -231,7 +231,13 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "shutdown_script_timeout", Dropped("it is about shutdown_script")),
     (Global, "default_interface", Dropped("it is for static addresses and load balancing")),
     (Global, "dynamic_interfaces", Dropped("ha waits for an interface that is not there")),
-    (Global, "net_namespace", Mapped(1)),
+    (
+        Global,
+        "net_namespace",
+        Refused(
+            "keepalived does not know it here, and stays in its own network: write it at the top of the file, or remove it",
+        ),
+    ),
     (Global, "lvs_sync_daemon", Refused(NOT_LVS)),
     (Global, "lvs_flush", Refused(NOT_LVS)),
     (Global, "lvs_flush_on_stop", Refused(NOT_LVS)),
@@ -322,13 +328,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "track_src_ip", Dropped("ha waits while its source address is missing")),
     (Instance, "use_vmac", Mapped(ANY)),
     (Instance, "vmac_xmit_base", Mapped(0)),
-    (
-        Instance,
-        "dont_track_primary",
-        Refused(
-            "without a carrier nobody reaches the address, so ha lets go: remove the line; what a short loss is to be let pass for is down_delay of [interface.NAME] (interface_up_down_delays)",
-        ),
-    ),
+    (Instance, "dont_track_primary", Mapped(0)),
     (
         Instance,
         "use_vmac_addr",
@@ -398,7 +398,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Address, "mngtmpaddr", Refused("ha makes no temporary addresses: remove the word")),
     (Address, "noprefixroute", Mapped(0)),
     (Address, "autojoin", Refused("ha joins no group: remove the word")),
-    (Address, "no_track", Refused("ha puts an address back that somebody deletes: remove the word")),
+    (Address, "no_track", Mapped(0)),
     (Address, "preferred_lft", Dropped("the lifetime of the address is ha's lease")),
     (
         Address,

@@ -128,8 +128,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let together = of("vrrp_sync_group");
     let mails = reading::mails(&instances) || reading::mails(&together);
     let global = of("global_defs");
-    let inner = global.iter().flat_map(|block| block.inner()).filter(|node| node.keyword() == "net_namespace");
-    reading::netns(&of("net_namespace").into_iter().chain(inner).collect::<Vec<_>>(), &mut outline, &mut ledger);
+    reading::netns(&of("net_namespace"), &mut outline, &mut ledger);
     let mut globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
     globals.weightless = reading::weightless(&together);
     reading::garp_groups(&of("garp_group"), &mut globals, &mut ledger);
@@ -151,6 +150,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     groups(&together, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
     for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
         ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
+        ledger.dropped(script.command_at, "");
         outline.comments.extend(script.comments.iter().cloned());
     }
     reading::links(&of("interface_up_down_delays"), &mut outline, &mut ledger);

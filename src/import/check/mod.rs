@@ -236,10 +236,15 @@ fn device(rest: &str) -> Result<Translated, String> {
     let fitting = (parts.next() == Some("dev") && parts.next() == Some("tcp")).then_some(());
     let (host, port) = (parts.next(), parts.next().filter(|port| port.parse::<u16>().is_ok()));
     match (fitting, host, port) {
-        (Some(()), Some(host), Some(port)) if parts.next().is_none() => {
-            Ok(Translated::of(probe("tcp", &quoted(&format!("{host}:{port}")), &[]))
-                .noting("only where sh is bash does this connect anywhere; ha connects"))
-        }
+        (Some(()), Some(host), Some(port)) if parts.next().is_none() => Ok(Translated::of(probe(
+            "tcp",
+            &quoted(&format!("{host}:{port}")),
+            &[],
+        ))
+        .noting(
+            "keepalived gives it to /bin/sh, and only bash connects anywhere by it: where sh is another shell, as on \
+                     Debian and Ubuntu, this check always fails in keepalived. ha connects, so here it can be well",
+        )),
         _ => Err("ha does not redirect: put the command into a script file, or write a policy".to_owned()),
     }
 }

@@ -80,8 +80,10 @@ fn preemption(election: &mut Election, master: bool, read: &[&Node], ledger: &mu
     } else {
         None
     };
-    if let Some(node) = never.filter(|node| value::truth(node, ledger)) {
-        if let Some(why) = cancelled {
+    if let Some(node) = never {
+        if !value::truth(node, ledger) {
+            ledger.mapped(node.place, "preempt = true, which is so anyway");
+        } else if let Some(why) = cancelled {
             ledger.dropped(node.place, why);
         } else {
             ledger.mapped(node.place, "preempt = false");

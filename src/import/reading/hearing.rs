@@ -20,11 +20,11 @@ pub(super) fn hearing(head: &Node, read: &[&Node], globals: &Globals, six: bool,
         for line in block.inner() {
             if let Some(address) = peer(line, six, ledger) {
                 peers.push(address);
-                limits.push(reach::limit(line, ledger));
+                limits.push(reach::limits(line, ledger));
             }
         }
     }
-    entries.extend(reach::least(&limits, ledger));
+    entries.extend(reach::range(&limits, ledger));
     entries.extend(reach::reach(read, globals, blocks.is_empty(), six, ledger));
     if let Some(block) = blocks.first() {
         if peers.is_empty() {

@@ -1,8 +1,8 @@
 //! `vrrp_instance`.
 
 use super::{
-    Globals, Script, accept, address, announce, auth_hmac, authentication, election, hearing, last, patience, routing,
-    sorted, told, track, track::Track, value, vmac,
+    Globals, Script, accept, address, announce, auth_hmac, authentication, election, hearing, last, own_interface,
+    patience, routing, sorted, told, track, track::Track, value, vmac,
 };
 use crate::import::{
     keyword::Context,
@@ -35,7 +35,9 @@ const ORDER: &[&str] = &[
     "transport",
     "multicast_group",
     "min_ttl",
+    "max_ttl",
     "source",
+    "track_own_interface",
     "peer_down_adverts",
     "down_adverts",
     "announce_refresh",
@@ -122,6 +124,7 @@ pub(in crate::import) fn instance(
     entries.extend(announce::announce(&read, &globals.announce, (&name_of_interface, six), ledger));
     entries.extend(told::told(&read, "INSTANCE, the name, the state and the priority", globals, ledger));
     entries.extend(accept::accept(&read, ledger));
+    entries.extend(own_interface::tracked(last("dont_track_primary", &read, ledger), ledger));
     entries.extend(vmac::vmac(&read, owner, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance");

@@ -14,6 +14,7 @@ mod hearing;
 mod instance;
 mod list;
 mod netns;
+mod own_interface;
 mod patience;
 mod reach;
 mod route;

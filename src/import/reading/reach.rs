@@ -67,39 +67,51 @@ fn ttl(node: &Node, multicast: bool, ledger: &mut Ledger) {
     }
 }
 
-/// The least TTL of every peer, which is one for all of an instance here.
-pub(super) fn least(limits: &[(i64, Place)], ledger: &mut Ledger) -> Option<Entry> {
-    let &(least, _) = limits.first()?;
-    if let Some((_, place)) = limits.iter().find(|(other, _)| *other != least) {
-        ledger.refused(*place, "ha has one min_ttl for all peers of an instance: write the same behind each of them");
-        return None;
-    }
-    if least <= 1 {
-        return None;
-    }
-    for (_, place) in limits {
-        ledger.mapped(*place, format!("min_ttl = {least}"));
-    }
-    Some(Entry::plain("min_ttl", least.to_string()))
+/// The range of the TTL behind a peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    least: i64,
+    most: i64,
+    place: Place,
 }
 
-/// The least TTL that stands behind a peer; 0 where there is none.
-pub(super) fn limit(line: &Node, ledger: &mut Ledger) -> (i64, Place) {
-    let mut least = 0;
+/// The range of every peer, which is one for all of an instance here.
+pub(super) fn range(limits: &[Limits], ledger: &mut Ledger) -> Vec<Entry> {
+    let Some(&Limits { least, most, .. }) = limits.first() else { return Vec::new() };
+    if let Some(other) = limits.iter().find(|other| (other.least.max(1), other.most) != (least.max(1), most)) {
+        let todo =
+            "ha has one min_ttl and one max_ttl for all peers of an instance: write the same behind each of them";
+        ledger.refused(other.place, todo);
+        return Vec::new();
+    }
+    let keys = [("min_ttl", least, least > 1), ("max_ttl", most, most < SENT)];
+    let written = keys.into_iter().filter(|(_, _, says)| *says);
+    let entries: Vec<Entry> = written.map(|(key, ttl, _)| Entry::plain(key, ttl.to_string())).collect();
+    if !entries.is_empty() {
+        let note =
+            entries.iter().map(|entry| format!("{} = {}", entry.key, entry.value)).collect::<Vec<_>>().join(", ");
+        limits.iter().for_each(|limit| ledger.mapped(limit.place, note.clone()));
+    }
+    entries
+}
+
+/// What stands behind a peer; everything where nothing does.
+pub(super) fn limits(line: &Node, ledger: &mut Ledger) -> Limits {
+    let mut limits = Limits { least: 0, most: SENT, place: line.place };
     let mut words = line.words.iter().skip(1);
     while let Some(word) = words.next() {
         let number = words.next().and_then(|number| number.text.parse::<i64>().ok());
         match (word.text.as_str(), number.filter(|ttl| (0..=SENT).contains(ttl))) {
-            ("min_ttl", Some(limit)) => least = limit,
-            ("max_ttl", Some(SENT)) => (),
-            ("max_ttl", Some(_)) => {
-                ledger.refused(line.place, "ha has no upper limit of the TTL: remove max_ttl");
-            }
+            ("min_ttl", Some(limit)) => limits.least = limit,
+            ("max_ttl", Some(limit)) => limits.most = limit,
             (word, _) => {
                 let what = format!("\"{word}\" behind a peer is not understood: remove it, or mend its number");
                 ledger.refused(line.place, what);
             }
         }
     }
-    (least, line.place)
+    if limits.least > limits.most || limits.most == 0 {
+        ledger.refused(line.place, "nothing has a TTL in this range, so keepalived hears nobody: mend its numbers");
+    }
+    limits
 }

@@ -60,6 +60,7 @@ pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger
     let mut words = line.words.iter().skip(1).map(|word| word.text.as_str());
     while let Some(word) = words.next() {
         match becomes(Context::Address, word) {
+            Some(Becomes::Mapped(0)) if word == "no_track" => settings.set("track", "false".to_owned()),
             Some(Becomes::Mapped(0)) => settings.set("network_route", "false".to_owned()),
             Some(Becomes::Mapped(_)) => {
                 let given = words.next().unwrap_or_default();

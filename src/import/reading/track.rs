@@ -96,7 +96,8 @@ fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Led
             let name = line.text(0);
             list.comments(&line.all_comments(), None);
             if Some(name) == own {
-                ledger.mapped(line.place, "the instance's own interface is looked at in any case");
+                ledger
+                    .mapped(line.place, "keepalived ignores the own interface here: dont_track_primary decides of it");
             } else if name.parse::<crate::words::InterfaceName>().is_err() {
                 ledger.refused(line.place, format!("\"{name}\" cannot be the name of an interface: mend or remove it"));
             } else if list.names(name) {
