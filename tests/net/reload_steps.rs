@@ -10,7 +10,8 @@ use crate::{
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 2] = [
+pub(crate) const STORIES: [Story; 3] = [
+    Story { name: "reload_of_what_is_wrong_under_traffic", needs: &[], seconds: 60, tell: wrong },
     Story { name: "reload_step_by_step", needs: &[], seconds: 90, tell: step_by_step },
     Story { name: "reload_of_the_password", needs: &[], seconds: 60, tell: password },
 ];
@@ -131,5 +132,41 @@ fn password(stage: &Stage) {
     let discarded = stage.instance(&scene.nodes[1]).unwrap()["received"].as_u64().unwrap();
     pass(Duration::from_secs(1));
     assert!(stage.instance(&scene.nodes[1]).unwrap()["received"].as_u64().unwrap() > discarded, "it is understood");
+    assert_eq!(scene.lost(begin), 0);
+}
+
+/// A text that is no TOML, an option with a value of another kind, a policy that is wrong by its types, an interface that is not
+/// there: no packet is lost and no advertisement missed, and what can be said of it is said.
+fn wrong(stage: &Stage) {
+    let mut scene = Scene::start(stage, |node| Setup::founding(node).version3(INTERVAL));
+    let begin = scene.begin;
+    let good = scene.files[0].clone();
+    for (what, text) in [
+        ("no TOML", format!("{good}[instance")),
+        ("another kind", good.replace("priority = 100", "priority = \"high\"")),
+        ("an unknown key", format!("{good}prioritee = 1\n")),
+    ] {
+        std::fs::write(scene.nodes[0].directory().join("ha.toml"), text).unwrap();
+        let output = scene.nodes[0].command(&stage.world, &["reload"]).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{what}: {output:?}");
+        scene.kept(what, INTERVAL);
+    }
+    scene.nodes[0].write_config(&good).unwrap();
+    scene.nodes[0].write_policy("judge", "fn check() { require(\"web\", http(80)); }\n").unwrap();
+    wait_until("the mistake is shown", Duration::from_secs(10), || {
+        let status = scene.nodes[0].status(&stage.world).unwrap_or_default();
+        status["policies"][0]["stale"]["error"].is_string()
+    });
+    scene.kept("a policy with a number where a text belongs", INTERVAL);
+    scene.nodes[0].write_policy("judge", POLICY).unwrap();
+    let (other, end) = ("[instance.OTHER]\ninterface = \"eth9\"\nvirtual_router_id = 77\n", "policies = [\"judge\"]\n");
+    let rest = "priority = 50\naddresses = [\"10.7.0.60/24\"]\n";
+    scene.change(&[0], end, &format!("{end}\n{other}{rest}"));
+    wait_until("the new one waits for its interface", Duration::from_secs(5), || {
+        let status = scene.nodes[0].status(&stage.world).unwrap_or_default();
+        let mut all = status["instances"].as_array().into_iter().flatten();
+        all.any(|it| it["name"] == "OTHER" && it["state"] == "fault")
+    });
+    scene.kept("an instance without its interface", INTERVAL);
     assert_eq!(scene.lost(begin), 0);
 }

@@ -1,5 +1,7 @@
 //! What cannot be compared, and what differs on purpose; each with its reason.
 
+use std::collections::BTreeSet;
+
 use super::{World, fixture::Fixture};
 
 /// What is compared.
@@ -13,7 +15,6 @@ pub(super) enum What {
 /// Fixtures that one of the two cannot run here.
 pub(super) const APART: &[(&str, &str)] = &[
     ("auth-hmac", "keepalived has auth_hmac from 2.4.0 on; s16 and auth_hmac.rs compare with its published vectors"),
-    ("net-namespace", "it names a network of the machine; the story netns_everything_happens_there makes one"),
     ("track-processes", "keepalived follows processes only from the first network namespace of a machine"),
 ];
 
@@ -78,13 +79,21 @@ pub(super) const DIFFERENT: &[Different] = &[
     },
 ];
 
-/// Whether a difference is on purpose.
-pub(super) fn meant(fixture: &Fixture, world: World, what: What, name: &str) -> bool {
-    let is_this = |known: &&Different| {
+/// Which of them a difference is, if it is on purpose.
+pub(super) fn meant(fixture: &Fixture, world: World, what: What, name: &str) -> Option<usize> {
+    let is_this = |known: &Different| {
         known.fixture == fixture.name
             && known.world.is_none_or(|known| known == world)
             && known.what.contains(&what)
             && name.contains(known.name)
     };
-    DIFFERENT.iter().find(is_this).is_some_and(|known| !known.why.is_empty())
+    DIFFERENT.iter().position(is_this)
+}
+
+/// Those that are listed and did not occur.
+pub(super) fn stale(occurred: &BTreeSet<usize>) -> impl Iterator<Item = String> {
+    let gone = DIFFERENT.iter().enumerate().filter(|(number, _)| !occurred.contains(number));
+    gone.map(|(_, Different { fixture, world, what, name, why })| {
+        format!("{fixture}, {world:?}, {what:?} {name:?}: it does not differ any more, though it is listed: {why}")
+    })
 }

@@ -184,6 +184,15 @@ fn furnish(directory: &Path, world: World) {
         mount(Some(&ours), &theirs, nothing, MsFlags::MS_BIND, nothing).unwrap();
     }
     fs::create_dir("/run/keepalived").unwrap();
+    // Whatever it is called, it is this network.
+    if let Some(name) =
+        text(&directory.join("keepalived.conf")).lines().find_map(|line| line.strip_prefix("net_namespace "))
+    {
+        let name = Path::new("/run/netns").join(name.split_whitespace().next().unwrap());
+        fs::create_dir_all("/run/netns").unwrap();
+        fs::write(&name, "").unwrap();
+        mount(Some("/proc/thread-self/ns/net"), &name, nothing, MsFlags::MS_BIND, nothing).unwrap();
+    }
     for place in ["etc/keepalived", "usr/local/bin"] {
         for entry in fs::read_dir(shelf().join(place)).unwrap().flatten() {
             executable(&Path::new("/").join(place).join(entry.file_name()), &text(&entry.path()));

@@ -9,7 +9,7 @@ mod heard;
 mod held;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -67,12 +67,26 @@ fn beside_keepalived(stage: &Stage) {
     drop::<Vec<Process>>(props);
     let checked: Vec<Fixture> = both.into_iter().filter(Fixture::has_checks).collect();
     let ill = at_once(&checked, World::Ill, &root);
-    let troubles: Vec<String> = well.into_iter().chain(ill).collect();
+    let mut occurred = BTreeSet::new();
+    let mut troubles = Vec::new();
+    for compared in well.into_iter().chain(ill) {
+        match compared {
+            Ok(known) => occurred.extend(known),
+            Err(different) => troubles.extend(different),
+        }
+    }
+    // What could not be compared may have hidden it.
+    if troubles.is_empty() {
+        troubles.extend(apart::stale(&occurred));
+    }
     assert!(troubles.is_empty(), "{}", troubles.join("\n"));
 }
 
-/// Everything that differs, of all of them.
-fn at_once(fixtures: &[Fixture], world: World, root: &Path) -> Vec<String> {
+/// What differs on purpose, by its number; or what differs otherwise.
+type Compared = Result<BTreeSet<usize>, Vec<String>>;
+
+/// Everything that differs, of each of them.
+fn at_once(fixtures: &[Fixture], world: World, root: &Path) -> Vec<Compared> {
     let (free, freed) = (Mutex::new(AT_A_TIME), Condvar::new());
     thread::scope(|scope| {
         let runs: Vec<_> = fixtures
@@ -82,19 +96,18 @@ fn at_once(fixtures: &[Fixture], world: World, root: &Path) -> Vec<String> {
                 let (free, freed) = (&free, &freed);
                 scope.spawn(move || {
                     let compared = catch_unwind(AssertUnwindSafe(|| compare(fixture, world, root)));
-                    let troubles = compared.unwrap_or_else(|_| vec![format!("{}: panicked", fixture.name)]);
                     *free.lock().unwrap() += 1;
                     freed.notify_one();
-                    troubles
+                    compared.unwrap_or_else(|_| Err(vec![format!("{}: panicked", fixture.name)]))
                 })
             })
             .collect();
-        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
     })
 }
 
 /// Runs a fixture in both, until both have come to the same or time is up.
-fn compare(fixture: &Fixture, world: World, root: &Path) -> Vec<String> {
+fn compare(fixture: &Fixture, world: World, root: &Path) -> Compared {
     let directory = |who: &str| -> PathBuf { root.join(format!("{}-{world:?}-{who}", fixture.name)) };
     let keepalived = Booth::build(fixture, world, Runs::Keepalived, &directory("keepalived"));
     let ha = Booth::build(fixture, world, Runs::Ha, &directory("ha"));
@@ -102,16 +115,17 @@ fn compare(fixture: &Fixture, world: World, root: &Path) -> Vec<String> {
     loop {
         let (theirs, ours) = (keepalived.outcome(fixture), ha.outcome(fixture));
         let differences = differences(fixture, world, &theirs, &ours);
-        if differences.is_empty() && settled(fixture, &theirs) && settled(fixture, &ours) {
-            return Vec::new();
+        let settled = settled(fixture, &theirs) && settled(fixture, &ours);
+        if let (Ok(known), true) = (&differences, settled) {
+            return Ok(known.clone());
         }
         if Instant::now() > until {
-            let mut troubles = differences;
+            let mut troubles = differences.err().unwrap_or_default();
             if troubles.is_empty() {
                 troubles.push(format!("nobody came to a role: keepalived {:?}, ha {:?}", theirs.roles, ours.roles));
             }
             let shown = troubles.iter().map(|trouble| format!("{}, {world:?}: {trouble}", fixture.name));
-            return shown.chain([keepalived.last_words(), ha.last_words()]).collect();
+            return Err(shown.chain([keepalived.last_words(), ha.last_words()]).collect());
         }
         thread::sleep(Duration::from_millis(200));
     }
@@ -122,24 +136,26 @@ fn settled(fixture: &Fixture, outcome: &Outcome) -> bool {
     outcome.roles.len() == fixture.instances.len() && outcome.roles.values().all(|role| role != "backup")
 }
 
-/// What is not the same, and not on purpose.
-fn differences(fixture: &Fixture, world: World, theirs: &Outcome, ours: &Outcome) -> Vec<String> {
+/// What is not the same.
+fn differences(fixture: &Fixture, world: World, theirs: &Outcome, ours: &Outcome) -> Compared {
     let parts = [
         (What::Role, &theirs.roles, &ours.roles),
         (What::Advertisement, &theirs.advertisements, &ours.advertisements),
         (What::Address, &theirs.addresses, &ours.addresses),
     ];
-    let mut found = Vec::new();
+    let (mut found, mut known) = (Vec::new(), BTreeSet::new());
     for (what, theirs, ours) in parts {
-        let names: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
+        let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
         for name in names {
             let (theirs, ours) = (theirs.get(name).map_or("-", |it| it), ours.get(name).map_or("-", |it| it));
-            if theirs != ours && !apart::meant(fixture, world, what, name) {
-                found.push(format!("{what:?} {name}:\n  keepalived {theirs}\n  ha         {ours}"));
+            match apart::meant(fixture, world, what, name).filter(|_| theirs != ours) {
+                Some(number) => drop(known.insert(number)),
+                None if theirs == ours => (),
+                None => found.push(format!("{what:?} {name}:\n  keepalived {theirs}\n  ha         {ours}")),
             }
         }
     }
-    found
+    if found.is_empty() { Ok(known) } else { Err(found) }
 }
 
 /// Where the test's own files are.
