@@ -88,7 +88,7 @@ impl Table {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (below, above) = (sorted.get((sorted.len().max(1) - 1) / 2), sorted.get(sorted.len() / 2));
@@ -103,14 +103,14 @@ fn worst(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn ratio(ours: Option<f64>, theirs: Option<f64>) -> String {
+pub fn ratio(ours: Option<f64>, theirs: Option<f64>) -> String {
     match (ours, theirs) {
         (Some(ours), Some(theirs)) if ours.is_finite() && theirs > 0.0 => format!("{:.3}", ours / theirs),
         _ => "-".to_owned(),
     }
 }
 
-fn show(value: Option<f64>, unit: Unit) -> String {
+pub fn show(value: Option<f64>, unit: Unit) -> String {
     let Some(value) = value else { return "-".to_owned() };
     if value.is_infinite() {
         return "no end".to_owned();

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench failover -- [scene ...] [--reps N]`. Each scene is played on a fresh founding pair (version 2, 1 s,
 //! 100/99, PASS) of each maker, both at the same time, so that both have the same machine. The client calls the service
-//! address 500 times a second. Times of packets are the kernel's; holders are those that the kernels report.
+//! address 500 times a second. `mixed` instead of scenes: mixed pairs beside a pair of keepalived. Times of packets are the
+//! kernel's; holders are those that the kernels report.
 //!
 //! It measures and judges nothing: the exit code says only whether every scene could be played.
 
@@ -19,6 +20,7 @@ mod brief;
 #[allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 mod common;
 mod faults;
+mod mixed;
 mod scenes;
 
 use std::{process::ExitCode, thread};
@@ -50,6 +52,10 @@ fn main() -> ExitCode {
 fn measure(arguments: &[String]) -> Result<ExitCode> {
     let repetitions = common::option(arguments, "--reps", REPETITIONS)?.max(1);
     let names = common::names(arguments);
+    if names == [mixed::NAME] {
+        machine::enter()?;
+        return Ok(mixed::measure(repetitions));
+    }
     let all = || SCENES.iter().chain(&FAULTS).chain(&BRIEF);
     if let Some(unknown) = names.iter().find(|name| all().all(|scene| scene.name != *name)) {
         let known: Vec<&str> = all().map(|scene| scene.name).collect();

@@ -29,7 +29,7 @@ const DOWN_TIME: Duration = Duration::from_nanos(3_613_281_250);
 /// How long a failover is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 /// How long the client goes on calling after it.
-const AFTER: Duration = Duration::from_millis(1500);
+pub(crate) const AFTER: Duration = Duration::from_millis(1500);
 /// How long a daemon is frozen.
 const FREEZE: Duration = Duration::from_secs(6);
 /// How long the nodes do not hear each other.
