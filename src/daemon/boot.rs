@@ -115,6 +115,9 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     if old.mail != new.mail {
         changes.push("mail changed".to_owned());
     }
+    if old.witness != new.witness {
+        changes.push("[witness] changed".to_owned());
+    }
     if old.events != new.events {
         changes.push("[events] changed".to_owned());
     }

@@ -44,6 +44,7 @@ mod straight;
 mod tour;
 mod tracks;
 mod vmac;
+mod witness;
 mod world;
 
 /// What a story needs beside namespaces and `ha` itself.
@@ -55,6 +56,8 @@ enum Need {
     Nft,
     /// A mail server.
     Msmtpd,
+    /// A witness.
+    Etcd,
 }
 
 /// A test.
@@ -69,6 +72,7 @@ struct Story {
 /// The longest first: what ends last should not have begun last.
 fn stories() -> Vec<Story> {
     let mut all = Vec::from(tour::STORIES);
+    all.extend(witness::STORIES);
     all.extend(auth_hmac::STORIES);
     all.extend(paths::STORIES);
     all.extend(own_interface::STORIES);

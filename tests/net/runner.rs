@@ -49,7 +49,10 @@ fn run(story: &Story) -> Result<Completion, Failed> {
             Need::Msmtpd if on_path("msmtpd").is_none() => {
                 return Ok(Completion::ignored_with("msmtpd is not installed (Debian: msmtp-mta)"));
             }
-            Need::Keepalived | Need::Nft | Need::Msmtpd => {}
+            Need::Etcd if on_path("etcd").is_none() => {
+                return Ok(Completion::ignored_with("etcd is not installed (Debian: etcd-server)"));
+            }
+            Need::Keepalived | Need::Nft | Need::Msmtpd | Need::Etcd => {}
         }
     }
     let directory = tempfile::tempdir()?;

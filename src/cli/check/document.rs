@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     DryRun, Findings, changed::Change, configuration::ConfigurationFile, hooks::Due, rehearsal::Rehearsal,
-    tracked::Watched, what_if::WhatIf,
+    tracked::Watched, what_if::WhatIf, witness::Asked,
 };
 use crate::{
     cli::policy_file::PolicyFile,
@@ -39,6 +39,7 @@ impl Findings {
             "files": self.policies.iter().map(|file| policy(file, self.dry_run.as_ref())).collect::<Vec<_>>(),
             "policies": rehearsals.map(rehearsal).collect::<Vec<_>>(),
             "tracked": watched.map(Watched::document).collect::<Vec<_>>(),
+            "witness": self.dry_run.as_ref().and_then(|dry_run| dry_run.witness.as_ref()).map(Asked::document),
             "problems": self.policies.iter().flat_map(|file| &file.problems).map(problem).collect::<Vec<_>>(),
             "what_if": self.what_if.iter().flatten().map(WhatIf::document).collect::<Vec<_>>(),
             "privileges": self.privileges.document(),

@@ -17,6 +17,7 @@ mod surroundings;
 mod text;
 mod tracked;
 mod what_if;
+mod witness;
 mod would;
 
 use std::{
@@ -108,6 +109,7 @@ struct DryRun {
     rehearsals: Vec<Rehearsal>,
     /// Of every instance that tracks something.
     watched: Vec<Watched>,
+    witness: Option<witness::Asked>,
 }
 
 impl DryRun {
@@ -241,7 +243,8 @@ impl Findings {
         let tracked = AllTracked::look(config);
         let (rehearsals, watched) =
             rehearsal::rehearse(engine, config, &self.policies, running.as_ref(), earlier, &tracked)?;
-        Ok(Some(DryRun { running, rehearsals, watched }))
+        let witness = witness::Asked::of(config);
+        Ok(Some(DryRun { running, rehearsals, watched, witness }))
     }
 
     /// The other half of the pair, if two configurations are checked.
@@ -270,10 +273,12 @@ impl Findings {
         }
         let rehearsals = self.dry_run.iter().flat_map(|dry_run| &dry_run.rehearsals);
         let watched = self.dry_run.iter().flat_map(|dry_run| &dry_run.watched);
+        let asked = self.dry_run.iter().filter_map(|dry_run| dry_run.witness.as_ref());
         let simulated = self.what_if.iter().flatten().map(WhatIf::code);
         let worst = rehearsals
             .map(Rehearsal::code)
             .chain(watched.map(Watched::code))
+            .chain(asked.map(witness::Asked::code))
             .chain(simulated)
             .max_by_key(|code| code.0);
         worst.unwrap_or(Code::OK)

@@ -120,6 +120,7 @@ fn dry_run_text(dry_run: &DryRun, paint: Paint) -> String {
         text += &rehearsal_text(rehearsal, paint);
     }
     text += &dry_run.watched.iter().map(|watched| watched.text(paint)).collect::<String>();
+    text += &dry_run.witness.iter().map(|asked| asked.text(paint)).collect::<String>();
     if dry_run.rehearsals.is_empty() && dry_run.watched.is_empty() {
         text += "no policy was evaluated: the configuration names none that is valid and checked here\n";
     }
