@@ -51,12 +51,12 @@ pub(crate) const FAULTS: [Scene; 13] = [
 ];
 
 /// How long a fault lasts.
-const LASTS: Duration = Duration::from_secs(10);
+pub(crate) const LASTS: Duration = Duration::from_secs(10);
 /// How long is waited for what follows from its end.
 const AFTERWARDS: Duration = Duration::from_secs(8);
 
 /// Does something, waits, undoes it, waits; what was seen meanwhile.
-fn told<B, E>(
+pub(crate) fn told<B, E>(
     pair: &mut Pair,
     run: u32,
     lasts: Duration,
@@ -97,7 +97,7 @@ fn hung_check(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {
 }
 
 /// Where the check of node1 lies.
-fn check(pair: &Pair) -> std::path::PathBuf {
+pub(crate) fn check(pair: &Pair) -> std::path::PathBuf {
     let directory = pair.daemons[0].directory();
     match pair.maker(NODE1) {
         Maker::Ha => directory.join("policies/check_local.rhai"),
@@ -116,7 +116,7 @@ fn check_broken(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {
 }
 
 /// Something happens to the check, and 5 s later to what it checks: the first must move nothing, the second must.
-fn without_check(pair: &mut Pair, run: u32, spoil: impl FnOnce() -> Result<()>) -> Result<Vec<Figure>> {
+pub(crate) fn without_check(pair: &mut Pair, run: u32, spoil: impl FnOnce() -> Result<()>) -> Result<Vec<Figure>> {
     let figures = told(pair, run, Duration::from_secs(5), |_| spoil(), |_| Ok(()));
     let broken = Instant::now();
     pair.webs[0].set(Mood::Broken);

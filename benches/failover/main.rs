@@ -22,6 +22,7 @@ mod common;
 mod faults;
 mod mixed;
 mod scenes;
+mod wedges;
 
 use std::{process::ExitCode, thread};
 
@@ -34,6 +35,7 @@ use common::{
 };
 use faults::FAULTS;
 use scenes::{SCENES, Scene};
+use wedges::WEDGES;
 
 /// Runs of each scene unless told otherwise.
 const REPETITIONS: u32 = 5;
@@ -56,7 +58,7 @@ fn measure(arguments: &[String]) -> Result<ExitCode> {
         machine::enter()?;
         return Ok(mixed::measure(repetitions));
     }
-    let all = || SCENES.iter().chain(&FAULTS).chain(&BRIEF);
+    let all = || SCENES.iter().chain(&FAULTS).chain(&WEDGES).chain(&BRIEF);
     if let Some(unknown) = names.iter().find(|name| all().all(|scene| scene.name != *name)) {
         let known: Vec<&str> = all().map(|scene| scene.name).collect();
         return Err(format!("no scene is called {unknown}; there are {}", known.join(", ")).into());

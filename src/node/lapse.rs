@@ -11,8 +11,7 @@ impl Instance {
         self.tenure.not_left();
         if self.router.serves() && self.begins(now) && !self.paths.sent(now) {
             let why = format!("advertisements cannot be sent: interface {} has no carrier", self.config.interface);
-            self.tenure.cannot(now, "cannot_send", why);
-            self.reassess(now, out);
+            self.cannot_send(now, why, out);
         }
         self.name_lapse(now, out);
     }

@@ -204,8 +204,7 @@ impl Instance {
             // One that left on a path has renewed the lease (R9).
             Err(_) if self.paths.sent(now) => (),
             Err(why) if self.router.serves() && self.cannot_go_on(now) => {
-                self.tenure.cannot(now, "cannot_send", format!("advertisements cannot be sent: {why}"));
-                self.reassess(now, out);
+                self.cannot_send(now, format!("advertisements cannot be sent: {why}"), out);
             }
             Err(_) => self.stay_to_hand_over(now, out),
         }
@@ -213,6 +212,16 @@ impl Instance {
             && let Some(link) = self.link.clone().filter(|link| link.carrier)
         {
             self.on_link(now, Some(LinkSeen { carrier: false, ..link }), out);
+        }
+    }
+
+    /// Its advertisements do not leave: it stays away. Who has adopted what was here has not held it itself yet, and leaves nothing (R13).
+    pub(super) fn cannot_send(&mut self, now: Instant, why: String, out: &mut Outbox) {
+        let adopted = !self.router.holds() && !self.native && !self.seen_in_place().is_empty();
+        self.tenure.cannot(now, "cannot_send", why);
+        self.reassess(now, out);
+        if adopted && !self.router.serves() {
+            self.release(out);
         }
     }
 

@@ -14,6 +14,8 @@ pub const FOUND: Duration = Duration::from_secs(6);
 /// Between two times in which daemons are killed and stopped there is one in which they live on, so that what one process gathers is
 /// seen.
 const TURN: Duration = Duration::from_secs(120);
+/// Now and then all is well for so long that whoever is fit must serve.
+const BREATH_MS: u64 = 18_000;
 /// What is lost of each hundred packets.
 const LOSS: u32 = 30;
 
@@ -26,6 +28,12 @@ pub fn chaos(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
     // What mends what is wrong now.
     let mut mends: Vec<Act> = Vec::new();
     while at < FOUND + length {
+        if dice.roll(16) == 0 {
+            mends.clear();
+            steps.push(Step { at, line: 0, what: Happening::Do(Act::Calm) });
+            at += Duration::from_millis(BREATH_MS + dice.roll(PAUSE_MS));
+            continue;
+        }
         let acts = if mends.len() > nodes.len() || !mends.is_empty() && dice.roll(2) == 0 {
             vec![mends.swap_remove(dice.index(mends.len()))]
         } else {
@@ -37,7 +45,7 @@ pub fn chaos(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
         steps.extend(acts.into_iter().map(|act| Step { at, line: 0, what: Happening::Do(act) }));
         at += Duration::from_millis(100 + dice.roll(PAUSE_MS));
     }
-    let calm = FOUND + length;
+    let calm = at.max(FOUND + length);
     steps.push(Step { at: calm, line: 0, what: Happening::Do(Act::Calm) });
     let end = calm + Duration::from_secs(1);
     let expectation = Expectation { instance: None, claim: Claim::Well };

@@ -181,7 +181,7 @@ fn chaos_never_makes_two_holders_for_longer_than_its_bound() {
             let nobody = held.iter().filter(|held| held.by.is_empty()).map(|held| (held.from, held.to));
             let late = Duration::from_millis(30);
             let mut breaches = promise.two_holders(&done, &held, late);
-            breaches.extend(promise.nobody(&done, &Vec::from_iter(nobody), late));
+            breaches.extend(promise.nobody(&done, &held, &Vec::from_iter(nobody), late));
             let violations = &outcome.violations;
             assert!(breaches.is_empty() && violations.is_empty(), "{breaches:#?} {violations:#?}\n{chaos}");
         }

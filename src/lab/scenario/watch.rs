@@ -148,7 +148,7 @@ impl Watch {
                 .into_iter()
                 .map(|breach| Breach { text: format!("{}, as ARP answers the client", breach.text), ..breach }),
         );
-        found.extend(self.promise.nobody(done, &gaps, BUSY));
+        found.extend(self.promise.nobody(done, &held, &gaps, BUSY));
         found.sort_by_key(|breach| breach.at);
         let mut summary = vec![
             two("two had the address, by the kernels", &held),

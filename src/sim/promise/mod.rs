@@ -9,7 +9,7 @@ mod weather;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use self::weather::{Spell, Weather, fit, spells};
+use self::weather::{Weather, fit, spells};
 use super::{
     Act, Node,
     storm::{bound, deaf},
@@ -18,7 +18,7 @@ use crate::words::readable;
 
 /// How late a kernel may remove an address whose lifetime is over.
 const KERNEL_LATE: Duration = Duration::from_secs(1);
-/// For so long what did not pass between the nodes may have left the client with the wrong one, until it is announced again.
+/// For so long the client may have the wrong one of two that both had the address, until the right one announces itself again.
 const REMEMBERED: Duration = Duration::from_secs(15);
 
 /// Something that was done, and when: a fault counts from its beginning, what mends it from its end.
@@ -148,17 +148,17 @@ impl Promise {
         found
     }
 
-    /// Where nobody answered although a node was fit and reached for longer than a takeover takes. `gaps`: from when to when no
-    /// call was answered; `late` as above.
+    /// Where nobody answered although a node was fit and reached for longer than a takeover takes, and longer by the time between two
+    /// announcements where two had the address not long before. `gaps`: from when to when no call was answered; the rest as above.
     #[must_use]
-    pub fn nobody(&self, done: &[Done], gaps: &[(Duration, Duration)], late: Duration) -> Vec<Breach> {
+    pub fn nobody(&self, done: &[Done], held: &[Held], gaps: &[(Duration, Duration)], late: Duration) -> Vec<Breach> {
         let end = gaps.iter().map(|gap| gap.1).max().unwrap_or_default();
         let spells = spells(self.names.len(), done, end);
         let mut found = Vec::new();
         for (from, to) in gaps.iter().filter(|(from, to)| to.saturating_sub(*from) > self.takeover) {
-            let recent = |spell: &&Spell| spell.to + REMEMBERED > *from && spell.from < *to;
-            let disturbed = spells.iter().filter(recent).any(|spell| spell.weather.is_disturbed());
-            let most = self.takeover + late + if disturbed { self.refresh } else { Duration::ZERO };
+            let recent = |held: &&Held| held.to + REMEMBERED > *from && held.from < *to;
+            let two = held.iter().filter(recent).any(|held| held.by.len() > 1);
+            let most = self.takeover + late + if two { self.refresh } else { Duration::ZERO };
             for machine in 0..self.names.len() {
                 for (since, until) in fit(&spells, machine) {
                     let (since, until) = (since.max(*from), until.min(*to));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn nobody(steps: &[(u32, Act)], from: u32, to: u32) -> usize {
-        promise().nobody(&done(steps), &[(SECOND * from, SECOND * to)], Duration::ZERO).len()
+        promise().nobody(&done(steps), &[], &[(SECOND * from, SECOND * to)], Duration::ZERO).len()
     }
 
     #[test]
@@ -352,9 +352,11 @@ mod tests {
     }
 
     #[test]
-    fn after_a_disturbance_the_client_may_wait_for_the_next_announcement() {
-        let steps = [(10, Act::Filter(0, 1)), (12, Act::Heal)];
-        assert_eq!((nobody(&steps, 20, 36), nobody(&steps, 20, 37)), (0, 2));
-        assert_eq!(nobody(&steps, 40, 47), 2);
+    fn after_two_had_it_the_client_may_wait_for_the_next_announcement() {
+        let nobody = |from: u32, to: u32| {
+            promise().nobody(&[], &both(10, 12), &[(SECOND * from, SECOND * to)], Duration::ZERO).len()
+        };
+        assert_eq!((nobody(20, 36), nobody(20, 37)), (0, 2));
+        assert_eq!(nobody(40, 47), 2);
     }
 }

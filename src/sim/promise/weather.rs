@@ -7,9 +7,12 @@ use crate::sim::{Act, Found};
 
 /// Whoever is told to stop may still run for so long.
 const STOPS: Duration = Duration::from_secs(5);
-/// How long it may take until a node is fit again that was frozen, or whose service was broken: policies evaluate it twice.
+/// How long it may take until a node is fit again that was frozen, out of reach, or whose service was broken: policies evaluate it
+/// twice.
 const RECOVERS: Duration = Duration::from_secs(3);
-/// The same after a start, a loss of the carrier, or sends that failed: it stays away for five seconds.
+/// The same after a start.
+const STARTS: Duration = Duration::from_secs(4);
+/// The same after a loss of the carrier, or sends that failed: it stays away for five seconds.
 const COMES_BACK: Duration = Duration::from_secs(8);
 /// So many deletions within a minute send a node away for another one (R11).
 const DELETIONS: usize = 5;
@@ -33,6 +36,17 @@ enum Ailment {
     Aside,
     /// Its address was deleted too often.
     Deleted,
+}
+
+impl Ailment {
+    /// How long it takes until whoever had it is fit again.
+    const fn recovers(self) -> Duration {
+        match self {
+            Self::Frozen | Self::Broken | Self::Blind | Self::Aside => RECOVERS,
+            Self::Dead | Self::Doomed => STARTS,
+            Self::Unplugged | Self::Mute | Self::Deleted => COMES_BACK,
+        }
+    }
 }
 
 /// How everything is at a moment.
@@ -73,11 +87,6 @@ impl Weather {
     /// The one does not hear the other, or not everything.
     pub(super) fn is_one_way(&self, one: usize, other: usize) -> bool {
         [(one, other), (other, one)].iter().any(|way| self.cut.contains(way) || self.filtered.contains(way))
-    }
-
-    /// Not everything passes between the nodes.
-    pub(super) fn is_disturbed(&self) -> bool {
-        !self.cut.is_empty() || !self.filtered.is_empty() || self.loss > 0
     }
 
     fn has(&self, machine: usize, ailment: Ailment) -> bool {
@@ -248,8 +257,7 @@ pub(super) fn fit(spells: &[Spell], machine: usize) -> Vec<(Duration, Duration)>
             found.push((ready.max(spell.from), spell.to));
             continue;
         }
-        let soon = |ailment: &Ailment| matches!(ailment, Ailment::Frozen | Ailment::Broken | Ailment::Blind);
-        let recovers = if ailments.is_some_and(|all| all.iter().all(soon)) { RECOVERS } else { COMES_BACK };
+        let recovers = ailments.into_iter().flatten().copied().map(Ailment::recovers).max().unwrap_or_default();
         ready = ready.max(spell.to + recovers);
     }
     // Pieces that touch are one.

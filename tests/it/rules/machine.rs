@@ -131,6 +131,21 @@ fn r13_who_cannot_send_a_last_word_leaves_nothing() {
     assert_eq!(lan.holding(), [1]);
 }
 
+/// It has not held them itself yet, and the lease of the process before would be all that ends it.
+#[test]
+fn r13_who_adopts_and_cannot_send_leaves_nothing() {
+    let mut lan = settled(1);
+    lan.kill(0);
+    lan.stations[0].mute = true;
+    lan.run_for(SECOND / 2);
+    lan.start_if_dead(0);
+    lan.run_for(SECOND / 200);
+    assert_eq!(lan.noted(0, "going on as master"), 1, "{:#?}", lan.story);
+    assert_eq!(lan.holding(), Vec::<usize>::new());
+    lan.run_for(SECOND * 10);
+    assert_eq!(lan.holding(), [1]);
+}
+
 #[test]
 fn r13_a_backup_leaves_without_a_word() {
     let mut lan = settled(1);
