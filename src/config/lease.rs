@@ -74,7 +74,9 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
 /// How long a gate stays open: until right before the peer takes over, in whole milliseconds. None where the lease does as
 /// well, and where it would close between two advertisements.
 fn gate(instance: &Instance, bound_end: Duration, earliest_takeover: Duration) -> Option<Duration> {
-    if !instance.gate || instance.lease != Lease::Auto || bound_end.saturating_sub(earliest_takeover) <= OVERLAP_BORNE {
+    // Without a carrier no advertisement leaves, and one that does not mind that goes on serving elsewhere.
+    let closes = instance.gate && instance.track_own_interface;
+    if !closes || instance.lease != Lease::Auto || bound_end.saturating_sub(earliest_takeover) <= OVERLAP_BORNE {
         return None;
     }
     let millis = earliest_takeover.saturating_sub(GATE_LATENESS).as_millis();
@@ -165,6 +167,8 @@ mod tests {
         let hasty = Instance { peer_down_adverts: 1, gate: true, ..v3(1) };
         assert_eq!(lease_length(&hasty, None).gate, None, "it would close between two advertisements");
         assert_eq!(lease_length(&Instance { gate: true, ..v2(1) }, None).gate, None, "whole seconds do");
+        let deaf = Instance { gate: true, track_own_interface: false, ..v3(20) };
+        assert_eq!(lease_length(&deaf, None).gate, None, "it would close with the link");
         assert_eq!(lease_length(&Instance { lease: Lease::Off, gate: true, ..v3(10) }, None).gate, None);
     }
 
