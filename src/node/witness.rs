@@ -269,8 +269,10 @@ impl Instance {
         let lets_go = self.lets_go_at().filter(|at| self.vote.campaigns && now < *at);
         // Whoever could take from a master that is heard, and waits, looks again when it is not heard any more.
         let elected = matches!(self.router.state(), State::Elected { .. });
-        let unheard = [self.lower_heard_at, self.permitted_at].into_iter().flatten().filter(|_| elected);
-        let unheard = unheard.map(|at| at + self.down_interval() + Duration::from_millis(1)).filter(|at| now < *at);
+        let down = self.down_interval();
+        let permitted = self.permitted_at.map(|at| at + down + Duration::from_nanos(1));
+        let unheard = [self.lower_heard_at.map(|at| at + down), permitted].into_iter().flatten();
+        let unheard = unheard.filter(|at| elected && now < *at);
         ends.into_iter().chain(lets_go).chain(self.vote.adopts).chain(unheard).min()
     }
 
