@@ -36,9 +36,9 @@ use crate::{
 };
 
 pub(crate) const BRIEF: [Scene; 6] = [
-    Scene { name: "brief-freeze", title: "50 ms: frozen 4 s", plan: brief, play: frozen },
+    Scene { name: "brief-freeze", title: "50 ms: frozen 4 s, without a gate", plan: brief, play: frozen },
     Scene { name: "brief-freeze-gate", title: "50 ms: frozen 4 s, behind a gate", plan: gated, play: frozen },
-    Scene { name: "brief-kill", title: "50 ms: SIGKILL of everything", plan: brief, play: killed },
+    Scene { name: "brief-kill", title: "50 ms: SIGKILL of everything, without a gate", plan: brief, play: killed },
     Scene { name: "brief-kill-gate", title: "50 ms: SIGKILL of everything, behind a gate", plan: gated, play: killed },
     Scene { name: "brief-calm-gate", title: "50 ms: 10 s without any fault, behind a gate", plan: gated, play: calm },
     Scene {
@@ -53,12 +53,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const FREEZE: Duration = Duration::from_secs(4);
 const QUESTION_EVERY: Duration = Duration::from_millis(5);
 
-fn brief(maker: Maker) -> Plan {
+fn gated(maker: Maker) -> Plan {
     Plan { setups: Host::NODES.map(|node| Setup::founding(node).version3(INTERVAL)), ..alike(maker) }
 }
 
-fn gated(maker: Maker) -> Plan {
-    Plan { instance: "gate = true\n", ..brief(maker) }
+fn brief(maker: Maker) -> Plan {
+    Plan { instance: "gate = false\n", ..gated(maker) }
 }
 
 /// The client's machine asks who has the address, until it is told to stop.
