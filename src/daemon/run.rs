@@ -39,7 +39,7 @@ use crate::{
         Cleared, Feed, Reload, Request, Server, Status,
         protocol::{By, Configuration, millis},
     },
-    linux::{BootClock, Monitor, lock_memory, realtime, time_status},
+    linux::{BootClock, Monitor, lock_memory, realtime, return_large_buffers, time_status},
     node::{Condition, Event, Journal as Entry, NodeStatus, RULE_ALERT},
     policy::STACK,
     policy::{
@@ -122,6 +122,7 @@ struct Daemon {
 impl Daemon {
     /// Must be called inside the runtime.
     fn start(origin: &Origin) -> Result<Self, Refusal> {
+        return_large_buffers();
         let clock = BootClock;
         let Booted { loaded, text, last_good } = boot::inside(origin)?;
         let config = Arc::new(loaded.config);

@@ -10,6 +10,20 @@ use crate::policy::{grown, shrunk};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CountingAllocator;
 
+/// Buffers from this size on go back to the system as soon as they are free.
+#[cfg(target_env = "gnu")]
+const LARGE: i32 = 128 * 1024;
+
+/// Keeps glibc from keeping large buffers: it would take the largest one that was ever freed for the usual size, and a thousand
+/// instances would cost twice the memory (benches/scale.rs).
+pub fn return_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator, which glibc allows at any time; a refusal changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 // SAFETY: every call goes to the system's allocator as it came, and what that returns is returned. Counting allocates
 // nothing and cannot panic: it adds to a plain cell of the thread, without initialiser or destructor.
 unsafe impl GlobalAlloc for CountingAllocator {
