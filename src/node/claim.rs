@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::words::{Instant, MacAddr};
+use crate::words::{Instant, InterfaceName, MacAddr};
 
 /// Questions before the takeover.
 const ASKS: u32 = 2;
@@ -21,11 +21,11 @@ pub(super) struct Claim {
 }
 
 /// A machine that is not this one and answers for one of the addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Witness {
     mac: MacAddr,
-    /// On another interface than the one on which the peers are known: it may be one of them.
-    elsewhere: bool,
+    /// On another interface than the one on which the peers are heard.
+    beside: Option<InterfaceName>,
     asked_again_at: Instant,
     answered_at: Option<Instant>,
 }
@@ -104,23 +104,23 @@ impl Claim {
 
     /// A foreign machine answered for one of the addresses. Returns whether it is to be asked again, directly.
     pub(super) fn answered(&mut self, now: Instant, mac: MacAddr) -> bool {
-        self.heard(now, mac, false)
+        self.heard(now, mac, None)
     }
 
-    /// The same on another interface than the one on which the peers are known.
-    pub(super) fn answered_elsewhere(&mut self, now: Instant, mac: MacAddr) -> bool {
-        self.heard(now, mac, true)
+    /// The same on another interface than the one on which the peers are heard.
+    pub(super) fn answered_beside(&mut self, now: Instant, interface: &InterfaceName, mac: MacAddr) -> bool {
+        self.heard(now, mac, Some(interface))
     }
 
-    fn heard(&mut self, now: Instant, mac: MacAddr, elsewhere: bool) -> bool {
-        if let Some(witness) = self.witnesses.iter_mut().find(|witness| witness.mac == mac) {
+    fn heard(&mut self, now: Instant, mac: MacAddr, beside: Option<&InterfaceName>) -> bool {
+        let is_it = |witness: &&mut Witness| witness.mac == mac && witness.beside.as_ref() == beside;
+        if let Some(witness) = self.witnesses.iter_mut().find(is_it) {
             witness.answered_at = Some(now);
-            witness.elsewhere |= elsewhere;
             return false;
         }
         let heard = self.witnesses.len() < WITNESSES_MAX;
         if heard {
-            self.witnesses.push(Witness { mac, elsewhere, asked_again_at: now, answered_at: None });
+            self.witnesses.push(Witness { mac, beside: beside.cloned(), asked_again_at: now, answered_at: None });
         }
         heard
     }
@@ -131,7 +131,12 @@ impl Claim {
     }
 
     /// What is known now that the down timer has fired. One that `may_hold` weighs more than any that cannot.
-    pub(super) fn look(&mut self, now: Instant, spacing: Duration, may_hold: impl Fn(MacAddr) -> bool) -> Look {
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        spacing: Duration,
+        may_hold: impl Fn(MacAddr, Option<&InterfaceName>) -> bool,
+    ) -> Look {
         let Some(asked_at) = self.asked_at.filter(|_| self.asks >= ASKS) else { return Look::Wait };
         let settled = asked_at + answer_time(spacing) <= now;
         let worth = |witness: &Witness| match witness.answered_at {
@@ -142,7 +147,7 @@ impl Claim {
         };
         let all = |wanted: Worth| self.witnesses.iter().filter(move |it| worth(it) == wanted);
         let who = |wanted: Worth| all(wanted).map(|it| it.mac);
-        let holder = all(Worth::Confirmed).find(|it| it.elsewhere || may_hold(it.mac));
+        let holder = all(Worth::Confirmed).find(|it| may_hold(it.mac, it.beside.as_ref()));
         if let Some(mac) = holder.map(|it| it.mac) {
             let since = *self.conflict_since.get_or_insert(now);
             return Look::Conflict { mac, since };
@@ -181,7 +186,7 @@ mod tests {
 
     /// All of them may be holders.
     fn look(claim: &mut Claim, millis: u64) -> Look {
-        claim.look(at(millis), SPACING, |_| true)
+        claim.look(at(millis), SPACING, |_, _| true)
     }
 
     #[test]
@@ -227,7 +232,7 @@ mod tests {
 
     #[test]
     fn r5_a_holder_is_found_behind_a_stranger() {
-        let peer = |mac| mac == OTHER;
+        let peer = |mac, _: Option<&InterfaceName>| mac == OTHER;
         let mut claim = asked_twice();
         for mac in [ROUTER, OTHER] {
             assert!(claim.answered(at(3560), mac), "each is asked again");

@@ -1,14 +1,16 @@
 //! Addresses of an instance that are on other interfaces than the one it advertises on.
 //!
-//! Such an interface bears on the instance like its own: without it, or without a carrier, the address is dead. Who the peers
-//! are is known on the instance's own interface only: there they are asked, heard and told apart.
+//! Such an interface bears on the instance like its own: without it, or without a carrier, the address is dead. The peers are
+//! heard on the instance's own interface. Here they are asked for the addresses that they have there, which a machine answers
+//! for on every interface as Linux comes (`arp_ignore` 0): so their machines are known here too. Those that do not answer
+//! (IPv6, `arp_ignore` 1) may be any machine that has the address.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    AddressSeen, Hold, Lifetime, LinkSeen, NeighborFrame, Output,
+    AddressSeen, Ask, Hold, Lifetime, LinkSeen, NeighborFrame, Output,
     instance::{Instance, Outbox},
 };
 use crate::{
@@ -60,30 +62,51 @@ impl Instance {
         if Some(frame.source_mac) == own || Some(frame.mac) == own {
             return;
         }
-        let is_here = |address: IpAddr| self.place_of(address) == Some(&frame.interface);
         let (address, answers) = match frame.kind {
             NeighborKind::Request { sender, .. } => (sender, false),
             NeighborKind::Reply { address } => (address, true),
             NeighborKind::Announcement { address } => (address, address.is_ipv6()),
-            NeighborKind::Probe { .. } => return,
+            NeighborKind::Probe { target } => {
+                if self.is_beside(target, &frame.interface) && self.peers.may_be_beside(&frame.interface, frame.mac) {
+                    self.rival_claims(now, frame.mac, own, out);
+                }
+                return;
+            }
         };
-        if !is_here(address) {
+        self.peers.seen_beside(address, &frame.interface, frame.mac);
+        if !self.is_beside(address, &frame.interface) {
             return;
         }
         self.unsettled = true;
         match self.router.state() {
             State::Backup { .. } | State::Elected { .. } => {
-                if answers && self.claim.is_running() && self.claim.answered_elsewhere(now, frame.mac) {
+                if answers && self.claim.is_running() && self.claim.answered_beside(now, &frame.interface, frame.mac) {
                     // Two, for one may be lost.
                     out.extend([self.ask(address, None, Some(frame.mac)), self.ask(address, None, Some(frame.mac))]);
                 }
             }
-            State::Master { hold_at: None, .. } => self.defend_elsewhere(now, address, frame.mac, out),
+            State::Master { hold_at: None, .. } => {
+                self.second_holder_beside(now, &frame.interface, address, frame.mac, out);
+            }
             State::Resigning { .. } if matches!(frame.kind, NeighborKind::Announcement { .. }) => {
                 self.step(now, Event::Relieved, out);
             }
             State::Initialize | State::Master { .. } | State::Resigning { .. } => (),
         }
+    }
+
+    fn is_beside(&self, address: IpAddr, interface: &InterfaceName) -> bool {
+        self.place_of(address) == Some(interface)
+    }
+
+    /// Asks on another interface where the peers' machines are there. They are asked as nobody: no own address need be there.
+    pub(super) fn ask_peers_beside(&self, interface: &InterfaceName, out: &mut Outbox) {
+        let asks = self
+            .peers
+            .configured()
+            .filter(IpAddr::is_ipv4)
+            .map(|target| Output::Ask(Ask { interface: interface.clone(), target, source: None, to: None }));
+        out.extend(asks);
     }
 
     /// The interface to whose link a virtual address is known.
@@ -147,12 +170,13 @@ impl Instance {
         })
     }
 
-    /// Addresses that are asked for before they are taken: those advertised, and of the others those that are on a network of
-    /// their interface; over IPv6 all.
+    /// Addresses that are asked for before they are taken: those advertised, and of the others those that are on a network, by
+    /// their own prefix or by an address of their interface; over IPv6 all.
     pub(super) fn claimed_addresses(&self) -> Vec<IpAddr> {
         let is_asked = |net: &&IpNet| {
             net.addr().is_ipv6()
                 || self.config.addresses.contains(net) && *self.config.wire_of(net) == self.config.interface
+                || net.prefix_len() < net.max_prefix_len()
                 || self.is_on_link(net)
         };
         self.config.held_addresses().filter(is_asked).map(IpNet::addr).collect()

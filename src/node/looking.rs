@@ -16,7 +16,7 @@ use crate::{
     config::{Claim as ClaimMode, OnConflict},
     vrrp::{Event, Standing, State},
     wire::Priority,
-    words::{Family, Instant, MacAddr},
+    words::{Family, Instant, InterfaceName, MacAddr},
 };
 
 /// Whether a takeover may go on.
@@ -125,7 +125,11 @@ impl Instance {
         }
         let spacing = spacing(self.down_interval());
         let (peers, config) = (&self.peers, &self.config);
-        match self.claim.look(now, spacing, |mac| may_be_a_peer(peers, config, mac)) {
+        let may_hold = |mac, beside: Option<&InterfaceName>| match beside {
+            None => may_be_a_peer(peers, config, mac),
+            Some(interface) => peers.may_be_beside(interface, mac),
+        };
+        match self.claim.look(now, spacing, may_hold) {
             Look::Wait => Leave::Wait("the link is being asked who has the address".to_owned()),
             Look::Clear => Leave::Granted,
             Look::Unconfirmed(mac) => {
@@ -235,6 +239,8 @@ impl Instance {
             out.extend(suspects.iter().map(|suspect| self.ask(address, None, Some(*suspect))));
         }
         self.ask_peers(now, out);
+        let devices: Vec<InterfaceName> = self.config.devices().into_iter().cloned().collect();
+        devices.iter().for_each(|device| self.ask_peers_beside(device, out));
     }
 
     pub(super) fn ask_peers(&mut self, now: Instant, out: &mut Outbox) {

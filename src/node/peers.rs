@@ -1,11 +1,15 @@
 //! The other nodes of a virtual router: who was heard, who answers on the link, who was heard and cannot be understood.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::status::PeerStatus;
 use crate::{
     wire::{Advertisement, Rejection},
-    words::{Instant, MacAddr},
+    words::{Instant, InterfaceName, MacAddr},
 };
 
 /// How often each configured peer is asked whether it is there (R1), unless a frame of its own has shown it meanwhile.
@@ -14,6 +18,9 @@ pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const ASK_SLACK: Duration = Duration::from_millis(100);
 /// A peer that answered one of its last two questions is reachable.
 const REACHABLE_FOR: Duration = Duration::from_millis(2500);
+
+/// Machines of one peer on one interface, at most; then they are learned anew.
+const MACS_MAX: usize = 8;
 
 /// How long a sign of life counts where a third vote is asked about the silence: of every kind the same, so that both nodes know
 /// it.
@@ -31,6 +38,8 @@ struct Peer {
     heard: Option<(Instant, u8)>,
     rejected: Option<(Instant, Rejection)>,
     mac: Option<MacAddr>,
+    /// Where it is on other interfaces that have addresses of the virtual router: there more than one of its own may answer.
+    beside: BTreeMap<InterfaceName, BTreeSet<MacAddr>>,
     answered_at: Option<Instant>,
     /// The first question since the last answer.
     unanswered_since: Option<Instant>,
@@ -99,6 +108,29 @@ impl Peers {
             peer.answered_at = Some(now);
             peer.unanswered_since = None;
         }
+    }
+
+    /// On another interface a frame says that `address` is at `mac`.
+    pub(super) fn seen_beside(&mut self, address: IpAddr, interface: &InterfaceName, mac: MacAddr) {
+        if let Some(peer) = self.known.get_mut(&address).filter(|peer| peer.configured) {
+            let known = peer.beside.entry(interface.clone()).or_default();
+            if known.len() >= MACS_MAX {
+                known.clear();
+            }
+            known.insert(mac);
+        }
+    }
+
+    /// Whether a machine there may be a peer's: it is one, or not all of them are known there.
+    pub(super) fn may_be_beside(&self, interface: &InterfaceName, mac: MacAddr) -> bool {
+        let mut configured = self.known.values().filter(|peer| peer.configured).peekable();
+        let nobody = configured.peek().is_none();
+        nobody || configured.any(|peer| peer.beside.get(interface).is_none_or(|known| known.contains(&mac)))
+    }
+
+    /// The configured peers.
+    pub(super) fn configured(&self) -> impl Iterator<Item = IpAddr> {
+        self.known.iter().filter(|(_, peer)| peer.configured).map(|(address, _)| *address)
     }
 
     /// Since when every configured peer has shown itself on the link. `None`: one never has.

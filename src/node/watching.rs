@@ -13,7 +13,7 @@ use crate::{
     config::{self, OnConflict},
     vrrp::{Event, Reason, State},
     wire::NeighborKind,
-    words::{Family, Instant, MacAddr},
+    words::{Family, Instant, InterfaceName, MacAddr},
 };
 
 /// How long a stranger that answered for an address is spoken of.
@@ -43,7 +43,11 @@ impl Instance {
                     self.step(now, Event::Relieved, out);
                 }
             }
-            NeighborKind::Probe { target } => self.rival_claims(now, target, frame.mac, own, out),
+            NeighborKind::Probe { target } => {
+                if self.place_of(target) == Some(&self.config.interface) && self.may_be_a_peer(frame.mac) {
+                    self.rival_claims(now, frame.mac, own, out);
+                }
+            }
         }
         self.unsettled = true;
     }
@@ -83,6 +87,31 @@ impl Instance {
         if !self.may_be_a_peer(mac) {
             return self.defend(now, address, stranger(address, mac), out);
         }
+        self.weigh_second_holder(now, address, mac, out);
+    }
+
+    /// The same on another interface, where a machine is a peer's unless it is known that it is not.
+    pub(super) fn second_holder_beside(
+        &mut self,
+        now: Instant,
+        interface: &InterfaceName,
+        address: IpAddr,
+        mac: MacAddr,
+        out: &mut Outbox,
+    ) {
+        if self.yield_if_lapsed(now, out) {
+            return;
+        }
+        if !self.peers.may_be_beside(interface, mac) {
+            return self.defend(now, address, stranger(address, mac), out);
+        }
+        // By the time the suspect is asked again it is known who the others are.
+        self.ask_peers_beside(interface, out);
+        self.weigh_second_holder(now, address, mac, out);
+    }
+
+    /// It may be a peer's machine.
+    fn weigh_second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
         if self.config.on_conflict == OnConflict::Steal && !self.is_waited_for(now) {
             return self.defend(now, address, stolen(address, mac), out);
         }
@@ -93,13 +122,6 @@ impl Instance {
             }
             self.note(now, format!("{mac} answers for {address} as well, a peer's machine: this node yields"), out);
             self.step(now, Event::Yield(Reason::SecondHolder), out);
-        }
-    }
-
-    /// On another interface nobody is known to be a peer; where advertisements are heard, they decide.
-    pub(super) fn defend_elsewhere(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
-        if !self.yield_if_lapsed(now, out) {
-            self.defend(now, address, stranger(address, mac), out);
         }
     }
 
@@ -117,11 +139,8 @@ impl Instance {
 
     /// Another backup claims at the same moment (R19c). Whoever has not asked yet lets it go first; of two that have, the
     /// lower link-layer address does.
-    fn rival_claims(&mut self, now: Instant, target: IpAddr, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
-        if self.place_of(target) != Some(&self.config.interface)
-            || !self.may_be_a_peer(mac)
-            || self.claim.is_contested()
-        {
+    pub(super) fn rival_claims(&mut self, now: Instant, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
+        if self.claim.is_contested() {
             return;
         }
         let spacing = spacing(self.down_interval());

@@ -164,10 +164,11 @@ impl Machine {
         self.powered && self.ports.get(port).is_some_and(|port| port.plugged)
     }
 
-    /// Its kernel answers for this address there.
+    /// Its kernel answers for this address there; over IPv4 for the machine's own on every interface (`arp_ignore` 0).
     pub(super) fn answers(&self, port: usize, target: IpAddr) -> bool {
         let Some(port) = self.ports.get(port) else { return false };
-        let own = port.own.iter().chain(self.native(&port.interface));
+        let beside = self.ports.iter().flat_map(|port| &port.own).filter(|own| own.addr().is_ipv4());
+        let own = port.own.iter().chain(beside).chain(self.native(&port.interface));
         own.chain(port.held.keys()).any(|address| address.addr() == target)
     }
 

@@ -18,6 +18,9 @@ use crate::{
 const BESIDE: &str = "10.1.0.60/24";
 const SIX: &str = "fd00::60/64";
 const STRANGER: MacAddr = MacAddr([2, 0, 0, 0, 0, 99]);
+/// The peer, and its machine on eth1.
+const PEER: &str = "192.168.0.21";
+const PEER_THERE: MacAddr = MacAddr([2, 0, 0, 0, 9, 21]);
 
 fn eth1() -> InterfaceName {
     "eth1".parse().unwrap()
@@ -140,6 +143,30 @@ impl Alone {
         self.link(&eth0(), 2, plugged);
     }
 
+    fn hears_beside(&mut self, mac: MacAddr, kind: NeighborKind) {
+        self.give(Input::Neighbor(NeighborFrame { interface: eth1(), source_mac: mac, mac, kind }));
+    }
+
+    /// Time passes, and these machines answer on eth1 for these addresses.
+    fn runs_beside(&mut self, machines: &[(MacAddr, &str)], time: std::time::Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let known = self.wanted.len();
+            self.run_for(millis(5));
+            let asked: Vec<Output> = self.wanted.iter().skip(known).cloned().collect();
+            for (mac, address) in machines {
+                let address = address.split('/').next().unwrap().parse().unwrap();
+                let is_asked = |output: &Output| {
+                    matches!(output, Output::Ask(ask)
+                        if ask.interface == eth1() && ask.target == address && ask.to.is_none_or(|to| to == *mac))
+                };
+                if asked.iter().any(is_asked) {
+                    self.hears_beside(*mac, NeighborKind::Reply { address });
+                }
+            }
+        }
+    }
+
     fn said(&self, name: &str) -> Option<String> {
         let conditions = self.node.status().instances.remove(0).conditions;
         conditions.into_iter().find(|condition| condition.name == name).map(|condition| condition.text)
@@ -179,7 +206,8 @@ fn each_interface_holds_and_announces_its_own_and_only_the_advertised_are_advert
     }
     // R4: all of them are asked for, each where it belongs.
     assert!(alone.asked(&eth0()).contains(&addr(VIP)) && alone.asked(&eth0()).contains(&addr(SIX)));
-    assert!(!alone.asked(&eth1()).is_empty() && alone.asked(&eth1()).iter().all(|it| *it == addr(BESIDE)));
+    let there = alone.asked(&eth1());
+    assert!(there.contains(&addr(BESIDE)) && there.contains(&PEER.parse().unwrap()) && there.len().is_multiple_of(2));
     // What the keeper would do: let go elsewhere first, then here, with the word.
     let will = alone.node.last_will("VI_1").unwrap();
     let released: Vec<_> = will.releases.iter().map(|hold| &hold.interface).collect();
@@ -200,25 +228,84 @@ fn without_the_other_interface_it_does_not_serve() {
     assert_eq!((alone.role(), alone.held()), (Role::Fault, [vec![], vec![]]));
 }
 
-/// R5: who the peers are is known on eth0 only, so whoever answers on eth1 may be one of them.
+/// R5: the peer's machine does not show itself on eth1, so whoever answers there may be it.
 #[test]
 fn an_answer_on_the_other_interface_is_a_conflict() {
     let mut alone = Alone::new().second();
-    let answer = NeighborFrame {
-        interface: eth1(),
-        source_mac: STRANGER,
-        mac: STRANGER,
-        kind: NeighborKind::Reply { address: net(BESIDE).addr() },
-    };
-    for _ in 0..3000 {
-        let before = alone.asked(&eth1()).len();
-        alone.run_for(millis(5));
-        if alone.asked(&eth1()).len() > before {
-            alone.give(Input::Neighbor(answer.clone()));
-        }
-    }
+    alone.runs_beside(&[(STRANGER, BESIDE)], SECOND * 15);
     assert_eq!((alone.role(), alone.held()), (Role::Backup, [vec![], vec![]]));
-    assert!(alone.node.status().instances[0].conditions.iter().any(|is| is.name == "conflict"));
+    assert!(alone.said("conflict").is_some());
+}
+
+/// R5: it answers for its own address on eth1 as well. Whoever else has ours is none of the pair.
+#[test]
+fn r5_where_the_peer_is_known_on_the_other_interface_it_and_no_stranger_is_a_conflict() {
+    let mut alone = Alone::new().second();
+    alone.runs_beside(&[(STRANGER, BESIDE), (PEER_THERE, PEER)], SECOND * 15);
+    assert_eq!(alone.role(), Role::Master);
+    assert!(alone.said("address_conflict").is_some_and(|text| text.contains(&STRANGER.to_string())));
+    let mut alone = Alone::new().second();
+    alone.runs_beside(&[(PEER_THERE, BESIDE), (PEER_THERE, PEER)], SECOND * 15);
+    assert_eq!(alone.role(), Role::Backup);
+    assert!(alone.said("conflict").is_some());
+}
+
+/// R19b: advertisements do not pass on eth0, and both have taken the address.
+#[test]
+fn r19b_a_master_yields_to_a_second_holder_on_the_other_interface() {
+    let mut alone = Alone::new().second().master();
+    alone.hears_beside(STRANGER, NeighborKind::Announcement { address: net(BESIDE).addr() });
+    assert!(alone.asked(&eth1()).ends_with(&[PEER.parse().unwrap()]), "who is the peer there?");
+    assert_eq!(alone.role(), Role::Master, "one word is not believed");
+    alone.runs_beside(&[(STRANGER, BESIDE)], SECOND * 2);
+    assert_eq!((alone.role(), alone.held()), (Role::Backup, [vec![], vec![]]));
+}
+
+/// R19d: the peer's machine is another one.
+#[test]
+fn r19d_a_master_defends_against_a_stranger_on_the_other_interface_and_yields_to_the_peer() {
+    let word = NeighborKind::Announcement { address: net(BESIDE).addr() };
+    let mut alone = Alone::new().second().master();
+    alone.hears_beside(PEER_THERE, NeighborKind::Reply { address: PEER.parse().unwrap() });
+    alone.hears_beside(STRANGER, word);
+    alone.runs_beside(&[(STRANGER, BESIDE)], SECOND * 3);
+    assert_eq!(alone.role(), Role::Master);
+    assert!(alone.said("address_conflict").is_some());
+    alone.hears_beside(PEER_THERE, word);
+    alone.runs_beside(&[(PEER_THERE, BESIDE)], SECOND * 2);
+    assert_eq!(alone.role(), Role::Backup);
+}
+
+/// R19c, on the interface where the address is.
+#[test]
+fn r19c_of_two_claims_on_the_other_interface_the_lower_machine_waits() {
+    let elected = |rival: MacAddr| {
+        let mut alone = Alone::new().second();
+        // The own link forwards.
+        let kind = NeighborKind::Request { sender: net("192.168.0.1/24").addr(), target: net("192.168.0.2/24").addr() };
+        alone.give(Input::Neighbor(NeighborFrame { interface: eth0(), source_mac: STRANGER, mac: STRANGER, kind }));
+        while alone.asked(&eth1()).is_empty() {
+            alone.run_for(millis(5));
+        }
+        alone.hears_beside(rival, NeighborKind::Probe { target: net(BESIDE).addr() });
+        let asked = alone.now;
+        while alone.role() != Role::Master {
+            alone.run_for(millis(5));
+        }
+        alone.now.saturating_since(asked)
+    };
+    let (first, later) = (elected(MacAddr([1; 6])), elected(MacAddr([3; 6])));
+    assert!(first < later, "{first:?} {later:?}");
+}
+
+/// The network is that of the address.
+#[test]
+fn it_is_asked_for_without_an_own_address_there() {
+    let mut alone = Alone::new();
+    alone.link(&eth1(), 3, true);
+    alone.has(&eth1(), &[]);
+    let alone = alone.master();
+    assert!(alone.asked(&eth1()).contains(&net(BESIDE).addr()));
 }
 
 #[test]
