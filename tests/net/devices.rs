@@ -1,10 +1,11 @@
 //! Addresses that are not advertised, some of them on another interface, beside `virtual_ipaddress_excluded` of keepalived in
-//! both roles: they move with the others, both ways, and nothing stays behind.
+//! both roles: they move with the others, both ways, and nothing stays behind. And where the own interface is filtered, who
+//! answers on the other one decides.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use ha::{
-    lab::{Host, Setup, rtnl::Plug},
+    lab::{Host, Setup, fault::Silence, rtnl::Plug},
     linux,
 };
 
@@ -13,12 +14,20 @@ use crate::{
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 1] = [Story {
-    name: "devices_move_with_the_others_beside_keepalived",
-    needs: &[Need::Keepalived],
-    seconds: 90,
-    tell: beside_keepalived,
-}];
+pub(crate) const STORIES: [Story; 2] = [
+    Story {
+        name: "devices_move_with_the_others_beside_keepalived",
+        needs: &[Need::Keepalived],
+        seconds: 90,
+        tell: beside_keepalived,
+    },
+    Story {
+        name: "devices_have_one_holder_where_advertisements_do_not_pass",
+        needs: &[Need::Nft],
+        seconds: 60,
+        tell: apart,
+    },
+];
 
 /// Interface and address.
 const BESIDE: [(&str, &str); 3] = [("eth0", "192.168.0.61/24"), ("eth1", "10.1.0.60/24"), ("eth1", "fd00:9::60/64")];
@@ -93,4 +102,38 @@ fn beside_keepalived(stage: &Stage) {
     stage.held_by(&[], 5);
     wait_until("nothing stays", Duration::from_secs(2), || count(stage, Host::Node1) == 0);
     assert_eq!(stage.state(&ha).as_deref(), Some("fault"));
+}
+
+/// The kernel answers on eth1 for everything (0) or for nothing (8).
+fn arp_ignore(stage: &Stage, node: Host, how: &'static str) {
+    stage.world.netns(node).run(move || fs::write("/proc/sys/net/ipv4/conf/eth1/arp_ignore", how)).unwrap().unwrap();
+}
+
+/// No advertisement passes on eth0, and at first no answer on eth1: both take the address there. No machine has an address of
+/// its own on eth1.
+fn apart(stage: &Stage) {
+    second_network(stage);
+    let silences = Host::NODES.map(|from| Silence { from, to: from.peer() });
+    stage.world.filter(&silences).unwrap();
+    let started = Host::NODES.map(|node| {
+        arp_ignore(stage, node, "8");
+        let address = "addresses = [{ address = \"10.1.0.60/24\", device = \"eth1\" }]\nannounce_refresh = \"1s\"\n";
+        let toml: String = setup(node)
+            .toml(node)
+            .lines()
+            .filter(|line| !line.starts_with("addresses"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        stage.ha_with(node, &(toml + address), &[])
+    });
+    let holders = || Host::NODES.map(|node| count(stage, node));
+    wait_until("both hold it", Duration::from_secs(15), || holders() == [1, 1]);
+    for node in Host::NODES {
+        arp_ignore(stage, node, "0");
+    }
+    wait_until("one yields", Duration::from_secs(15), || holders().iter().sum::<usize>() == 1);
+    let other = usize::from(holders() == [1, 0]);
+    // Whoever comes second sees that it is held.
+    stage.says(&started[other], "conflict", 10);
+    assert_eq!(holders().iter().sum::<usize>(), 1);
+    drop(started);
 }
