@@ -1,4 +1,5 @@
-//! A pair with a third vote: a real etcd on the arbiter, slow, without a leader, started again, forgetful, out of reach.
+//! A pair with a third vote: a real etcd on the arbiter, slow, without a leader, started again, forgetful, out of reach; in one
+//! story over TLS only, with passwords.
 
 use std::{
     fs,
@@ -33,13 +34,19 @@ const SECONDS: u64 = 30;
 struct Member {
     number: u16,
     size: u16,
+    scheme: &'static str,
     process: Process,
 }
 
+/// What stands beside this file: an authority, and a certificate of it for the arbiter's address. Both are valid until 2120.
+fn authority(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/net/authority").join(file).display().to_string()
+}
+
 /// Members keep what they know in a directory each, over restarts.
-fn member(stage: &Stage, number: u16, size: u16) -> Process {
+fn member(stage: &Stage, number: u16, size: u16, scheme: &str) -> Process {
     let directory = stage.world.directory(Host::Arbiter).unwrap();
-    let client = format!("http://{}:{}", Host::Arbiter.address(), 2379 + number);
+    let client = format!("{scheme}://{}:{}", Host::Arbiter.address(), 2379 + number);
     let peer = |number: u16| format!("http://127.0.0.1:{}", 2480 + number);
     let cluster: Vec<String> = (0..size).map(|number| format!("m{number}={}", peer(number))).collect();
     let arguments = [
@@ -51,44 +58,52 @@ fn member(stage: &Stage, number: u16, size: u16) -> Process {
         ("--initial-advertise-peer-urls", peer(number)),
         ("--initial-cluster", cluster.join(",")),
     ];
-    let arguments: Vec<String> = arguments.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let secure = [("--cert-file", authority("server.pem")), ("--key-file", authority("server-key.pem"))];
+    let secure = secure.into_iter().filter(|_| scheme == "https");
+    let arguments: Vec<String> =
+        arguments.into_iter().chain(secure).map(|(name, value)| format!("{name}={value}")).collect();
     let log = directory.join(format!("etcd{number}.log"));
     Process::start(stage.world.netns(Host::Arbiter), &on_path("etcd").unwrap(), &arguments, &log).unwrap()
 }
 
 impl Member {
     fn start(stage: &Stage, number: u16, size: u16) -> Self {
-        Self { number, size, process: member(stage, number, size) }
+        Self { number, size, scheme: "http", process: member(stage, number, size, "http") }
+    }
+
+    /// Alone, and it speaks TLS only.
+    fn start_secure(stage: &Stage) -> Self {
+        Self { number: 0, size: 1, scheme: "https", process: member(stage, 0, 1, "https") }
     }
 
     fn start_again(&mut self, stage: &Stage) {
-        self.process = member(stage, self.number, self.size);
+        self.process = member(stage, self.number, self.size, self.scheme);
     }
 
     fn url(&self) -> String {
-        format!("http://{}:{}", Host::Arbiter.address(), 2379 + self.number)
+        format!("{}://{}:{}", self.scheme, Host::Arbiter.address(), 2379 + self.number)
+    }
+
+    /// What it says to a request; empty if it does not answer.
+    fn ask(&self, stage: &Stage, path: &str, header: &str, body: &str) -> String {
+        let (url, ca) = (format!("{}/v3/{path}", self.url()), authority("ca.pem"));
+        let (header, body) = (header.to_owned(), body.to_owned());
+        let output = stage.world.netns(Host::Client).run(move || {
+            let request = ["-X", "POST", &url, "-H", &header, "-d", &body];
+            Command::new("curl").args(["-s", "-m", "3", "--cacert", &ca]).args(request).output()
+        });
+        String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
+    }
+
+    fn wait_for_leader(&self, stage: &Stage) {
+        wait_until("the cluster has a leader", Duration::from_secs(SECONDS), || {
+            self.ask(stage, "kv/range", "", "{\"key\":\"YQ==\"}").contains("revision")
+        });
     }
 
     fn kill(&mut self) {
         self.process.kill_family();
     }
-}
-
-/// What etcd says to a request; empty if it does not answer.
-fn ask(stage: &Stage, path: &str, body: &str) -> String {
-    let url = format!("http://{}:2379/v3/{path}", Host::Arbiter.address());
-    let body = body.to_owned();
-    let output = stage
-        .world
-        .netns(Host::Client)
-        .run(move || Command::new("curl").args(["-s", "-m", "3", "-X", "POST", &url, "-d", &body]).output());
-    String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
-}
-
-fn wait_for_leader(stage: &Stage) {
-    wait_until("the cluster has a leader", Duration::from_secs(SECONDS), || {
-        ask(stage, "kv/range", "{\"key\":\"YQ==\"}").contains("revision")
-    });
 }
 
 fn config(node: Host, mode: &str, members: &[&Member]) -> String {
@@ -155,7 +170,7 @@ fn stays_with(stage: &Stage, holders: &[Host], seconds: u64) {
 
 fn arbiter(stage: &Stage) {
     let etcd = Member::start(stage, 0, 1);
-    wait_for_leader(stage);
+    etcd.wait_for_leader(stage);
     let [node1, node2] = pair(stage, "arbiter", &[&etcd]);
     let begin = Instant::now();
 
@@ -187,7 +202,7 @@ fn arbiter(stage: &Stage) {
 
 fn strict(stage: &Stage) {
     let mut members = [0, 1].map(|number| Member::start(stage, number, 2));
-    wait_for_leader(stage);
+    members[0].wait_for_leader(stage);
     let [first, second] = &members;
     let [node1, _node2] = pair(stage, "strict", &[first, second]);
     let begin = Instant::now();
@@ -225,7 +240,7 @@ fn strict(stage: &Stage) {
 
 fn hands_over(stage: &Stage) {
     let etcd = Member::start(stage, 0, 1);
-    wait_for_leader(stage);
+    etcd.wait_for_leader(stage);
     let [mut node1, node2] = pair(stage, "strict", &[&etcd]);
     let begin = Instant::now();
 
@@ -264,8 +279,8 @@ fn hands_over(stage: &Stage) {
 }
 
 fn forgets(stage: &Stage) {
-    let etcd = Member::start(stage, 0, 1);
-    wait_for_leader(stage);
+    let etcd = Member::start_secure(stage);
+    etcd.wait_for_leader(stage);
     // Whoever asks must say who it is.
     for (path, body) in [
         ("auth/user/add", "{\"name\":\"root\",\"password\":\"hunter2\"}"),
@@ -273,20 +288,31 @@ fn forgets(stage: &Stage) {
         ("auth/user/grant", "{\"user\":\"root\",\"role\":\"root\"}"),
         ("auth/enable", "{}"),
     ] {
-        let said = ask(stage, path, body);
+        let said = etcd.ask(stage, path, "", body);
         assert!(said.contains("header"), "{path}: {said}");
     }
     let secrets: PathBuf = stage.world.root().join("secrets");
     fs::create_dir_all(&secrets).unwrap();
     write(&secrets.join("etcd"), "hunter2\n");
-    let toml = |node: Host| {
+    let toml = |node: Host, ca: &str| {
         format!(
-            "secrets_dir = \"{}\"\n{}user = \"root\"\npassword = \"secret:etcd\"\n",
+            "secrets_dir = \"{}\"\n{}user = \"root\"\npassword = \"secret:etcd\"\n{ca}\n",
             secrets.display(),
             config(node, "arbiter", &[&etcd])
         )
     };
-    let [node1, node2] = Host::NODES.map(|node| stage.ha_with(node, &toml(node), &[]));
+    // Nor is any certificate believed: without its authority the witness is out of reach, and whoever starts then serves nothing.
+    let ca = format!("ca = \"{}\"", authority("ca.pem"));
+    let [node1, node2] = Host::NODES.map(|node| stage.ha_with(node, &toml(node, ""), &[]));
+    for node in [&node1, &node2] {
+        stage.says(node, "witness_unreachable", SECONDS);
+        stage.says(node, "elected", SECONDS);
+    }
+    assert!(stage.holders().is_empty() && node1.log().contains("invalid peer certificate"));
+    for (node, daemon) in Host::NODES.into_iter().zip([&node1, &node2]) {
+        fs::write(daemon.directory().join("ha.toml"), toml(node, &ca)).unwrap();
+        assert!(daemon.command(&stage.world, &["reload"]).unwrap().status.success());
+    }
     stage.held_by(&[Host::Node1], SECONDS);
     wait_until("node1 has the witness", Duration::from_secs(SECONDS), || has_witness(stage, &node1));
     wait_until("node2 knows", Duration::from_secs(SECONDS), || witness(stage, &node2)["held_by"] == "node1");
@@ -301,15 +327,10 @@ fn forgets(stage: &Stage) {
     let client = stage.client();
     pass(Duration::from_millis(500));
     let begin = Instant::now();
-    let said = ask(stage, "auth/authenticate", "{\"name\":\"root\",\"password\":\"hunter2\"}");
+    let said = etcd.ask(stage, "auth/authenticate", "", "{\"name\":\"root\",\"password\":\"hunter2\"}");
     let token = serde_json::from_str::<serde_json::Value>(&said).unwrap()["token"].as_str().unwrap().to_owned();
-    let with_token = |path: &str, body: String| {
-        let (url, header) = (format!("{}/v3/{path}", etcd.url()), format!("Authorization: {token}"));
-        let output = stage.world.netns(Host::Client).run(move || {
-            Command::new("curl").args(["-s", "-m", "3", "-X", "POST", &url, "-H", &header, "-d", &body]).output()
-        });
-        String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
-    };
+    let header = format!("Authorization: {token}");
+    let with_token = |path: &str, body: String| etcd.ask(stage, path, &header, &body);
     let leases: serde_json::Value = serde_json::from_str(&with_token("lease/leases", "{}".to_owned())).unwrap();
     for lease in leases["leases"].as_array().unwrap() {
         with_token("lease/revoke", serde_json::json!({ "ID": lease["ID"] }).to_string());
