@@ -180,6 +180,9 @@ impl Instance {
             self.lower_heard_at = (listens && self.router.disregards(now, theirs)).then_some(now);
         }
         self.step(now, Event::Advertisement { adv, wins_tie }, out);
+        if matches!(self.router.state(), State::Backup { .. }) {
+            self.silent_since = None;
+        }
         self.inherit_if_permitted(now, out);
         self.unsettled = true;
     }

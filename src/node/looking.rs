@@ -32,15 +32,21 @@ impl Instance {
         self.unsettled = false;
         self.ties.ready = false;
         let State::Elected { since, .. } = self.router.state() else {
-            for ended in ["elected", "conflict", "no_master_seen"] {
-                self.condition(now, ended, None, out);
+            if !matches!(self.router.state(), State::Backup { .. }) {
+                self.silent_since = None;
+            }
+            if self.silent_since.is_none() {
+                for ended in ["elected", "conflict", "no_master_seen"] {
+                    self.condition(now, ended, None, out);
+                }
             }
             return;
         };
+        let since = *self.silent_since.get_or_insert(since);
         self.vote.campaigned = std::mem::take(&mut self.vote.campaigns);
         let leave = match self.router.standing() {
             Standing::Fit(_) => self.leave(now, out),
-            Standing::Barred(_) if self.takes_in_doubt(now, since) => {
+            Standing::Barred(_) if self.takes_in_doubt(now) => {
                 self.last_fit = Some(Priority::LOWEST);
                 self.step(now, Event::Standing(Standing::Fit(Priority::LOWEST)), out);
                 self.leave(now, out)
@@ -172,8 +178,7 @@ impl Instance {
         if self.judgement.fresh(missed_at) {
             return Leave::Granted;
         }
-        let State::Elected { since, .. } = self.router.state() else { return Leave::Granted };
-        if self.takes_in_doubt(now, since) {
+        if self.takes_in_doubt(now) {
             return Leave::Granted;
         }
         Leave::Wait(self.judgement.objection(missed_at))
@@ -181,9 +186,10 @@ impl Instance {
 
     /// One more down interval without anybody is waited for certainty; a node that was set up wrongly never takes, nor one
     /// whose policy says that it may not.
-    fn takes_in_doubt(&self, now: Instant, elected: Instant) -> bool {
+    fn takes_in_doubt(&self, now: Instant) -> bool {
         let is_refused = self.judgement.is_incomplete() || self.judgement.forbids_takeover();
-        if is_refused || now < elected + self.down_interval() {
+        let is_long = self.silent_since.is_some_and(|since| since + self.down_interval() <= now);
+        if is_refused || !is_long {
             return false;
         }
         takes_in_doubt(&self.opinion(now), &self.config)

@@ -124,7 +124,7 @@ impl Instance {
         let State::Elected { since, .. } = self.router.state() else { return None };
         let down = self.down_interval();
         let answer = self.claim.next_look(now, super::claim::spacing(down));
-        let patience = Some(since + down).filter(|at| now < *at);
+        let patience = Some(self.silent_since.unwrap_or(since) + down).filter(|at| now < *at);
         answer.into_iter().chain(patience).min()
     }
 }

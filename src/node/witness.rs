@@ -225,7 +225,10 @@ impl Instance {
     /// When a master that had no key has let go: it sees nobody either (`arbiter`).
     fn lets_go_at(&self) -> Option<Instant> {
         let State::Elected { since, .. } = self.router.state() else { return None };
-        Some(self.alive_heard_at.unwrap_or_else(|| since - self.down_interval()) + HAS_LET_GO)
+        Some(
+            self.alive_heard_at.unwrap_or_else(|| self.silent_since.unwrap_or(since) - self.down_interval())
+                + HAS_LET_GO,
+        )
     }
 
     /// How long a new master listens before it holds. One that takes from a master that is heard waits for the key, too

@@ -185,3 +185,22 @@ fn r21_an_error_that_lasts_is_a_fault_where_that_is_wanted() {
     assert!(lan.reason(0).starts_with("policy check_local could not be evaluated for "), "{}", lan.reason(0));
     assert!(lan.story.iter().any(|(_, index, line)| *index == 0 && matches!(line, Line::Event(_))));
 }
+
+/// R19c: the questions of a node that may not take it do not keep the other one from doing so.
+#[test]
+fn r24_a_peer_that_only_asks_does_not_delay_it_for_ever() {
+    for index in [0, 1] {
+        let mut lan = pair(LastResort::Keep);
+        for both in [0, 1] {
+            lan.kill(both);
+        }
+        lan.run_for(SECOND * 10);
+        for both in [0, 1] {
+            lan.start(both);
+        }
+        lan.set_verdict(1 - index, Verdict::Hold { why: "a backup runs".to_owned() });
+        lan.set_policy(index, false);
+        lan.run_for(SECOND * 30);
+        assert_eq!(lan.holding(), [index], "{}", lan.tale(40));
+    }
+}

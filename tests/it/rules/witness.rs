@@ -33,11 +33,22 @@ fn part(lan: &mut Lan) {
     lan.stations[1].blocked = true;
 }
 
+fn start_without_witness(lan: &mut Lan) {
+    lan.etcd.down = true;
+    for index in 0..2 {
+        lan.kill(index);
+    }
+    lan.run_for(SECOND * 10);
+    for index in 0..2 {
+        lan.start(index);
+    }
+}
+
 /// A row: what happens, who holds long after it, whether the address was ever with two for longer than a handover.
 type Row = (&'static str, fn(&mut Lan), [&'static [usize]; 2]);
 
 /// The holders long after, with `arbiter` and with `strict`.
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     ("nothing", |_| (), [&[0], &[0]]),
     ("the witness is away", |lan| lan.etcd.down = true, [&[0], &[]]),
     ("the witness is away from the master", |lan| lan.etcd.away_from = [0].into(), [&[0], &[1]]),
@@ -78,6 +89,7 @@ const ROWS: [Row; 13] = [
         },
         [&[], &[]],
     ),
+    ("both start while the witness is away", start_without_witness, [&[], &[]]),
     (
         "the standby's machine is gone, and the witness is away",
         |lan| {
@@ -103,6 +115,18 @@ fn what_each_mode_promises_row_by_row() {
                 assert_eq!(lan.settle_counts().two, Duration::ZERO, "{row}\n{}", lan.tale(60));
             }
         }
+    }
+}
+
+/// Both ask for the address again and again, and let each other go first (R19c): the silence goes on, and is named once.
+#[test]
+fn who_waits_for_the_witness_says_so_once() {
+    let mut lan = settled(0, Arbiter);
+    start_without_witness(&mut lan);
+    lan.run_for(LONG);
+    for index in 0..2 {
+        assert!(lan.has_condition(index, "elected"), "{}", lan.tale(20));
+        assert_eq!(lan.raised(index, "elected"), 1, "{}", lan.tale(20));
     }
 }
 
