@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use super::{guarded, keys, origin::Origin, refusal::Refusal, store::Store};
 use crate::{
-    config::{Config, Facts, Loaded, Problems, load_with, parse},
+    config::{Config, Facts, Instance, Loaded, Problems, Renames, load_with, parse},
     control::Reload,
     linux::{enter_network, snapshot},
     policy::sources::sha256_of,
@@ -95,20 +95,24 @@ pub(super) fn keep(store: &Store, text: &str) -> io::Result<()> {
 
 /// What a reload changes, one sentence each.
 pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let renames = Renames::between(&old.instances, [], &new.instances);
     let mut changes = Vec::new();
-    let by_name = |config: &Config| -> BTreeMap<String, crate::config::Instance> {
-        config.instances.iter().map(|instance| (instance.name.clone(), instance.clone())).collect()
-    };
-    let (before, after) = (by_name(old), by_name(new));
-    for (name, instance) in &after {
-        match before.get(name) {
-            None => changes.push(format!("instance {name} added")),
-            Some(previous) if previous != instance => changes.push(format!("instance {name} changed")),
-            Some(_) => (),
+    let mut before: BTreeMap<&str, &Instance> =
+        old.instances.iter().map(|instance| (renames.name(&instance.name), instance)).collect();
+    for instance in &new.instances {
+        let name = &instance.name;
+        let Some(previous) = before.remove(name.as_str()) else {
+            changes.push(format!("instance {name} added"));
+            continue;
+        };
+        if previous.name != *name {
+            changes.push(format!("instance {} is called {name} now", previous.name));
+        }
+        if (Instance { name: name.clone(), ..previous.clone() }) != *instance {
+            changes.push(format!("instance {name} changed"));
         }
     }
-    changes
-        .extend(before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("instance {name} removed")));
+    changes.extend(before.values().map(|gone| format!("instance {} removed", gone.name)));
     if old.policy != new.policy {
         changes.push("[policy] changed".to_owned());
     }
@@ -174,7 +178,7 @@ fn setting(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{setting, stays_inside};
+    use super::{changes, setting, stays_inside};
     use crate::config::{Facts, parse};
 
     #[test]
@@ -198,5 +202,32 @@ mod tests {
         for other in [red, none] {
             assert!(stays_inside(&blue, &other).unwrap_err().contains("restart ha"));
         }
+    }
+
+    #[test]
+    fn an_instance_that_is_called_otherwise_is_neither_added_nor_removed() {
+        let config = |all: &[(&str, u8, u8)]| {
+            let one = |(name, vrid, priority): &(&str, u8, u8)| {
+                format!(
+                    "[instance.{name}]\ninterface = \"eth0\"\nvirtual_router_id = {vrid}\npriority = {priority}\n\
+                     addresses = [\"10.0.0.{vrid}/24\"]\n"
+                )
+            };
+            let text = format!("node = \"a\"\n{}", all.iter().map(one).collect::<String>());
+            parse(&text, std::path::Path::new("/ha.toml"), &Facts::default()).unwrap().config
+        };
+        let before = config(&[("A", 1, 100), ("B", 2, 100), ("C", 3, 100)]);
+        let after = config(&[("B", 1, 100), ("A", 2, 90), ("D", 4, 100)]);
+        assert_eq!(
+            changes(&before, &after),
+            [
+                "instance B is called A now",
+                "instance A changed",
+                "instance A is called B now",
+                "instance D added",
+                "instance C removed"
+            ]
+        );
+        assert_eq!(changes(&before, &config(&[("B", 1, 100)])).last().unwrap(), "instance C removed");
     }
 }

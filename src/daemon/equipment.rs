@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::{devices::Devices, estate::Estate, gates::Gatekeeper, store::Record};
 use crate::{
-    config::{Config, Instance, RoutingKeys},
+    config::{Config, Instance, Renames, RoutingKeys},
     linux::{GuardTable, Guards, Outcome, Routes},
     node::{self, Hold},
     words::{Family, Instant},
@@ -173,6 +173,13 @@ impl Equipment {
             outcome.failed.extend(routes.remove(&wish.configured).err());
         }
         outcome
+    }
+
+    /// Instances are called otherwise from now on. Everything else here is known by what it is in the kernel.
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        if let Some(routes) = &mut self.routes {
+            routes.rename(renames);
+        }
     }
 
     /// After addresses were let go of.

@@ -49,18 +49,19 @@ impl Gatekeeper {
     }
 
     /// A gate that changes is put there anew with the next renewal of the addresses; one that is not wanted any more goes.
-    /// Returns what to tell.
+    /// One that stays is whoever's has its table now. Returns what to tell.
     pub(super) fn reconfigure(&mut self, config: &Config) -> Vec<String> {
-        let new = plans(config);
-        let changed = |(name, plan): &(&String, &Plan)| new.get(*name) != Some(*plan);
-        let old: Vec<(String, Plan)> =
-            self.plans.iter().filter(changed).map(|(name, plan)| (name.clone(), plan.clone())).collect();
-        self.plans = new;
+        let old = std::mem::replace(&mut self.plans, plans(config));
+        let (mut there, without) = (std::mem::take(&mut self.there), std::mem::take(&mut self.without));
         let mut notes = Vec::new();
-        for (instance, plan) in old {
-            self.without.remove(&instance);
-            if self.there.remove(&instance).is_some() {
-                notes.extend(self.take_away(&plan.table));
+        for (before, plan) in old {
+            let there = there.remove(&before);
+            let stays = self.plans.iter().find(|(_, new)| **new == plan).map(|(name, _)| name.clone());
+            match (stays, there) {
+                (Some(name), Some(there)) => drop(self.there.insert(name, there)),
+                (Some(name), None) if without.contains(&before) => drop(self.without.insert(name)),
+                (None, Some(_)) => notes.extend(self.take_away(&plan.table)),
+                (Some(_) | None, None) => {}
             }
         }
         notes

@@ -18,6 +18,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    config::Renames,
     control::{
         Feed, What,
         protocol::{Happened, millis},
@@ -82,6 +83,11 @@ impl Journal {
             }
         }
         self.remember(entry, text);
+    }
+
+    /// Instances are called otherwise from now on. What happened before stays as it was said.
+    pub fn rename(&mut self, renames: &Renames) {
+        renames.rekey(&mut self.raised, |(instance, _)| instance);
     }
 
     /// Repeats the alarms that were not said for ten minutes. To be called now and then.

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use super::mailbox::Mailbox;
 use super::{equipment::Equipment, gates, keeper::Keeper, sockets::Sockets, store::Record, witness::Wishes};
 use crate::{
-    config::{Config, ProcessPattern},
+    config::{Config, ProcessPattern, Renames},
     linux::{Alarm, BootClock, Drivers, Holder, MonitorEvent, Outcome, Waker, snapshot, wall_clock},
     node::{
         Command, Ears, Event, FileSays, Hold, Input, Journal, Node, NodeStatus, Output, Pace, ReleaseHook, Routes,
@@ -63,8 +63,8 @@ pub enum Message {
     Judged { instance: String, report: Report },
     /// A policy never loaded.
     NeverLoaded { instance: String, policy: String, why: String },
-    /// A new configuration.
-    Reload(Arc<Config>),
+    /// A new configuration. That the node has it is said, if somebody waits for that.
+    Reload { config: Arc<Config>, taken: Option<SyncSender<()>> },
     /// What there is to do before a planned release, or that it is done.
     Hooks { instance: String, release: ReleaseHook },
     /// For the journal, in the order of the node's own lines.
@@ -87,6 +87,8 @@ pub enum Told {
     BeforeRelease { instance: String, why: String, asked_at: Instant },
     /// For the workers.
     Pace { instance: String, pace: Pace },
+    /// What follows calls these instances otherwise than what came before.
+    Renamed(Renames),
 }
 
 /// The running thread.
@@ -280,14 +282,7 @@ impl Turns {
             Message::Witness(says) => Input::Witness(says),
             Message::Judged { instance, report } => Input::Judged { instance, report },
             Message::NeverLoaded { instance, policy, why } => Input::NeverLoaded { instance, policy, why },
-            Message::Reload(config) => {
-                let notes = self.sockets.reconfigure(&config);
-                notes.into_iter().for_each(|note| self.tell_note(note));
-                // Before the node knows: what it is about to need is there.
-                let notes = self.equipment.reconfigure(&config);
-                self.tell_equipment(notes);
-                Input::Reload(config)
-            }
+            Message::Reload { config, taken } => return self.reload(config, taken),
             Message::Hooks { instance, release } => Input::Hooks { instance, release },
             Message::Stop => Input::Command(Command::Stop),
             // Whoever asked has given up, and stops it in another way.
@@ -309,6 +304,23 @@ impl Turns {
         self.perform_all();
     }
 
+    /// Whoever waits finds the node as it is by then.
+    fn reload(&mut self, config: Arc<Config>, taken: Option<SyncSender<()>>) {
+        let notes = self.sockets.reconfigure(&config);
+        notes.into_iter().for_each(|note| self.tell_note(note));
+        // Before the node knows: what it is about to need is there.
+        let notes = self.equipment.reconfigure(&config);
+        self.tell_equipment(notes);
+        self.node.handle_input(self.now, Input::Reload(config));
+        self.perform_all();
+        if let Some(taken) = taken {
+            self.published_at = Instant::ZERO;
+            self.publish();
+            // Whoever waited may have given up.
+            let _ = taken.try_send(());
+        }
+    }
+
     /// Once the last advertisement has left and the lease is renewed.
     fn leave(&mut self) -> Result<Option<Instant>, String> {
         if let Some(why) = self.node.objection_to_leaving() {
@@ -325,6 +337,10 @@ impl Turns {
         while let Some(output) = self.node.poll_output() {
             if let Output::Hold(Hold { instance, .. }) | Output::Routes(Routes { instance, .. }) = &output {
                 held.insert(instance.clone());
+            }
+            if let Output::Renamed(renames) = &output {
+                // In one line: the keeper knows an instance by one name or by the other, and never by none.
+                held.extend(renames.iter().flat_map(|(old, new)| [old.to_owned(), new.to_owned()]));
             }
             self.perform(output);
         }
@@ -395,6 +411,11 @@ impl Turns {
             Output::Routes(routes) => {
                 let Outcome { restored, failed } = self.equipment.route(&routes);
                 self.node.handle_input(self.now, Input::Routed { instance: routes.instance, restored, failed });
+            }
+            Output::Renamed(renames) => {
+                self.holder.rename(&renames);
+                self.equipment.rename(&renames);
+                self.tell(Told::Renamed(renames));
             }
             Output::Announce { interface, mac, addresses, .. } => self.sockets.announce(&interface, mac, &addresses),
             Output::Ask(ask) => self.sockets.ask(&ask),

@@ -1,5 +1,6 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
+mod handing;
 mod restart;
 
 use std::{
@@ -27,7 +28,7 @@ use super::{
     origin::Origin,
     policies::{DriverClock, Library, Policies, Said, Surroundings},
     privileges,
-    protocol::{Mailbox, Message, Protocol, Told},
+    protocol::{Mailbox, Message, Protocol},
     refusal::Refusal,
     store::{self, Record, Store},
     tracking::Tracking,
@@ -228,11 +229,7 @@ impl Daemon {
                 _ = terminate.recv() => self.terminate(&mut stopping).await,
                 _ = interrupt.recv() => self.stop(&mut stopping),
                 told = self.protocol.told.recv() => match told {
-                    Some(Told::Journal(entry)) => self.record(&entry),
-                    Some(Told::BeforeRelease { instance, why, asked_at }) => {
-                        self.hooks.before_release(&instance, &why, asked_at);
-                    }
-                    Some(Told::Pace { instance, pace }) => self.policies.pace(&instance, pace),
+                    Some(told) => self.hear(told),
                     None => break,
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
@@ -385,7 +382,7 @@ impl Daemon {
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
         leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {kept}"))?;
         let changes = boot::changes(&self.config, &new);
-        self.protocol.mailbox.post(Message::Reload(Arc::clone(&new)));
+        self.hand_over(&new);
         self.prober.permit(&new.permits);
         self.performer.reconfigure(&new);
         self.hooks.reconfigure(&new);

@@ -16,7 +16,7 @@ use super::{
     rtnl::{Address, Failure, Rtnl},
 };
 use crate::{
-    config::{Deleted, Manner},
+    config::{Deleted, Manner, Renames},
     node::Hold,
     words::{Family, InterfaceName},
 };
@@ -80,6 +80,11 @@ impl Holder {
         self.held.iter().map(|((instance, _), held)| {
             (instance.as_str(), &held.interface, held.addresses.iter().map(|placed| placed.address).collect())
         })
+    }
+
+    /// Instances are called otherwise from now on.
+    pub fn rename(&mut self, renames: &Renames) {
+        renames.rekey(&mut self.held, |(instance, _)| instance);
     }
 
     /// Lets go of everything.

@@ -11,7 +11,7 @@ use super::{
     rtnl::{Failure, Request, Rtnl},
 };
 use crate::{
-    config::{Route, RouteKey, Routing, RoutingKeys, Rule, RuleKey},
+    config::{Renames, Route, RouteKey, Routing, RoutingKeys, Rule, RuleKey},
     words::Instant,
 };
 
@@ -119,6 +119,11 @@ impl Routes {
             self.held.insert(instance.to_owned(), held);
         }
         outcome
+    }
+
+    /// Instances are called otherwise from now on.
+    pub fn rename(&mut self, renames: &Renames) {
+        renames.rekey(&mut self.held, |instance| instance);
     }
 
     /// Removes what a process before this one left behind: only what bears the mark, and nothing that an instance of this one

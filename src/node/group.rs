@@ -14,7 +14,7 @@ use super::{
     instance::{Instance, Outbox},
 };
 use crate::{
-    config,
+    config::{self, Renames},
     vrrp::{Event, State, standing},
     wire::Advertisement,
     words::Instant,
@@ -33,6 +33,12 @@ const ADOPTING: Duration = Duration::from_millis(500);
 pub(super) struct Group {
     name: Arc<str>,
     pub(super) members: Arc<[String]>,
+}
+
+impl Group {
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        self.members = self.members.iter().map(|name| renames.name(name).to_owned()).collect();
+    }
 }
 
 /// What one member knows of the others.
@@ -73,6 +79,13 @@ impl Ties {
         let group = groups.iter().find(|group| group.members.contains(&instance.config.name));
         let joins = group.map(|_| now + instance.joining_time());
         Self { group: group.cloned(), joins, ..Self::default() }
+    }
+
+    /// The members are called otherwise.
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        if let Some(group) = &mut self.group {
+            group.rename(renames);
+        }
     }
 
     /// It belongs to a group.

@@ -58,7 +58,6 @@ pub use input::{AddressSeen, Command, Datagram, FileSays, Input, LinkSeen, Neigh
 use instance::{Instance, Outbox};
 use links::{Links, quiet_until};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Routes, Transmit, Will};
-use reload::{Change, change, collide};
 use roll::Roll;
 pub use signing::Seal;
 use signing::WallClock;
@@ -393,64 +392,6 @@ impl Node {
         let leaving = self.leaving.iter_mut().filter(|instance| is_beside(instance));
         for instance in self.instances.matching_mut(is_beside).chain(leaving) {
             act(self.now, instance, &mut self.outbox);
-        }
-    }
-
-    fn reload(&mut self, config: &Arc<Config>) {
-        if self.stopping {
-            return;
-        }
-        self.name.clone_from(&config.node);
-        self.links.configure(&config.links);
-        self.virtual_here = Arc::new(virtual_addresses(config));
-        self.coming.clear();
-        let names: Vec<String> = self.instances.keys().cloned().collect();
-        for name in names {
-            let new = config.instances.iter().find(|instance| instance.name == name);
-            let keep = |instance: &Instance| new.is_some_and(|new| change(&instance.config, new) == Change::Adapt);
-            if self.instances.get(&name).is_some_and(|instance| !keep(instance))
-                && let Some(mut instance) = self.instances.remove(&name)
-            {
-                instance.stopping = true;
-                instance.ties = group::Ties::default();
-                instance.reassess(self.now, &mut self.outbox);
-                self.leaving.push(instance);
-            }
-        }
-        for new in &config.instances {
-            match self.instances.get_mut(&new.name) {
-                Some(instance) => {
-                    instance.virtual_here = Arc::clone(&self.virtual_here);
-                    instance.seen_tracked.take(&new.tracks, self.links.all(), &self.facts);
-                    meet_devices(instance, self.links.all(), &self.addresses, new);
-                    if let Some(clock) = self.clock {
-                        instance.signing.set_clock(clock);
-                    }
-                    instance.adapt(self.now, new.clone(), &mut self.outbox);
-                    ways::show(self.links.all(), &self.addresses, instance);
-                }
-                None => self.coming.push(new.clone()),
-            }
-        }
-        self.facts.forget_all_but(config);
-        self.form_groups(&config.groups);
-    }
-
-    /// Forgets the instances that have gone, and starts those that waited for them.
-    fn retire(&mut self) {
-        for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
-            // The kernel will say so, a little later.
-            for (interface, addresses) in gone.config.places() {
-                if let Some(seen) = self.addresses.get_mut(interface).filter(|_| !gone.native) {
-                    seen.retain(|seen| !addresses.iter().any(|net| net.addr() == seen.address.addr()));
-                }
-            }
-        }
-        let waits = |new: &config::Instance| self.leaving.iter().any(|old| collide(&old.config, new));
-        let (waiting, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.coming).into_iter().partition(waits);
-        self.coming = waiting;
-        for new in ready {
-            self.start(new);
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     witness::Wish,
 };
 use crate::{
-    config::{Manner, Routing, RoutingKeys},
+    config::{Manner, Renames, Routing, RoutingKeys},
     wire::Priority,
     words::{Instant, InterfaceName, MacAddr},
 };
@@ -24,6 +24,8 @@ pub enum Output {
     Hold(Hold),
     /// Make the kernel have exactly these routes and rules for this instance.
     Routes(Routes),
+    /// Instances that go on are called otherwise from now on, in everything that follows.
+    Renamed(Renames),
     /// Announce each address once: gratuitous ARP, or unsolicited neighbour advertisement; at `mac`, else at the interface's
     /// own link-layer address.
     Announce { instance: String, interface: InterfaceName, mac: Option<MacAddr>, addresses: Vec<IpAddr> },

@@ -1,14 +1,16 @@
 //! A new configuration as a keyed difference: what did not change is not touched.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Hold, Lifetime, Output, Pace,
+    Hold, Lifetime, Node, Output, Pace, group,
     instance::{Instance, Outbox},
+    meet_devices,
     rivals::Rivals,
+    virtual_addresses, ways,
 };
 use crate::{
-    config::{self, lease_length},
+    config::{self, Config, Renames, lease_length},
     vrrp::Config as RouterConfig,
     words::Instant,
 };
@@ -39,7 +41,94 @@ pub(super) fn collide(going: &config::Instance, coming: &config::Instance) -> bo
     going.name == coming.name || going.interface == coming.interface && (router(going) == router(coming) || shared)
 }
 
+impl Node {
+    pub(super) fn reload(&mut self, config: &Arc<Config>) {
+        if self.stopping {
+            return;
+        }
+        self.name.clone_from(&config.node);
+        self.links.configure(&config.links);
+        self.virtual_here = Arc::new(virtual_addresses(config));
+        self.coming.clear();
+        self.rename(config);
+        let names: Vec<String> = self.instances.keys().cloned().collect();
+        for name in names {
+            let new = config.instances.iter().find(|instance| instance.name == name);
+            let keep = |instance: &Instance| new.is_some_and(|new| change(&instance.config, new) == Change::Adapt);
+            if self.instances.get(&name).is_some_and(|instance| !keep(instance))
+                && let Some(mut instance) = self.instances.remove(&name)
+            {
+                instance.stopping = true;
+                instance.ties = group::Ties::default();
+                instance.reassess(self.now, &mut self.outbox);
+                self.leaving.push(instance);
+            }
+        }
+        for new in &config.instances {
+            match self.instances.get_mut(&new.name) {
+                Some(instance) => {
+                    instance.virtual_here = Arc::clone(&self.virtual_here);
+                    instance.seen_tracked.take(&new.tracks, self.links.all(), &self.facts);
+                    meet_devices(instance, self.links.all(), &self.addresses, new);
+                    if let Some(clock) = self.clock {
+                        instance.signing.set_clock(clock);
+                    }
+                    instance.adapt(self.now, new.clone(), &mut self.outbox);
+                    ways::show(self.links.all(), &self.addresses, instance);
+                }
+                None => self.coming.push(new.clone()),
+            }
+        }
+        self.facts.forget_all_but(config);
+        self.form_groups(&config.groups);
+    }
+
+    /// Forgets the instances that have gone, and starts those that waited for them.
+    pub(super) fn retire(&mut self) {
+        for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
+            // The kernel will say so, a little later.
+            for (interface, addresses) in gone.config.places() {
+                if let Some(seen) = self.addresses.get_mut(interface).filter(|_| !gone.native) {
+                    seen.retain(|seen| !addresses.iter().any(|net| net.addr() == seen.address.addr()));
+                }
+            }
+        }
+        let waits = |new: &config::Instance| self.leaving.iter().any(|old| collide(&old.config, new));
+        let (waiting, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.coming).into_iter().partition(waits);
+        self.coming = waiting;
+        for new in ready {
+            self.start(new);
+        }
+    }
+
+    /// Names first: everything else goes by them.
+    fn rename(&mut self, config: &Config) {
+        let running = self.instances.values().map(|instance| &instance.config);
+        let going = self.leaving.iter().map(|instance| instance.config.name.as_str());
+        let renames = Renames::between(running, going, &config.instances);
+        if renames.is_empty() {
+            return;
+        }
+        let (now, out) = (self.now, &mut self.outbox);
+        out.push_back(Output::Renamed(renames.clone()));
+        self.instances.rename(&renames);
+        for instance in self.instances.values_mut().chain(&mut self.leaving) {
+            instance.rename(now, &renames, out);
+        }
+        self.groups.iter_mut().for_each(|group| group.rename(&renames));
+    }
+}
+
 impl Instance {
+    fn rename(&mut self, now: Instant, renames: &Renames, out: &mut Outbox) {
+        self.ties.rename(renames);
+        let old = self.config.name.clone();
+        renames.rename(&mut self.config.name);
+        if old != self.config.name {
+            self.note(now, format!("it was called {old} until now"), out);
+        }
+    }
+
     /// Takes a configuration of the same identity.
     pub(super) fn adapt(&mut self, now: Instant, config: config::Instance, out: &mut Outbox) {
         // Who else takes part is looked at anew, also where nothing changed on this node (R17).

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Ears, Wake, instance::Instance};
-use crate::words::Instant;
+use crate::{config::Renames, words::Instant};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -61,6 +61,11 @@ impl Roll {
 
     pub(super) fn remove(&mut self, name: &str) -> Option<Instance> {
         self.0.remove(name).map(|entry| entry.instance)
+    }
+
+    /// Each under the name that it has from now on.
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        renames.rekey(&mut self.0, |name| name);
     }
 
     pub(super) fn contains_key(&self, name: &str) -> bool {

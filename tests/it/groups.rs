@@ -13,6 +13,7 @@ use ha::{
         Role::{Backup, Fault, Master},
     },
     policy::Verdict,
+    wire::Priority,
 };
 use wires::{Wires, config};
 
@@ -231,6 +232,65 @@ fn a_reload_of_groups_keeps_the_roles() {
         }
     }
     assert!(!wires.tale(10_000).contains(" → "), "{}", wires.tale(60));
+}
+
+/// A virtual router is what it is on the wire, whatever it is called: alone, in a group, with the name of another one, and
+/// with another priority.
+#[test]
+fn an_instance_that_is_called_otherwise_keeps_its_role() {
+    let mut wires = settled(1, APART);
+    wires.story.clear();
+    wires.sent.clear();
+    let begin = wires.now;
+    let calls = [["WEB", "VI_2"], ["VI_2", "WEB"], ["WEB", "VI_1"], ["VI_1", "VI_2"]];
+    for (step, names) in calls.into_iter().enumerate() {
+        for index in [0, 1] {
+            let mut config = wires.machines[index].config.clone();
+            for (instance, name) in config.instances.iter_mut().zip(names) {
+                instance.name = name.to_owned();
+                instance.priority =
+                    Priority::new(if index == 0 { 150 + u8::try_from(step).unwrap() } else { 100 }).unwrap();
+            }
+            config.groups[0].instances = names.map(str::to_owned).to_vec();
+            wires.reload(index, config);
+            let called: Vec<String> =
+                wires.machines[index].node.status().instances.into_iter().map(|it| it.name).collect();
+            assert!(names.iter().all(|name| called.contains(&(*name).to_owned())), "{called:?}");
+            wires.run_for(millis(3700));
+        }
+    }
+    let tale = wires.tale(10_000);
+    assert!(!tale.contains(" → ") && tale.contains("VI_2: Note(\"it was called VI_1 until now"), "{tale}");
+    assert_eq!(wires.holding(), [vec![0], vec![0]]);
+    for vrid in [51, 52] {
+        let mine = wires.sent.iter().filter(|sent| (sent.1, sent.2) == (0, vrid));
+        let at: Vec<_> = std::iter::once(begin).chain(mine.map(|sent| sent.0)).collect();
+        assert!(at.windows(2).all(|two| two[1].saturating_since(two[0]) <= SECOND), "{vrid}: {at:?}");
+    }
+    assert!(wires.sent.iter().all(|sent| sent.1 == 0 && sent.3 >= 150), "{:?}", wires.sent);
+}
+
+/// The name is another's now: whoever had it hands over under one of its own.
+#[test]
+fn an_instance_that_goes_makes_room_for_its_name() {
+    let mut wires = with(1, APART, |_, config| config.groups.clear());
+    wires.together = false;
+    wires.run_for(SECOND * 12);
+    wires.story.clear();
+    let mut config = wires.machines[0].config.clone();
+    config.instances.remove(1);
+    config.instances[0].name = "VI_2".to_owned();
+    let before = std::mem::replace(&mut wires.machines[0].config, config.clone());
+    wires.reload(0, config);
+    let names = |wires: &Wires| -> Vec<String> {
+        wires.machines[0].node.status().instances.into_iter().map(|it| it.name).collect()
+    };
+    assert_eq!(names(&wires), ["VI_2", "VI_2 (before)"]);
+    wires.run_for(SECOND * 3);
+    assert_eq!(names(&wires), ["VI_2"]);
+    wires.machines[0].config = before;
+    assert_eq!(wires.holding(), [vec![0], vec![1]], "{}", wires.tale(60));
+    assert!(!wires.tale(10_000).contains("VI_2: master →"), "{}", wires.tale(60));
 }
 
 /// A member that is new is waited for.

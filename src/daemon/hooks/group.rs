@@ -10,7 +10,7 @@ use super::{
     queue::{Job, Order, Task},
 };
 use crate::{
-    config::{self, Notify, Occasion},
+    config::{self, Notify, Occasion, Renames},
     node::{Event, Journal, Role},
     policy::HookEvent,
     words::Instant,
@@ -59,6 +59,13 @@ impl Groups {
             });
             group.config = config.clone();
         }
+    }
+
+    /// Instances are called otherwise from now on.
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        renames.rekey(&mut self.roles, |instance| instance);
+        let members = self.groups.values_mut().flat_map(|group| &mut group.config.instances);
+        members.for_each(|instance| renames.rename(instance));
     }
 
     /// Says which group moved, after its programs and its reader were told.

@@ -61,6 +61,8 @@ struct Desk {
 
 #[derive(Debug, Default)]
 struct State {
+    /// How the instance, or the group, is called.
+    name: String,
     waiting: Waiting,
     busy: bool,
     tally: Notified,
@@ -71,15 +73,16 @@ struct State {
 impl Line {
     pub(super) fn start(bench: &Bench, instance: &str) -> Self {
         let desk = Arc::new(Desk::default());
-        let clerk = Clerk {
-            bench: bench.clone(),
-            instance: instance.to_owned(),
-            desk: Arc::clone(&desk),
-            failed: BTreeMap::new(),
-            left_behind: Vec::new(),
-        };
+        desk.state().name = instance.to_owned();
+        let clerk =
+            Clerk { bench: bench.clone(), desk: Arc::clone(&desk), failed: BTreeMap::new(), left_behind: Vec::new() };
         let worker = tokio::spawn(clerk.work()).abort_handle();
         Self { desk, _worker: Arc::new(Worker(worker)) }
+    }
+
+    /// It is called so from now on.
+    pub(super) fn rename(&self, name: &str) {
+        name.clone_into(&mut self.desk.state().name);
     }
 
     pub(super) fn push(&self, job: Job, order: Order) {
@@ -186,7 +189,6 @@ fn role_during(hook: Hook, event: &HookEvent) -> Option<String> {
 /// Who works at a queue.
 struct Clerk {
     bench: Bench,
-    instance: String,
     desk: Arc<Desk>,
     /// What failed the last time it ran, by policy and name.
     failed: BTreeMap<(String, String), Condition>,
@@ -200,7 +202,7 @@ impl Clerk {
             let releases = job.task.is(Hook::Release);
             self.run(job).await;
             if releases && !self.desk.state().waiting.has(Hook::Release) {
-                let (instance, release) = (self.instance.clone(), ReleaseHook::Finished { asked_at });
+                let (instance, release) = (self.name(), ReleaseHook::Finished { asked_at });
                 (self.bench.say)(Said::Release { instance, release });
             }
             self.desk.done();
@@ -236,7 +238,7 @@ impl Clerk {
         let context = self.context(notice.role()).await;
         let known = !context.node.instance.is_empty();
         let priority = known.then_some(context.node.effective);
-        for (key, program) in notice.programs(&self.instance, priority) {
+        for (key, program) in notice.programs(&self.name(), priority) {
             let shown = program.argv.join(" ");
             let within = notice.timeout();
             let run = Arc::clone(&self.bench.run);
@@ -297,7 +299,7 @@ impl Clerk {
         loop {
             let seen = Arc::clone(&status.borrow_and_update());
             let now = self.bench.clock.now();
-            let context = facts::context(&seen, &self.instance, now, self.bench.started, false).unwrap_or_default();
+            let context = facts::context(&seen, &self.name(), now, self.bench.started, false).unwrap_or_default();
             let agrees = role.is_none_or(|role| context.node.state == role);
             if agrees || !matches!(timeout_at(until, status.changed()).await, Ok(Ok(()))) {
                 return context;
@@ -306,7 +308,7 @@ impl Clerk {
     }
 
     fn tell(&mut self, policy: String, name: String, outcome: Result<Ran, String>) {
-        let whose = format!("{}: policy {policy}", self.instance);
+        let whose = format!("{}: policy {policy}", self.name());
         let ran = outcome.unwrap_or_else(|error| Ran { error: Some(error), ..Ran::default() });
         ran.log.iter().for_each(|line| say_line(&whose, line));
         for (action, performed) in &ran.performed {
@@ -343,8 +345,13 @@ impl Clerk {
         }
     }
 
+    /// It may be called otherwise a moment later.
+    fn name(&self) -> String {
+        self.desk.state().name.clone()
+    }
+
     fn say(&self, event: Event) {
-        let entry = Journal { at: self.bench.clock.now(), instance: self.instance.clone(), event };
+        let entry = Journal { at: self.bench.clock.now(), instance: self.name(), event };
         (self.bench.say)(Said::Journal(entry));
     }
 }

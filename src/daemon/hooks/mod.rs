@@ -29,7 +29,7 @@ use self::{
     story::{Due, Story},
 };
 use crate::{
-    config::{self, Config, Notify, Occasion},
+    config::{self, Config, Notify, Occasion, Renames},
     control::{Status, protocol::Notified},
     daemon::events::Events,
     node::{Journal, NodeStatus, ReleaseHook},
@@ -164,6 +164,18 @@ impl Hooks {
             if std::mem::replace(&mut known.release, release) != release || release == ReleaseHook::Present {
                 (self.bench.say)(Said::Release { instance: instance.name.clone(), release });
             }
+        }
+    }
+
+    /// Instances are called otherwise from now on. What waits to be run, and what is known of them, stays theirs.
+    pub fn rename(&self, renames: &Renames) {
+        self.groups().rename(renames);
+        let mut instances = self.lock();
+        renames.rekey(&mut *instances, |name| name);
+        for (name, instance) in instances.iter_mut().filter(|(name, instance)| **name != instance.config.name) {
+            instance.config.name.clone_from(name);
+            instance.hooks.rename(name);
+            instance.heals.rename(name);
         }
     }
 

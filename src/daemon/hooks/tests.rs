@@ -60,6 +60,7 @@ impl Performer for Hand {
 }
 
 struct Stage {
+    config: Config,
     hooks: Hooks,
     hand: Arc<Hand>,
     engine: Engine,
@@ -106,7 +107,7 @@ impl Stage {
             say: Arc::new(move |said| drop(said_sender.try_send(said))),
         };
         let hooks = Hooks::start(bench, &config);
-        let stage = Self { hooks, hand, engine, policies: known, done, said, status };
+        let stage = Self { config, hooks, hand, engine, policies: known, done, said, status };
         policies.iter().for_each(|(name, source)| stage.load(name, source));
         stage
     }

@@ -30,6 +30,7 @@ use self::{
 };
 use super::{Keeping, Lending, Say, library::Shelf, trial::Regression};
 use crate::{
+    config::Renames,
     daemon::audit::Audit,
     node::{NodeStatus, Pace},
     policy::{Clock, Context, Judge, LogLevel, LogLine, Policy, Report, STACK},
@@ -82,11 +83,48 @@ impl fmt::Debug for Bench {
 /// A pair at work. Ends when this is dropped; an evaluation it may be at comes to nothing.
 #[derive(Debug)]
 pub struct Evaluator {
+    desk: Desk,
     /// Watches that evaluations come back.
     task: JoinHandle<()>,
     wishes: Arc<Wishes>,
     /// Gone with this: the thread ends.
     _alive: watch::Sender<()>,
+}
+
+/// What is known of a pair. A clone is the same.
+#[derive(Clone)]
+pub struct Desk(Arc<Mutex<Pair>>);
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+/// Pairs of which nothing is said as long as this lives; evaluations go on.
+pub struct Silence<'p>(Vec<MutexGuard<'p, Pair>>);
+
+impl fmt::Debug for Silence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Silence").field("pairs", &self.0.len()).finish()
+    }
+}
+
+impl<'p> Silence<'p> {
+    /// Over these, each of them once.
+    #[must_use]
+    pub fn over(desks: &'p [Desk]) -> Self {
+        Self(desks.iter().map(|desk| lock(&desk.0)).collect())
+    }
+
+    /// Their instances are called otherwise from now on. They remember what they did.
+    pub fn rename(&mut self, renames: &Renames) {
+        // All of them first: two may change places.
+        let trials: Vec<_> = self.0.iter_mut().map(|pair| pair.end_trial()).collect();
+        for (pair, trial) in self.0.iter_mut().zip(trials) {
+            pair.rename(renames, trial);
+        }
+    }
 }
 
 /// What an operator wants of a pair.
@@ -118,8 +156,15 @@ impl Evaluator {
         let runtime = bench.runtime.clone();
         let status = bench.status.clone();
         let pair = Arc::new(Mutex::new(Pair::new(bench, instance, policy, Arc::clone(&wishes))));
+        let desk = Desk(Arc::clone(&pair));
         let worker = Worker { pair, shelf, pace, status, over, wishes: Arc::clone(&wishes) };
-        Self { task: runtime.spawn(watch_over(worker)), wishes, _alive: alive }
+        Self { desk, task: runtime.spawn(watch_over(worker)), wishes, _alive: alive }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
     }
 
     /// Holds a rule down no more, and evaluates at once.

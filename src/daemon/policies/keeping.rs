@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::written::{self, Moment, Pair};
 use crate::{
+    config::Renames,
     control::protocol::millis,
     daemon::store::{Store, boot_id},
     policy::{Clock, Judge, Kept},
@@ -79,6 +80,15 @@ impl Keeping {
             return;
         }
         desk.pairs.insert(pair, (at, kept));
+        desk.unwritten = true;
+        drop(desk);
+        self.0.changed.notify_one();
+    }
+
+    /// Instances are called otherwise from now on.
+    pub fn rename(&self, renames: &Renames) {
+        let mut desk = self.desk();
+        renames.rekey(&mut desk.pairs, |(instance, _)| instance);
         desk.unwritten = true;
         drop(desk);
         self.0.changed.notify_one();

@@ -131,6 +131,11 @@ impl Trial {
         now >= self.until
     }
 
+    /// Ends it: what was evaluated beside the version on probation, and what that remembers.
+    pub(super) fn end(self) -> (Arc<Generation>, Judge) {
+        (Arc::clone(&self.before), self.memory())
+    }
+
     /// What the version before remembers.
     pub(super) fn memory(&self) -> Judge {
         self.own.copy()

@@ -41,7 +41,7 @@ impl Lan {
                     }
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
-                Output::Routes(_) => {}
+                Output::Routes(_) | Output::Renamed(_) => {}
                 Output::Witness(wish) => self.wish(index, wish),
                 Output::Judge { pace, .. } => {
                     self.note(index, Line::Paced(pace));

@@ -373,12 +373,13 @@ impl World {
         let (now, engine) = (self.now, self.engine.clone());
         let machine = &mut self.machines[index];
         machine.started_at = now;
-        machine.hire(now, &engine);
         let config = Arc::new(machine.config.clone());
+        self.hand_in(index, crate::node::Input::Reload(Arc::clone(&config)));
+        let machine = &mut self.machines[index];
+        machine.hire(now, &engine);
         for instance in &config.instances {
             machine.roles.entry(instance.name.clone()).or_insert(crate::node::Role::Fault);
         }
-        self.hand_in(index, crate::node::Input::Reload(config));
         for port in 0..self.machines[index].ports.len() {
             self.tell_link(index, port);
         }

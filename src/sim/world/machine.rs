@@ -14,7 +14,7 @@ use super::{
     placing::{Kind, Setup},
 };
 use crate::{
-    config::{Config, Instance, Witnessed},
+    config::{Config, Instance, Renames, Witnessed},
     node::{Ears, Input, Output, Role},
     policy::{Engine, Policy, Verdict},
     sim::{daemon::Daemon, witness::Asking},
@@ -153,6 +153,16 @@ impl Machine {
                 self.judges.extend(judging);
             }
         }
+    }
+
+    /// Instances are called otherwise from now on.
+    pub(super) fn rename(&mut self, renames: &Renames) {
+        for known in [&mut self.sent_at, &mut self.announced_at] {
+            renames.rekey(known, |name| name);
+        }
+        renames.rekey(&mut self.bids, |name| name);
+        renames.rekey(&mut self.roles, |name| name);
+        self.judges.iter_mut().for_each(|judging| renames.rename(&mut judging.instance));
     }
 
     /// Its daemon gets to run.

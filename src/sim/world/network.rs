@@ -80,6 +80,7 @@ impl World {
                 }
                 Output::Ask(ask) => self.ask(index, &ask),
                 Output::Routes(_) => {}
+                Output::Renamed(renames) => self.machines[index].rename(&renames),
                 Output::Witness(wish) => {
                     let (now, witnessed) = (self.now, self.machines[index].witnessed());
                     self.machines[index].asking.want(now, wish, witnessed);

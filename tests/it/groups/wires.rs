@@ -483,7 +483,11 @@ impl Wires {
                     | Event::Cleared(_)
                     | Event::Note(_)) => self.note(index, format!("{}: {other:?}", journal.instance)),
                 },
-                Output::Routes(_) | Output::Judge { .. } | Output::Witness(_) | Output::BeforeRelease { .. } => (),
+                Output::Routes(_)
+                | Output::Renamed(_)
+                | Output::Judge { .. }
+                | Output::Witness(_)
+                | Output::BeforeRelease { .. } => (),
             }
         }
     }

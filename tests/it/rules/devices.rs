@@ -76,6 +76,7 @@ impl Alone {
                 }
                 Output::Hold(hold) => Input::Held { instance: hold.instance, result: Ok(()) },
                 Output::Routes(_)
+                | Output::Renamed(_)
                 | Output::Announce { .. }
                 | Output::Ask(_)
                 | Output::Witness(_)

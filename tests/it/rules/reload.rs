@@ -33,8 +33,9 @@ fn changed(mut lan: Lan, change: fn(&mut Instance)) -> Lan {
 
 #[test]
 fn what_says_nothing_of_the_role_leaves_it_alone() {
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         ("nothing", |_| ()),
+        ("name", |instance| instance.name = "WEB".to_owned()),
         ("preempt", |instance| instance.preempt = Preempt::Never),
         ("preempt_delay", |instance| instance.preempt = Preempt::After(Duration::from_secs(30))),
         ("peers", |instance| instance.peers.push([192, 168, 0, 99].into())),

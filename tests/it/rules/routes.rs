@@ -104,7 +104,11 @@ impl Alone {
                     self.journal.push(event);
                     continue;
                 }
-                Output::Ask(_) | Output::Witness(_) | Output::Judge { .. } | Output::BeforeRelease { .. } => continue,
+                Output::Renamed(_)
+                | Output::Ask(_)
+                | Output::Witness(_)
+                | Output::Judge { .. }
+                | Output::BeforeRelease { .. } => continue,
             };
             self.node.handle_input(self.now, input);
         }

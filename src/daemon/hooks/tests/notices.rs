@@ -116,3 +116,37 @@ async fn a_lower_priority_is_told_to_whoever_wants_to_know() {
     assert_eq!(stage.next().await, "/n INSTANCE VI_1 MASTER 100");
     assert_eq!(stage.next().await, "/lower");
 }
+
+/// Another name, and the same virtual router: what waits is told of it as it is called by then, and what runs is waited for.
+#[tokio::test]
+async fn what_waits_is_told_under_the_new_name_of_its_instance() {
+    let settings = "notify.run = [\"/wait\"]\nnotify.stop = [\"/s\"]\n[group.G1]\ninstances = [\"VI_1\", \"VI_2\"]\n\
+                    notify.master = [\"/m\"]\n[instance.VI_2]\ninterface = \"eth1\"\nvirtual_router_id = 52\n\
+                    addresses = [\"192.168.1.60/24\"]\n";
+    let mut stage = Stage::with(&[], settings);
+    stage.becomes(Role::Master, "leads");
+    assert_eq!(stage.next().await, "/wait INSTANCE VI_1 MASTER 100");
+    stage.becomes(Role::Backup, "follows");
+    let mut config = stage.config.clone();
+    config.instances[0].name = "WEB".to_owned();
+    config.groups[0].instances[0] = "WEB".to_owned();
+    stage.hooks.rename(&Renames::between(&stage.config.instances, [], &config.instances));
+    stage.hooks.reconfigure(&config);
+    stage.status.send_modify(|status| {
+        let instance = &mut Arc::make_mut(status).instances[0];
+        (instance.name, instance.role) = ("WEB".to_owned(), Role::Backup);
+    });
+    stage.hooks.before_release("WEB", "stop", Instant::ZERO);
+    stage.open();
+    assert_eq!(stage.next().await, "/wait INSTANCE WEB BACKUP 100");
+    while stage.hooks.tally("WEB").is_none_or(|tally| tally.ran < 2) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(stage.hooks.tally("VI_1"), None, "nobody is called so any more");
+    let told = |instance: &str| {
+        let event = Event::Transition { from: Role::Backup, to: Role::Master, reason: "so it is".to_owned() };
+        stage.hooks.happened(&Journal { at: Instant::ZERO, instance: instance.to_owned(), event })
+    };
+    assert_eq!(told("VI_2"), None);
+    assert_eq!(told("WEB").map(|moved| moved.instances), Some(vec!["WEB".to_owned(), "VI_2".to_owned()]));
+}

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{Bench, Evaluate, Wishes, say_line};
 use crate::{
+    config::Renames,
     control::protocol,
     daemon::{
         audit,
@@ -142,6 +143,19 @@ impl Pair {
 
     pub(super) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Ends what is evaluated beside it, to be begun again by [`rename`](Self::rename).
+    pub(super) fn end_trial(&mut self) -> Option<(Arc<Generation>, Judge)> {
+        self.trial.take().map(Trial::end)
+    }
+
+    /// Its instance is called otherwise. An evaluation that is under way comes to something all the same.
+    pub(super) fn rename(&mut self, renames: &Renames, trial: Option<(Arc<Generation>, Judge)>) {
+        renames.rename(&mut self.instance);
+        if let (Some((before, memory)), Some(tried)) = (trial, &self.last) {
+            self.trial = Some(Trial::start(&self.bench, &self.instance, before, memory, tried));
+        }
     }
 
     pub(super) fn now(&self) -> Instant {
