@@ -415,14 +415,15 @@ impl Instance {
 
     // ---- Outputs ----
 
-    /// Makes the kernel hold the addresses, or renews their lease.
-    pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) {
+    /// Makes the kernel hold the addresses, or renews their lease; not where the witness does not vouch for it. Whether it did.
+    pub(super) fn hold(&mut self, now: Instant, out: &mut Outbox) -> bool {
         if self.native {
-            return self.set_routes(now, out);
+            self.set_routes(now, out);
+            return true;
         }
         let renews_until = self.renews_until(now);
         if renews_until.is_some_and(|until| until < now) {
-            return;
+            return false;
         }
         self.tenure.renewed(now);
         for release in self.to_be_held() {
@@ -434,6 +435,7 @@ impl Instance {
             }));
         }
         self.set_routes(now, out);
+        true
     }
 
     pub(super) fn release(&self, out: &mut Outbox) {

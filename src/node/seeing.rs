@@ -173,9 +173,12 @@ impl Instance {
     }
 
     fn hold_and_announce(&mut self, now: Instant, out: &mut Outbox) {
-        self.hold(now, out);
-        self.announcer.start(now);
-        self.announce_if_due(now, out);
+        if self.hold(now, out) {
+            self.announcer.start(now);
+            self.announce_if_due(now, out);
+        } else {
+            self.tenure.put_back_soon();
+        }
     }
 
     /// An advertisement was sent, or could not be.
@@ -243,7 +246,12 @@ impl Instance {
         if self.tenure.is_to_be_put_back() {
             self.hold_and_announce(now, out);
         } else if due {
-            self.hold(now, out);
+            // What the witness did not vouch for in time may have lapsed, however regularly this node advertised.
+            let lapsed = woke == Wake::InTime && self.tenure.has_run_out(now);
+            if self.hold(now, out) && lapsed {
+                self.announcer.start(now);
+                self.announce_if_due(now, out);
+            }
         }
         if woke != Wake::InTime {
             self.counters.lease_lapsed += 1;

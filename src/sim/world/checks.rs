@@ -14,6 +14,8 @@ use crate::{
 
 /// Turns at one moment in which something stays due: more of them would be a busy loop.
 const SPINS_MAX: u32 = 8;
+/// How long a new process may look whether it goes on with what the one before it held.
+const ADOPTING: Duration = Duration::from_millis(550);
 /// How long after it has taken its addresses a master may not have announced them.
 const SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long members of a group may differ: the longest time of handing over, and what follows from it.
@@ -121,7 +123,9 @@ impl World {
             let role = machine.roles.get(&instance.name).copied().unwrap_or(Role::Fault);
             let held = || machine.ports.iter().flat_map(|port| port.held.keys());
             let holds = held().any(|address| instance.addresses.contains(address));
-            if holds && role != Role::Master {
+            // A new process goes on with what is here once it knows that it may (R13).
+            let decides = role == Role::Backup && now <= machine.started_at + ADOPTING;
+            if holds && role != Role::Master && !decides {
                 found.push(("holds_as_backup", format!("{}: holds its addresses as {role}", instance.name)));
             }
             let silent = machine.took_at.get(&instance.name).is_some_and(|took| {
