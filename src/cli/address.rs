@@ -3,7 +3,11 @@
 //! A command has to reach the daemon whose configuration file is broken by now, so only the two values that matter are
 //! read from it, and nothing is complained about.
 
-use std::path::{Path, PathBuf};
+use std::{
+    panic,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use super::Daemon;
 use crate::{config::Netns, control::Client, daemon::store::Store, linux::enter_network};
@@ -42,6 +46,18 @@ pub(super) fn enter_network_of(config: &Path) -> Result<(), String> {
     let kept = || Store::at(&state_dir_of(config)).last_good_config().ok().flatten().unwrap_or_default();
     let text = if text.parse::<toml::Table>().is_ok() { text } else { kept() };
     Netns::named_in(&text).map_or(Ok(()), |netns| enter_network(&netns.path()))
+}
+
+/// Works on a thread in that network.
+///
+/// # Errors
+/// A sentence: it cannot be entered.
+pub(super) fn within<T: Send>(network: &Netns, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let there = thread::scope(|scope| {
+        let thread = scope.spawn(|| enter_network(&network.path()).map(|()| work()));
+        thread.join()
+    });
+    there.unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 fn control_path(config: &Path, key: &str, otherwise: &str) -> PathBuf {

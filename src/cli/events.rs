@@ -66,14 +66,14 @@ fn json(happening: &Happening) -> String {
 }
 
 fn text(happening: &Happening, paint: Paint) -> String {
-    let Happening { time, instance, what, text, .. } = happening;
+    let Happening { time, network, instance, what, text, .. } = happening;
     let text = match what {
         What::Transition { to: State::Master | State::Backup, .. } => paint.strong(text),
         What::Transition { to: State::Fault, .. } | What::Gap { .. } => paint.bad(text),
         What::Raised { .. } => paint.doubtful(text),
         What::Priority { .. } | What::Cleared { .. } | What::Note => text.clone(),
     };
-    let whose = if instance.is_empty() { String::new() } else { format!("{instance}: ") };
+    let whose = status::whose(instance, network.as_deref());
     format!("{} {whose}{text}", paint.faint(time))
 }
 
@@ -86,6 +86,7 @@ mod tests {
             schema: "ha.event/1".into(),
             number: 7,
             time: "2026-01-01T00:00:00.000Z".into(),
+            network: None,
             instance: instance.into(),
             what,
             text: text.into(),
@@ -98,6 +99,8 @@ mod tests {
         assert_eq!(text(&bid, Paint::plain()), "2026-01-01T00:00:00.000Z VI_1: priority 90 (was 100)");
         let note = happening("", What::Note, "stopping");
         assert_eq!(text(&note, Paint::plain()), "2026-01-01T00:00:00.000Z stopping");
+        let there = Happening { network: Some("blue".into()), ..note };
+        assert_eq!(text(&there, Paint::plain()), "2026-01-01T00:00:00.000Z network blue: stopping");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn facts() -> Facts {
         let own = addresses.into_iter().filter(|seen| !seen.marked).map(|seen| seen.address).collect();
         (link.name, own)
     });
-    Facts { interfaces: interfaces.collect() }
+    Facts { network: None, interfaces: interfaces.collect() }
 }
 
 /// The address that an instance would advertise from.

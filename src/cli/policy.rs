@@ -1,13 +1,18 @@
 //! `ha policy`: the generations of the policies, and which of them runs. 0, 69 no daemon, 1 nothing was changed and why.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use similar::TextDiff;
 
 use super::{Code, Daemon, output, paint::Paint, status, table::Table};
 use crate::control::{
     Client, Unanswered, Wanted,
-    protocol::{By, Generations, Texts},
+    protocol::{By, Generations, Policy, Texts},
 };
+
+/// The daemon's own network, on the command line: no namespace can have this name.
+const OWN: &str = ".";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -34,7 +39,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
-    daemon: Daemon,
+    place: Place,
     /// JSON instead of text
     #[arg(long)]
     json: bool,
@@ -45,7 +50,7 @@ struct List {
 #[derive(Debug, Args)]
 struct Diff {
     #[command(flatten)]
-    daemon: Daemon,
+    place: Place,
     /// The earlier generation
     old: u64,
     /// The later generation
@@ -57,7 +62,7 @@ struct Diff {
 #[derive(Debug, Args)]
 struct Choice {
     #[command(flatten)]
-    daemon: Daemon,
+    place: Place,
     /// Which policy, which may be omitted where there is one only; and which generation
     #[arg(value_name = "POLICY|GENERATION", num_args = 0..=2)]
     what: Vec<String>,
@@ -66,7 +71,7 @@ struct Choice {
 #[derive(Debug, Args)]
 struct One {
     #[command(flatten)]
-    daemon: Daemon,
+    place: Place,
     /// Which policy; may be omitted where there is one only
     policy: Option<String>,
 }
@@ -74,11 +79,96 @@ struct One {
 #[derive(Debug, Args)]
 struct Use {
     #[command(flatten)]
-    daemon: Daemon,
+    place: Place,
     /// The file beneath the policy directory, without its ending
     file: String,
     /// Which policy; may be omitted where there is one only
     policy: Option<String>,
+}
+
+/// Where a policy runs: each network of instances has its own generations.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// The network namespace whose instances are meant, or "." for the daemon's own; needed only where a policy runs in several
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
+}
+
+/// A policy where it runs.
+struct Running {
+    /// None: in the daemon's own network.
+    network: Option<String>,
+    name: String,
+    client: Client,
+}
+
+impl Place {
+    /// The policies that are meant, by network: this one, or all of them.
+    fn policies(&self, named: Option<&str>) -> Result<Vec<Running>, Trouble> {
+        let status = self.daemon.client().status()?;
+        if let Some(network) = self.network.as_deref().filter(|name| *name != OWN)
+            && !status.networks.iter().any(|known| known.name == network)
+        {
+            let known: Vec<&str> = status.networks.iter().map(|network| network.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Trouble::Unclear(format!("no instance is in a network namespace {network}; there is {known}")));
+        }
+        let is_meant = |policy: &Policy| {
+            let here = match (self.network.as_deref(), policy.network.as_deref()) {
+                (None, _) | (Some(OWN), None) => true,
+                (wanted, there) => wanted == there,
+            };
+            here && named.is_none_or(|name| name == policy.name)
+        };
+        let socket = |network: &Option<String>| {
+            let known = status.networks.iter().find(|known| Some(&known.name) == network.as_ref());
+            known.map(|known| Client::new(Path::new(&known.socket)))
+        };
+        let meant = status.policies.iter().filter(|policy| is_meant(policy));
+        Ok(meant
+            .map(|Policy { network, name, .. }| Running {
+                client: socket(network).unwrap_or_else(|| self.daemon.client()),
+                network: network.clone(),
+                name: name.clone(),
+            })
+            .collect())
+    }
+
+    /// The one that is meant.
+    fn policy(&self, named: Option<&str>) -> Result<Running, Trouble> {
+        let mut policies = self.policies(named)?;
+        let mut names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+        names.dedup();
+        let unclear = match (names.as_slice(), policies.len(), named) {
+            (_, 1, _) => None,
+            // Whoever is asked for it says that there is none.
+            ([], _, Some(name)) => {
+                let (network, name) = (None, name.to_owned());
+                return Ok(Running { network, name, client: self.daemon.client() });
+            }
+            ([], _, None) => Some("this node has no policy".to_owned()),
+            ([name], ..) => {
+                let networks: Vec<&str> =
+                    policies.iter().map(|policy| policy.network.as_deref().unwrap_or(OWN)).collect();
+                let networks = networks.join(", ");
+                Some(format!(
+                    "policy {name} runs in several networks, each with its own generations; name one of {networks} with --network"
+                ))
+            }
+            (several, ..) => {
+                let mut several = several.to_vec();
+                several.sort_unstable();
+                several.dedup();
+                Some(format!("name the policy: {}", several.join(", ")))
+            }
+        };
+        match (unclear, policies.pop()) {
+            (None, Some(policy)) => Ok(policy),
+            (unclear, _) => Err(Trouble::Unclear(unclear.unwrap_or_default())),
+        }
+    }
 }
 
 impl Command {
@@ -110,10 +200,8 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         Command::Diff(diff) => perform_diff(diff),
         Command::Rollback(choice) => perform_choice(choice, Wanted::Rollback),
         Command::Pin(choice) => perform_choice(choice, Wanted::Pin),
-        Command::Unpin(one) => choose(&one.daemon.client(), one.policy.as_deref(), &Wanted::Unpin),
-        Command::Use(using) => {
-            choose(&using.daemon.client(), using.policy.as_deref(), &Wanted::Use(using.file.clone()))
-        }
+        Command::Unpin(one) => choose(&one.place, one.policy.as_deref(), &Wanted::Unpin),
+        Command::Use(using) => choose(&using.place, using.policy.as_deref(), &Wanted::Use(using.file.clone())),
     };
     match done {
         Ok(()) => Code::OK,
@@ -131,25 +219,27 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
 }
 
 fn perform_list(list: &List) -> Result<(), Trouble> {
-    let client = list.daemon.client();
-    let names = match &list.policy {
-        Some(name) => vec![name.clone()],
-        None => names(&client)?,
+    let policies = match list.place.policies(list.policy.as_deref())? {
+        none if none.is_empty() && list.policy.is_some() => vec![list.place.policy(list.policy.as_deref())?],
+        policies => policies,
     };
-    let lists = names.iter().map(|name| client.generations(name)).collect::<Result<Vec<_>, _>>()?;
+    let lists = policies.iter().map(|policy| policy.client.generations(&policy.name)).collect::<Result<Vec<_>, _>>()?;
     if list.json {
+        let lists = policies.iter().zip(lists);
+        let lists: Vec<Generations> =
+            lists.map(|(policy, list)| Generations { network: policy.network.clone(), ..list }).collect();
         output::print_json(&lists);
     } else {
         let paint = Paint::of_stdout();
-        output::print(&lists.iter().map(|list| text(list, paint)).collect::<Vec<_>>().join("\n"));
+        let texts = policies.iter().zip(&lists).map(|(policy, list)| text(list, policy.network.as_deref(), paint));
+        output::print(&texts.collect::<Vec<_>>().join("\n"));
     }
     Ok(())
 }
 
 fn perform_diff(diff: &Diff) -> Result<(), Trouble> {
-    let client = diff.daemon.client();
-    let policy = the_policy(&client, diff.policy.as_deref())?;
-    output::print(&difference(&client.texts(&policy, diff.old)?, &client.texts(&policy, diff.new)?));
+    let Running { client, name, .. } = diff.place.policy(diff.policy.as_deref())?;
+    output::print(&difference(&client.texts(&name, diff.old)?, &client.texts(&name, diff.new)?));
     Ok(())
 }
 
@@ -160,34 +250,19 @@ fn perform_choice(choice: &Choice, wanted: impl Fn(Option<u64>) -> Wanted) -> Re
         return Err(Trouble::Unclear("name one policy, and one generation".to_owned()));
     }
     let number = numbers.first().and_then(|number| number.parse().ok());
-    choose(&choice.daemon.client(), names.first().map(|name| name.as_str()), &wanted(number))
+    choose(&choice.place, names.first().map(|name| name.as_str()), &wanted(number))
 }
 
-fn choose(client: &Client, policy: Option<&str>, wanted: &Wanted) -> Result<(), Trouble> {
-    let policy = the_policy(client, policy)?;
-    let done = client.choose(&policy, wanted)?;
+fn choose(place: &Place, policy: Option<&str>, wanted: &Wanted) -> Result<(), Trouble> {
+    let policy = place.policy(policy)?;
+    let done = policy.client.choose(&policy.name, wanted)?;
     output::print(&format!("{}\n", done.message));
     Ok(())
 }
 
-fn names(client: &Client) -> Result<Vec<String>, Trouble> {
-    Ok(client.status()?.policies.into_iter().map(|policy| policy.name).collect())
-}
-
-/// The one that is named, or the only one there is.
-fn the_policy(client: &Client, named: Option<&str>) -> Result<String, Trouble> {
-    if let Some(name) = named {
-        return Ok(name.to_owned());
-    }
-    match names(client)?.as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err(Trouble::Unclear("this node has no policy".to_owned())),
-        several => Err(Trouble::Unclear(format!("name the policy: {}", several.join(", ")))),
-    }
-}
-
-fn text(list: &Generations, paint: Paint) -> String {
-    let mut text = format!("policy {}\n", paint.strong(&list.policy));
+fn text(list: &Generations, network: Option<&str>, paint: Paint) -> String {
+    let place = network.map(|network| format!(" in the network namespace {network}")).unwrap_or_default();
+    let mut text = format!("policy {}{place}\n", paint.strong(&list.policy));
     if let Some(pinned) = &list.pinned {
         let by = said(&pinned.by);
         text += &format!(
@@ -260,6 +335,7 @@ mod tests {
         };
         let list = Generations {
             schema: String::new(),
+            network: None,
             policy: "check_local".into(),
             running: Some(7),
             pinned: Some(Pinned { generation: 7, by: By::Command { uid: 1000 }, time: "2026-08-22T11:00:00Z".into() }),
@@ -269,7 +345,10 @@ mod tests {
                 kept(8, By::Command { uid: 0 }),
             ],
         };
-        insta::assert_snapshot!(text(&list, Paint::plain()));
+        insta::assert_snapshot!(text(&list, None, Paint::plain()));
+        assert!(
+            text(&list, Some("blue"), Paint::plain()).starts_with("policy check_local in the network namespace blue\n")
+        );
     }
 
     #[test]

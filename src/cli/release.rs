@@ -2,12 +2,13 @@
 //!
 //! With `--stale` only what the daemon has recorded as held, and of that only what bears its mark where the kernel keeps
 //! marks: fit to run unattended after the daemon's end. Without it every virtual address of the configuration, whoever
-//! put it there.
+//! put it there. In every network where the daemon has instances, or had some.
 
 use std::{
-    io,
+    collections::BTreeSet,
+    fs, io,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use clap::Args;
 
 use super::{CONFIG, Code, address, output};
 use crate::{
-    config,
+    config::{self, Config, Control, Netns},
     control::Client,
     daemon::{
         leftovers,
@@ -43,10 +44,7 @@ pub(super) struct Arguments {
 struct Failure(Code, String);
 
 pub(super) fn perform(arguments: &Arguments) -> Code {
-    let entered = address::enter_network_of(&arguments.config).map_err(|why| Failure(code_of(&why), why));
-    let done =
-        entered.and_then(|()| if arguments.stale { release_stale(arguments) } else { release_configured(arguments) });
-    match done {
+    match release(arguments) {
         Ok(()) => Code::OK,
         Err(Failure(code, why)) => {
             output::complain(&why);
@@ -55,53 +53,133 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
     }
 }
 
-fn release_stale(arguments: &Arguments) -> Result<(), Failure> {
-    let store = Store::at(&address::state_dir_of(&arguments.config));
-    let now = BootClock.now();
-    if let Some(until) = store.left_until(now) {
-        let long = readable(until.saturating_since(now));
-        output::print(&format!("a restart is under way: what is held is the next process's, or gone in {long}\n"));
-        return Ok(());
+fn release(arguments: &Arguments) -> Result<(), Failure> {
+    let state_dir = address::state_dir_of(&arguments.config);
+    let whole = match arguments.stale {
+        true => None,
+        false => Some(config::load(&arguments.config).map_err(|all| Failure(Code::CONFIG, all.to_string()))?.config),
+    };
+    let control = Control { socket: address::socket_of(&arguments.config), state_dir };
+    let mut networks = remembered(&control.state_dir);
+    networks.extend(whole.iter().flat_map(Config::networks));
+    let own = Target { control: control.clone(), config: whole.as_ref().map(|whole| whole.part(None)) };
+    // Nothing anywhere while the daemon lives.
+    let here = address::enter_network_of(&arguments.config).map_err(|why| Failure(code_of(&why), why));
+    let mut removed = here.and_then(|()| own.release());
+    for network in networks {
+        let target = Target {
+            control: control.of_network(&network),
+            config: whole.as_ref().map(|whole| whole.part(Some(&network))),
+        };
+        if matches!(removed, Err(Failure(Code::TRY_AGAIN, _))) {
+            break;
+        }
+        // One that fails keeps the others from nothing.
+        let there = within(&network, || target.release());
+        removed = match (removed, there) {
+            (Ok(some), Ok(more)) => Ok(some.zip(more).map(|(some, more)| some + more)),
+            (Err(why), _) | (Ok(_), Err(why)) => Err(why),
+        };
     }
-    let _lock = claim(&store, arguments)?;
-    let records = store.held().map_err(|error| system("the record of held addresses cannot be read", &error))?;
-    let mut removed = 0;
-    for record in &records {
-        let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
-        removed += remove(&record.interface, addresses, Which::Marked)?;
+    if removed? == Some(0) {
+        output::print("nothing was left behind\n");
     }
-    // One table may drop what is sent to addresses on several interfaces.
-    for record in &records {
-        removed += remove_equipment(record)?;
-    }
-    conclude(removed);
-    forget(&store)
+    Ok(())
 }
 
-fn release_configured(arguments: &Arguments) -> Result<(), Failure> {
-    let problems = |problems: config::Problems| Failure(Code::CONFIG, problems.to_string());
-    let config = config::load(&arguments.config).map_err(problems)?.config;
-    let store = Store::at(&config.control.state_dir);
-    let _lock = claim(&store, arguments)?;
-    let mut removed = 0;
-    for instance in &config.instances {
-        for (interface, addresses) in instance.places() {
-            let addresses = addresses.iter().map(ipnet::IpNet::addr).collect();
-            removed += remove(interface.as_str(), addresses, Which::Any)?;
+/// The networks in which this daemon has worked for its instances.
+fn remembered(state_dir: &Path) -> BTreeSet<Netns> {
+    let entries = fs::read_dir(state_dir.join("network")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Netns::of_file_name(entry.file_name().to_str()?)).collect()
+}
+
+/// On a thread in that network.
+fn within(
+    network: &Netns,
+    work: impl FnOnce() -> Result<Option<usize>, Failure> + Send,
+) -> Result<Option<usize>, Failure> {
+    if !network.path().exists() {
+        output::print(&format!("the network namespace {network} is not there any more, nor is anything in it\n"));
+        return Ok(Some(0));
+    }
+    address::within(network, work).map_err(|why| Failure(code_of(&why), why))?
+}
+
+/// What one process held, in its network.
+struct Target {
+    control: Control,
+    /// None: only what it recorded counts.
+    config: Option<Config>,
+}
+
+impl Target {
+    /// How many things were removed; `None` where it was said why there was nothing to do.
+    fn release(&self) -> Result<Option<usize>, Failure> {
+        let store = Store::at(&self.control.state_dir);
+        match &self.config {
+            None => self.release_stale(&store),
+            Some(config) => self.release_configured(config, &store).map(Some),
         }
     }
-    // Of a configuration that is not this one, too; addresses of that are nobody's business.
-    let recorded = store.held().unwrap_or_default();
-    for record in recorded.iter().chain(&Record::after(&config, &recorded)) {
-        removed += remove_equipment(record)?;
-    }
-    conclude(removed);
-    forget(&store)
-}
 
-fn conclude(removed: usize) {
-    if removed == 0 {
-        output::print("nothing was left behind\n");
+    fn release_stale(&self, store: &Store) -> Result<Option<usize>, Failure> {
+        let now = BootClock.now();
+        if let Some(until) = store.left_until(now) {
+            let long = readable(until.saturating_since(now));
+            output::print(&format!("a restart is under way: what is held is the next process's, or gone in {long}\n"));
+            return Ok(None);
+        }
+        let _lock = self.claim(store)?;
+        let records = store.held().map_err(|error| system("the record of held addresses cannot be read", &error))?;
+        let mut removed = 0;
+        for record in &records {
+            let addresses = record.addresses.iter().map(ipnet::IpNet::addr).collect();
+            removed += remove(&record.interface, addresses, Which::Marked)?;
+        }
+        // One table may drop what is sent to addresses on several interfaces.
+        for record in &records {
+            removed += remove_equipment(record)?;
+        }
+        forget(store)?;
+        Ok(Some(removed))
+    }
+
+    fn release_configured(&self, config: &Config, store: &Store) -> Result<usize, Failure> {
+        let _lock = self.claim(store)?;
+        let mut removed = 0;
+        for instance in &config.instances {
+            for (interface, addresses) in instance.places() {
+                let addresses = addresses.iter().map(ipnet::IpNet::addr).collect();
+                removed += remove(interface.as_str(), addresses, Which::Any)?;
+            }
+        }
+        // Of a configuration that is not this one, too; addresses of that are nobody's business.
+        let recorded = store.held().unwrap_or_default();
+        for record in recorded.iter().chain(&Record::after(config, &recorded)) {
+            removed += remove_equipment(record)?;
+        }
+        forget(store)?;
+        Ok(removed)
+    }
+
+    /// Nobody may live who holds what is about to be removed.
+    fn claim(&self, store: &Store) -> Result<Option<Lock>, Failure> {
+        let alive = || {
+            Failure(
+                Code::TRY_AGAIN,
+                "the daemon is alive and holds its addresses itself; nothing is removed".to_owned(),
+            )
+        };
+        if Client::new(&self.control.socket).status().is_ok() {
+            return Err(alive());
+        }
+        match patiently(store) {
+            Ok(lock) => Ok(Some(lock)),
+            // No state directory: no daemon has ever had it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(alive()),
+            Err(error) => Err(system("the state directory cannot be locked", &error)),
+        }
     }
 }
 
@@ -111,23 +189,6 @@ fn forget(store: &Store) -> Result<(), Failure> {
         return Ok(());
     }
     store.record_held(&[]).map_err(|error| system("the record of held addresses cannot be emptied", &error))
-}
-
-/// Nobody may live who holds what is about to be removed.
-fn claim(store: &Store, arguments: &Arguments) -> Result<Option<Lock>, Failure> {
-    let alive = || {
-        Failure(Code::TRY_AGAIN, "the daemon is alive and holds its addresses itself; nothing is removed".to_owned())
-    };
-    if Client::new(&address::socket_of(&arguments.config)).status().is_ok() {
-        return Err(alive());
-    }
-    match patiently(store) {
-        Ok(lock) => Ok(Some(lock)),
-        // No state directory: no daemon has ever had it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(alive()),
-        Err(error) => Err(system("the state directory cannot be locked", &error)),
-    }
 }
 
 /// A daemon that was killed this moment still has its lock.

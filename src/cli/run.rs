@@ -1,11 +1,17 @@
 //! `ha run`: the daemon; its exit codes are with [`crate::daemon::run`].
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 
 use super::CONFIG;
-use crate::daemon::{Keepalived, Origin};
+use crate::{
+    config::{Control, Netns},
+    daemon::{self, Keepalived, Origin},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -22,17 +28,38 @@ pub(super) struct Arguments {
     /// /run/ha/ha.sock
     #[arg(long, value_name = "DIR", requires = "keepalived")]
     directory: Option<PathBuf>,
+    #[command(flatten)]
+    part: Part,
+}
+
+/// What the daemon gives to the processes that it starts in other networks, and nobody else.
+#[derive(Debug, Args)]
+struct Part {
+    #[arg(long, hide = true, conflicts_with = "keepalived", requires_all = ["network_socket", "network_state_dir"])]
+    network: Option<String>,
+    #[arg(long, hide = true, requires = "network")]
+    network_socket: Option<PathBuf>,
+    #[arg(long, hide = true, requires = "network")]
+    network_state_dir: Option<PathBuf>,
+}
+
+impl Part {
+    fn of(&self, file: &Path) -> Option<daemon::Part> {
+        let network = Netns::of(self.network.as_deref()?)?;
+        let (socket, state_dir) = (self.network_socket.clone()?, self.network_state_dir.clone()?);
+        Some(daemon::Part { file: file.to_owned(), network, control: Control { socket, state_dir } })
+    }
 }
 
 pub(super) fn perform(arguments: &Arguments) -> ExitCode {
-    let Arguments { config, keepalived, config_id, directory } = arguments;
-    crate::daemon::run(&match keepalived {
+    let Arguments { config, keepalived, config_id, directory, part } = arguments;
+    daemon::run(&match keepalived {
         Some(file) => {
             // What is written there names itself: relative to nothing.
             let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
             let directory = directory.as_ref().map(absolute);
             Origin::Keepalived(Keepalived { file: file.clone(), id: config_id.clone(), directory })
         }
-        None => Origin::Own(config.clone()),
+        None => part.of(config).map_or_else(|| Origin::Own(config.clone()), Origin::Part),
     })
 }

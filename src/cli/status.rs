@@ -16,7 +16,7 @@ use super::{
 };
 use crate::control::{
     Unanswered,
-    protocol::{Condition, Evaluation, Group, Policy, State, Status},
+    protocol::{Condition, Evaluation, Group, Network, Policy, State, Status},
 };
 
 /// Lines of the history shown.
@@ -79,6 +79,13 @@ struct Health {
 impl Health {
     fn of(status: &Status) -> Self {
         let mut health = Self::default();
+        for network in &status.networks {
+            let why = network
+                .trouble
+                .iter()
+                .map(|why| format!("network namespace {}: nobody serves there: {why}", network.name));
+            health.critical.extend(why);
+        }
         for instance in &status.instances {
             let name = &instance.name;
             health.roles.push(format!("{name} {}", instance.state.as_str()));
@@ -154,6 +161,7 @@ fn header(status: &Status, paint: Paint) -> String {
     if let Some(netns) = &status.netns {
         text += &format!("  in the network namespace {netns}\n");
     }
+    text += &status.networks.iter().map(|network| network_text(network, paint)).collect::<String>();
     if configuration.last_good {
         text += &alarm("the file was broken at the start: the last good configuration runs", 0, paint);
     }
@@ -161,6 +169,17 @@ fn header(status: &Status, paint: Paint) -> String {
         text += &alarm("the file says something else than what runs: `ha check` it, then `ha reload`", 0, paint);
     }
     text
+}
+
+fn network_text(network: &Network, paint: Paint) -> String {
+    let name = &network.name;
+    match (&network.trouble, network.pid) {
+        (Some(why), _) => alarm(&format!("nobody serves in the network namespace {name}: {why}"), 0, paint),
+        (None, pid) => {
+            let pid = pid.map(|pid| format!("process {pid} ")).unwrap_or_default();
+            format!("  {pid}for the network namespace {name}\n")
+        }
+    }
 }
 
 fn evaluation_text(report: &Evaluation, instance: &str, paint: Paint) -> String {
@@ -224,7 +243,8 @@ fn group_text(group: &Group, paint: Paint) -> String {
 }
 
 fn policy_text(policy: &Policy, paint: Paint) -> String {
-    let mut text = format!("policy {}  ", paint.strong(&policy.name));
+    let place = policy.network.as_ref().map(|network| format!(" in {network}")).unwrap_or_default();
+    let mut text = format!("policy {}{place}  ", paint.strong(&policy.name));
     text += &match (policy.generation, &policy.sha256) {
         (Some(generation), Some(sha256)) => {
             let short = sha256.get(..8).unwrap_or(sha256);
@@ -258,12 +278,21 @@ fn policy_text(policy: &Policy, paint: Paint) -> String {
 fn history(status: &Status, paint: Paint) -> String {
     let skipped = status.history.len().saturating_sub(HISTORY);
     let lines = status.history.iter().skip(skipped).map(|happened| {
-        let whose = if happened.instance.is_empty() { String::new() } else { format!("{}: ", happened.instance) };
+        let whose = whose(&happened.instance, happened.network.as_deref());
         let age = format!("{:>9} ago", judged::ago(happened.age_ms));
         format!("{}  {}\n", paint.faint(&age), wrap(&format!("{whose}{}", happened.text), 15))
     });
     let lines: String = lines.collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// What stands before what happened.
+pub(super) fn whose(instance: &str, network: Option<&str>) -> String {
+    match (instance, network) {
+        ("", Some(network)) => format!("network {network}: "),
+        ("", None) => String::new(),
+        (instance, _) => format!("{instance}: "),
+    }
 }
 
 fn alarm(text: &str, indent: usize, paint: Paint) -> String {
@@ -301,6 +330,7 @@ mod tests {
     fn instance() -> Instance {
         Instance {
             name: "VI_1".into(),
+            network: None,
             interface: "eth0".into(),
             device: None,
             vrid: 51,
@@ -351,6 +381,7 @@ mod tests {
             schema: "ha.status/1".into(),
             version: "0.1.0".into(),
             netns: None,
+            networks: vec![],
             node: "K1".into(),
             pid: 812,
             uptime_ms: 7_400_000,
@@ -358,6 +389,7 @@ mod tests {
             instances: vec![instance()],
             groups: vec![],
             policies: vec![Policy {
+                network: None,
                 name: "check_local".into(),
                 path: "/etc/ha/policies/check_local.rhai".into(),
                 generation: Some(7),
@@ -372,6 +404,7 @@ mod tests {
             history: vec![Happened {
                 time: String::new(),
                 age_ms: 7_380_000,
+                network: None,
                 instance: "VI_1".into(),
                 text: "master (was backup): no advertisement".into(),
             }],
@@ -416,6 +449,29 @@ mod tests {
         let text = text(&status, Paint::plain());
         assert!(text.lines().all(|line| line.chars().count() <= output::WIDTH), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn the_networks_of_instances_are_shown_and_one_without_its_process_is_critical() {
+        let mut status = status();
+        status.instances[0].network = Some("blue".into());
+        status.policies[0].network = Some("blue".into());
+        status.history[0] =
+            Happened { network: Some("blue".into()), instance: String::new(), ..status.history[0].clone() };
+        let network = |name: &str, trouble: Option<&str>| Network {
+            name: name.into(),
+            socket: format!("/run/ha/ha-{name}.sock"),
+            pid: trouble.is_none().then_some(813),
+            trouble: trouble.map(str::to_owned),
+        };
+        status.networks = vec![network("blue", None)];
+        assert_eq!(Health::of(&status).code().0, 0);
+        status
+            .networks
+            .push(network("red", Some("its process 814 was ended by SIGKILL; it is started again in 0.2 s")));
+        assert_eq!(Health::of(&status).code().0, 2);
+        assert!(Health::of(&status).line().contains("network namespace red: nobody serves there: its process 814"));
+        insta::assert_snapshot!(text(&status, Paint::plain()));
     }
 
     #[test]

@@ -46,12 +46,17 @@ pub fn compare(a: &Config, b: &Config) -> Vec<Problem> {
     found
 }
 
-/// The instance of the other node that is meant to be the same virtual router: by name, else by its identifier.
+/// The instance of the other node that is meant to be the same virtual router: by name, else by its identifier, rather in a network
+/// of the same name.
 #[must_use]
 pub fn counterpart<'b>(first: &Instance, others: &[&'b Instance]) -> Option<&'b Instance> {
     let named = others.iter().find(|other| other.name == first.name);
-    let numbered = || others.iter().find(|other| (other.vrid, other.family) == (first.vrid, first.family));
-    named.or_else(numbered).copied()
+    let mut numbered = others.iter().filter(|other| (other.vrid, other.family) == (first.vrid, first.family));
+    let nearest = || {
+        let same = numbered.clone().find(|other| other.netns == first.netns);
+        same.or_else(|| numbered.next())
+    };
+    named.or_else(nearest).copied()
 }
 
 fn only_on(instance: &Instance, here: &str, there: &str, found: &mut Vec<Problem>) {

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     Auth, Checksum, Claim, Config, Instance, LastResort, Lease, Notify, OnConflict, OnError, Preempt, Preference,
-    Privileges, Protocol, Transport, auth_hmac, lease_length, path, value::readable, witness,
+    Privileges, Protocol, Transport, auth_hmac, compare::counterpart, lease_length, path, value::readable, witness,
 };
 use crate::wire::Priority;
 
@@ -13,7 +13,8 @@ use crate::wire::Priority;
 pub fn describe(config: &Config, peer: Option<&Config>) -> String {
     let mut text = format!("node {}, policies in {}\n", config.node, config.policy_dir.display());
     if let Some(netns) = &config.netns {
-        line(&mut text, "network", &format!("everything happens in the network namespace {netns}"));
+        let what = if config.networks().is_empty() { "everything" } else { "what names no other one" };
+        line(&mut text, "network", &format!("{what} happens in the network namespace {netns}"));
     }
     if let Some(mail) = &config.mail {
         line(&mut text, "mail", &format!("to {}, through {}", mail.to.join(", "), mail.smtp));
@@ -47,8 +48,9 @@ pub fn describe(config: &Config, peer: Option<&Config>) -> String {
         line(&mut text, "exec", &format!("policies may run {}", list(&programs.collect::<Vec<_>>())));
     }
     for instance in &config.instances {
-        let same = |other: &&Instance| (other.vrid, other.family) == (instance.vrid, instance.family);
-        let other = peer.and_then(|peer| peer.instances.iter().find(same));
+        let theirs: Vec<&Instance> = peer.into_iter().flat_map(|peer| &peer.instances).collect();
+        let other = counterpart(instance, &theirs)
+            .filter(|other| (other.vrid, other.family) == (instance.vrid, instance.family));
         text += "\n";
         describe_instance(&mut text, instance, other.map(|other| other.priority));
         let group = config.groups.iter().find(|group| group.instances.contains(&instance.name));
@@ -87,6 +89,9 @@ fn describe_instance(text: &mut String, instance: &Instance, peer_priority: Opti
     let Instance { name, vrid, interface, priority, .. } = instance;
     let protocol = protocol(&instance.protocol);
     let _ = writeln!(text, "{name}: virtual router {vrid} on {interface}, {protocol}, priority {priority}");
+    if let Some(netns) = &instance.netns {
+        line(text, "network", &format!("in the network namespace {netns}, by a process of its own"));
+    }
     line(text, "addresses", &list(&addresses(instance, &instance.addresses)));
     if !instance.excluded.is_empty() {
         line(text, "beside them", &format!("{}, not advertised", list(&addresses(instance, &instance.excluded))));

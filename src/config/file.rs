@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::{
-    Config,
+    Config, Netns,
     error::{Findings, Problem, Problems, Source},
     raw, resolve, syntax,
 };
@@ -35,12 +35,23 @@ pub struct Loaded {
 /// What the machine knows that makes a message better. Nothing needs to be known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Which network this is; `None`: the daemon's own. What lies in another one is not known.
+    pub network: Option<Netns>,
     /// The addresses of each interface with their prefixes, without those that `ha` itself put there; an interface that
     /// is not here is not known.
     pub interfaces: BTreeMap<InterfaceName, Vec<IpNet>>,
 }
 
+/// Of a network that nobody has looked at.
+static NOTHING: Facts = Facts { network: None, interfaces: BTreeMap::new() };
+
 impl Facts {
+    /// What is known where an instance works.
+    #[must_use]
+    pub(super) fn of_network(&self, network: Option<&Netns>) -> &Self {
+        if self.network.as_ref() == network { self } else { &NOTHING }
+    }
+
     /// The addresses of an interface, if it is known.
     #[must_use]
     pub fn networks(&self, interface: &InterfaceName) -> Option<&[IpNet]> {

@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn instance() -> Instance {
     Instance {
         name: "VI_1".to_owned(),
+        netns: None,
         interface: "eth0".parse().unwrap(),
         vrid: Vrid::new(51).unwrap(),
         family: Family::V4,

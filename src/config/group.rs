@@ -6,7 +6,7 @@ use super::{
     Config, Instance, Notify, Occasion,
     error::{Findings, Problem, Severity, Span},
     instance::check_name,
-    suggest,
+    network, suggest,
     table::{Table, Written},
     told::{self, RawNotify},
     track::{self, RawTracks, Tracks},
@@ -75,6 +75,7 @@ fn one(
         out.missing(raw.header.clone(), format!("[group.{name}] has no instances"), TODO);
     }
     let mut members = Vec::new();
+    let mut leader: Option<&Instance> = None;
     for text in raw.instances.given().into_iter().flat_map(|(texts, _)| texts) {
         let (member, span) = (text.get_ref(), text.span());
         let names: Vec<&str> = instances.iter().map(|(name, _)| *name).collect();
@@ -96,7 +97,17 @@ fn one(
                 let todo = "remove it here, or lower its priority: an owner leads at once and whatever the others do";
                 out.error(span.clone(), format!("{member} owns its addresses (priority 255)"), todo);
             }
-            Some(_) => (),
+            Some((_, Some(instance))) => {
+                let first = *leader.get_or_insert(instance);
+                if !network::meet(first, instance) {
+                    let (here, there) = (network::place(instance.netns.as_ref()), network::place(first.netns.as_ref()));
+                    let what = format!("{member} works in {here}, and {} in {there}", first.name);
+                    let todo =
+                        "write a group for each network: each has a process of its own, and they do not lead together";
+                    out.error(span.clone(), what, todo);
+                }
+            }
+            Some((_, None)) => (),
         }
         taken.push((member.clone(), span));
         members.push(member.clone());

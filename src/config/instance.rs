@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Facts, Instance, Routing, accept,
+    Facts, Instance, Netns, Routing, accept,
     address::{self, Addresses},
     announce, auth_hmac,
     error::{Findings, Span},
@@ -25,6 +25,7 @@ const NAME_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Drawn {
     pub(super) header: Span,
+    pub(super) netns: Option<Netns>,
     pub(super) interface: Option<InterfaceName>,
     pub(super) vrid: Option<Vrid>,
     pub(super) addresses: Addresses,
@@ -32,8 +33,15 @@ pub(super) struct Drawn {
     pub(super) instance: Option<Instance>,
 }
 
-/// Reads one instance.
-pub(super) fn resolve(raw: &RawInstance, base: &Path, facts: &Facts, out: &mut Findings) -> Drawn {
+/// Reads one instance, which works in this network.
+pub(super) fn resolve(
+    raw: &RawInstance,
+    netns: Option<Netns>,
+    base: &Path,
+    facts: &Facts,
+    out: &mut Findings,
+) -> Drawn {
+    let facts = facts.of_network(netns.as_ref());
     check_name("an instance", raw.name.get_ref(), raw.name.span(), out);
     let interface = interface(raw, out);
     let vrid = vrid(raw, out);
@@ -47,18 +55,19 @@ pub(super) fn resolve(raw: &RawInstance, base: &Path, facts: &Facts, out: &mut F
         let native = interface.as_ref().and_then(|interface| facts.networks(interface));
         takeover::check_owner(raw, native, &addresses, out);
     }
-    let parts = Parts { base, interface: interface.clone(), vrid, version, priority };
+    let parts = Parts { base, netns: netns.clone(), interface: interface.clone(), vrid, version, priority };
     let instance = assemble(raw, parts, &addresses, out);
     if let Some(instance) = &instance {
         takeover::check_lease(raw, instance, out);
     }
-    Drawn { header: raw.header.clone(), interface, vrid, addresses, instance }
+    Drawn { header: raw.header.clone(), netns, interface, vrid, addresses, instance }
 }
 
 /// What an instance cannot be without.
 struct Parts<'p> {
     /// Where relative paths start from.
     base: &'p Path,
+    netns: Option<Netns>,
     interface: Option<InterfaceName>,
     vrid: Option<Vrid>,
     version: Option<Version>,
@@ -102,6 +111,7 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
     let (policies, policy_weights) = weighed::resolve(&raw.policies, owner, out);
     Some(Instance {
         name: raw.name.get_ref().clone(),
+        netns: parts.netns,
         interface: parts.interface?,
         vrid: parts.vrid?,
         family: family?,

@@ -22,6 +22,7 @@ mod kind;
 mod lease;
 mod manner;
 mod netns;
+mod network;
 mod own_interface;
 mod password;
 mod path;
@@ -94,7 +95,7 @@ pub struct Config {
     pub node: String,
     /// Where the policies lie; absolute.
     pub policy_dir: PathBuf,
-    /// The network namespace that everything works in; else the one it is started in.
+    /// The network namespace that the daemon works in, but for instances with one of their own; else the one it is started in.
     pub netns: Option<Netns>,
     /// `SCHED_FIFO` priority of the protocol thread, 1-99; off by default.
     pub realtime_priority: Option<u8>,
@@ -179,6 +180,8 @@ pub struct Mail {
 pub struct Instance {
     /// The name in the file, `[instance.NAME]`.
     pub name: String,
+    /// The network namespace that it works in; else the daemon's. Never the one that the configuration names for the daemon.
+    pub netns: Option<Netns>,
     /// Where it advertises and holds its addresses.
     pub interface: InterfaceName,
     /// Virtual router identifier.

@@ -1,4 +1,4 @@
-//! The network namespace that the whole daemon works in.
+//! A network namespace, by its name or its path.
 
 use std::{
     fmt,
@@ -10,8 +10,8 @@ use super::{error::Findings, table::Written};
 /// Where `ip netns add` puts them.
 const NAMED: &str = "/run/netns";
 
-/// A network namespace: a name, or the absolute path of what stands for one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A network namespace: a name, or the absolute path of what stands for one that has no name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Netns(String);
 
 impl Netns {
@@ -22,11 +22,37 @@ impl Netns {
         Self::of(table.get("netns")?.as_str()?)
     }
 
-    fn of(text: &str) -> Option<Self> {
+    /// What a command line or a key names; `None` if it cannot be one. One with a name is called by it, however it is written.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let named = ["/run/netns/", "/var/run/netns/"].iter().find_map(|place| text.strip_prefix(place));
+        let text = named.filter(|name| !name.contains('/')).unwrap_or(text);
         let is_name = !text.is_empty() && text.len() <= 255 && ![".", ".."].contains(&text);
         let plain = !text.contains(|letter: char| letter.is_control());
         let fits = if text.starts_with('/') { text.len() < 4096 } else { is_name && !text.contains('/') };
         (fits && plain).then(|| Self(text.to_owned()))
+    }
+
+    /// Its name as a part of the name of a file: no two are the same.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let byte = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        self.0.bytes().map(byte).collect()
+    }
+
+    /// The network that has this [`file_name`](Self::file_name).
+    #[must_use]
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(name.len());
+        let mut rest = name.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'%' => u8::from_str_radix(str::from_utf8(&[rest.next()?, rest.next()?]).ok()?, 16).ok()?,
+                byte => byte,
+            });
+        }
+        Self::of(&String::from_utf8(bytes).ok()?)
     }
 
     /// The file that stands for it.
@@ -61,8 +87,25 @@ mod tests {
         let path = |text| Netns::of(text).map(|netns| netns.path());
         assert_eq!(path("blue").as_deref(), Some(Path::new("/run/netns/blue")));
         assert_eq!(path("/proc/1/ns/net").as_deref(), Some(Path::new("/proc/1/ns/net")));
-        for no in ["", ".", "..", "a/b", "../x", "a\nb", "a\0"] {
+        assert_eq!(Netns::of("/run/netns/blue"), Netns::of("blue"), "one place, one name");
+        assert_eq!(Netns::of("/var/run/netns/blue"), Netns::of("blue"));
+        for no in ["", ".", "..", "a/b", "../x", "a\nb", "a\0", "/run/netns/", "/run/netns/.."] {
             assert_eq!(path(no), None, "{no:?}");
+        }
+    }
+
+    #[test]
+    fn no_two_have_the_same_file() {
+        let name = |text| Netns::of(text).unwrap().file_name();
+        assert_eq!(name("blue-1.x"), "blue-1.x");
+        assert_eq!(name("/proc/1/ns/net"), "%2Fproc%2F1%2Fns%2Fnet");
+        assert_ne!(name("%2Fproc%2F1%2Fns%2Fnet"), name("/proc/1/ns/net"));
+        assert_ne!(name("a b"), name("a_b"));
+        for text in ["blue", "/proc/1/ns/net", "a b", "%2F", "grün"] {
+            assert_eq!(Netns::of_file_name(&name(text)), Netns::of(text), "{text}");
+        }
+        for no in ["%", "%2", "%zz", "%FF", "..", ""] {
+            assert_eq!(Netns::of_file_name(no), None, "{no}");
         }
     }
 

@@ -70,6 +70,7 @@ pub(super) struct RawMail {
 pub(super) struct RawInstance {
     pub(super) name: Spanned<String>,
     pub(super) header: Span,
+    pub(super) netns: Written<String>,
     pub(super) interface: Written<String>,
     pub(super) virtual_router_id: Written<i64>,
     pub(super) priority: Written<i64>,
@@ -242,6 +243,7 @@ fn read_instance<'d>(name: Spanned<String>, mut table: Table<'d>, out: &mut Find
     let raw = RawInstance {
         name,
         header: table.header(),
+        netns: table.text("netns", out),
         interface: table.text("interface", out),
         virtual_router_id: table.number("virtual_router_id", out),
         priority: table.number("priority", out),

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,15 +13,13 @@ use super::{
     error::{Findings, Span},
     events, group,
     instance::{self, Drawn},
-    netns, path as paths, privileges,
-    raw::{RawConfig, RawMail, Texts},
+    netns, network, path as paths, privileges,
+    raw::{RawConfig, RawInstance, RawMail, Texts},
     routing,
     table::Written,
     track, value, virtual_mac, webhook, witness,
 };
 
-/// `sun_path` holds 108 bytes, one of them the terminating zero.
-const SOCKET_MAX: usize = 107;
 const NODE_MAX: usize = 64;
 const PROBATION: Duration = Duration::from_secs(60);
 const PROBATION_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -53,7 +50,15 @@ pub(super) fn resolve(raw: &RawConfig, base: &Path, facts: &Facts, out: &mut Fin
             "write [instance.VI_1] and its settings below it",
         );
     }
-    let drawn: Vec<Drawn> = raw.instances.iter().map(|raw| instance::resolve(raw, base, facts, out)).collect();
+    let mut networks = Vec::new();
+    let mut draw = |raw: &RawInstance| {
+        // Where the daemon is anyway is nowhere else.
+        let other = netns::resolve(&raw.netns, out).filter(|other| Some(other) != netns.as_ref());
+        networks.extend(other.clone().zip(raw.netns.span()));
+        instance::resolve(raw, other, base, facts, out)
+    };
+    let drawn: Vec<Drawn> = raw.instances.iter().map(&mut draw).collect();
+    network::check_sockets(&control, &networks, out);
     for (index, later) in drawn.iter().enumerate() {
         check_against(later, drawn.iter().take(index), out);
     }
@@ -135,10 +140,11 @@ fn programs(written: &Written<Texts>, out: &mut Findings) -> BTreeSet<PathBuf> {
 
 fn socket(written: &Written<String>, base: &Path, out: &mut Findings) -> PathBuf {
     let socket = path("socket", written, "/run/ha/ha.sock", base, out);
-    let length = socket.as_os_str().as_bytes().len();
-    if let Some((_, span)) = written.given().filter(|_| length > SOCKET_MAX) {
+    let length = network::length(&socket);
+    if let Some((_, span)) = written.given().filter(|_| length > network::SOCKET_MAX) {
         let todo = "write a shorter absolute path, like \"/run/ha/ha.sock\"";
-        out.error(span, format!("the path of the socket has {length} bytes, the kernel takes {SOCKET_MAX}"), todo);
+        let most = network::SOCKET_MAX;
+        out.error(span, format!("the path of the socket has {length} bytes, the kernel takes {most}"), todo);
     }
     socket
 }
@@ -207,9 +213,9 @@ fn is_host_and_port(text: &str) -> bool {
     host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// A virtual router exists once on an interface, and a virtual address belongs to one of them.
+/// A virtual router exists once on an interface of a network, and a virtual address of it belongs to one of them.
 fn check_against<'a>(later: &Drawn, earlier: impl Iterator<Item = &'a Drawn>, out: &mut Findings) {
-    for first in earlier {
+    for first in earlier.filter(|first| first.netns == later.netns) {
         paths::check_against(later, first, out);
         if let (Some(vrid), Some(interface), Some(family)) = (later.vrid, &later.interface, later.addresses.family)
             && first.vrid == Some(vrid)

@@ -9,6 +9,7 @@ use super::{
     address::name_of,
     error::{Findings, Problem, Severity, Span},
     instance::Drawn,
+    network,
     route::{Hop, MAIN_TABLE, REFUSALS, Route, Way},
     rule::{Routing, Rule},
     table::{Entry, Table, Written},
@@ -269,7 +270,7 @@ pub(super) fn check_shared(drawn: &[Drawn], out: &mut Findings) {
     let all: Vec<(&Drawn, &Instance)> =
         drawn.iter().filter_map(|drawn| Some((drawn, drawn.instance.as_ref()?))).collect();
     for (index, (place, later)) in all.iter().enumerate() {
-        for (_, first) in all.iter().take(index) {
+        for (_, first) in all.iter().take(index).filter(|(_, first)| network::meet(first, later)) {
             let (mine, others) = (&later.routing, &first.routing);
             let in_place = |route: &&Route| others.routes.iter().any(|it| it.key() == route.key() && it != *route);
             let routes = mine.routes.iter().filter(in_place).map(|route| format!("the route {route}"));

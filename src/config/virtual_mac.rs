@@ -1,6 +1,6 @@
 //! The virtual router MAC address (RFC 9568, 7.3): the addresses are held on a device of their own.
 
-use super::{Instance, Transport, error::Findings, instance::Drawn, raw::RawInstance, value};
+use super::{Instance, Transport, error::Findings, instance::Drawn, network, raw::RawInstance, value};
 use crate::{
     wire::{Priority, Vrid},
     words::{Family, InterfaceName, MacAddr},
@@ -87,7 +87,7 @@ pub(super) fn check_names(drawn: &[Drawn], out: &mut Findings) {
             out.error(owner.header.clone(), what, "remove device from its addresses");
         }
         let others = all.iter().enumerate().filter(|(other, _)| *other != index);
-        for (other, (_, first)) in others {
+        for (other, (_, first)) in others.filter(|(_, (_, first))| network::meet(one, first)) {
             let is_device = first.virtual_mac.as_ref().is_some_and(|device| device.name == *name);
             // Of two that have it the later one is told.
             if is_device && other < index || first.interface == *name || first.devices().contains(name) {

@@ -34,6 +34,8 @@ const HEADERS_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    /// How long the daemon may be silent.
+    patience: Duration,
 }
 
 /// Why there is no answer.
@@ -77,7 +79,13 @@ impl Client {
     /// Of the daemon that listens at `socket`. Does not connect yet.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), patience: READ_TIME }
+    }
+
+    /// The same, for whoever cannot wait as long for an answer.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// How the daemon is.
@@ -94,6 +102,15 @@ impl Client {
     /// Why there is no answer.
     pub fn reload(&self) -> Result<Reload, Unanswered> {
         let (code, body) = self.exchange("POST", "/v1/reload")?;
+        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
+    }
+
+    /// Asks whether a reload would be done; nothing is. An answer has the errors.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn would_reload(&self) -> Result<Reload, Unanswered> {
+        let (code, body) = self.exchange("POST", "/v1/reload?only=check")?;
         if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
     }
 
@@ -215,8 +232,8 @@ impl Client {
     fn connect(&self) -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // Also bounds connecting, should the daemon's queue be full.
-        socket.set_write_timeout(Some(SEND_TIME))?;
-        socket.set_read_timeout(Some(READ_TIME))?;
+        socket.set_write_timeout(Some(SEND_TIME.min(self.patience)))?;
+        socket.set_read_timeout(Some(self.patience))?;
         socket.connect(&SockAddr::unix(&self.socket)?)?;
         Ok(socket)
     }

@@ -30,6 +30,9 @@ pub struct Happening {
     pub number: u64,
     /// When, in UTC (RFC 3339).
     pub time: String,
+    /// In which network namespace; absent: in the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Whose; empty for the node itself.
     pub instance: String,
     /// What.
@@ -100,13 +103,30 @@ impl Default for Feed {
 impl Feed {
     /// Adds an event; never waits for a reader.
     pub fn put(&self, time: &str, instance: &str, what: What, text: &str) {
+        self.add(Happening {
+            schema: EVENT_SCHEMA.to_owned(),
+            number: 0,
+            time: time.to_owned(),
+            network: None,
+            instance: instance.to_owned(),
+            what,
+            text: text.to_owned(),
+        });
+    }
+
+    /// Adds one that happened in another network and was numbered there.
+    pub fn pass_on(&self, network: &str, happening: Happening) {
+        self.add(Happening { network: Some(network.to_owned()), ..happening });
+    }
+
+    fn add(&self, happening: Happening) {
         let mut kept = self.kept();
         kept.newest += 1;
         let number = kept.newest;
         if kept.lines.len() == EVENTS_KEPT {
             kept.lines.pop_front();
         }
-        kept.lines.push_back(line(number, time, instance, what, text));
+        kept.lines.push_back(line(&Happening { number, ..happening }));
         drop(kept);
         self.0.newest.send_replace(number);
     }
@@ -130,7 +150,9 @@ impl Feed {
             let missed = from - next;
             let text = format!("{missed} events are not shown: whoever reads this does not keep up with them");
             let time = format!("{:.3}", jiff::Timestamp::now());
-            lines.insert(0, line(from - 1, &time, "", What::Gap { missed }, &text));
+            let (schema, instance) = (EVENT_SCHEMA.to_owned(), String::new());
+            let what = What::Gap { missed };
+            lines.insert(0, line(&Happening { schema, number: from - 1, time, network: None, instance, what, text }));
         }
         (lines, after)
     }
@@ -150,17 +172,9 @@ impl Feed {
     }
 }
 
-fn line(number: u64, time: &str, instance: &str, what: What, text: &str) -> Arc<str> {
-    let happening = Happening {
-        schema: EVENT_SCHEMA.to_owned(),
-        number,
-        time: time.to_owned(),
-        instance: instance.to_owned(),
-        what,
-        text: text.to_owned(),
-    };
+fn line(happening: &Happening) -> Arc<str> {
     // Texts and numbers can always be written.
-    let mut line = serde_json::to_string(&happening).unwrap_or_default();
+    let mut line = serde_json::to_string(happening).unwrap_or_default();
     line.push('\n');
     line.into()
 }

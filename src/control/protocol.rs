@@ -6,6 +6,7 @@
 mod clear;
 mod generations;
 mod group;
+mod network;
 mod notified;
 mod path;
 mod rule;
@@ -24,6 +25,7 @@ use crate::{
 pub use clear::{CLEAR_SCHEMA, Clear, Cleared};
 pub use generations::{By, Done, GENERATIONS_SCHEMA, Generations, Kept, Pinned, Texts};
 pub use group::Group;
+pub use network::Network;
 pub use notified::Notified;
 pub use path::Path;
 pub use rule::{Backoff, Options, Rule};
@@ -47,6 +49,10 @@ pub struct Status {
     /// The network namespace that its configuration names; absent: the one that it was started in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
+    /// The networks of instances that have one of their own, with the process that works there; absent: there are none. What
+    /// those processes say is in this status too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
     /// Process id.
     pub pid: u32,
     /// Age of the process.
@@ -82,6 +88,9 @@ pub struct Configuration {
 pub struct Instance {
     /// Its name.
     pub name: String,
+    /// The network namespace of its own; absent: it works in the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Its interface.
     pub interface: String,
     /// Where the addresses are held; absent: on the interface.
@@ -215,10 +224,13 @@ pub struct Verdict {
 }
 
 /// A policy as loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its name.
     pub name: String,
+    /// The network namespace whose instances it judges; absent: the daemon's. Each network has its own generations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Its file.
     pub path: String,
     /// Which loaded version runs, from 1; absent: none was ever loaded.
@@ -258,6 +270,9 @@ pub struct Happened {
     pub time: String,
     /// Age.
     pub age_ms: u64,
+    /// In which network namespace; absent: in the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Whose; empty for the node itself.
     pub instance: String,
     /// A sentence.
@@ -315,6 +330,7 @@ impl Instance {
     fn at(now: Instant, status: &InstanceStatus) -> Self {
         Self {
             name: status.name.clone(),
+            network: None,
             interface: status.interface.clone(),
             device: status.device.clone(),
             vrid: status.vrid,

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/status` | the [`Status`] |
-//! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused |
+//! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused. `only=check`: nothing is done, only what would be refused is said |
 //! | `POST /v1/clear?rule=…` | the [`Cleared`]; 422 if nothing was. `instance=` and `policy=` may follow |
 //! | `POST /v1/stop` | as SIGTERM does |
 //! | `GET /v1/events` | what happened lately, a line of JSON each; `last=N`: only so many; `follow=true`: and what happens |
@@ -60,6 +60,8 @@ pub enum Request {
     Status(oneshot::Sender<Status>),
     /// Read configuration and policies again; the user who asks.
     Reload(u32, oneshot::Sender<Reload>),
+    /// Would a reload be done? Nothing is; the answer has the errors only.
+    WouldReload(oneshot::Sender<Reload>),
     /// A question or a command about a policy; the user who asks.
     Policy { policy: String, wanted: Wanted, uid: u32, reply: oneshot::Sender<Result<About, String>> },
     /// Hold a rule down no more.
@@ -288,6 +290,10 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
         return Answer::text(405, &format!("{path} wants {expected}"));
     }
     let answered = match path {
+        "/v1/reload" if query == "only=check" => {
+            ask(requests, Request::WouldReload, STATUS_TIME).await.map(|reload| reload_answer(&reload))
+        }
+        "/v1/reload" if !query.is_empty() => return Answer::text(400, "the query may be only=check"),
         "/v1/reload" => {
             ask(requests, |reply| Request::Reload(uid, reply), RELOAD_TIME).await.map(|reload| reload_answer(&reload))
         }

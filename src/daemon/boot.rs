@@ -16,7 +16,10 @@ const STATE_DIR: &str = "/var/lib/ha";
 /// A configuration, the text it was made of, and whether that is the one on disk.
 #[derive(Debug)]
 pub(super) struct Booted {
+    /// What this process does of it.
     pub(super) loaded: Loaded,
+    /// All of it, with what is done in other networks.
+    pub(super) whole: Config,
     pub(super) text: String,
     pub(super) last_good: bool,
 }
@@ -28,7 +31,10 @@ pub(super) struct Booted {
 /// There is no usable configuration, or no such namespace: nothing may be held in another one.
 pub(super) fn inside(origin: &Origin) -> Result<Booted, Refusal> {
     let booted = configuration(origin).map_err(Refusal::Configuration)?;
-    let Some(netns) = &booted.loaded.config.netns else { return Ok(booted) };
+    // Whoever works for another one was started in its network, which may have lost its name since.
+    let Some(netns) = booted.loaded.config.netns.as_ref().filter(|_| origin.network().is_none()) else {
+        return Ok(booted);
+    };
     enter_network(&netns.path()).map_err(|why| Refusal::Machine(format!("{why}; not started")))?;
     // What it says of this machine's networks was another network.
     let again = configuration(origin).map_err(Refusal::Configuration)?;
@@ -63,13 +69,14 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
         .map_or_else(|| PathBuf::from(STATE_DIR), |dir| path.with_file_name("").join(dir));
     let kept = wanted.then(|| Store::at(&state_dir).last_good_config().ok().flatten()).flatten();
     let Some(text) = kept else { return Err(problems) };
-    let Ok(mut loaded) = parse(&text, path, &facts()) else { return Err(problems) };
+    let Ok(mut loaded) = parse(&text, path, &facts(origin)) else { return Err(problems) };
     if keys::demand(path, &mut loaded.config).is_err() {
         return Err(problems);
     }
+    let Ok((loaded, whole)) = part_of(loaded, origin) else { return Err(problems) };
     let problems = problems.with_outcome("running by the last good configuration instead");
     tracing::error!("{problems}");
-    Ok(Booted { loaded, text, last_good: true })
+    Ok(Booted { loaded, whole, text, last_good: true })
 }
 
 /// The file's configuration.
@@ -80,12 +87,27 @@ pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     origin.refresh()?;
     let path = &origin.path();
     guarded::refuse(path)?;
-    let mut loaded = load_with(path, &facts())?;
+    let mut loaded = load_with(path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
     keys::demand(path, &mut loaded.config)?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
-    Ok(Booted { loaded, text: text.unwrap_or_default(), last_good: false })
+    let (loaded, whole) = part_of(loaded, origin)?;
+    Ok(Booted { loaded, whole, text: text.unwrap_or_default(), last_good: false })
+}
+
+/// What this process does of a configuration, and all of it.
+///
+/// # Errors
+/// There is nothing to do for it in its network.
+fn part_of(loaded: Loaded, origin: &Origin) -> Result<(Loaded, Config), Problems> {
+    let whole = loaded.config;
+    let config = origin.part_of(&whole);
+    if let Some(network) = origin.network().filter(|_| config.instances.is_empty()) {
+        let what = format!("{}: no instance names the network namespace {network} any more", origin.path().display());
+        return Err(Problems::unreadable(origin.path(), what, "`ha reload` ends the process for that network"));
+    }
+    Ok((Loaded { config, ..loaded }, whole))
 }
 
 /// Keeps a text for a boot with a broken file.
@@ -159,12 +181,13 @@ pub(super) fn tell(reload: &Reload) {
 }
 
 /// What this machine knows of its networks, without what this program put there.
-fn facts() -> Facts {
+fn facts(origin: &Origin) -> Facts {
     let own = |addresses: Vec<crate::node::AddressSeen>| {
         addresses.into_iter().filter(|seen| !seen.marked).map(|seen| seen.address).collect()
     };
     let interfaces = snapshot().unwrap_or_default();
-    Facts { interfaces: interfaces.into_iter().map(|(link, addresses)| (link.name, own(addresses))).collect() }
+    let interfaces = interfaces.into_iter().map(|(link, addresses)| (link.name, own(addresses))).collect();
+    Facts { network: origin.network().cloned(), interfaces }
 }
 
 /// The value of a key in a text that is no longer TOML: the first line that reads like it.

@@ -18,7 +18,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    config::Renames,
+    config::{Netns, Renames},
     control::{
         Feed, What,
         protocol::{Happened, millis},
@@ -107,6 +107,7 @@ impl Journal {
         let happened = |line: &Line| Happened {
             time: line.time.to_string(),
             age_ms: millis(now.saturating_since(line.at)),
+            network: None,
             instance: line.instance.clone(),
             text: line.text.clone(),
         };
@@ -189,12 +190,14 @@ fn is_alarm(condition: &Condition) -> bool {
 }
 
 /// Sends the process's lines to standard error; `HA_LOG` chooses what, as in `warn,ha=debug` (`info` unless told or not
-/// understood). Under systemd a line has its priority in front and no time, which the journal knows better. A second call does nothing.
-pub fn init() {
+/// understood). Under systemd a line has its priority in front and no time, which the journal knows better. A process that works
+/// in another `network` says so in each line. A second call does nothing.
+pub fn init(network: Option<&Netns>) {
     let told = std::env::var("HA_LOG").ok().and_then(|told| told.parse().ok());
     let filter: Targets =
         told.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("ha", Level::INFO));
-    let format = Format { journald: std::env::var_os("JOURNAL_STREAM").is_some() };
+    let whose = network.map(|network| format!("network {network}: ")).unwrap_or_default();
+    let format = Format { journald: std::env::var_os("JOURNAL_STREAM").is_some(), whose };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(format);
     let subscriber = tracing_subscriber::registry().with(lines).with(filter);
     // An error means that somebody else listens already.
@@ -204,6 +207,8 @@ pub fn init() {
 /// One line, one event.
 struct Format {
     journald: bool,
+    /// What every line begins with.
+    whose: String,
 }
 
 impl<S, N> FormatEvent<S, N> for Format
@@ -220,6 +225,7 @@ where
         }
         let mut fields = Fields { message: String::new(), others: String::new() };
         event.record(&mut fields);
+        out.write_str(&self.whose)?;
         out.write_str(&fields.message)?;
         if metadata.target() != TARGET {
             out.write_str(&fields.others)?;
@@ -281,7 +287,7 @@ mod tests {
         let writer = captured.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
-            .event_format(Format { journald: true })
+            .event_format(Format { journald: true, whose: String::new() })
             .finish();
         tracing::subscriber::with_default(subscriber, work);
         let bytes = captured.0.lock().unwrap().clone();

@@ -13,9 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::keepalived;
+use super::{keepalived, networks::Part};
 use crate::{
-    config::{self, Facts, Problems},
+    config::{self, Config, Facts, Netns, Problems},
     import::{Import, Output},
     policy::sources::sha256_of,
 };
@@ -28,6 +28,8 @@ const IMPORTED: &str = "/var/lib/ha/keepalived";
 pub enum Origin {
     /// A file of `ha`.
     Own(PathBuf),
+    /// A file of `ha`, and of it only what is done in this network, by a process that another one started for that.
+    Part(Part),
     /// A file of keepalived.
     Keepalived(Keepalived),
 }
@@ -48,14 +50,33 @@ impl Origin {
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::Own(path) => path.clone(),
+            Self::Part(part) => part.file.clone(),
             Self::Keepalived(keepalived) => keepalived.imported().join("ha.toml"),
         }
+    }
+
+    /// The network whose instances are meant; `None`: the daemon's own.
+    pub(super) fn network(&self) -> Option<&Netns> {
+        match self {
+            Self::Part(part) => Some(&part.network),
+            Self::Own(_) | Self::Keepalived(_) => None,
+        }
+    }
+
+    /// What this process does of a configuration. There may be no instance in it.
+    pub(super) fn part_of(&self, whole: &Config) -> Config {
+        let mut config = whole.part(self.network());
+        if let Self::Part(part) = self {
+            // A file may name other places by now.
+            config.control.clone_from(&part.control);
+        }
+        config
     }
 
     /// The directory that it writes at each reload, if any.
     pub(super) fn writes(&self) -> Option<PathBuf> {
         match self {
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Part(..) => None,
             Self::Keepalived(keepalived) => Some(keepalived.imported()),
         }
     }
@@ -66,7 +87,7 @@ impl Origin {
     /// The file of keepalived cannot be read or imported, or what came of it not be written: nothing has changed.
     pub(super) fn refresh(&self) -> Result<(), Problems> {
         match self {
-            Self::Own(_) => Ok(()),
+            Self::Own(_) | Self::Part(..) => Ok(()),
             Self::Keepalived(keepalived) => keepalived.refresh(),
         }
     }
@@ -74,7 +95,9 @@ impl Origin {
     /// Whether something else would be read now than what runs, which has this hash, or nothing could be.
     pub(super) fn differs(&self, running: &str) -> bool {
         match self {
-            Self::Own(path) => fs::read(path).map_or(true, |bytes| sha256_of(&bytes) != running),
+            Self::Own(path) | Self::Part(Part { file: path, .. }) => {
+                fs::read(path).map_or(true, |bytes| sha256_of(&bytes) != running)
+            }
             Self::Keepalived(keepalived) => keepalived.differs(running),
         }
     }

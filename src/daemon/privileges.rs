@@ -12,7 +12,7 @@ use std::{
 use super::origin::Origin;
 use crate::{
     config::Config,
-    linux::{Allowed, become_user, confine, keep_capabilities, make_directory_for},
+    linux::{Allowed, Confined, become_user, confine, forgo_capabilities, keep_capabilities, make_directory_for},
 };
 
 /// What every daemon needs.
@@ -20,7 +20,11 @@ const NEEDED: [&str; 2] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
 /// What root keeps for its policies besides: files, processes and signals of others, as root has them.
 const OF_ROOT: [&str; 5] = ["CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_CHOWN", "CAP_KILL", "CAP_SYS_PTRACE"];
 
-/// Becomes the user that the configuration names. Comes first: everything that is made from then on is that user's.
+/// What entering another network takes (setns(2)), and giving up what it takes.
+const OF_ENTERING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
+
+/// Becomes the user that the configuration names. Comes first: everything that is made from then on is that user's. Where
+/// instances live in networks of their own, what entering those takes is kept until [`stay`].
 ///
 /// # Errors
 /// It is not possible, or that user could not read the configuration at the next reload: a sentence.
@@ -31,10 +35,24 @@ pub(super) fn change_user(config: &Config, file: &Path) -> Result<(), String> {
             make_directory_for(user, directory)?;
         }
     }
-    become_user(user, &capabilities(config)).map_err(|why| format!("not running as {user}: {why}"))?;
+    let entering = OF_ENTERING.iter().filter(|_| !config.networks().is_empty());
+    let kept: Vec<&str> = capabilities(config).into_iter().chain(entering.copied()).collect();
+    become_user(user, &kept).map_err(|why| format!("not running as {user}: {why}"))?;
     File::open(file).map(drop).map_err(|error| {
         format!("{user} cannot read {}: {error}; every reload would fail. Give it to that user's group", file.display())
     })
+}
+
+/// Gives up entering other networks, for this thread. Root keeps it until it is confined, if it is.
+///
+/// # Errors
+/// The kernel refused: a sentence.
+pub(super) fn stay(config: &Config) -> Result<(), String> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let wanted = |name: &&str| !config.privileges.capabilities.iter().any(|wanted| wanted == name);
+    forgo_capabilities(&OF_ENTERING.into_iter().filter(wanted).collect::<Vec<_>>())
 }
 
 /// Confines this process as the configuration wants it, and says so.
@@ -42,7 +60,8 @@ pub(super) fn change_user(config: &Config, file: &Path) -> Result<(), String> {
 /// # Errors
 /// The kernel refused: a sentence.
 pub(super) fn confine_as_wanted(config: &Config, origin: &Origin) -> Result<(), String> {
-    if !is_confined(config) {
+    let done = confine_thread(config, origin)?;
+    let Some(done) = done else {
         if let Some(program) = config.programs().first().filter(|_| config.privileges.confine) {
             let program = program.display();
             tracing::info!(
@@ -50,18 +69,7 @@ pub(super) fn confine_as_wanted(config: &Config, origin: &Origin) -> Result<(), 
             );
         }
         return Ok(());
-    }
-    if config.privileges.user.is_none() && nix::unistd::geteuid().is_root() {
-        let kept: Vec<&str> = capabilities(config).into_iter().chain(OF_ROOT).collect();
-        keep_capabilities(&kept)?;
-    }
-    let mut writable: Vec<PathBuf> = own_directories(config).chain(wanted(config)).map(Path::to_owned).collect();
-    writable.extend(origin.writes());
-    for directory in &writable {
-        // Whoever needs it says what is wrong.
-        let _ = fs::create_dir_all(directory);
-    }
-    let done = confine(&Allowed { writable, namespaces: false })?;
+    };
     match (done.files, done.calls) {
         (true, true) => tracing::info!("confined: writes its own directories, starts no program, fewer system calls"),
         (files, calls) => tracing::warn!(
@@ -75,6 +83,27 @@ pub(super) fn confine_as_wanted(config: &Config, origin: &Origin) -> Result<(), 
         ),
     }
     Ok(())
+}
+
+/// The same for the calling thread alone, without a word. None: the configuration does not want it.
+///
+/// # Errors
+/// The kernel refused: a sentence.
+pub(super) fn confine_thread(config: &Config, origin: &Origin) -> Result<Option<Confined>, String> {
+    if !is_confined(config) {
+        return Ok(None);
+    }
+    if config.privileges.user.is_none() && nix::unistd::geteuid().is_root() {
+        let kept: Vec<&str> = capabilities(config).into_iter().chain(OF_ROOT).collect();
+        keep_capabilities(&kept)?;
+    }
+    let mut writable: Vec<PathBuf> = own_directories(config).chain(wanted(config)).map(Path::to_owned).collect();
+    writable.extend(origin.writes());
+    for directory in &writable {
+        // Whoever needs it says what is wrong.
+        let _ = fs::create_dir_all(directory);
+    }
+    confine(&Allowed { writable, namespaces: false }).map(Some)
 }
 
 /// Why a running daemon cannot take a configuration on: it has given up what that would need. None: it can.

@@ -1,6 +1,8 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
 mod handing;
+mod parts;
+mod reload;
 mod restart;
 
 use std::{
@@ -18,19 +20,19 @@ use tokio::{
 use super::{
     answer,
     boot::{self, Booted},
-    events::Events,
-    hooks::{self, Alarm, Hooks, RealPerformer},
+    hooks::{Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
     keeper::Keeper,
     leftovers,
     locks::Locks,
     mail::{Alert, Letter, Mailer, Transition, letter},
+    networks::{Networks, Superior},
     origin::Origin,
-    policies::{DriverClock, Library, Policies, Said, Surroundings},
+    policies::{Library, Policies},
     privileges,
-    protocol::{Mailbox, Message, Protocol},
+    protocol::{Message, Protocol},
     refusal::Refusal,
-    store::{self, Record, Store},
+    store::{self, Store},
     tracking::Tracking,
     witness::{Wishes, Witness},
 };
@@ -40,13 +42,9 @@ use crate::{
         Cleared, Feed, Reload, Request, Server, Status,
         protocol::{By, Configuration, millis},
     },
-    linux::{BootClock, Monitor, lock_memory, realtime, return_large_buffers, time_status},
+    linux::{BootClock, Monitor, lock_memory, return_large_buffers, time_status},
     node::{Condition, Event, Journal as Entry, NodeStatus, RULE_ALERT},
-    policy::STACK,
-    policy::{
-        Clock, Engine,
-        action::{AlertLevel, Performer},
-    },
+    policy::{STACK, action::AlertLevel},
     probe::RealProber,
     words::Instant,
 };
@@ -61,6 +59,8 @@ const MAIL_PATIENCE: Duration = Duration::from_secs(5);
 const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// Alerts of policies that wait at most.
 const ALARMS: usize = 64;
+/// How long the processes in other networks may take to do what a client wants.
+const ASK_TIME: Duration = Duration::from_millis(1500);
 /// How long the protocol thread may take to say how it is.
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
@@ -68,7 +68,11 @@ const STATUS_TIME: Duration = Duration::from_secs(1);
 /// give what is needed, 75 another daemon is in the way, 78 the configuration.
 #[must_use]
 pub fn run(origin: &Origin) -> ExitCode {
-    journal::init();
+    journal::init(origin.network());
+    if origin.network().is_some() {
+        // Else it would be called "exe", by the way it was started. A name is no reason to fail.
+        let _ = rustix::thread::set_name(c"ha");
+    }
     match in_runtime(origin) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
@@ -96,7 +100,14 @@ struct Daemon {
     origin: Origin,
     clock: BootClock,
     started_at: Instant,
+    /// What this process does of the configuration.
     config: Arc<Config>,
+    /// All of it.
+    whole: Arc<Config>,
+    /// Who works in the networks of the other instances.
+    networks: Networks,
+    /// For whom this process works in a network, if it does.
+    superior: Superior,
     sha256: String,
     loaded_at: Instant,
     /// Runs by the last good configuration because the file is broken.
@@ -125,15 +136,20 @@ impl Daemon {
     fn start(origin: &Origin) -> Result<Self, Refusal> {
         return_large_buffers();
         let clock = BootClock;
-        let Booted { loaded, text, last_good } = boot::inside(origin)?;
-        let config = Arc::new(loaded.config);
+        let superior = Superior::of(origin).map_err(|error| Refusal::machine("only ha itself starts this", &error))?;
+        let Booted { loaded, whole, text, last_good } = boot::inside(origin)?;
+        let (config, whole) = (Arc::new(loaded.config), Arc::new(whole));
         // While this may still be root.
         if config.lock_memory
             && let Err(why) = lock_memory()
         {
             tracing::warn!("{why}");
         }
-        privileges::change_user(&config, &origin.path()).map_err(Refusal::Machine)?;
+        let found = Networks::find(&whole, origin);
+        privileges::change_user(&whole, &origin.path()).map_err(Refusal::Machine)?;
+        let mut networks = Networks::enter(found, &whole, origin)
+            .map_err(|error| Refusal::machine("no thread for a network namespace", &error))?;
+        privileges::stay(&whole).map_err(Refusal::Machine)?;
         let store = Store::open(&config.control.state_dir)
             .map_err(|error| Refusal::machine("the state directory cannot be used", &error))?;
         let state_lock =
@@ -147,21 +163,21 @@ impl Daemon {
         if let Err(error) = store.record_left(None) {
             tracing::warn!("the record of what was left to this process cannot be removed: {error}");
         }
-        privileges::confine_as_wanted(&config, origin).map_err(Refusal::Machine)?;
+        privileges::confine_as_wanted(&whole, origin).map_err(Refusal::Machine)?;
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
         }
         let wishes = Wishes::default();
-        let protocol = start_protocol(&config, keeper, wishes.clone(), &before)?;
+        let protocol = parts::start_protocol(&config, keeper, wishes.clone(), &before)?;
         let prober = RealProber::new(Handle::current());
         prober.permit(&config.permits);
         prober.read_time_by(time_status);
         let (alarm, alarms) = mpsc::channel(ALARMS);
         let performer = Arc::new(RealPerformer::new(prober.clone(), &config, move |told| alarm.try_send(told).is_ok()));
         let library: Arc<OnceLock<Arc<Library>>> = Arc::default();
-        let hooks = start_hooks(&config, &performer, &library, &protocol);
-        let policies = start_policies(&config, &prober, &store, &protocol, &hooks)?;
+        let hooks = parts::start_hooks(&config, &performer, &library, &protocol);
+        let policies = parts::start_policies(&config, &prober, &store, &protocol, &hooks)?;
         // Whoever starts them is the first to need it.
         let _ = library.set(policies.library());
         let tracking = Tracking::start(&config, protocol.mailbox.clone())
@@ -176,10 +192,11 @@ impl Daemon {
             .map_err(|error| Refusal::machine("the control socket cannot be made", &error))?;
         let feed = Feed::default();
         tokio::spawn(server.serve(sender, feed.clone()));
+        networks.launch(protocol.mailbox.clone(), feed.clone());
         if let Err(error) = boot::keep(&store, &text) {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
-        let mailer = mailer(&config);
+        let mailer = parts::mailer(&config);
         let now = clock.now();
         tracing::info!(
             "node {}: {} instances, configuration {}",
@@ -193,6 +210,9 @@ impl Daemon {
             clock,
             started_at: now,
             config,
+            whole,
+            networks,
+            superior,
             sha256: loaded.sha256,
             loaded_at: now,
             last_good,
@@ -228,17 +248,21 @@ impl Daemon {
                 biased;
                 _ = terminate.recv() => self.terminate(&mut stopping).await,
                 _ = interrupt.recv() => self.stop(&mut stopping),
+                () = self.superior.ended() => self.left_alone(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(told) => self.hear(told),
                     None => break,
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
-                _ = hangup.recv() => self.reload(None, |reload| boot::tell(&reload)),
+                _ = hangup.recv() => self.reload(None, drop).await,
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
         let in_order = self.protocol.join();
+        if self.networks.are_wanted() {
+            self.networks.stop();
+        }
         self.witness.finish(self.left);
         self.policies.keep();
         if self.left {
@@ -259,16 +283,25 @@ impl Daemon {
             // What could not be sent in time was told by the mailer.
             let _ = mailer.finish(MAIL_PATIENCE);
         }
+        self.networks.finish().await;
         Ok((stopping || self.left) && in_order)
     }
 
-    fn stop(&self, stopping: &mut bool) {
+    fn stop(&mut self, stopping: &mut bool) {
         let how = if *stopping { "at once" } else { "in order: handing over what can be handed over" };
         tracing::info!("stopping {how}");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         *stopping = true;
+        self.networks.stop();
         self.hooks.leave();
         self.protocol.mailbox.post(Message::Stop);
+    }
+
+    /// The daemon for which this process works in its network has ended, or wants it to stop.
+    fn left_alone(&mut self, stopping: &mut bool) {
+        if !*stopping && !self.left {
+            self.stop(stopping);
+        }
     }
 
     fn record(&mut self, entry: &Entry) {
@@ -304,13 +337,16 @@ impl Daemon {
             // A client that has gone gets nothing; nobody else minds.
             Request::Status(reply) => {
                 if let Some(status) = self.status().await {
-                    let _ = reply.send(status);
+                    self.networks.complete(status, reply);
                 }
             }
-            Request::Reload(uid, reply) => self.reload(Some(By::Command { uid }), move |reload| {
-                boot::tell(&reload);
-                let _ = reply.send(reload);
-            }),
+            Request::Reload(uid, reply) => {
+                self.reload(Some(By::Command { uid }), move |reload| drop(reply.send(reload))).await;
+            }
+            Request::WouldReload(reply) => {
+                let errors = self.objection().err().into_iter().collect();
+                let _ = reply.send(Reload::new(Vec::new(), errors));
+            }
             Request::Policy { policy, wanted, uid, reply } => {
                 let library = self.policies.library();
                 tokio::task::spawn_blocking(move || {
@@ -318,7 +354,12 @@ impl Daemon {
                 });
             }
             Request::Clear(clear, reply) => {
-                let _ = reply.send(Cleared::new(self.policies.clear(&clear)));
+                let mut cleared = Cleared::new(self.policies.clear(&clear));
+                let asked = self.networks.ask(ASK_TIME, move |client| client.clear(&clear));
+                tokio::spawn(async move {
+                    asked.await.into_iter().filter_map(|(_, other)| other.ok()).for_each(|it| cleared.absorb(it));
+                    let _ = reply.send(cleared);
+                });
             }
             Request::Restart(reply) => {
                 let _ = reply.send(self.leave().await);
@@ -352,59 +393,6 @@ impl Daemon {
             ..self.hooks.counted(Status::from(&node))
         })
     }
-
-    /// All or nothing: a configuration that cannot be used changes nothing. The policies are looked at elsewhere, for their
-    /// own tests are run; `answer` is called with everything that changed or was refused.
-    fn reload(&mut self, by: Option<By>, answer: impl FnOnce(Reload) + Send + 'static) {
-        match self.reload_configuration() {
-            Ok(mut changes) => {
-                let library = self.policies.library();
-                tokio::task::spawn_blocking(move || {
-                    let found = library.look(true, by.as_ref());
-                    changes.extend(found.changes);
-                    answer(Reload { remarks: found.remarks, ..Reload::new(changes, found.errors) });
-                });
-            }
-            Err(why) => answer(Reload::new(Vec::new(), vec![why])),
-        }
-    }
-
-    /// Says what changed, or why nothing did.
-    fn reload_configuration(&mut self) -> Result<Vec<String>, String> {
-        let kept = "keeping the previous configuration";
-        let Booted { loaded, text, .. } =
-            boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(kept).to_string())?;
-        let new = Arc::new(loaded.config);
-        if let Some(why) = privileges::objection(&self.config, &new) {
-            return Err(format!("{why}; {kept}"));
-        }
-        boot::stays_inside(&self.config, &new).map_err(|why| format!("{why}; {kept}"))?;
-        self.locks.exchange(&new).map_err(|busy| format!("{busy}; {kept}"))?;
-        leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {kept}"))?;
-        let changes = boot::changes(&self.config, &new);
-        self.hand_over(&new);
-        self.prober.permit(&new.permits);
-        self.performer.reconfigure(&new);
-        self.hooks.reconfigure(&new);
-        self.policies.reconfigure(&new);
-        if let Err(error) = self.tracking.reconfigure(&new) {
-            tracing::error!("the files that are tracked cannot be watched: {error}; they count as unknown");
-        }
-        if let Err(error) = self.witness.reconfigure(&new) {
-            tracing::error!("the witness cannot be asked: {error}");
-        }
-        if self.config.mail != new.mail {
-            self.mailer = mailer(&new);
-        }
-        self.config = new;
-        self.sha256 = loaded.sha256;
-        self.loaded_at = self.clock.now();
-        self.last_good = false;
-        if let Err(error) = boot::keep(&self.store, &text) {
-            tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
-        }
-        Ok(changes)
-    }
 }
 
 /// What a policy wants people to know.
@@ -418,80 +406,4 @@ fn raise(node: &str, mailer: Option<&Mailer>, alarm: &Alarm) {
     if let Some(mailer) = mailer {
         mailer.send(Letter::alert(node, &alarm.text, jiff::Timestamp::now()));
     }
-}
-
-fn start_protocol(config: &Config, keeper: Keeper, wishes: Wishes, before: &[Record]) -> Result<Protocol, Refusal> {
-    let priority = config.realtime_priority;
-    let prepare = move || {
-        if let Some(why) = priority.and_then(|priority| realtime(priority).err()) {
-            tracing::warn!("{why}");
-        }
-    };
-    Protocol::start(config, keeper, wishes, before, prepare)
-        .map_err(|error| Refusal::machine("the protocol thread cannot be started", &error))
-}
-
-/// Mail on transitions, if it is wanted. Without it the daemon serves all the same.
-fn mailer(config: &Config) -> Option<Mailer> {
-    match Mailer::start(config.mail.as_ref()?) {
-        Ok(mailer) => Some(mailer),
-        Err(error) => {
-            tracing::error!("no mail on transitions: {error}; look at [mail] in the configuration");
-            None
-        }
-    }
-}
-
-fn start_hooks(
-    config: &Config,
-    performer: &Arc<RealPerformer>,
-    library: &Arc<OnceLock<Arc<Library>>>,
-    protocol: &Protocol,
-) -> Hooks {
-    let (mailbox, library) = (protocol.mailbox.clone(), Arc::clone(library));
-    let clock = DriverClock::default();
-    let bench = hooks::Bench {
-        engine: Engine::new(),
-        performer: Arc::clone(performer) as Arc<dyn Performer>,
-        run: Arc::new(hooks::run),
-        events: Events::of_daemon(&config.events, protocol.mailbox.clone()),
-        started: clock.now(),
-        clock: Arc::new(clock),
-        status: protocol.status.clone(),
-        find: Arc::new(move |name| library.get()?.running(name)),
-        say: Arc::new(move |said| match said {
-            hooks::Said::Journal(entry) => mailbox.post(Message::Journal(entry)),
-            hooks::Said::Release { instance, release } => mailbox.post(Message::Hooks { instance, release }),
-        }),
-    };
-    Hooks::start(bench, config)
-}
-
-fn start_policies(
-    config: &Config,
-    prober: &RealProber,
-    store: &Store,
-    protocol: &Protocol,
-    hooks: &Hooks,
-) -> Result<Policies, Refusal> {
-    let hooks = hooks.clone();
-    let mailbox: Mailbox = protocol.mailbox.clone();
-    let say = move |said| match said {
-        Said::Judged { instance, report, news } => {
-            hooks.judged(&instance, &report);
-            let message = Message::Judged { instance, report };
-            if news { mailbox.post(message) } else { mailbox.leave(message) }
-        }
-        Said::Heal { instance, policy, healing } => hooks.heal(&instance, &policy, healing),
-        Said::NeverLoaded { instance, policy, why } => mailbox.post(Message::NeverLoaded { instance, policy, why }),
-        Said::Journal(entry) => mailbox.post(Message::Journal(entry)),
-    };
-    let surroundings = Surroundings {
-        clock: Arc::new(DriverClock::default()),
-        prober: Arc::new(prober.clone()),
-        store: store.clone(),
-        status: protocol.status.clone(),
-        say: Arc::new(say),
-    };
-    Policies::start(config, surroundings).map_err(|error| Refusal::machine("the policies cannot be watched", &error))
 }

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::sched::{CloneFlags, setns};
@@ -12,18 +12,47 @@ use nix::sched::{CloneFlags, setns};
 /// What the calling thread sees of the network.
 const OWN: &str = "/proc/thread-self/ns/net";
 
+/// A network namespace that was found: whoever has this may enter it whatever becomes of its name and of the right to see it.
+#[derive(Debug)]
+pub struct Network {
+    path: PathBuf,
+    file: File,
+}
+
+impl Network {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// A sentence: it does not exist, or cannot be reached.
+    pub fn find(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| missing(path, &error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// As [`enter_network`].
+    ///
+    /// # Errors
+    /// A sentence: it is no network namespace, or the capability is missing. The thread is where it was.
+    pub fn enter(&self) -> Result<(), String> {
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let wanted = self.file.metadata().map(identity).map_err(|error| missing(&self.path, &error))?;
+        if fs::metadata(OWN).is_ok_and(|own| identity(own) == wanted) {
+            return Ok(());
+        }
+        enter(&self.path, &self.file)
+    }
+}
+
 /// Moves the calling thread into the namespace that `path` stands for. Where it is already there, that takes no privilege.
 ///
 /// # Errors
 /// A sentence: it does not exist, is none, or the capability is missing. The thread is where it was.
 pub fn enter_network(path: &Path) -> Result<(), String> {
+    Network::find(path)?.enter()
+}
+
+fn enter(path: &Path, file: &File) -> Result<(), String> {
     let shown = path.display();
-    let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    let wanted = identity(path).map_err(|error| missing(path, &error))?;
-    if identity(Path::new(OWN)).is_ok_and(|own| own == wanted) {
-        return Ok(());
-    }
-    let file = File::open(path).map_err(|error| missing(path, &error))?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from).map_err(|error| match error.raw_os_error() {
         Some(libc::EINVAL) => format!("{shown} is no network namespace: name one that `ip netns list` shows"),
         Some(libc::EPERM) => format!(

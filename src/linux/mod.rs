@@ -39,7 +39,7 @@ pub use changes::{announce_address, change_address, change_route, signal_process
 pub use clock::{Alarm, BootClock, Waker, wall_clock};
 pub use confine::{Allowed, Confined, confine};
 pub use discipline::time_status;
-pub use enter::enter_network;
+pub use enter::{Network, enter_network};
 pub use gate::{Behind, Gates};
 pub use guard::{GuardTable, Guards};
 pub use lock::{LockError, VirtualRouterLock};
@@ -50,5 +50,5 @@ pub use process_events::{ProcessEvent, ProcessEvents};
 pub use realtime::{lock_memory, realtime, spare_from_oom_killer};
 pub use routes::{Outcome, Routes};
 pub use understood::{Family, understood};
-pub use user::{become_user, has_capability, keep_capabilities, make_directory_for};
+pub use user::{become_user, forgo_capabilities, has_capability, keep_capabilities, make_directory_for};
 pub use vrrp_socket::{DATAGRAM_MAX, Received, VrrpSocket};

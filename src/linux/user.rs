@@ -16,6 +16,24 @@ pub fn keep_capabilities(wanted: &[&str]) -> Result<(), String> {
     limit(wanted).map(drop)
 }
 
+/// Gives up these capabilities, for this thread and whatever it starts; what it does not have it need not give up.
+///
+/// # Errors
+/// The kernel refused: a sentence.
+pub fn forgo_capabilities(unwanted: &[&str]) -> Result<(), String> {
+    let unwanted = known(unwanted)?;
+    let read = |set| caps::read(None, set).map_err(|error| refused("reading capabilities", &error));
+    let permitted = read(CapSet::Permitted)?;
+    if !unwanted.iter().any(|capability| permitted.contains(capability)) {
+        return Ok(());
+    }
+    let bounding: Vec<Capability> =
+        read(CapSet::Bounding)?.into_iter().filter(|capability| !unwanted.contains(capability)).collect();
+    bound(&bounding)?;
+    let kept: Vec<Capability> = permitted.into_iter().filter(|capability| !unwanted.contains(capability)).collect();
+    limit(&kept).map(drop)
+}
+
 /// Becomes a user for good, with these capabilities and no other; what it starts has them too. Nothing but that if this is
 /// that user already. Must be called while there is one thread.
 ///
@@ -117,6 +135,22 @@ mod tests {
             assert_eq!(has_capability("CAP_NET_RAW"), Some(true));
             assert_eq!(has_capability("CAP_SYS_ADMIN"), Some(false));
             assert!(caps::read(None, CapSet::Bounding).unwrap().is_subset(&ours));
+        });
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_given_up_and_the_rest_stays() {
+        alone(|| {
+            let before = caps::read(None, CapSet::Permitted).unwrap();
+            forgo_capabilities(&["CAP_SYS_ADMIN", "CAP_SETPCAP"]).unwrap();
+            for name in ["CAP_SYS_ADMIN", "CAP_SETPCAP"] {
+                assert_eq!(has_capability(name), Some(false), "{name}");
+            }
+            for set in [CapSet::Effective, CapSet::Permitted] {
+                assert_eq!(caps::read(None, set).unwrap().len(), before.len() - 2, "{set:?}");
+            }
+            assert!(!caps::read(None, CapSet::Bounding).unwrap().contains(&Capability::CAP_SYS_ADMIN));
+            forgo_capabilities(&["CAP_SYS_ADMIN"]).unwrap();
         });
     }
 

@@ -150,6 +150,7 @@ pub fn eth0() -> InterfaceName {
 pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
     Instance {
         name: "VI_1".to_owned(),
+        netns: None,
         interface: eth0(),
         vrid: Vrid::new(51).unwrap(),
         family: Family::V4,

@@ -85,7 +85,7 @@ fn machine() -> Facts {
         ("eth1", vec!["10.0.0.1/8".parse().unwrap()]),
         ("eth2", vec![]),
     ];
-    Facts { interfaces: networks.map(|(name, networks)| (name.parse().unwrap(), networks)).into() }
+    Facts { network: None, interfaces: networks.map(|(name, networks)| (name.parse().unwrap(), networks)).into() }
 }
 
 #[test]
@@ -449,6 +449,33 @@ fn messages_about_several_instances() {
                 "an address on its own device",
                 apart().replace(other, on_device) + "virtual_mac = true\nvirtual_mac_name = \"ha-51\"\n",
             ),
+            (
+                "the same in another network",
+                second("51", "\"eth0\"", "[\"192.168.0.60/24\"]", peer) + "netns = \"blue\"\n",
+            ),
+            (
+                "the same in the same other network",
+                (second("51", "\"eth0\"", other, peer) + "netns = \"/run/netns/blue\"\n")
+                    .replace("[instance.VI_1]\n", "[instance.VI_1]\nnetns = \"blue\"\n"),
+            ),
+            (
+                "the same in the network of the daemon",
+                format!("netns = \"blue\"\n{}netns = \"blue\"\n", second("51", "\"eth0\"", other, peer)),
+            ),
+            ("no network", second("52", "\"eth0\"", other, peer) + "netns = \"a/b\"\n"),
+            (
+                "a network with a long name",
+                format!("{}netns = \"{}\"\n", second("52", "\"eth0\"", other, peer), "n".repeat(100)),
+            ),
+            (
+                "one virtual MAC each, in two networks",
+                with_device(second("51", "\"eth0\"", other, peer)) + "virtual_mac = true\nnetns = \"blue\"\n",
+            ),
+            (
+                "a group across networks",
+                second("52", "\"eth0\"", other, peer)
+                    + "netns = \"blue\"\n[group.G]\ninstances = [\"VI_1\", \"VI_2\"]\n",
+            ),
             ("another family", second("51", "\"eth0\"", "[\"fe80::33/64\"]", "[\"fe80::21\"]")),
         ],
         &Facts::default(),
@@ -557,6 +584,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (GROUP_PROCESS, "up_delay", "\"1s\""),
     (GROUP_PROCESS, "down_delay", "\"1s\""),
     ("instance.VI_1", "interface", "\"eth1\""),
+    ("instance.VI_1", "netns", "\"blue\""),
     ("instance.VI_1", "virtual_router_id", "52"),
     ("instance.VI_1", "priority", "99"),
     ("instance.VI_1", "version", "2"),

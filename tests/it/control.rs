@@ -51,6 +51,10 @@ impl Daemon {
                         log.lock().unwrap().push("reload");
                         let _ = reply.send(reload.clone());
                     }
+                    Request::WouldReload(reply) => {
+                        log.lock().unwrap().push("would reload");
+                        let _ = reply.send(reload.clone());
+                    }
                     Request::Clear(clear, reply) => {
                         log.lock().unwrap().push("clear");
                         let _ = reply.send(Cleared::new(if clear == wanted() {
@@ -114,9 +118,11 @@ fn status_reload_and_stop_make_the_round_trip() {
     let daemon = Daemon::start(done());
     let client = Client::new(&daemon.socket);
     assert_eq!(client.status().unwrap().node, "K1");
+    assert_eq!(client.would_reload().unwrap(), done());
     assert_eq!(client.reload().unwrap(), done());
     client.stop().unwrap();
-    assert_eq!(*daemon.asked.lock().unwrap(), ["status", "reload", "stop"]);
+    assert_eq!(*daemon.asked.lock().unwrap(), ["status", "would reload", "reload", "stop"]);
+    assert!(daemon.say(b"POST /v1/reload?only=some HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
 }
 
 #[test]

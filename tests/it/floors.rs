@@ -224,8 +224,11 @@ fn the_floors_that_decide_use_few_crates_and_none_that_acts() {
 
 /// Who starts processes besides the lab, which is made of them, and which. "Checks start none" but for a program that
 /// `allow_exec` lists.
-const STARTERS: [(&str, &str); 2] =
-    [("src/daemon/keeper.rs", "the keeper"), ("src/probe/exec.rs", "a program that the configuration lists")];
+const STARTERS: [(&str, &str); 3] = [
+    ("src/daemon/keeper.rs", "the keeper"),
+    ("src/daemon/networks/warden.rs", "this program, in another network"),
+    ("src/probe/exec.rs", "a program that the configuration lists"),
+];
 
 #[test]
 fn only_the_keeper_the_lab_and_exec_start_processes() {

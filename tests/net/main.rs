@@ -29,6 +29,7 @@ mod imports;
 mod mail;
 mod mixed;
 mod netns;
+mod networks;
 mod notify;
 mod own_interface;
 mod paths;
@@ -87,6 +88,7 @@ fn stories() -> Vec<Story> {
     all.extend(restart::STORIES);
     all.extend(scenario::STORIES);
     all.extend(vmac::STORIES);
+    all.extend(networks::STORIES);
     all.extend(netns::STORIES);
     all.extend(hostile::STORIES);
     all.extend(privileges::STORIES);

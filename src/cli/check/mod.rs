@@ -22,6 +22,7 @@ mod would;
 
 use std::{
     io::{self, IsTerminal},
+    iter,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -40,7 +41,7 @@ use self::{
 };
 use super::{CONFIG, Code, address, machine, output, paint::Paint, policy_file::PolicyFile};
 use crate::{
-    config::{self, Facts},
+    config::{self, Config, Facts},
     policy::{Engine, Severity},
 };
 
@@ -240,11 +241,36 @@ impl Findings {
             return Err("a dry run is for one node: name one configuration".to_owned());
         };
         let Some(config) = configuration.config() else { return Ok(None) };
-        let tracked = AllTracked::look(config);
-        let (rehearsals, watched) =
-            rehearsal::rehearse(engine, config, &self.policies, running.as_ref(), earlier, &tracked)?;
-        let witness = witness::Asked::of(config);
-        Ok(Some(DryRun { running, rehearsals, watched, witness }))
+        let mut dry_run = DryRun { running, rehearsals: Vec::new(), watched: Vec::new(), witness: None };
+        let networks = config.networks();
+        for network in iter::once(None).chain(networks.iter().map(Some)) {
+            let part = config.part(network);
+            let mut look = || self.rehearse_in(engine, &part, &mut dry_run, earlier);
+            match network {
+                _ if part.instances.is_empty() => (),
+                None => look()?,
+                Some(network) => address::within(network, look)??,
+            }
+        }
+        Ok(Some(dry_run))
+    }
+
+    /// The same for the instances of one network, by a thread that is there.
+    fn rehearse_in(
+        &self,
+        engine: &Engine,
+        part: &Config,
+        dry_run: &mut DryRun,
+        earlier: &[Rehearsal],
+    ) -> Result<(), String> {
+        let (tracked, running) = (AllTracked::look(part), dry_run.running.as_ref());
+        let (rehearsals, watched) = rehearsal::rehearse(engine, part, &self.policies, running, earlier, &tracked)?;
+        dry_run.rehearsals.extend(rehearsals);
+        dry_run.watched.extend(watched);
+        if dry_run.witness.is_none() {
+            dry_run.witness = witness::Asked::of(part);
+        }
+        Ok(())
     }
 
     /// The other half of the pair, if two configurations are checked.

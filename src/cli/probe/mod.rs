@@ -24,9 +24,9 @@ use self::{
 };
 use super::{CONFIG, Code, address, machine, output, paint::Paint};
 use crate::{
-    config::{self, Config, Permits},
+    config::{self, Config, Instance, Permits},
     daemon::policies::DriverClock,
-    linux::time_status,
+    linux::{enter_network, time_status},
     policy::{Clock, Context, Engine, Judge, NodeFacts, probe::Prober},
     probe::RealProber,
 };
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// JSON instead of text
     #[arg(long)]
     json: bool,
-    /// The instance whose node and peers the expression sees; else the first one
+    /// The instance whose node and peers the expression sees, and in whose network the probe is made; else the first one
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
     /// The configuration they come from, if it is there
@@ -79,7 +79,10 @@ fn known(arguments: &Arguments) -> Result<(Context, Permits), String> {
     match config::load(&arguments.config) {
         Ok(loaded) => {
             address::enter_network_of(&arguments.config)?;
-            let context = of_instance(arguments.instance.as_deref(), &loaded.config)?;
+            let instance = of_name(arguments.instance.as_deref(), &loaded.config)?;
+            // Where its policies look from.
+            instance.netns.as_ref().map_or(Ok(()), |netns| enter_network(&netns.path()))?;
+            let context = machine::context(&loaded.config, instance, None);
             Ok((context, loaded.config.permits))
         }
         Err(problems) if wants => {
@@ -94,14 +97,13 @@ fn known(arguments: &Arguments) -> Result<(Context, Permits), String> {
     }
 }
 
-fn of_instance(name: Option<&str>, config: &Config) -> Result<Context, String> {
+fn of_name<'c>(name: Option<&str>, config: &'c Config) -> Result<&'c Instance, String> {
     let mut instances = config.instances.iter();
     let instance = match name {
         Some(name) => instances.find(|instance| instance.name == name),
         None => instances.next(),
     };
-    let instance = instance.ok_or_else(|| format!("the configuration has no instance {}", name.unwrap_or_default()))?;
-    Ok(machine::context(config, instance, None))
+    instance.ok_or_else(|| format!("the configuration has no instance {}", name.unwrap_or_default()))
 }
 
 /// A node of which nothing is configured.

@@ -1,7 +1,7 @@
 //! The files of a simulation: a scenario, and the configurations and policies that it names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -58,6 +58,13 @@ fn load(engine: &Engine, file: &Path) -> Result<File, String> {
     }
     // Addresses of this machine are nobody's here.
     let mut loaded = config::load_with(file, &Facts::default()).map_err(|problems| problems.to_string())?;
+    let networks: BTreeSet<_> = loaded.config.instances.iter().map(|instance| &instance.netns).collect();
+    if networks.len() > 1 {
+        let file = file.display();
+        return Err(format!(
+            "{file}: its instances are in several networks, and a machine of a scenario has one; keep those of one in a copy"
+        ));
+    }
     read_keys(&mut loaded.config).map_err(|errors| errors.join("; "))?;
     let policies = policies(&loaded.config, |name| {
         let directory = &loaded.config.policy_dir;

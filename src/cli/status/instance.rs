@@ -18,6 +18,8 @@ pub(super) fn instance_text(instance: &Instance, paint: Paint) -> String {
         State::Backup => paint.strong(&state),
     };
     let mut text = format!("{}  {state}  for {}\n", paint.strong(&instance.name), judged::ago(instance.since_ms));
+    text +=
+        &instance.network.iter().map(|network| format!("  in the network namespace {network}\n")).collect::<String>();
     if !instance.reason.is_empty() {
         text += &format!("  {}\n", wrap(&instance.reason, 2));
     }

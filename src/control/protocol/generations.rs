@@ -50,6 +50,9 @@ pub const GENERATIONS_SCHEMA: &str = "ha.generations/1";
 pub struct Generations {
     /// [`GENERATIONS_SCHEMA`].
     pub schema: String,
+    /// The network namespace whose instances it judges; absent: the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// The policy.
     pub policy: String,
     /// Which one runs.

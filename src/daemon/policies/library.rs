@@ -249,6 +249,7 @@ impl Library {
         let policy = |(name, entry): (&String, &Entry)| {
             let running = entry.running();
             protocol::Policy {
+                network: None,
                 name: name.clone(),
                 path: source::path_of(&stock.directory, name).display().to_string(),
                 generation: running.as_ref().map(|running| running.number),

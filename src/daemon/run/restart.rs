@@ -20,6 +20,8 @@ const RECORD_TIME: Duration = Duration::from_secs(300);
 impl Daemon {
     /// The operating system wants the process to end.
     pub(super) async fn terminate(&mut self, stopping: &mut bool) {
+        // Whoever is told the same at this moment is not started again.
+        self.networks.rest(true);
         if !*stopping && probe::is_being_restarted(MANAGER_TIME).await {
             match self.leave().await {
                 Ok(_) => return,
@@ -37,6 +39,29 @@ impl Daemon {
         boot::from_file(&self.origin).map_err(|_| {
             "the configuration on disk cannot be used (`ha check`): the next process might not start".to_owned()
         })?;
+        let elsewhere = self.leave_elsewhere().await;
+        let told = self.leave_here().await;
+        if told.is_err() {
+            self.networks.rest(false);
+        }
+        told.map(|told| format!("{told}{elsewhere}"))
+    }
+
+    /// The processes in other networks leave too. One that cannot stops in order after this, and its addresses move. Returns what to
+    /// tell.
+    async fn leave_elsewhere(&self) -> String {
+        // Whoever has left is not started again by this process.
+        self.networks.rest(true);
+        let mut told = String::new();
+        for (network, left) in self.networks.ask(LEAVE_TIME, |client| client.restart()).await {
+            if let Err(why) = left {
+                told += &format!(". The addresses in the network namespace {network} move: {why}");
+            }
+        }
+        told
+    }
+
+    async fn leave_here(&mut self) -> Result<String, String> {
         // Before anything is left: whoever clears up after this process must find it.
         let recorded = self.store.record_left(Some(self.clock.now() + RECORD_TIME));
         recorded.map_err(|error| format!("it cannot be recorded in the state directory: {error}"))?;

@@ -79,6 +79,7 @@ impl Library {
         drop(stock);
         Ok(Generations {
             schema: GENERATIONS_SCHEMA.to_owned(),
+            network: None,
             policy: name.to_owned(),
             running,
             pinned,
