@@ -23,7 +23,7 @@ use crate::{
     linux::{BootClock, Holder, VrrpSocket, wall_clock},
     node::{Hold, Lifetime, Seal, Transmit, Will},
     wire::{Key, Stamp},
-    words::{Family, Instant, InterfaceName},
+    words::{Family, Instant, InterfaceName, readable},
 };
 
 /// The argument that makes this program the keeper; only the daemon gives it.
@@ -127,11 +127,16 @@ struct Line {
     estate: Estate,
 }
 
+/// Starts the process.
+type Spawn = fn() -> io::Result<(Child, ChildStdin)>;
+
 /// The daemon's end. Its pipe is never waited for: what the keeper does not take yet, because it is stopped or slow, waits
 /// here, of each instance the latest only.
 #[derive(Debug)]
 pub struct Keeper {
     process: Option<(Child, ChildStdin)>,
+    /// How another one is started.
+    spawn: Spawn,
     entrusted: Duties,
     estate: Estate,
     /// The rest of a line of which the pipe took a part.
@@ -144,6 +149,8 @@ pub struct Keeper {
     complained: bool,
     /// When the last one ended by itself.
     ended_at: Option<Instant>,
+    /// When another one is tried, if there is none.
+    retry_at: Option<Instant>,
 }
 
 impl Keeper {
@@ -152,14 +159,15 @@ impl Keeper {
     #[must_use]
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
-            Ok(process) => (Self::of(Some(process)), None),
-            Err(error) => (Self::of(None), Some(without(error))),
+            Ok(process) => (Self::of(Some(process), spawn), None),
+            Err(error) => (Self::of(None, spawn), Some(without(error))),
         }
     }
 
-    fn of(process: Option<(Child, ChildStdin)>) -> Self {
+    fn of(process: Option<(Child, ChildStdin)>, spawn: Spawn) -> Self {
         Self {
             process,
+            spawn,
             entrusted: Duties::new(),
             estate: Estate::default(),
             begun: Vec::new(),
@@ -167,6 +175,7 @@ impl Keeper {
             estate_is_news: false,
             complained: false,
             ended_at: None,
+            retry_at: None,
         }
     }
 
@@ -204,18 +213,37 @@ impl Keeper {
         self.process.as_ref().map(|(_, pipe)| pipe.as_fd())
     }
 
-    /// The process has ended by itself, at `now`: another one is started, unless the one before it ended just now too.
-    /// Returns what to tell.
+    /// The process has ended by itself, at `now`: another one is started, a while later if the one before it ended just now
+    /// too. Returns what to tell.
     pub fn ended(&mut self, now: Instant) -> String {
         let hasty = self.ended_at.is_some_and(|before| now.saturating_since(before) < KEEPERS_APART);
         self.ended_at = Some(now);
         if hasty {
             self.bury();
-            return without("it ends as soon as it is started; ha tries again when there is something to tell it");
+            self.retry_at = Some(now + KEEPERS_RETRY);
+            return without(format_args!(
+                "it ends as soon as it is started; ha tries again in {}, and when there is something to tell it",
+                readable(KEEPERS_RETRY)
+            ));
         }
         self.replace().unwrap_or_else(|| {
             "the keeper process has ended, was it killed? Another one is there and knows everything".to_owned()
         })
+    }
+
+    /// When [`try_again`](Self::try_again) is to be called.
+    #[must_use]
+    pub fn next_try(&self) -> Option<Instant> {
+        self.retry_at.filter(|_| self.process.is_none())
+    }
+
+    /// Starts another one if that is due. Returns what to tell once there is one again.
+    pub fn try_again(&mut self, now: Instant) -> Option<String> {
+        if self.next_try().is_none_or(|at| now < at) {
+            return None;
+        }
+        self.retry_at = Some(now + KEEPERS_RETRY);
+        self.replace().is_none().then(|| "there is a keeper process again, and it knows everything".to_owned())
     }
 
     /// Another one, which is told everything.
@@ -224,7 +252,7 @@ impl Keeper {
         self.begun.clear();
         self.news = self.entrusted.iter().map(|(instance, duty)| (instance.clone(), Some(duty.clone()))).collect();
         self.estate_is_news = true;
-        let told = spawn().and_then(|process| {
+        let told = (self.spawn)().and_then(|process| {
             self.process = Some(process);
             self.write()
         });
@@ -275,6 +303,8 @@ impl Keeper {
 
 /// A keeper that ends again within this time is not started once more.
 const KEEPERS_APART: Duration = Duration::from_secs(1);
+/// After this time another one is tried.
+const KEEPERS_RETRY: Duration = Duration::from_secs(10);
 const STALLED: &str = "the keeper process does not take what it is told: is it stopped? It is told as soon as it does; if this \
                        daemon is killed before, the address may be gone only when its lease runs out";
 
@@ -384,89 +414,4 @@ fn execute(duty: &Duty, sockets: &Sockets, holder: Option<&mut Holder>) -> bool 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        fs,
-        time::{Duration, Instant},
-    };
-
-    use super::*;
-    use crate::node::Transmit;
-
-    /// A keeper that is this shell script.
-    fn keeper(script: &str) -> Keeper {
-        let mut program = Command::new("/bin/sh");
-        program.args(["-c", script]);
-        Keeper::of(Some(start(program).unwrap()))
-    }
-
-    /// What there is to do for an instance; another number, another thing.
-    fn will(number: usize) -> Option<Will> {
-        let interface: InterfaceName = "eth0".parse().unwrap();
-        let resignation = Transmit {
-            instance: "VI".to_owned(),
-            path: None,
-            interface: interface.clone(),
-            mac: None,
-            source: [192, 168, 0, 20].into(),
-            destinations: vec![[224, 0, 0, 18].into()],
-            payloads: vec![number.to_be_bytes().to_vec()],
-        };
-        let hold = Hold {
-            instance: "VI".to_owned(),
-            interface,
-            addresses: vec![],
-            manners: BTreeMap::new(),
-            configured: vec!["192.168.0.60/24".parse().unwrap(); 20],
-            lifetime: Lifetime::Forever,
-            not_after: None,
-        };
-        let (instance, resignations) = (hold.instance.clone(), vec![resignation]);
-        Some(Will { instance, releases: vec![hold], resignations, seal: None })
-    }
-
-    fn told(keeper: &mut Keeper, round: usize) -> Vec<String> {
-        let wills = (0..200).map(|number| (format!("VI_{number}"), will(round * 1000 + number)));
-        wills.filter_map(|will| keeper.entrust(std::iter::once(will), Estate::default())).collect()
-    }
-
-    #[test]
-    fn a_keeper_that_ends_at_once_is_not_started_again_and_again() {
-        let mut keeper = keeper("exit 1");
-        let at = |millis| crate::words::Instant::from_epoch(Duration::from_millis(millis));
-        keeper.ended_at = Some(at(500));
-        let told = keeper.ended(at(900));
-        assert!(told.contains("ends as soon as it is started"), "{told}");
-        assert!(keeper.pipe().is_none(), "nothing to wait for");
-    }
-
-    #[test]
-    fn a_keeper_that_is_stopped_makes_nobody_wait_and_knows_the_latest_once_it_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let (go, heard) = (directory.path().join("go"), directory.path().join("heard"));
-        let script = format!("while [ ! -e {} ]; do sleep 0.01; done; exec cat > {}", go.display(), heard.display());
-        let mut keeper = keeper(&script);
-        let begin = Instant::now();
-        let said: Vec<String> = (0..5).flat_map(|round| told(&mut keeper, round)).collect();
-        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-        assert_eq!(said, [STALLED], "said once");
-        assert!(keeper.news.len() <= 200, "the latest of each");
-        fs::write(&go, "").unwrap();
-        let until = Instant::now() + Duration::from_secs(10);
-        while !(keeper.begun.is_empty() && keeper.news.is_empty()) {
-            assert!(Instant::now() < until, "it takes what waits");
-            assert_eq!(keeper.go_on(), None);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let (mut child, pipe) = keeper.process.take().unwrap();
-        drop(pipe);
-        child.wait().unwrap();
-        let mut duties = Duties::new();
-        for line in fs::read_to_string(&heard).unwrap().lines() {
-            let Line { news, .. } = serde_json::from_str(line).unwrap();
-            note(&mut duties, news);
-        }
-        assert_eq!(duties, keeper.entrusted);
-        assert_eq!(duties["VI_7"].letters[0].payloads, [4007_usize.to_be_bytes()]);
-    }
-}
+mod tests;

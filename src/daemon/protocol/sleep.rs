@@ -12,7 +12,11 @@ const WATCHDOG_AT_LEAST: Duration = Duration::from_secs(2);
 
 impl Turns {
     pub(super) fn sleep(&mut self) {
+        if let Some(note) = self.keeper.try_again(self.clock.now()) {
+            self.tell_note(note);
+        }
         let due = next_turn(self.node.poll_timeout().map(|(at, _)| at), self.watchdog_at);
+        let due = self.keeper.next_try().map_or(due, |at| due.min(at));
         if let Err(error) = self.alarm.set(Some(due)) {
             self.tell_note(format!("the timer cannot be set: {error}; this node goes on once a packet arrives"));
         }
