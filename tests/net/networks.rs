@@ -1,6 +1,6 @@
 //! Instances in networks of their own: one daemon, a process for each network.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
 use ha::{
     lab::{Daemon, Host, Setup, rtnl::Plug},
@@ -137,6 +137,14 @@ fn one_daemon(stage: &Stage) {
     assert!(events.contains("nobody serves the instances in the network namespace"), "{events}");
     assert!(events.lines().filter(|line| line.contains("VI_2: master")).count() >= 2, "{events}");
 
+    // One that hangs is found, and another one comes.
+    let hung = process(stage, &one).unwrap();
+    kill(Pid::from_raw(hung), Signal::SIGSTOP).unwrap();
+    wait_until("another process works there", Duration::from_secs(40), || {
+        process(stage, &one).is_some_and(|pid| pid != hung)
+    });
+    held_elsewhere_by(stage, Some(Host::Node1));
+
     // A reload is for all of them or for none.
     let (there, process_before) = (transitions(stage, &one, "VI_2"), process(stage, &one));
     let wrong = elsewhere(stage, Host::Node1).replace(ADDRESS, "10.77.0.600/24");
@@ -165,9 +173,14 @@ fn one_daemon(stage: &Stage) {
     assert_eq!(stage.holders(), [Host::Node1]);
 }
 
+/// Each second an advertisement: there is time for another process while the lease runs.
+fn slow(stage: &Stage, node: Host) -> Daemon {
+    stage.ha_with(node, &both(stage, node).replace("200ms", "1000ms"), &[])
+}
+
 fn one_end(stage: &Stage) {
     second_network(stage);
-    let [mut one, two] = Host::NODES.map(|node| start(stage, node));
+    let [mut one, two] = Host::NODES.map(|node| slow(stage, node));
     stage.held_by(&[Host::Node1], 20);
     held_elsewhere_by(stage, Some(Host::Node1));
     wait_until("its process is known", PATIENCE, || process(stage, &one).is_some());
@@ -175,12 +188,12 @@ fn one_end(stage: &Stage) {
     // Whoever works for a daemon that is dead stops in order.
     let orphan = process(stage, &one).unwrap();
     one.kill_alone();
-    stage.held_by(&[Host::Node2], 10);
+    stage.held_by(&[Host::Node2], 20);
     held_elsewhere_by(stage, Some(Host::Node2));
     wait_until("it has ended", PATIENCE, || is_gone(orphan));
 
     // Nothing is left in either network of a daemon that stops.
-    let mut one = start(stage, Host::Node1);
+    let mut one = slow(stage, Host::Node1);
     stage.held_by(&[Host::Node1], 20);
     held_elsewhere_by(stage, Some(Host::Node1));
     wait_until("its process is known", PATIENCE, || process(stage, &one).is_some());
@@ -188,7 +201,22 @@ fn one_end(stage: &Stage) {
     one.terminate().unwrap();
     assert!(one.process().wait(PATIENCE).unwrap().success(), "{}", one.log());
     assert!(is_gone(child), "whoever stops waits for the others");
-    stage.held_by(&[Host::Node2], 10);
+    stage.held_by(&[Host::Node2], 20);
+    held_elsewhere_by(stage, Some(Host::Node2));
+
+    // What is left to the next process is left in both.
+    let old = two.status(&stage.world).unwrap()["pid"].as_i64().unwrap();
+    let (said, two) = thread::scope(|scope| {
+        let socket = two.directory().join("ha.sock");
+        let command =
+            scope.spawn(move || Command::new(HA).arg("restart").arg("--socket").arg(socket).output().unwrap());
+        wait_until("it has ended", PATIENCE, || is_gone(i32::try_from(old).unwrap()));
+        let next = slow(stage, Host::Node2);
+        (String::from_utf8_lossy(&command.join().unwrap().stdout).into_owned(), next)
+    });
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("leaves its addresses to the next one") && !said.contains("move:"), "{said}");
+    stage.held_by(&[Host::Node2], 20);
     held_elsewhere_by(stage, Some(Host::Node2));
 
     // What everybody leaves behind who is killed is removed in both.

@@ -4,6 +4,7 @@
 //! this very program, with the instances of that network and a socket, a state directory, locks and a keeper of its own. Nothing
 //! else of the daemon knows of it: an interface has one name, and a crash in one network touches no other.
 
+mod pulse;
 mod superior;
 mod warden;
 

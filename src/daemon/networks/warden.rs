@@ -22,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{super::privileges, Announce, Part};
+use super::{super::privileges, Announce, Part, pulse::Pulse};
 use crate::{
     config::{Config, Netns},
     daemon::origin::Origin,
@@ -231,6 +231,12 @@ impl Shared {
         if let Err(why) = privileges::confine_thread(config, origin) {
             return self.trouble(why);
         }
+        let pulse = Pulse::at(&self.part.control.state_dir);
+        if let Err(error) = &pulse {
+            let network = &self.part.network;
+            tracing::warn!("whether the process for the network namespace {network} hangs cannot be told: {error}");
+        }
+        let pulse = pulse.ok();
         let mut pause = PAUSE;
         while self.wait_while(|state| state.wish == Wish::Rest).wish == Wish::Run {
             if let Err(why) = &place {
@@ -240,8 +246,8 @@ impl Shared {
                 continue;
             }
             let began = BootClock.now();
-            let why = match self.spawn() {
-                Ok(child) => self.attend(child),
+            let why = match self.spawn(pulse.as_ref()) {
+                Ok(child) => self.attend(child, pulse.as_ref()),
                 Err(error) => format!("its process cannot be started: {error}"),
             };
             let lasted = BootClock.now().saturating_since(began) >= LASTED;
@@ -255,8 +261,13 @@ impl Shared {
     }
 
     /// Until it has ended; says how.
-    fn attend(&self, mut child: Child) -> String {
+    fn attend(&self, mut child: Child, pulse: Option<&Pulse>) -> String {
         let pid = child.id();
+        let hangs = pulse.is_some_and(|pulse| pulse.watch(pid));
+        if hangs {
+            // Not SIGABRT: a process that was stopped does not get that.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
         // Not taken away yet: until then nobody else gets its number.
         let ended = loop {
             match waitid(Id::Pid(Pid::from_raw(pid.cast_signed())), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
@@ -267,19 +278,23 @@ impl Shared {
         self.change(|state| state.process = None);
         let _ = child.wait();
         match ended {
+            _ if hangs => format!("its process {pid} no longer showed that it runs, and was killed"),
             Ok(WaitStatus::Exited(_, code)) => format!("its process {pid} has ended with exit code {code}"),
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("its process {pid} was ended by {signal}"),
             Ok(_) | Err(_) => format!("its process {pid} has ended"),
         }
     }
 
-    /// In a process group of its own, as the keeper is; it is no business of the service manager's, which knows the daemon.
-    fn spawn(&self) -> io::Result<Child> {
+    /// In a process group of its own, as the keeper is. What it has to tell a service manager it tells the daemon.
+    fn spawn(&self, pulse: Option<&Pulse>) -> io::Result<Child> {
         let mut program = Command::new("/proc/self/exe");
         program.arg0(std::env::args_os().next().unwrap_or_else(|| "ha".into()));
         program.args(self.part.arguments());
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
             program.env_remove(name);
+        }
+        if let Some(pulse) = pulse {
+            program.env("NOTIFY_SOCKET", pulse.path());
         }
         let mut child = program.stdin(Stdio::piped()).process_group(0).spawn()?;
         let pipe = child.stdin.take();
