@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Instance;
+use super::{Instance, network};
 
 /// Old names and new ones, all at once: two instances may have exchanged theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Renames {
 }
 
 fn is_one_router(one: &Instance, other: &Instance) -> bool {
-    (&one.interface, one.family, one.vrid) == (&other.interface, other.family, other.vrid)
+    network::meet(one, other) && (&one.interface, one.family, one.vrid) == (&other.interface, other.family, other.vrid)
 }
 
 /// A space is in no name of a configuration.

@@ -202,7 +202,7 @@ fn setting(text: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{changes, setting, stays_inside};
-    use crate::config::{Facts, parse};
+    use crate::config::{Facts, Netns, parse};
 
     #[test]
     fn a_setting_is_found_in_a_broken_text() {
@@ -252,5 +252,9 @@ mod tests {
             ]
         );
         assert_eq!(changes(&before, &config(&[("B", 1, 100)])).last().unwrap(), "instance C removed");
+        // The same numbers in other networks.
+        let mut apart = config(&[("A", 1, 100), ("B", 2, 100)]);
+        (apart.instances[1].netns, apart.instances[1].vrid) = (Netns::of("blue"), apart.instances[0].vrid);
+        assert_eq!(changes(&apart, &apart), [""; 0]);
     }
 }
