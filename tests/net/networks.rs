@@ -1,9 +1,9 @@
 //! Instances in networks of their own: one daemon, a process for each network.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use ha::{
-    lab::{Daemon, Host, Setup, rtnl::Plug},
+    lab::{Daemon, Host, Setup, process::output, rtnl::Plug},
     linux,
 };
 use nix::{
@@ -25,6 +25,9 @@ pub(crate) const STORIES: [Story; 2] = [
 /// The other network of each node: the machine of somebody else, and an interface between the two.
 const OTHER: [Host; 2] = [Host::Arbiter, Host::Client];
 const ADDRESS: &str = "10.77.0.60/24";
+const JUDGED: &str = "policies = [\"own\"]\n";
+/// Well where the instance works, and nowhere else.
+const POLICIES: &[(&str, &str)] = &[("own", "fn check() {\n    require(\"own\", addr(node.addr));\n}\n")];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn other(node: Host) -> Host {
@@ -51,13 +54,13 @@ fn elsewhere(stage: &Stage, node: Host) -> String {
     let (priority, peer) = if node == Host::Node1 { (100, "10.77.0.21") } else { (99, "10.77.0.20") };
     format!(
         "[instance.VI_2]\nnetns = \"{}\"\ninterface = \"eth1\"\nvirtual_router_id = 51\npriority = {priority}\nversion = 3\n\
-         advertise = \"200ms\"\naddresses = [\"{ADDRESS}\"]\npeers = [\"{peer}\"]\n",
+         advertise = \"200ms\"\naddresses = [\"{ADDRESS}\"]\npeers = [\"{peer}\"]\n{JUDGED}",
         path(stage, node)
     )
 }
 
 fn here(node: Host) -> String {
-    Setup::founding(node).version3(Duration::from_millis(200)).toml(node)
+    Setup::founding(node).version3(Duration::from_millis(200)).toml(node) + JUDGED
 }
 
 fn both(stage: &Stage, node: Host) -> String {
@@ -65,7 +68,7 @@ fn both(stage: &Stage, node: Host) -> String {
 }
 
 fn start(stage: &Stage, node: Host) -> Daemon {
-    stage.ha_with(node, &both(stage, node), &[])
+    stage.ha_with(node, &both(stage, node), POLICIES)
 }
 
 /// Whether the second network of a node has the address, as its kernel has it.
@@ -112,6 +115,24 @@ fn is_gone(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
+/// A dry run judges each instance in its network, and each network has its own generations of a policy.
+fn each_by_itself(stage: &Stage, daemon: &Daemon) {
+    let file = daemon.directory().join("ha.toml").display().to_string();
+    let arguments = ["check", "--dry-run", &file].map(str::to_owned);
+    let checked = output(stage.world.netns(Host::Node1), Path::new(HA), &arguments).unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+    assert_eq!(String::from_utf8_lossy(&checked.stdout).matches("✔ own").count(), 2, "one of each");
+    let command = |arguments: &[&str]| daemon.command(&stage.world, arguments).unwrap();
+    let unclear = command(&["policy", "pin", "own"]);
+    assert_eq!(unclear.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&unclear.stderr).contains("--network"));
+    assert!(command(&["policy", "pin", "own", "--network", &path(stage, Host::Node1)]).status.success());
+    let lists: Value = serde_json::from_slice(&command(&["policy", "list", "--json"]).stdout).unwrap();
+    assert!(lists[0]["pinned"].is_null() && lists[0]["network"].is_null(), "{lists:#}");
+    assert!(lists[1]["pinned"].is_object() && lists[1]["network"].is_string(), "{lists:#}");
+    assert!(command(&["policy", "unpin", "own", "--network", &path(stage, Host::Node1)]).status.success());
+}
+
 fn one_daemon(stage: &Stage) {
     second_network(stage);
     let [one, two] = Host::NODES.map(|node| start(stage, node));
@@ -121,6 +142,8 @@ fn one_daemon(stage: &Stage) {
     assert_eq!(instance(stage, &one, "VI_1")["network"], Value::Null);
     assert_eq!(instance(stage, &one, "VI_2")["network"], path(stage, Host::Node1));
     wait_until("all is well", PATIENCE, || checked(stage, &one).0 == Some(0));
+
+    each_by_itself(stage, &one);
 
     // Its process is killed: the peer takes over there, another one comes, and here nothing has happened.
     let (calm, before) = (transitions(stage, &one, "VI_1"), transitions(stage, &two, "VI_2"));
@@ -175,7 +198,7 @@ fn one_daemon(stage: &Stage) {
 
 /// Each second an advertisement: there is time for another process while the lease runs.
 fn slow(stage: &Stage, node: Host) -> Daemon {
-    stage.ha_with(node, &both(stage, node).replace("200ms", "1000ms"), &[])
+    stage.ha_with(node, &both(stage, node).replace("200ms", "1000ms"), POLICIES)
 }
 
 fn one_end(stage: &Stage) {
@@ -236,7 +259,7 @@ fn one_end(stage: &Stage) {
 
     // A network that is not there is said, and keeps no other one from being served.
     let gone = elsewhere(stage, Host::Node1).replace(&path(stage, Host::Node1), "no-such-network");
-    let one = stage.ha_with(Host::Node1, &[here(Host::Node1), gone].concat(), &[]);
+    let one = stage.ha_with(Host::Node1, &[here(Host::Node1), gone].concat(), POLICIES);
     stage.held_by(&[Host::Node1], 20);
     wait_until("it is said", PATIENCE, || {
         let (code, said) = checked(stage, &one);
