@@ -12,9 +12,10 @@ use clap::Args;
 
 use super::{Code, deep, output, paint::Paint, sim};
 use crate::{
+    config::{Config, WebhookUrl},
     lab::{
         Options, run,
-        scenario::{Files, LATE, Play, misfits, play},
+        scenario::{Files, LATE, Needs, Play, misfits, play},
     },
     policy::Engine,
     sim::{Act, Happening, Promise, Reload, Scenario},
@@ -23,6 +24,9 @@ use crate::{
 /// How long it may take after chaos until all is well: a node that could not send, or whose address vanished again and again,
 /// stays away for a while.
 const SETTLES: Duration = Duration::from_secs(90);
+
+/// An address where nobody is.
+const NOWHERE: &str = "https://127.0.0.1:9/";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -35,7 +39,8 @@ pub(super) struct Arguments {
     /// Run keepalived instead of ha on this node
     #[arg(long, value_name = "NODE", value_parser = clap::value_parser!(u8).range(1..=2))]
     keepalived: Option<u8>,
-    /// Play a scenario of ha sim with real daemons instead of the tour, and hold both outcomes against each other
+    /// Play a scenario of ha sim with real daemons instead of the tour, on the network that its configurations name, and hold both
+    /// outcomes against each other; a keepalived.conf is run by the real keepalived
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "stay", "keepalived"])]
     scenario: Option<PathBuf>,
     /// Random faults against the nodes of the scenario for so many seconds, instead of its steps
@@ -77,7 +82,7 @@ fn prepare(file: &Path, chaos: Option<(Duration, u64)>) -> Result<Play, (Code, S
     if let Some((length, seed)) = chaos {
         scenario = crate::sim::chaos(&scenario.nodes, seed, length);
     }
-    let misfits: Vec<String> = misfits(&scenario)
+    let misfits: Vec<String> = misfits(&scenario, chaos.is_some())
         .into_iter()
         .map(|(line, why)| match line {
             0 => format!("{}: {why}", file.display()),
@@ -88,8 +93,8 @@ fn prepare(file: &Path, chaos: Option<(Duration, u64)>) -> Result<Play, (Code, S
         return Err((Code::DATA, misfits.join("\nha: ")));
     }
     let beside = file.parent().unwrap_or(Path::new(""));
-    let read = |name: &str, config: &crate::config::Config| {
-        files(&beside.join(name), &config.policy_dir)
+    let read = |name: &str, config: &Config| {
+        files(&beside.join(name), config)
             .map_err(|error| (Code::NO_INPUT, format!("the files of {name} cannot be read: {error}")))
     };
     let nodes = scenario.nodes.iter().map(|node| read(&node.file, &node.setup.config));
@@ -99,27 +104,43 @@ fn prepare(file: &Path, chaos: Option<(Duration, u64)>) -> Result<Play, (Code, S
     let simulated = crate::sim::play(&scenario, &engine, None);
     let patience = if chaos.is_some() { SETTLES } else { LATE };
     let promise = chaos.map(|_| Promise::of(&scenario.nodes));
-    Ok(Play { scenario, simulated, patience, promise, files, reloads })
+    let needs = Needs::of(&engine, &scenario);
+    Ok(Play { scenario, simulated, patience, promise, files, reloads, needs })
 }
 
-fn reloads(scenario: &Scenario) -> impl Iterator<Item = (&String, &crate::config::Config)> {
+fn reloads(scenario: &Scenario) -> impl Iterator<Item = (&String, &Config)> {
     scenario.steps.iter().filter_map(|step| match &step.what {
         Happening::Do(Act::Reload(_, Reload::File(name, config, _))) => Some((name, &**config)),
         Happening::Do(_) | Happening::Expect(_) => None,
     })
 }
 
-/// A configuration, and every policy and module beside it.
-fn files(config: &Path, policies: &Path) -> std::io::Result<Files> {
-    let mut files = Files { config: fs::read_to_string(config)?, policies: Vec::new() };
-    let Ok(entries) = fs::read_dir(policies) else { return Ok(files) };
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_stem().and_then(|name| name.to_str());
-        if let Some(name) = name.filter(|_| path.extension().is_some_and(|extension| extension == "rhai")) {
-            files.policies.push((name.to_owned(), fs::read_to_string(&path)?));
+/// A configuration, every policy and module beside it, and its secrets: what is not there yet on this machine is made up, for it is
+/// sent to nobody here.
+fn files(file: &Path, config: &Config) -> std::io::Result<Files> {
+    let mut files = Files { config: fs::read_to_string(file)?, ..Files::default() };
+    if let Ok(entries) = fs::read_dir(&config.policy_dir) {
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(|name| name.to_str());
+            if let Some(name) = name.filter(|_| path.extension().is_some_and(|extension| extension == "rhai")) {
+                files.policies.push((name.to_owned(), fs::read_to_string(&path)?));
+            }
         }
     }
     files.policies.sort();
+    let secrets = fs::read_dir(&config.permits.secrets_dir).into_iter().flatten().flatten();
+    for path in secrets.map(|entry| entry.path()).filter(|path| path.is_file()) {
+        // One that this user may not read is made up too.
+        let text = fs::read_to_string(&path).unwrap_or_else(|_| NOWHERE.to_owned());
+        files.secrets.extend(path.file_name().and_then(|name| name.to_str()).map(|name| (name.to_owned(), text)));
+    }
+    for webhook in &config.webhooks {
+        if let WebhookUrl::Secret(secret) = &webhook.url
+            && files.secrets.iter().all(|(name, _)| name != secret.name())
+        {
+            files.secrets.push((secret.name().to_owned(), NOWHERE.to_owned()));
+        }
+    }
     Ok(files)
 }

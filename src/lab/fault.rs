@@ -15,7 +15,7 @@ use super::{
     netns::Netns,
     process::on_path,
     trouble::{Result, Trouble},
-    world::{Host, INTERFACE, PREFIX, SERVICE_ADDRESS, World},
+    world::{Host, INTERFACE, PREFIX, World},
 };
 
 /// A one-way filter on the switch for IP protocol 112.
@@ -28,14 +28,29 @@ pub struct Silence {
 }
 
 impl World {
-    /// Pulls a machine's cable out of the switch (it sees its carrier go) or plugs it in again.
+    /// Pulls a machine's cables out of the switch (it sees its carrier go) or plugs them in again.
     ///
     /// # Errors
     ///
     /// What the kernel says.
     pub fn plug(&self, host: Host, plugged: bool) -> Result<Instant> {
         let now = Instant::now();
-        self.switch_rtnl().set_up(host.port(), plugged)?;
+        for cable in self.cables(host) {
+            self.switch_rtnl().set_up(&cable.port(), plugged)?;
+        }
+        Ok(now)
+    }
+
+    /// The same for one of its interfaces.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn plug_interface(&self, host: Host, interface: &str, plugged: bool) -> Result<Instant> {
+        let now = Instant::now();
+        for cable in self.cables(host).filter(|cable| cable.interface == interface) {
+            self.switch_rtnl().set_up(&cable.port(), plugged)?;
+        }
         Ok(now)
     }
 
@@ -95,15 +110,19 @@ impl World {
         Ok(now)
     }
 
-    /// Deletes the service address from a machine by hand.
+    /// Deletes what the nodes share from a machine by hand.
     ///
     /// # Errors
     ///
-    /// What the kernel says, also where the address is not there.
+    /// What the kernel says, also where none of it is there.
     pub fn delete_service_address(&self, host: Host) -> Result<Instant> {
         let now = Instant::now();
-        self.rtnl(host).delete_address(INTERFACE, SERVICE_ADDRESS, PREFIX)?;
-        Ok(now)
+        let mut found = false;
+        for address in &self.plan().service {
+            found |= self.rtnl(host).delete_everywhere(*address)?;
+        }
+        let nothing = Trouble::kernel(format!("delete an address from {host}"));
+        if found { Ok(now) } else { Err(nothing(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))) }
     }
 
     /// So many addresses come and go on a machine, as fast as its kernel takes it: none of them is anybody's.

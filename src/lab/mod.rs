@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod fault;
 pub mod netns;
 pub mod observer;
+pub mod plan;
 pub mod process;
 pub mod rtnl;
 pub mod scenario;

@@ -15,15 +15,12 @@ use std::{
 
 use rtnetlink::{
     packet_core::{NLM_F_DUMP, NetlinkPayload},
-    packet_route::{
-        RouteNetlinkMessage,
-        address::{AddressAttribute, AddressMessage},
-    },
+    packet_route::{RouteNetlinkMessage, address::AddressMessage},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    rtnl::{IPV4_ADDRESSES, IPV6_ADDRESSES, address_dump, open_socket, receive, send_request},
+    rtnl::{IPV4_ADDRESSES, IPV6_ADDRESSES, address_dump, bears, open_socket, receive, send_request},
     trouble::{Result, Trouble},
     world::{Host, SERVICE_ADDRESS, SERVICE_ADDRESS_6, World},
 };
@@ -73,6 +70,8 @@ struct Seen {
     changes: Mutex<Vec<Change>>,
     news: Condvar,
     over: AtomicBool,
+    /// What is watched: the first of them that a pair has.
+    addresses: Vec<IpAddr>,
 }
 
 impl Observer {
@@ -82,9 +81,22 @@ impl Observer {
     ///
     /// What the kernel says.
     pub fn start(world: &World) -> Result<Self> {
+        Self::watch(world, vec![SERVICE_ADDRESS.into(), SERVICE_ADDRESS_6.into()])
+    }
+
+    /// The same with any address.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn of(world: &World, address: IpAddr) -> Result<Self> {
+        Self::watch(world, vec![address])
+    }
+
+    fn watch(world: &World, addresses: Vec<IpAddr>) -> Result<Self> {
         let sockets = world.nodes().iter().map(|node| Ok((*node, subscribe(world, *node)?)));
         let sockets = sockets.collect::<Result<Vec<_>>>()?;
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(Seen { addresses, ..Seen::default() });
         let shared = Arc::clone(&seen);
         let thread = thread::Builder::new().name("observer".to_owned()).spawn(move || shared.watch(&sockets));
         Ok(Self { seen, thread: Some(thread.map_err(Trouble::kernel("start a thread"))?) })
@@ -196,7 +208,7 @@ impl Seen {
 
     /// A renewal is no change.
     fn note(&self, change: Change, address: &AddressMessage) {
-        if !speaks_of_the_service(address) {
+        if !self.addresses.iter().any(|watched| bears(address, *watched)) {
             return;
         }
         let mut changes = self.lock();
@@ -214,14 +226,6 @@ fn subscribe(world: &World, node: Host) -> Result<OwnedFd> {
         Ok(socket)
     })?;
     subscribed.map_err(Trouble::kernel(format!("watch the addresses of {node}")))
-}
-
-/// Whether it is about the service address, of the family that the pair has.
-fn speaks_of_the_service(message: &AddressMessage) -> bool {
-    let four = AddressAttribute::Local(IpAddr::V4(SERVICE_ADDRESS));
-    // IPv6 has no local address of its own here.
-    let six = AddressAttribute::Address(IpAddr::V6(SERVICE_ADDRESS_6));
-    message.attributes.iter().any(|attribute| *attribute == four || *attribute == six)
 }
 
 /// Holders at the end of `changes`.

@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
     sync::{
         Mutex, PoisonError,
@@ -144,14 +144,14 @@ impl Rtnl {
         self.change_link(message).map_err(Trouble::kernel(format!("isolate {port}")))
     }
 
-    /// Adds an IPv4 address; `lifetime` in whole seconds, `None` for ever. One that exists is renewed.
+    /// Adds an address; `lifetime` in whole seconds, `None` for ever. One that exists is renewed.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn add_address(&self, link: &str, address: Ipv4Addr, prefix: u8, lifetime: Option<u32>) -> Result<()> {
-        let mut message =
-            AddressMessageBuilder::<Ipv4Addr>::new().index(self.index_of(link)?).address(address, prefix).build();
+    pub fn add_address(&self, link: &str, address: impl Into<IpAddr>, prefix: u8, lifetime: Option<u32>) -> Result<()> {
+        let address = address.into();
+        let mut message = address_message(self.index_of(link)?, address, prefix);
         if let Some(seconds) = lifetime {
             let mut info = CacheInfo::default();
             info.ifa_preferred = seconds;
@@ -162,19 +162,36 @@ impl Rtnl {
             .map_err(Trouble::kernel(format!("add {address}/{prefix} to {link}")))
     }
 
-    /// Deletes an IPv4 address.
+    /// Deletes an address.
     ///
     /// # Errors
     ///
     /// What the kernel says, also where the address is not there.
-    pub fn delete_address(&self, link: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
-        let message =
-            AddressMessageBuilder::<Ipv4Addr>::new().index(self.index_of(link)?).address(address, prefix).build();
+    pub fn delete_address(&self, link: &str, address: impl Into<IpAddr>, prefix: u8) -> Result<()> {
+        let address = address.into();
+        let message = address_message(self.index_of(link)?, address, prefix);
         self.tell(RouteNetlinkMessage::DelAddress(message), 0)
             .map_err(Trouble::kernel(format!("delete {address}/{prefix} from {link}")))
     }
 
-    /// All IPv4 addresses of this namespace.
+    /// Deletes an address from whatever interface has it; whether one had it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn delete_everywhere(&self, address: IpAddr) -> Result<bool> {
+        let mut found = false;
+        for message in self.addresses()? {
+            if bears(&message, address) {
+                found = true;
+                // Another hand may have been faster.
+                let _ = self.tell(RouteNetlinkMessage::DelAddress(message), 0);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All addresses of this namespace.
     ///
     /// # Errors
     ///
@@ -277,9 +294,26 @@ pub(crate) fn open_socket(groups: u32) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// "All IPv4 addresses, please."
+/// "All addresses, please", of both families.
 pub(crate) fn address_dump() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetAddress(AddressMessageBuilder::<Ipv4Addr>::new().build())
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+}
+
+/// Whether a message is about this address.
+pub(crate) fn bears(message: &AddressMessage, address: IpAddr) -> bool {
+    // IPv6 has no local address of its own here; of IPv4 the other one is the far end's.
+    let ours = match address {
+        IpAddr::V4(_) => AddressAttribute::Local(address),
+        IpAddr::V6(_) => AddressAttribute::Address(address),
+    };
+    message.attributes.contains(&ours)
+}
+
+fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    match address {
+        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build(),
+        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, prefix).build(),
+    }
 }
 
 /// Sends one request.

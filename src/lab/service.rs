@@ -36,7 +36,7 @@ pub enum Mood {
     Refusing,
 }
 
-/// A web server on port 80 of a node, for as long as the lab lives.
+/// A web server of a node, on port 80 unless told, for as long as the lab lives.
 #[derive(Clone, Debug)]
 pub struct Web {
     mood: Arc<Mutex<Mood>>,
@@ -50,9 +50,18 @@ impl Web {
     ///
     /// What the kernel says.
     pub fn start(world: &World, host: Host) -> Result<Self> {
+        Self::start_at(world, host, 80)
+    }
+
+    /// The same on another port.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn start_at(world: &World, host: Host, port: u16) -> Result<Self> {
         let web = Self { mood: Arc::new(Mutex::new(Mood::Well)), requests: Arc::default() };
         let server = web.clone();
-        listen(world.netns(host), 80, move |stream| server.serve(host, stream))?;
+        listen(world.netns(host), port, move |stream| server.serve(host, stream))?;
         Ok(web)
     }
 

@@ -5,7 +5,8 @@
 //!        └──────────┴──── br0 ────┴─────────────┘             in the namespace "switch"
 //! ```
 //!
-//! A third node, `.23`, is there and has a cable only in a world that is built with three.
+//! A third node, `.23`, is there and has a cable only in a world that is built with three. Other networks are built from a
+//! [`Plan`]: a bridge for each of them, and as many cables as the plan has.
 
 use std::{
     fmt,
@@ -21,6 +22,7 @@ use std::{
 
 use super::{
     netns::Netns,
+    plan::{Cable, Plan},
     rtnl::{Plug, Rtnl},
     trouble::{Result, Trouble},
 };
@@ -33,8 +35,8 @@ pub const SERVICE_ADDRESS_6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 
 pub const PREFIX: u8 = 24;
 /// The interface of each machine.
 pub const INTERFACE: &str = "eth0";
-/// The switch.
-pub(crate) const BRIDGE: &str = "br0";
+/// What a switch is called, with the number of its network.
+const BRIDGE: &str = "br";
 /// Far more than the second that a kernel may take.
 const CABLES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -135,7 +137,7 @@ impl fmt::Display for Host {
 pub struct World {
     switch: Machine,
     machines: [Machine; 5],
-    nodes: &'static [Host],
+    plan: Plan,
     directory: Directory,
 }
 
@@ -166,8 +168,19 @@ impl World {
     }
 
     fn build_for(nodes: &'static [Host]) -> Result<Self> {
+        Self::build_plan(Plan::founding(nodes))
+    }
+
+    /// The same for any network.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn build_plan(plan: Plan) -> Result<Self> {
         let switch = Machine::create("switch")?;
-        switch.rtnl.add_bridge(BRIDGE)?;
+        for wire in 0..plan.wires() {
+            switch.rtnl.add_bridge(&format!("{BRIDGE}{wire}"))?;
+        }
         let [node1, node2, arbiter, client] = Host::ALL;
         let machines = [
             Machine::create(node1.name())?,
@@ -176,10 +189,8 @@ impl World {
             Machine::create(client.name())?,
             Machine::create(Host::Node3.name())?,
         ];
-        let world = Self { switch, machines, nodes, directory: Directory::create()? };
-        for host in world.hosts() {
-            world.wire(host)?;
-        }
+        let world = Self { switch, machines, plan, directory: Directory::create()? };
+        world.plan.cables.iter().try_for_each(|cable| world.lay(cable))?;
         world.wait_for_cables()?;
         Ok(world)
     }
@@ -187,22 +198,30 @@ impl World {
     /// Where daemons may run.
     #[must_use]
     pub const fn nodes(&self) -> &'static [Host] {
-        self.nodes
+        self.plan.nodes
     }
 
-    /// Every machine with a cable.
-    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
-        self.nodes.iter().copied().chain([Host::Arbiter, Host::Client])
+    /// How it was planned.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The cables of a machine.
+    pub(crate) fn cables(&self, host: Host) -> impl Iterator<Item = &Cable> {
+        self.plan.cables.iter().filter(move |cable| cable.host == host)
     }
 
     /// Waits until both ends of every cable carry frames: the kernel sees a carrier up to a second late.
     fn wait_for_cables(&self) -> Result<()> {
         let deadline = Instant::now() + CABLES_WITHIN;
-        for host in self.hosts() {
-            while !(self.rtnl(host).is_operational(INTERFACE)? && self.switch_rtnl().is_operational(host.port())?) {
+        for cable in &self.plan.cables {
+            let there = || self.rtnl(cable.host).is_operational(&cable.interface);
+            let here = || self.switch_rtnl().is_operational(&cable.port());
+            while !(there()? && here()?) {
                 if Instant::now() > deadline {
                     let late = io::Error::from(io::ErrorKind::TimedOut);
-                    return Err(Trouble::kernel(format!("see the carrier of {}", host.port()))(late));
+                    return Err(Trouble::kernel(format!("see the carrier of {}", cable.port()))(late));
                 }
                 thread::sleep(Duration::from_millis(2));
             }
@@ -249,14 +268,25 @@ impl World {
         &self.switch.rtnl
     }
 
-    /// Lays the cable of a machine and gives its interface its own address.
+    /// Lays the cables of a machine and gives its interfaces their own addresses.
     pub(crate) fn wire(&self, host: Host) -> Result<()> {
-        let machine = self.machine(host);
-        let there = Plug { name: INTERFACE, mac: host.mac(), netns: &machine.netns };
-        self.switch.rtnl.add_cable(host.port(), there)?;
-        self.switch.rtnl.attach(host.port(), BRIDGE)?;
-        machine.rtnl.add_address(INTERFACE, host.address(), PREFIX, None)?;
-        machine.rtnl.set_up(INTERFACE, true)
+        self.cables(host).try_for_each(|cable| self.lay(cable))
+    }
+
+    fn lay(&self, cable: &Cable) -> Result<()> {
+        let machine = self.machine(cable.host);
+        let (port, interface) = (cable.port(), cable.interface.clone());
+        self.switch.rtnl.add_cable(&port, Plug { name: &interface, mac: cable.mac(), netns: &machine.netns })?;
+        self.switch.rtnl.attach(&port, &format!("{BRIDGE}{}", cable.wire))?;
+        for own in &cable.own {
+            machine.rtnl.add_address(&interface, own.addr(), own.prefix_len(), None)?;
+        }
+        if cable.has_link_local() {
+            let file = format!("/proc/sys/net/ipv6/conf/{interface}/addr_gen_mode");
+            // A kernel without IPv6 has none, and has refused the address.
+            let _ = machine.netns.run(move || fs::write(file, "1"))?;
+        }
+        machine.rtnl.set_up(&interface, true)
     }
 
     const fn machine(&self, host: Host) -> &Machine {

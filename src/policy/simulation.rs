@@ -21,6 +21,7 @@ pub struct Simulation {
     prober: Arc<FakeProber>,
     began_at: Instant,
     last_at: Option<Instant>,
+    probed: Vec<String>,
 }
 
 impl Simulation {
@@ -38,6 +39,7 @@ impl Simulation {
             prober: Arc::default(),
             began_at,
             last_at: None,
+            probed: Vec::new(),
         }
     }
 
@@ -70,9 +72,14 @@ impl Simulation {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let report = self.judge.evaluate(&self.engine, &self.policy, 1, &self.context, &prober, &clock);
         self.last_at = Some(report.started_at);
-        // Nobody asks for them here.
-        self.prober.take_probed();
+        self.probed = self.prober.take_probed();
         report
+    }
+
+    /// The keys of the probes that the last evaluation made.
+    #[must_use]
+    pub fn probed(&self) -> &[String] {
+        &self.probed
     }
 
     /// From now on every probe with this key (or matching it, where it has `*`) finds that all is not well, or that it cannot

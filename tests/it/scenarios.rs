@@ -120,19 +120,33 @@ fn what_the_lab_cannot_play_is_refused_by_its_line() {
     let desk = Desk::new();
     desk.write(
         "story.txt",
-        "node a ha.toml\nnode b ha.toml\nat 1s kill a\nat 2s clock a +1h\nat 3s forge a priority 0\nat 4s expect a leads\n",
+        "node a ha.toml\nkeepalived b ha.toml\nat 1s kill a\nat 2s clock a +1h\nat 3s forge a priority 0\n\
+         at 4s expect b has no conflict\nat 5s reload b priority 3\nat 6s rule a web web down\n",
     );
     let said = desk.ha(&["lab", "--scenario", "story.txt"]);
     assert_eq!((said.code, said.out.as_str()), (65, ""), "{}", said.err);
-    for line in
-        ["line 4: only in a simulation wall clocks are set", "line 5: only in a simulation advertisements are forged"]
-    {
-        assert!(said.err.contains(line), "{}", said.err);
+    for line in [
+        "node b: keepalived with a configuration of ha",
+        "line 4: only in a simulation wall clocks are set",
+        "line 5: only in a simulation advertisements are forged",
+        "line 6: b runs keepalived, which tells no conditions",
+        "line 7: only in a simulation keepalived gets another priority",
+    ] {
+        assert!(said.err.contains(line), "{line}: {}", said.err);
     }
+    assert!(!said.err.contains("line 3") && !said.err.contains("line 8"), "{}", said.err);
+}
+
+/// Its client asks for one address, on one network.
+#[test]
+fn chaos_wants_the_founding_network() {
+    let desk = Desk::new();
+    desk.write("story.txt", "node a ha.toml\nnode b ha.toml eth0=10.0.0.2/24\n");
+    let said = desk.ha(&["lab", "--scenario", "story.txt", "--chaos", "5"]);
+    assert_eq!((said.code, said.out.as_str()), (65, ""), "{}", said.err);
     assert!(
-        said.err.contains("node a has other addresses, interfaces or peers; the lab has two nodes"),
+        said.err.contains("the nodes have other addresses, interfaces or peers; chaos has two nodes"),
         "{}",
         said.err
     );
-    assert!(!said.err.contains("line 3"), "{}", said.err);
 }

@@ -185,7 +185,11 @@ fn sigstop_beside_a_foreign_lifetime(stage: &Stage) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                stage.world.rtnl(Host::Node1).add_address("eth0", [10, 9, 9, 9].into(), 32, Some(2)).unwrap();
+                stage
+                    .world
+                    .rtnl(Host::Node1)
+                    .add_address("eth0", std::net::Ipv4Addr::new(10, 9, 9, 9), 32, Some(2))
+                    .unwrap();
                 pass(Duration::from_millis(100));
             }
         });

@@ -7,7 +7,7 @@ use crate::{
     stage::{HA, Stage},
 };
 
-pub(crate) const STORIES: [Story; 4] = [
+pub(crate) const STORIES: [Story; 8] = [
     Story { name: "a_scenario_comes_to_the_same_with_real_packets", needs: &[Need::Nft], seconds: 60, tell: the_same },
     Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 300, tell: a_little_chaos },
     Story {
@@ -22,6 +22,20 @@ pub(crate) const STORIES: [Story; 4] = [
         seconds: 100,
         tell: apart,
     },
+    Story {
+        name: "a_pair_that_is_migrated_comes_to_the_same_with_the_real_keepalived",
+        needs: &[Need::Keepalived],
+        seconds: 100,
+        tell: |_| as_simulated("../../examples/migration/node1-stops.txt", 3),
+    },
+    Story {
+        name: "keepalived_pulled_and_killed_comes_to_the_same_as_its_model",
+        needs: &[Need::Keepalived],
+        seconds: 100,
+        tell: |_| as_simulated("mixed.txt", 9),
+    },
+    Story { name: "a_scenario_has_both_families", needs: &[], seconds: 100, tell: |_| as_simulated("families.txt", 5) },
+    Story { name: "a_scenario_has_two_networks", needs: &[], seconds: 100, tell: |_| as_simulated("routers.txt", 6) },
 ];
 
 /// A file of `tests/scenarios/` with real packets: what is said of it.
@@ -34,16 +48,19 @@ fn play(file: &str, more: &[&str]) -> String {
 }
 
 fn the_same(_: &Stage) {
-    let said = play("lost_word.txt", &[]);
-    assert!(said.contains("Everything was as expected, and as simulated."), "{said}");
-    assert_eq!(said.matches("as expected: ").count(), 5, "{said}");
+    as_simulated("lost_word.txt", 5);
 }
 
 /// The cut in which both reach the arbiter, and not each other.
 fn apart(_: &Stage) {
-    let said = play("apart.txt", &[]);
+    as_simulated("apart.txt", 5);
+}
+
+/// So much is expected and is so, and whoever has the addresses has them in the simulation too.
+fn as_simulated(file: &str, expected: usize) {
+    let said = play(file, &[]);
     assert!(said.contains("Everything was as expected, and as simulated."), "{said}");
-    assert_eq!(said.matches("as expected: ").count(), 5, "{said}");
+    assert_eq!(said.matches("as expected: ").count(), expected, "{said}");
 }
 
 /// A longer one by command: `ha lab --scenario FILE --chaos 1800 --seed N`.

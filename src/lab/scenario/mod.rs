@@ -1,12 +1,17 @@
 //! A scenario of `ha sim`, played with real daemons, real packets and real time: the same file, and what both come to held
 //! against each other.
 //!
-//! The lab has the network of the founding pair and no other: two nodes of `ha`, `192.168.0.20` and `.21` on `eth0`, or three, and
-//! the address `192.168.0.60`. What a kernel cannot be made to do is refused before anything starts.
+//! The network is the one that the simulation has: what the configurations name, laid with real cables. A node with a configuration
+//! of keepalived is run by the real keepalived. What a kernel cannot be made to do is refused before anything starts.
 
+mod actor;
 mod census;
 mod fit;
+mod look;
+mod network;
 mod player;
+mod standin;
+mod switch;
 mod verdict;
 mod watch;
 
@@ -31,6 +36,8 @@ pub struct Files {
     pub config: String,
     /// Names and texts of the policies, and of what they import.
     pub policies: Vec<(String, String)>,
+    /// Names and texts of the secrets.
+    pub secrets: Vec<(String, String)>,
 }
 
 /// A scenario with everything that is needed to play it.
@@ -48,10 +55,13 @@ pub struct Play {
     pub files: Vec<Files>,
     /// The files of each reload that names one, by that name.
     pub reloads: Vec<(String, Files)>,
+    /// What the policies need.
+    pub needs: Needs,
 }
 
 /// Why a scenario cannot be played here, each with its line (0: none).
 pub use fit::misfits;
+pub use standin::{Needs, Said};
 
 /// How much later than in the scenario something expected may become so: processes start, and a machine is busy.
 pub const LATE: Duration = Duration::from_millis(1500);
@@ -83,13 +93,17 @@ pub fn play(play: &Play) -> i32 {
 
 fn perform(play: &Play) -> Result<bool> {
     netns::enter()?;
-    let world = if play.scenario.nodes.len() > 2 { World::build_trio()? } else { World::build()? };
+    let world = World::build_plan(network::plan(&play.scenario.nodes, &play.needs.asked))?;
     let _ending = Ending::watch(world.root().to_owned())?;
     let mut player = Player::new(world, play)?;
     let mut tale = Tale::default();
     let mut unmet = 0;
     let names = play.scenario.names();
     let mut watch = play.promise.clone().map(|promise| Watch::begin(&player, promise)).transpose()?;
+    let mut said = standin::said(&play.needs.stand_ins, &play.simulated).into_iter().peekable();
+    while let Some(said) = said.next_if(|said| said.at.is_zero()) {
+        player.say(&said)?;
+    }
     let mut began = player.begin()?;
     if let Some(watch) = &mut watch {
         watch.settle(&mut player)?;
@@ -98,6 +112,10 @@ fn perform(play: &Play) -> Result<bool> {
     }
     let mut done = Vec::new();
     for step in &play.scenario.steps {
+        while let Some(said) = said.next_if(|said| said.at <= step.at) {
+            wait_until(began + said.at);
+            player.say(&said)?;
+        }
         wait_until(began + step.at);
         match &step.what {
             Happening::Do(act) => {
@@ -124,15 +142,25 @@ fn perform(play: &Play) -> Result<bool> {
             }
         }
     }
+    for said in said.filter(|said| said.at < play.scenario.end) {
+        wait_until(began + said.at);
+        player.say(&said)?;
+    }
     wait_until(began + play.scenario.end);
     let over = (began + play.scenario.end).max(Instant::now());
     let findings = watch.map(|watch| watch.end(&mut player, &done, began, over)).transpose()?;
     let verdict = Verdict::of(play, &player, (began, over), unmet, findings);
-    for change in player.observer().changes().into_iter().filter(|change| change.at <= over) {
-        let does = if change.holds { "has the address" } else { "has it no more" };
-        tale.say(change.at.saturating_duration_since(began), format!("{} {does}", player.name(change.node)));
+    for (address, observer) in player.observers() {
+        let what = player.said(address);
+        for change in observer.changes().into_iter().filter(|change| change.at <= over) {
+            let does = if change.holds { format!("has {what}") } else { format!("has {what} no more") };
+            tale.say(change.at.saturating_duration_since(began), format!("{} {does}", player.name(change.node)));
+        }
     }
     tale.0.sort_by_key(|(at, _)| *at);
+    for (node, policy) in &play.needs.stand_ins {
+        println!("{}: policy {policy} says here what it says in the simulation.", player.title(*node));
+    }
     for (at, text) in &tale.0 {
         println!("{:>10.3} s  {text}", at.as_secs_f64());
     }
@@ -161,7 +189,7 @@ fn until_so(patience: Duration, look: impl Fn() -> std::result::Result<(), Strin
     }
 }
 
-/// The namespace thread of a file that is not there any more.
+/// A file that should be there.
 fn missing(what: &str) -> Trouble {
     Trouble::File { name: what.to_owned(), why: "it is not among the files of the scenario".to_owned() }
 }

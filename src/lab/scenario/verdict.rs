@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
+
 use super::{Play, Player, watch::Findings};
 use crate::{
-    lab::world::Host,
+    lab::{observer::Observer, world::Host},
     sim::{Happening, Outcome},
     words::readable,
 };
@@ -23,17 +25,24 @@ const BUSY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Verdict {
     unmet: usize,
-    two: Duration,
-    nobody: Duration,
-    too_long: Option<String>,
+    too_long: Vec<String>,
     seed: u64,
     /// What chaos came to; else it was held against the simulation.
     findings: Option<Findings>,
+    tables: Vec<Table>,
+}
+
+/// Who has some addresses when: those that are always where the others are.
+#[derive(Debug)]
+struct Table {
+    addresses: Vec<String>,
+    two: Duration,
+    nobody: Duration,
     phases: Vec<Phase>,
 }
 
-/// Who has the address at the end of a phase.
-#[derive(Debug)]
+/// Who has an address at the end of a phase.
+#[derive(Debug, PartialEq, Eq)]
 struct Phase {
     at: Duration,
     simulated: BTreeSet<usize>,
@@ -50,29 +59,35 @@ impl Verdict {
         unmet: usize,
         findings: Option<Findings>,
     ) -> Self {
-        let observer = player.observer();
-        let (two, nobody) = (observer.two_holders(began, end), observer.no_holder(began, end));
-        // While all is well the simulation bounds it too; beyond that only where the scenario says so.
-        let longest = observer.reigns(began, end).into_iter().filter(|reign| reign.holders.len() > 1);
-        let longest = longest.map(|reign| reign.length()).max().unwrap_or_default();
-        let bound = play.scenario.two_at_most.map(|most| most + BUSY);
-        let too_long = bound.filter(|bound| longest > *bound).map(|bound| {
-            format!("two had the address for {}, and {} is the bound", readable(longest), readable(bound))
-        });
-        Self {
-            unmet,
-            two,
-            nobody,
-            too_long,
-            seed: play.scenario.seed,
-            phases: if findings.is_none() { phases(play, player, began) } else { Vec::new() },
-            findings,
+        let mut tables: Vec<Table> = Vec::new();
+        let mut too_long = Vec::new();
+        for (address, observer) in player.observers() {
+            // While all is well the simulation bounds it too; beyond that only where the scenario says so.
+            let longest = observer.reigns(began, end).into_iter().filter(|reign| reign.holders.len() > 1);
+            let longest = longest.map(|reign| reign.length()).max().unwrap_or_default();
+            let bound = play.scenario.two_at_most.map(|most| most + BUSY).filter(|bound| longest > *bound);
+            too_long.extend(bound.map(|bound| {
+                let what = player.said(address);
+                format!("two had {what} for {}, and {} is the bound", readable(longest), readable(bound))
+            }));
+            let phases = if findings.is_none() { phases(play, player, *address, observer, began) } else { Vec::new() };
+            let table = Table {
+                addresses: vec![player.said(address)],
+                two: observer.two_holders(began, end),
+                nobody: observer.no_holder(began, end),
+                phases,
+            };
+            match tables.iter_mut().find(|known| known.phases == table.phases) {
+                Some(known) => known.join(table),
+                None => tables.push(table),
+            }
         }
+        Self { unmet, too_long, seed: play.scenario.seed, findings, tables }
     }
 
     pub(super) fn is_well(&self) -> bool {
         let kept = self.findings.as_ref().is_none_or(|findings| findings.breaches.is_empty());
-        self.unmet == 0 && self.too_long.is_none() && kept && !self.phases.iter().any(Phase::differs)
+        self.unmet == 0 && self.too_long.is_empty() && kept && self.differ() == 0
     }
 
     /// For people.
@@ -81,22 +96,12 @@ impl Verdict {
             let names: Vec<&str> = set.iter().filter_map(|index| names.get(*index)).map(String::as_str).collect();
             if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") }
         };
-        let title = "\nWho had the address before each step, here and in the simulation:\n";
-        let mut text = if self.findings.is_none() { title.to_owned() } else { String::new() };
-        for phase in &self.phases {
-            let word = if phase.differs() {
-                "DIFFERS"
-            } else if phase.blurred {
-                "changing"
-            } else {
-                ""
-            };
-            let at = phase.at.as_secs_f64();
+        let mut text = String::new();
+        for table in &self.tables {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{at:>10.3} s  {:<12} {:<12} {word}", who(&phase.real), who(&phase.simulated));
+            let _ = table.write(&mut text, self.findings.is_none(), who);
         }
-        let _ = writeln!(text, "\nTwo had it for {}, nobody for {}.", readable(self.two), readable(self.nobody));
-        if let Some(why) = &self.too_long {
+        for why in &self.too_long {
             let _ = writeln!(text, "VIOLATION: {why}");
         }
         let breaches = self.findings.as_ref().map_or(&[][..], |findings| &findings.breaches);
@@ -107,8 +112,7 @@ impl Verdict {
             let _ =
                 writeln!(text, "VIOLATION at {:.3} s (seed {}): {}", breach.at.as_secs_f64(), self.seed, breach.text);
         }
-        let differ = self.phases.iter().filter(|phase| phase.differs()).count();
-        let _ = match (self.unmet, differ, self.is_well()) {
+        let _ = match (self.unmet, self.differ(), self.is_well()) {
             (0, 0, true) if self.findings.is_some() => writeln!(text, "No invariant was broken."),
             (0, 0, true) => writeln!(text, "Everything was as expected, and as simulated."),
             (unmet, _, _) if self.findings.is_some() => {
@@ -118,6 +122,42 @@ impl Verdict {
         };
         text
     }
+
+    fn differ(&self) -> usize {
+        self.tables.iter().flat_map(|table| &table.phases).filter(|phase| phase.differs()).count()
+    }
+}
+
+impl Table {
+    fn join(&mut self, other: Self) {
+        self.addresses.extend(other.addresses);
+        self.two = self.two.max(other.two);
+        self.nobody = self.nobody.max(other.nobody);
+    }
+
+    fn write(
+        &self,
+        text: &mut String,
+        with_phases: bool,
+        who: impl Fn(&BTreeSet<usize>) -> String,
+    ) -> std::fmt::Result {
+        if with_phases {
+            let what = self.addresses.join(", ");
+            writeln!(text, "\nWho had {what} before each step, here and in the simulation:")?;
+        }
+        for phase in &self.phases {
+            let word = if phase.differs() {
+                "DIFFERS"
+            } else if phase.blurred {
+                "changing"
+            } else {
+                ""
+            };
+            let at = phase.at.as_secs_f64();
+            writeln!(text, "{at:>10.3} s  {:<12} {:<12} {word}", who(&phase.real), who(&phase.simulated))?;
+        }
+        writeln!(text, "\nTwo had it for {}, nobody for {}.", readable(self.two), readable(self.nobody))
+    }
 }
 
 impl Phase {
@@ -126,12 +166,12 @@ impl Phase {
     }
 }
 
-fn phases(play: &Play, player: &Player, began: Instant) -> Vec<Phase> {
+fn phases(play: &Play, player: &Player, address: IpNet, observer: &Observer, began: Instant) -> Vec<Phase> {
     let steps = play.scenario.steps.iter().filter(|step| matches!(step.what, Happening::Do(_)));
     let mut moments: Vec<Duration> = steps.map(|step| step.at).chain([play.scenario.end]).collect();
     moments.dedup();
     moments.retain(|at| !at.is_zero());
-    let reigns = player.observer().reigns(began, began + play.scenario.end);
+    let reigns = observer.reigns(began, began + play.scenario.end);
     let real = |at: Duration| {
         let moment = began + at;
         let reign = reigns.iter().find(|reign| reign.from < moment && moment <= reign.to);
@@ -139,7 +179,7 @@ fn phases(play: &Play, player: &Player, began: Instant) -> Vec<Phase> {
         holders.into_iter().filter_map(|host: Host| player.index(host)).collect()
     };
     let phase = |at: Duration| {
-        let (simulated, since, until) = simulated(&play.simulated, at);
+        let (simulated, since, until) = simulated(&play.simulated, address, at);
         let blurred = at < since + BLUR || until < at + BLUR && until < play.scenario.end;
         Phase { at, simulated, real: real(at), blurred }
     };
@@ -147,8 +187,9 @@ fn phases(play: &Play, player: &Player, began: Instant) -> Vec<Phase> {
 }
 
 /// Who had the address just before a moment, since when and until when.
-fn simulated(outcome: &Outcome, at: Duration) -> (BTreeSet<usize>, Duration, Duration) {
-    let reign = outcome.reigns.iter().find(|reign| reign.from < at && at <= reign.to);
+fn simulated(outcome: &Outcome, address: IpNet, at: Duration) -> (BTreeSet<usize>, Duration, Duration) {
+    let mut reigns = outcome.reigns.iter().filter(|reign| reign.address == address);
+    let reign = reigns.find(|reign| reign.from < at && at <= reign.to);
     reign.map_or((BTreeSet::new(), Duration::ZERO, at), |reign| {
         // What ends at the moment itself is ended by the step.
         let until = if reign.to == at { Duration::MAX } else { reign.to };

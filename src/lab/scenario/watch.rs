@@ -138,7 +138,7 @@ impl Watch {
         }
         let answers = self.asking.answers();
         let record = self.stream.stop();
-        let held = held(player, began, over);
+        let held = held(player, began, over)?;
         let answered = answered(player, &answers, began, over);
         let gaps = gaps(&record, began, over);
         found.extend(self.promise.two_holders(done, &held, BUSY_KERNEL));
@@ -190,14 +190,14 @@ impl Watch {
 }
 
 /// Who had the address when, as the kernels have it.
-fn held(player: &Player, began: Instant, over: Instant) -> Vec<Held> {
-    let reigns = player.observer().reigns(began, over).into_iter();
+fn held(player: &Player, began: Instant, over: Instant) -> Result<Vec<Held>> {
+    let reigns = player.observer()?.reigns(began, over).into_iter();
     let held = reigns.map(|reign| Held {
         from: reign.from.saturating_duration_since(began),
         to: reign.to.saturating_duration_since(began),
         by: reign.holders.into_iter().filter_map(|host| player.index(host)).collect(),
     });
-    held.collect()
+    Ok(held.collect())
 }
 
 /// The same, as the network answers the client.

@@ -28,7 +28,7 @@ pub use checks::Violation;
 pub(super) use faults::time;
 pub use faults::{Act, Found, Reload};
 pub use machine::Machine;
-pub use placing::{Kind, Setup};
+pub use placing::{Kind, Place, Setup, network};
 
 use super::{log::Entry, mutation::Mutation, witness::Etcd};
 use crate::{

@@ -38,6 +38,24 @@ pub struct Setup {
     pub policies: BTreeMap<String, Policy>,
 }
 
+/// Where an interface of a machine is, for whoever builds the same network of real cables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The network that it is on, by number.
+    pub wire: usize,
+    /// The machine's own addresses there.
+    pub own: Vec<IpNet>,
+}
+
+/// Where these machines are, in their order.
+#[must_use]
+pub fn network(setups: &[Setup]) -> Vec<Vec<Place>> {
+    let place = |Port { interface, wire, own, .. }| Place { interface, wire, own };
+    places(setups).into_iter().map(|ports| ports.into_iter().map(place).collect()).collect()
+}
+
 /// The ports of each machine.
 pub(super) fn places(setups: &[Setup]) -> Vec<Vec<Port>> {
     let mut wires = 0;
