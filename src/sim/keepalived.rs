@@ -3,8 +3,9 @@
 //! What it has in common with RFC 3768 and 9568 is not repeated here. What it does its own way: it drops advertisements whose
 //! addresses, version, password or (version 2) interval are not its own; a backup ignores a lower master and takes over when its
 //! timer ends; a loser says nothing; an address that somebody deleted is given up with priority 0 and retaken after the skew
-//! time; addresses have no lifetime and stay where the process is killed; nobody is asked before a takeover. Groups are not
-//! modelled.
+//! time; addresses have no lifetime and stay where the process is killed; nobody is asked before a takeover. Groups: `group`.
+
+mod group;
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
@@ -48,6 +49,8 @@ struct Router {
     announces_at: Option<Instant>,
     /// Its addresses were seen in the kernel since it wrote them.
     seen: bool,
+    /// As backup: its timer has run out.
+    wants: bool,
 }
 
 impl Keepalived {
@@ -69,43 +72,49 @@ impl Keepalived {
             Input::Datagram(datagram) => {
                 let vrid = wire::vrid_of(datagram.payload);
                 let family = Family::of(datagram.source);
-                let mut routers = self.routers.iter_mut();
-                let ours = routers.find(|router| {
+                let ours = self.routers.iter().position(|router| {
                     let config = &router.config;
                     Some(config.vrid) == vrid && config.family == family && config.interface == *datagram.interface
                 });
-                if let Some(router) = ours {
-                    router.hear(now, datagram, out);
+                if let Some((index, router)) = ours.and_then(|at| Some((at, self.routers.get_mut(at)?))) {
+                    let was = router.role;
+                    let lower = router.hear(now, datagram, out);
+                    self.follow(now, index, was, lower);
                 }
             }
             Input::Link(link) => {
                 for router in self.routers.iter_mut().filter(|router| router.config.interface == link.name) {
                     router.carrier = link.up && link.carrier;
-                    router.settle(now, out);
                 }
+                self.settle(now);
             }
             Input::LinkGone(name) => {
                 for router in self.routers.iter_mut().filter(|router| router.config.interface == name) {
                     router.carrier = false;
-                    router.settle(now, out);
                 }
+                self.settle(now);
             }
             Input::Addresses { interface, addresses } => {
-                for router in self.routers.iter_mut().filter(|router| router.config.interface == interface) {
-                    let here: Vec<_> = addresses.iter().map(|seen| seen.address).collect();
+                let here: Vec<_> = addresses.iter().map(|seen| seen.address).collect();
+                for index in 0..self.routers.len() {
+                    let Some(router) = self.routers.get_mut(index).filter(|it| it.config.interface == interface) else {
+                        continue;
+                    };
                     let own = here.iter().find(|address| {
                         Family::of(address.addr()) == router.config.family && !router.config.addresses.contains(address)
                     });
                     router.source = router.config.source.or(own.map(ipnet::IpNet::addr));
-                    router.see(now, &here, out);
-                    router.settle(now, out);
+                    let was = router.role;
+                    router.see(now, &here, &mut self.outbox);
+                    self.follow(now, index, was, false);
                 }
+                self.settle(now);
             }
             Input::Judged { instance, report } => {
                 if let Some(router) = self.routers.iter_mut().find(|router| router.config.name == instance) {
                     router.verdicts.insert(report.policy, report.verdict);
-                    router.settle(now, out);
                 }
+                self.settle(now);
             }
             Input::Reload(config) => self.reload(now, &config),
             Input::Command(Command::Stop | Command::Leave) => {
@@ -152,6 +161,7 @@ impl Keepalived {
         self.now = now;
         let out = &mut self.outbox;
         self.routers.iter_mut().for_each(|router| router.on_timeout(now, out));
+        self.take_together(now);
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {
@@ -187,6 +197,7 @@ impl Router {
             learnt: None,
             announces_at: None,
             seen: false,
+            wants: false,
         }
     }
 
@@ -205,10 +216,12 @@ impl Router {
         self.carrier && self.source.is_some() && asked && self.verdicts.values().all(well)
     }
 
-    fn settle(&mut self, now: Instant, out: &mut VecDeque<Output>) {
-        match (self.role, self.is_fit()) {
+    /// `fit`: all of its group are.
+    fn settle(&mut self, now: Instant, fit: bool, out: &mut VecDeque<Output>) {
+        match (self.role, fit) {
             (Role::Fault, true) => {
                 self.become_role(now, Role::Backup, "no fault any more", out);
+                self.wants = false;
                 self.timer = Some(now + self.down_interval());
             }
             (Role::Backup | Role::Master, false) => self.fault(now, "fault", out),
@@ -236,7 +249,7 @@ impl Router {
         }
         match self.role {
             Role::Fault => self.timer = None,
-            Role::Backup => self.take(now, out),
+            Role::Backup => (self.timer, self.wants) = (None, true),
             Role::Master => {
                 self.advertise(Some(self.priority()), out);
                 self.timer = Some(now + self.config.advertise.as_duration());
@@ -246,7 +259,7 @@ impl Router {
 
     /// First the advertisement, then the addresses, then the announcement.
     fn take(&mut self, now: Instant, out: &mut VecDeque<Output>) {
-        self.learnt = None;
+        (self.learnt, self.wants) = (None, false);
         self.advertise(Some(self.priority()), out);
         self.become_role(now, Role::Master, "no advertisement", out);
         out.push_back(Output::Hold(self.hold(true)));
@@ -256,14 +269,16 @@ impl Router {
         self.timer = Some(now + self.config.advertise.as_duration());
     }
 
-    fn hear(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut VecDeque<Output>) {
-        let Some(adv) = self.admitted(datagram) else { return };
+    /// Whether a master has heard a lower one.
+    fn hear(&mut self, now: Instant, datagram: Datagram<'_>, out: &mut VecDeque<Output>) -> bool {
+        let Some(adv) = self.admitted(datagram) else { return false };
         let source = datagram.source;
         match self.role {
             Role::Fault => {}
-            Role::Backup => self.hear_as_backup(now, &adv, source),
+            Role::Backup => self.hear_as_backup(now, &adv),
             Role::Master => self.hear_as_master(now, &adv, source, out),
         }
+        self.role == Role::Master && adv.priority.is_some()
     }
 
     /// What it does not drop.
@@ -292,16 +307,26 @@ impl Router {
         (understood && ours == theirs).then_some(adv)
     }
 
-    fn hear_as_backup(&mut self, now: Instant, adv: &Advertisement, _: IpAddr) {
+    fn hear_as_backup(&mut self, now: Instant, adv: &Advertisement) {
         let Some(priority) = adv.priority else {
-            self.timer = Some(now + self.skew());
+            (self.timer, self.wants) = (Some(now + self.skew()), false);
             return;
         };
         let version3 = matches!(self.config.protocol, Protocol::V3(_));
         if priority >= self.priority() || self.config.preempt == Preempt::Never {
-            self.learnt = Some(adv.interval).filter(|_| version3);
+            (self.learnt, self.wants) = (Some(adv.interval).filter(|_| version3), false);
             self.timer = Some(now + self.down_interval());
         }
+    }
+
+    /// From master to backup, without a word.
+    fn step_back(&mut self, now: Instant, why: &str, out: &mut VecDeque<Output>) {
+        if self.role != Role::Master {
+            return;
+        }
+        out.push_back(Output::Hold(self.hold(false)));
+        self.become_role(now, Role::Backup, why, out);
+        (self.timer, self.announces_at) = (Some(now + self.down_interval()), None);
     }
 
     fn hear_as_master(&mut self, now: Instant, adv: &Advertisement, source: IpAddr, out: &mut VecDeque<Output>) {
@@ -310,12 +335,8 @@ impl Router {
         };
         let wins_tie = self.source.is_some_and(|own| source > own);
         if priority > self.priority() || priority == self.priority() && wins_tie {
-            out.push_back(Output::Hold(self.hold(false)));
-            self.become_role(now, Role::Backup, "a higher advertisement", out);
             self.learnt = Some(adv.interval).filter(|_| matches!(self.config.protocol, Protocol::V3(_)));
-            self.timer = Some(now + self.down_interval());
-            self.announces_at = None;
-            return;
+            return self.step_back(now, "a higher advertisement", out);
         }
         self.advertise(Some(self.priority()), out);
         self.announce(out);
@@ -343,7 +364,7 @@ impl Router {
             self.advertise(None, out);
             out.push_back(Output::Hold(self.hold(false)));
         }
-        (self.timer, self.announces_at) = (None, None);
+        (self.timer, self.announces_at, self.wants) = (None, None, false);
         self.become_role(now, Role::Fault, why, out);
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Act, Found, Happening, Kind, Mutation, Node, Reload, Scenario, Step, World, oracle,
+    Act, Found, Happening, Kind, Mishap, Mutation, Node, Reload, Scenario, Step, World, oracle,
     scenario::{Claim as Expected, Expectation},
     world::BEGINNING,
 };
@@ -73,10 +73,12 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
         2 => Weather::Filters,
         _ => Weather::Wild,
     };
+    let has_witness = nodes.iter().any(|node| node.setup.config.witness.is_some());
     let mut steps = Vec::new();
     let mut at = SETTLING;
     while at < SETTLING + length {
         let act = match weather {
+            Weather::Wild if has_witness && dice.roll(6) == 0 => Some(Act::Witness(mishap(&mut dice, nodes))),
             Weather::Wild => wild(&mut dice, nodes),
             Weather::Freezes => freeze(&mut dice, nodes),
             Weather::Strangers if dice.roll(3) == 0 => forge(&mut dice, nodes),
@@ -162,6 +164,19 @@ fn wild(dice: &mut Dice, nodes: &[Node]) -> Option<Act> {
         25 => return slow_policy(dice, nodes, machine),
         _ => Act::PowerOff(machine),
     })
+}
+
+/// What befalls the witness is over about as often as it begins.
+fn mishap(dice: &mut Dice, nodes: &[Node]) -> Mishap {
+    let machine = dice.index(nodes.len());
+    match dice.roll(10) {
+        0 => Mishap::Down,
+        1 | 2 => Mishap::Unreachable(machine),
+        3 => Mishap::Unheard(machine),
+        4 => Mishap::Slow(Duration::from_millis(dice.roll(800))),
+        5 => Mishap::Forgets,
+        _ => Mishap::Up,
+    }
 }
 
 fn reload(dice: &mut Dice, nodes: &[Node], machine: usize) -> Option<Act> {

@@ -70,6 +70,14 @@ impl Etcd {
         self.leases.get(&holder).is_some_and(|end| now < *end).then_some(holder)
     }
 
+    /// It answers everybody again, at once. What it knows stays.
+    pub(super) fn mend(&mut self) {
+        let Self { takes, .. } = Self::default();
+        (self.down, self.takes) = (false, takes);
+        self.away_from.clear();
+        self.unheard_by.clear();
+    }
+
     /// Every lease is gone, as after a loss of its data.
     pub fn forget(&mut self) {
         self.leases.clear();

@@ -80,6 +80,7 @@ fn everything_that_is_wrong_with_a_scenario_is_said_with_its_line() {
         "at 5s policy a web sleeps",
         "at 5s reload a priority 0",
         "at 5s forge a priority 256",
+        "at 5s witness down",
         "at 5s expect a wins",
         "at 5s expect a is leader",
         "at 5s expect a leads VI_2",

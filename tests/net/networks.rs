@@ -44,7 +44,7 @@ fn second_network(stage: &Stage) {
     let far = Plug { name: "eth1", mac: [2, 0, 0, 0, 7, 2], netns: stage.world.netns(OTHER[1]) };
     one.add_cable("eth1", far).unwrap();
     for (rtnl, last) in [(one, 20), (two, 21)] {
-        rtnl.add_address("eth1", [10, 77, 0, last].into(), 24, None).unwrap();
+        rtnl.add_address("eth1", std::net::Ipv4Addr::from([10, 77, 0, last]), 24, None).unwrap();
         rtnl.set_up("eth1", true).unwrap();
     }
 }

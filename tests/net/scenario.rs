@@ -35,7 +35,12 @@ pub(crate) const STORIES: [Story; 8] = [
         tell: |_| as_simulated("mixed.txt", 9),
     },
     Story { name: "a_scenario_has_both_families", needs: &[], seconds: 100, tell: |_| as_simulated("families.txt", 5) },
-    Story { name: "a_scenario_has_two_networks", needs: &[], seconds: 100, tell: |_| as_simulated("routers.txt", 6) },
+    Story {
+        name: "a_scenario_has_two_networks_and_a_group_of_keepalived",
+        needs: &[Need::Keepalived],
+        seconds: 100,
+        tell: |_| as_simulated("mixed_routers.txt", 8),
+    },
 ];
 
 /// A file of `tests/scenarios/` with real packets: what is said of it.

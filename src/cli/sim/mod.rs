@@ -40,6 +40,7 @@ A scenario has one statement a line; # begins a comment:
   rule a POLICY RULE up|down|blind
   policy a POLICY takes 800ms|hangs|returns
   reload a [FILE|priority N]
+  witness down|up|forgets|slow 2s|unreachable from a|unheard by a
   calm                                  everything is well again
   expect a leads|is ROLE|has [no] CONDITION [INSTANCE], expect nobody leads [INSTANCE], expect well";
 

@@ -57,7 +57,9 @@ fn unfit(node: &Node) -> Option<String> {
         Kind::Ha | Kind::Keepalived if has(|it| it.priority.is_owner()) => {
             "it owns its address (priority 255): its machine has it before the daemon starts"
         }
-        Kind::Ha | Kind::Keepalived if config.netns.is_some() => "it works in a network namespace of its own",
+        Kind::Ha | Kind::Keepalived if config.netns.is_some() || has(|it| it.netns.is_some()) => {
+            "it works in a network namespace of its own"
+        }
         Kind::Ha | Kind::Keepalived if config.witness.is_some() => "it has a witness, and there is none here",
         Kind::Ha | Kind::Keepalived => return None,
     };
@@ -99,6 +101,7 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         Act::Clock(..) => "wall clocks are set",
         Act::Takes { .. } | Act::Hangs { .. } => "policies are slow",
         Act::Forge { .. } => "advertisements are forged",
+        Act::Witness(_) => "there is a witness that fails",
         Act::Reload(index, Reload::File(file, ..)) if file.ends_with("toml") == is_keepalived(index) => {
             "a daemon loads a configuration of the other kind"
         }

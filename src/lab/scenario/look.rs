@@ -120,7 +120,7 @@ impl Player {
         all.map(|instance| (instance.vrid.get(), instance.family)).collect()
     }
 
-    /// Of those that take part in it the one with the greatest priority leads; without preemption any of them.
+    /// Of those that take part in it the one with the greatest priority leads; without preemption, or in a group, any of them.
     fn one_leads(&self, router: (u8, Family)) -> Found {
         let is = |instance: &&Instance| (instance.vrid.get(), instance.family) == router;
         let all = self.nodes.iter().enumerate();
@@ -129,7 +129,10 @@ impl Player {
             matches!(node.role(&self.world, &instance.name).as_deref(), Some("master" | "backup"))
         };
         let fit: Vec<_> = all.filter(fit).collect();
-        if fit.iter().any(|(_, _, instance)| instance.preempt == Preempt::Never)
+        let in_group = |node: &Actor, instance: &Instance| {
+            node.config.groups.iter().any(|group| group.instances.contains(&instance.name))
+        };
+        if fit.iter().any(|(_, node, instance)| instance.preempt == Preempt::Never || in_group(node, instance))
             && let Some((index, _, instance)) =
                 fit.iter().find(|(index, _, instance)| self.leads(*index, instance).is_ok())
         {

@@ -237,6 +237,7 @@ impl Player {
             | Act::Clock(..)
             | Act::Takes { .. }
             | Act::Hangs { .. }
+            | Act::Witness(_)
             | Act::Forge { .. } => {}
         }
         Ok(())

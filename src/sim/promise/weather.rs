@@ -169,6 +169,7 @@ impl Weather {
             | Act::Takes { .. }
             | Act::Hangs { .. }
             | Act::Reload(..)
+            | Act::Witness(_)
             | Act::Forge { .. } => {}
         }
     }

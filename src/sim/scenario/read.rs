@@ -9,7 +9,7 @@ use super::{
 use crate::{
     node::Role,
     policy::{Policy, Simulation},
-    sim::{Act, Found, Kind, Reload, Setup},
+    sim::{Act, Found, Kind, Mishap, Reload, Setup},
     wire::Priority,
 };
 
@@ -24,7 +24,7 @@ const MOST_NODES: usize = 16;
 const KERNEL_LATE: Duration = Duration::from_millis(20);
 
 const STATEMENTS: &str = "seed, late, two, node, keepalived, at, end";
-const VERBS: [(&str, Verb); 25] = [
+const VERBS: [(&str, Verb); 26] = [
     ("pull", Verb::Pull),
     ("plug", Verb::Plug),
     ("cut", Verb::Cut),
@@ -49,6 +49,7 @@ const VERBS: [(&str, Verb); 25] = [
     ("policy", Verb::Policy),
     ("reload", Verb::Reload),
     ("forge", Verb::Forge),
+    ("witness", Verb::Witness),
     ("calm", Verb::Calm),
 ];
 const FOUND: [(&str, Found); 3] = [("up", Found::Up), ("down", Found::Down), ("blind", Found::Blind)];
@@ -80,6 +81,7 @@ enum Verb {
     Policy,
     Reload,
     Forge,
+    Witness,
     Calm,
 }
 
@@ -270,6 +272,7 @@ impl Reader<'_> {
             Verb::Rule => self.rule(words)?,
             Verb::Policy => self.policy(words)?,
             Verb::Reload => self.reload(words)?,
+            Verb::Witness => Act::Witness(self.witness(words)?),
             Verb::Forge => {
                 let to = self.machine(words)?;
                 let number = if words.take("priority") { words.next("the number")? } else { "0" };
@@ -337,6 +340,26 @@ impl Reader<'_> {
             "hangs" => Act::Hangs { machine, policy, hangs: true },
             "returns" => Act::Hangs { machine, policy, hangs: false },
             other => return Err(format!("\"{other}\" is nothing that a policy does; known: takes, hangs, returns")),
+        })
+    }
+
+    fn witness(&self, words: &mut Words<'_>) -> Result<Mishap, String> {
+        if self.scenario.nodes.iter().all(|node| node.setup.config.witness.is_none()) {
+            return Err("no node has a witness: there is no [witness] in their configurations".to_owned());
+        }
+        Ok(match words.next("down, up, slow, unreachable, unheard or forgets")? {
+            "down" => Mishap::Down,
+            "up" => Mishap::Up,
+            "forgets" => Mishap::Forgets,
+            "slow" => Mishap::Slow(duration(words.next("how long an answer takes, 2s,")?)?),
+            "unreachable" if words.take("from") => Mishap::Unreachable(self.machine(words)?),
+            "unheard" if words.take("by") => Mishap::Unheard(self.machine(words)?),
+            "unreachable" => return Err("from where? write: witness unreachable from a".to_owned()),
+            "unheard" => return Err("by whom? write: witness unheard by a".to_owned()),
+            other => {
+                let known = "down, up, slow, unreachable, unheard, forgets";
+                return Err(format!("\"{other}\" is nothing that befalls a witness; known: {known}"));
+            }
         })
     }
 

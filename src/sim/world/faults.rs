@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Delivery, World};
+use super::{Delivery, World, mishap::Mishap};
 use crate::{
     config::Config,
     node::Will,
@@ -91,6 +91,8 @@ pub enum Act {
     Reload(usize, Reload),
     /// Somebody who is none of the machines sends an advertisement to a machine, of its first virtual router.
     Forge { to: usize, priority: u8 },
+    /// Something befalls the witness.
+    Witness(Mishap),
     /// Everything is well again, on all machines.
     Calm,
 }
@@ -141,6 +143,7 @@ impl Act {
             Self::Reload(index, Reload::Priority(priority)) => format!("reload {} priority {priority}", name(index)),
             Self::Reload(index, Reload::File(file, ..)) => format!("reload {} {file}", name(index)),
             Self::Forge { to, priority } => format!("forge {} priority {priority}", name(to)),
+            Self::Witness(mishap) => mishap.text(name),
             Self::Calm => "calm".to_owned(),
         }
     }
@@ -217,6 +220,7 @@ impl World {
             }
             Act::Reload(index, reload) => self.reload(*index, reload),
             Act::Forge { to, priority } => self.forge(*to, *priority),
+            Act::Witness(mishap) => self.befall(*mishap),
             Act::Calm => self.calm(),
         }
         self.clear_since = if self.air.is_clear() { self.clear_since.or(Some(self.now)) } else { None };
@@ -424,6 +428,7 @@ impl World {
     /// Everything is well again. What was changed by a reload stays.
     fn calm(&mut self) {
         self.heal();
+        self.etcd.mend();
         (self.air.loss, self.air.duplicates) = (0, 0);
         for index in 0..self.machines.len() {
             self.machines[index].mute = false;

@@ -9,6 +9,7 @@ mod faults;
 mod judging;
 mod kernel;
 mod machine;
+mod mishap;
 mod network;
 mod placing;
 mod taking;
@@ -28,6 +29,7 @@ pub use checks::Violation;
 pub(super) use faults::time;
 pub use faults::{Act, Found, Reload};
 pub use machine::Machine;
+pub use mishap::Mishap;
 pub use placing::{Kind, Place, Setup, network};
 
 use super::{log::Entry, mutation::Mutation, witness::Etcd};
@@ -104,7 +106,7 @@ pub struct World {
     pub kernel_late: Duration,
     /// What is made wrong on purpose.
     pub mutation: Option<Mutation>,
-    /// The witness of those that have one; it is always there.
+    /// The witness of those that have one.
     pub(super) etcd: Etcd,
     pub(super) engine: Engine,
     queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
