@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::{
     AddressSeen, Ask, Hold, Lifetime, LinkSeen, NeighborFrame, Output,
     instance::{Instance, Outbox},
+    watching::may_be_a_peer_beside,
 };
 use crate::{
     vrrp::{Event, State},
@@ -67,7 +68,8 @@ impl Instance {
             NeighborKind::Reply { address } => (address, true),
             NeighborKind::Announcement { address } => (address, address.is_ipv6()),
             NeighborKind::Probe { target } => {
-                if self.is_beside(target, &frame.interface) && self.peers.may_be_beside(&frame.interface, frame.mac) {
+                let is_peer = may_be_a_peer_beside(&self.peers, &self.config, &frame.interface, frame.mac);
+                if is_peer && self.is_beside(target, &frame.interface) {
                     self.rival_claims(now, frame.mac, own, out);
                 }
                 return;

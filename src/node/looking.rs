@@ -10,7 +10,7 @@ use super::{
     course::takes_in_doubt,
     instance::{Instance, Outbox},
     judgement::Opinion,
-    watching::{CONFLICT_REMEMBERED, may_be_a_peer, stranger},
+    watching::{CONFLICT_REMEMBERED, may_be_a_peer, may_be_a_peer_beside, stranger},
 };
 use crate::{
     config::{Claim as ClaimMode, OnConflict},
@@ -133,7 +133,7 @@ impl Instance {
         let (peers, config) = (&self.peers, &self.config);
         let may_hold = |mac, beside: Option<&InterfaceName>| match beside {
             None => may_be_a_peer(peers, config, mac),
-            Some(interface) => peers.may_be_beside(interface, mac),
+            Some(interface) => may_be_a_peer_beside(peers, config, interface, mac),
         };
         match self.claim.look(now, spacing, may_hold) {
             Look::Wait => Leave::Wait("the link is being asked who has the address".to_owned()),

@@ -102,7 +102,7 @@ impl Instance {
         if self.yield_if_lapsed(now, out) {
             return;
         }
-        if !self.peers.may_be_beside(interface, mac) {
+        if !may_be_a_peer_beside(&self.peers, &self.config, interface, mac) {
             return self.defend(now, address, stranger(address, mac), out);
         }
         // By the time the suspect is asked again it is known who the others are.
@@ -160,6 +160,16 @@ impl Instance {
 /// Whose machine answers decides whether it may be a holder of the pair (R5).
 pub(super) fn may_be_a_peer(peers: &Peers, config: &config::Instance, mac: MacAddr) -> bool {
     peers.has_mac(mac) || mac == MacAddr::virtual_router(config.family, config.vrid.get()) || !peers.any_configured()
+}
+
+/// The same on another interface.
+pub(super) fn may_be_a_peer_beside(
+    peers: &Peers,
+    config: &config::Instance,
+    interface: &InterfaceName,
+    mac: MacAddr,
+) -> bool {
+    mac == MacAddr::virtual_router(config.family, config.vrid.get()) || peers.may_be_beside(interface, mac)
 }
 
 fn stolen(address: IpAddr, mac: MacAddr) -> String {

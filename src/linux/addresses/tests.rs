@@ -102,7 +102,7 @@ fn nothing_is_written_too_late() {
         let mut late = hold(&["192.168.0.60/24"]);
         late.not_after = Some(BootClock.now() - Duration::from_millis(7));
         let why = holder.apply(&late).unwrap_err();
-        assert!(why.starts_with("192.168.0.60/24 not renewed on va: 7."), "{why}");
+        assert!(why.starts_with("192.168.0.60/24 not renewed on va: "), "{why}");
         assert!(!is_there("192.168.0.60"));
         assert_eq!(held(&holder), []);
         late.not_after = Some(BootClock.now() + SECOND);
