@@ -45,7 +45,8 @@ pub(super) fn resolve(
     check_name("an instance", raw.name.get_ref(), raw.name.span(), out);
     let interface = interface(raw, out);
     let vrid = vrid(raw, out);
-    let addresses = address::virtual_addresses(raw, interface.as_ref(), facts, out);
+    let mut addresses = address::virtual_addresses(raw, interface.as_ref(), facts, out);
+    virtual_mac::name_devices(&mut addresses, vrid);
     let version = protocol::version(&raw.version, addresses.family, out);
     if version == Some(Version::V3) {
         check_link_local_first(vrid, &addresses, out);

@@ -29,6 +29,8 @@ const SCOPES: [(&str, Scope); 4] =
 pub struct Manner {
     /// The interface it is on; the instance's own unless written.
     pub device: Option<InterfaceName>,
+    /// The device on that interface that has it, with the virtual router MAC address.
+    pub virtual_mac: Option<InterfaceName>,
     /// `IFA_LABEL`, IPv4 only: the interface, or the interface with a colon and more.
     pub label: Option<String>,
     /// IPv4 only; unless written global, or link for 169.254.0.0/16.
@@ -82,6 +84,9 @@ impl fmt::Display for Manner {
         if let Some(device) = &self.device {
             write!(f, " dev {device}")?;
         }
+        if self.virtual_mac.is_some() {
+            f.write_str(" with the virtual MAC address")?;
+        }
         if let Some(peer) = self.peer {
             write!(f, " peer {peer}")?;
         }
@@ -110,6 +115,7 @@ impl fmt::Display for Manner {
 pub(super) struct RawAddress {
     pub(super) address: Spanned<String>,
     device: Written<String>,
+    virtual_mac: Written<bool>,
     label: Written<String>,
     scope: Written<String>,
     broadcast: Written<String>,
@@ -123,6 +129,7 @@ impl RawAddress {
         Self {
             address,
             device: Written::Absent,
+            virtual_mac: Written::Absent,
             label: Written::Absent,
             scope: Written::Absent,
             broadcast: Written::Absent,
@@ -137,6 +144,7 @@ impl RawAddress {
         let address = table.text("address", out);
         let raw = Self {
             device: table.text("device", out),
+            virtual_mac: table.flag("virtual_mac", out),
             label: table.text("label", out),
             scope: table.text("scope", out),
             broadcast: table.text("broadcast", out),
@@ -207,7 +215,9 @@ pub(super) fn resolve(
             out.error(span, format!("{key}: IPv6 addresses have none, and {} is one", net.addr()), "remove it");
         }
     }
+    let virtual_mac = virtual_mac(&raw.virtual_mac, device.as_ref(), out);
     Manner {
+        virtual_mac,
         label: label(&raw.label, device.as_ref().or(interface), out),
         scope: value::choice("scope", &raw.scope, &SCOPES, out),
         broadcast: broadcast(&raw.broadcast, net, out),
@@ -256,6 +266,20 @@ fn scope_unless_written(net: &IpNet) -> Scope {
 
 fn word_of(scope: Scope) -> &'static str {
     SCOPES.iter().find(|(_, of)| *of == scope).map_or("", |(word, _)| word)
+}
+
+/// The device is named once it is known whose it is; until then it is called as the interface beneath.
+fn virtual_mac(written: &Written<bool>, device: Option<&InterfaceName>, out: &mut Findings) -> Option<InterfaceName> {
+    let (true, span) = written.given()? else { return None };
+    if device.is_none() {
+        let what = "virtual_mac: this address is on the instance's own interface";
+        out.error(
+            span,
+            what,
+            "write virtual_mac = true of the instance, or device = \"eth1\" with the interface it is on",
+        );
+    }
+    device.cloned()
 }
 
 fn label(written: &Written<String>, interface: Option<&InterfaceName>, out: &mut Findings) -> Option<String> {

@@ -22,7 +22,8 @@ impl Instance {
     /// The interface that one of its addresses is on: its own, or the device with the virtual MAC address, unless written.
     #[must_use]
     pub fn device_of(&self, net: &IpNet) -> &InterfaceName {
-        self.elsewhere(net).unwrap_or(self.device())
+        let with_mac = self.manners.get(net).and_then(|manner| manner.virtual_mac.as_ref());
+        with_mac.or_else(|| self.elsewhere(net)).unwrap_or(self.device())
     }
 
     /// The interface to whose link it is known.
@@ -57,7 +58,7 @@ impl Instance {
     /// Those of them that bear on it: one of their addresses is tracked.
     pub fn tracked_devices(&self) -> impl Iterator<Item = &InterfaceName> {
         let is_tracked = |device: &&InterfaceName| {
-            self.held_addresses().any(|net| self.device_of(net) == *device && !self.is_untracked(net))
+            self.held_addresses().any(|net| self.wire_of(net) == *device && !self.is_untracked(net))
         };
         self.devices().into_iter().filter(is_tracked)
     }
@@ -68,7 +69,9 @@ impl Instance {
         let at = |device: &InterfaceName| -> Vec<IpNet> {
             self.held_addresses().filter(|net| self.device_of(net) == device).copied().collect()
         };
-        let all = std::iter::once(self.device()).chain(self.devices());
+        let mut others: BTreeSet<_> = self.held_addresses().map(|net| self.device_of(net)).collect();
+        others.remove(self.device());
+        let all = std::iter::once(self.device()).chain(others);
         all.map(|device| (device, at(device))).filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 }

@@ -1,6 +1,10 @@
 //! The virtual router MAC address (RFC 9568, 7.3): the addresses are held on a device of their own.
 
-use super::{Instance, Transport, error::Findings, instance::Drawn, network, raw::RawInstance, value};
+use std::collections::BTreeMap;
+
+use super::{
+    Instance, Transport, address::Addresses, error::Findings, instance::Drawn, network, raw::RawInstance, value,
+};
 use crate::{
     wire::{Priority, Vrid},
     words::{Family, InterfaceName, MacAddr},
@@ -75,10 +79,64 @@ fn advertises(raw: &RawInstance, around: &Around<'_>, out: &mut Findings) -> boo
     chosen.unwrap_or(true) && around.transport == Transport::Multicast
 }
 
+/// Names the devices of addresses on other interfaces.
+pub(super) fn name_devices(addresses: &mut Addresses, vrid: Option<Vrid>) {
+    let (Some(vrid), Some(family)) = (vrid, addresses.family) else { return };
+    for manner in addresses.manners.values_mut().filter(|manner| manner.virtual_mac.is_some()) {
+        manner.virtual_mac = manner.device.as_ref().and_then(|beneath| name_on(beneath, vrid, family));
+    }
+}
+
+/// `ha-51-eth1`. A long name of an interface is shortened, and still always the same.
+fn name_on(beneath: &InterfaceName, vrid: Vrid, family: Family) -> Option<InterfaceName> {
+    let six = if family == Family::V6 { "6" } else { "" };
+    let name = |end: &str| format!("ha{six}-{vrid}-{end}").parse().ok();
+    name(beneath.as_str()).or_else(|| {
+        // FNV-1a, of which seven digits fit behind the longest beginning.
+        let mixed = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = beneath.as_str().bytes().fold(0x811c_9dc5, mixed);
+        name(&format!("{:07x}", hash & 0x0fff_ffff))
+    })
+}
+
+/// What of an owner, and of two instances, cannot be on another interface: a MAC address is once on each.
+fn check_beside(all: &[(&Drawn, &Instance)], out: &mut Findings) {
+    for (index, (drawn, one)) in all.iter().enumerate() {
+        let beside: Vec<_> = one
+            .manners
+            .values()
+            .filter_map(|manner| manner.device.as_ref().filter(|_| manner.virtual_mac.is_some()))
+            .collect();
+        if one.priority.is_owner() && !beside.is_empty() {
+            let what = format!(
+                "{}: an owner (priority 255) has its addresses at the MAC addresses of its interfaces",
+                one.name
+            );
+            out.error(drawn.header.clone(), what, "remove virtual_mac from its addresses, or lower the priority");
+        }
+        let others = all.iter().enumerate().filter(|(other, _)| *other != index);
+        for (other, (_, first)) in others.filter(|(_, (_, first))| network::meet(one, first)) {
+            let is_one_mac = (first.vrid, first.family) == (one.vrid, one.family);
+            let theirs: Vec<_> = first.mac_devices().into_values().collect();
+            let owned = first.virtual_mac.is_some() && beside.contains(&&first.interface);
+            let both = other < index && beside.iter().any(|beneath| theirs.contains(beneath));
+            if is_one_mac && (owned || both) {
+                let what = format!("{} and {} would have one MAC address on one interface", first.name, one.name);
+                out.error(
+                    drawn.header.clone(),
+                    what,
+                    "write another virtual_router_id, or remove virtual_mac from its addresses",
+                );
+            }
+        }
+    }
+}
+
 /// A device belongs to one instance, and whoever has it names it once.
 pub(super) fn check_names(drawn: &[Drawn], out: &mut Findings) {
     let all: Vec<(&Drawn, &Instance)> =
         drawn.iter().filter_map(|drawn| Some((drawn, drawn.instance.as_ref()?))).collect();
+    check_beside(&all, out);
     for (index, (owner, one)) in all.iter().enumerate() {
         let Some(VirtualMac { name, .. }) = &one.virtual_mac else { continue };
         if one.devices().contains(name) {
@@ -111,7 +169,31 @@ impl Instance {
         self.virtual_mac.as_ref().map_or(&self.interface, |device| &device.name)
     }
 
-    /// The link-layer address of the virtual addresses, if they have one of their own.
+    /// The devices with the virtual MAC address, each with the interface beneath.
+    #[must_use]
+    pub fn mac_devices(&self) -> BTreeMap<&InterfaceName, &InterfaceName> {
+        let own = self.virtual_mac.as_ref().map(|device| (&device.name, &self.interface));
+        let beside = self.manners.values().filter_map(|manner| manner.virtual_mac.as_ref().zip(manner.device.as_ref()));
+        own.into_iter().chain(beside).collect()
+    }
+
+    /// The interface to whose link what is on `device` is known: the one beneath, or itself.
+    #[must_use]
+    pub fn wire_beneath<'i>(&'i self, device: &'i InterfaceName) -> &'i InterfaceName {
+        if self.virtual_mac.as_ref().is_some_and(|own| own.name == *device) {
+            return &self.interface;
+        }
+        let beside = self.manners.values().find(|manner| manner.virtual_mac.as_ref() == Some(device));
+        beside.and_then(|manner| manner.device.as_ref()).unwrap_or(device)
+    }
+
+    /// The link-layer address that addresses on `device` have, if that is not its own.
+    #[must_use]
+    pub fn mac_of(&self, device: &InterfaceName) -> Option<MacAddr> {
+        self.mac_devices().contains_key(device).then(|| MacAddr::virtual_router(self.family, self.vrid.get()))
+    }
+
+    /// The link-layer address of the virtual addresses on its own interface, if they have one of their own.
     #[must_use]
     pub fn mac(&self) -> Option<MacAddr> {
         self.virtual_mac.as_ref().map(|_| MacAddr::virtual_router(self.family, self.vrid.get()))
@@ -120,6 +202,6 @@ impl Instance {
     /// Whether it needs something of the machine beside its interface.
     #[must_use]
     pub fn needs_equipment(&self) -> bool {
-        self.drops_packets() || self.virtual_mac.is_some()
+        self.drops_packets() || !self.mac_devices().is_empty()
     }
 }

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     config::{Config, Instance},
     linux::{ArpHabits, Macvlan, Macvlans},
-    words::{Family, InterfaceName},
+    words::{Family, InterfaceName, MacAddr},
 };
 
-/// The device of an instance.
-#[must_use]
-pub fn device_of(instance: &Instance) -> Option<Macvlan> {
-    let mac = instance.mac()?;
-    Some(Macvlan { name: instance.device().clone(), base: instance.interface.clone(), mac })
+/// The devices of an instance.
+pub fn devices_of(instance: &Instance) -> impl Iterator<Item = Macvlan> + '_ {
+    let mac = MacAddr::virtual_router(instance.family, instance.vrid.get());
+    let device =
+        move |(name, base): (&InterfaceName, &InterfaceName)| Macvlan { name: name.clone(), base: base.clone(), mac };
+    instance.mac_devices().into_iter().map(device)
 }
 
 /// See the module.
@@ -151,7 +152,8 @@ impl Devices {
 
 fn demands(config: &Config) -> BTreeMap<Macvlan, Wanted> {
     let wanted = |instance: &Instance| Wanted { instance: instance.name.clone(), family: instance.family };
-    config.instances.iter().filter_map(|instance| Some((device_of(instance)?, wanted(instance)))).collect()
+    let all = config.instances.iter();
+    all.flat_map(|instance| devices_of(instance).map(move |device| (device, wanted(instance)))).collect()
 }
 
 fn opened(macvlans: &mut Option<Macvlans>) -> Result<&mut Macvlans, String> {

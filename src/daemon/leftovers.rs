@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, io};
 
 use super::{
-    device_of,
+    devices_of,
     equipment::guards_of,
     gates::gate_of,
     store::{Record, Store},
@@ -42,7 +42,7 @@ pub(super) fn unrecorded(error: &io::Error) -> String {
 fn clear(before: &[Record], config: &Config) {
     let of = |instance| guards_of(instance, &instance.all_addresses()).into_iter().chain(gate_of(instance));
     let tables: Vec<_> = config.instances.iter().flat_map(of).collect();
-    let devices: Vec<_> = config.instances.iter().filter_map(device_of).collect();
+    let devices: Vec<_> = config.instances.iter().flat_map(devices_of).collect();
     let mut routing = RoutingKeys::default();
     config.instances.iter().for_each(|instance| routing.extend(&instance.routing.keys()));
     // What is named now stays: it is taken over.

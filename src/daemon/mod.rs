@@ -33,7 +33,7 @@ mod tracking;
 pub mod watch;
 mod witness;
 
-pub use devices::device_of;
+pub use devices::devices_of;
 pub use equipment::guards_of;
 pub use gates::gate_of;
 pub use keys::{TODO as SECRET_TODO, read_keys, read_keys_beside};

@@ -166,7 +166,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "nftables_ifindex", Dropped(FILTERS)),
     (Global, "disable_local_igmp", Dropped("a device of ha is up on the master only, and joins no group of its own")),
     (Global, "vmac_prefix", Refused("write the name behind use_vmac of each instance, and remove the line")),
-    (Global, "vmac_addr_prefix", Refused("it is about use_vmac_addr: remove it with that")),
+    (Global, "vmac_addr_prefix", Refused("in ha the device on eth1 is called ha-51-eth1: remove the line")),
     (Global, "vrrp_mcast_group4", Mapped(1)),
     (Global, "vrrp_mcast_group6", Mapped(1)),
     (
@@ -329,11 +329,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "use_vmac", Mapped(ANY)),
     (Instance, "vmac_xmit_base", Mapped(0)),
     (Instance, "dont_track_primary", Mapped(0)),
-    (
-        Instance,
-        "use_vmac_addr",
-        Refused("in ha an address has the virtual MAC address on the instance's interface only: remove it"),
-    ),
+    (Instance, "use_vmac_addr", Mapped(0)),
     (Instance, "use_ipvlan", Refused("ha has no ipvlan: remove the line")),
     (Instance, "accept", Mapped(0)),
     (Instance, "no_accept", Mapped(0)),
@@ -395,16 +391,22 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Address, "home", Dropped("ha marks its addresses by itself")),
     (Address, "-nodad", Dropped(DEFAULT)),
     (Address, "nodad", Dropped(DEFAULT)),
-    (Address, "mngtmpaddr", Refused("ha makes no temporary addresses: remove the word")),
-    (Address, "noprefixroute", Mapped(0)),
-    (Address, "autojoin", Refused("ha joins no group: remove the word")),
-    (Address, "no_track", Mapped(0)),
-    (Address, "preferred_lft", Dropped("the lifetime of the address is ha's lease")),
     (
         Address,
-        "use_vmac",
-        Refused("in ha an address has the virtual MAC address on the instance's interface only: remove the word"),
+        "mngtmpaddr",
+        Refused("the kernel makes no temporary address beside one that lives as short as ha's lease: remove the word"),
     ),
+    (Address, "noprefixroute", Mapped(0)),
+    (
+        Address,
+        "autojoin",
+        Refused(
+            "the kernel takes it for a multicast address only, so keepalived never holds this one: remove the word",
+        ),
+    ),
+    (Address, "no_track", Mapped(0)),
+    (Address, "preferred_lft", Dropped("the lifetime of the address is ha's lease")),
+    (Address, "use_vmac", Mapped(0)),
 ];
 
 /// What becomes of a word; `None`: keepalived does not know it either.

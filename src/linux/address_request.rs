@@ -126,6 +126,7 @@ pub(super) fn in_full(placed: &Placed, interface: &InterfaceName) -> Manner {
     let bare = flags(placed).contains(AddressFlags::Noprefixroute);
     Manner {
         device: None,
+        virtual_mac: None,
         label: placed.manner.label.clone().or_else(|| v4.then(|| interface.to_string())),
         scope: if v4 { known_scope(scope(placed.address.addr(), placed.manner.scope)) } else { None },
         network_route: if bare { NetworkRoute::LeftOut } else { NetworkRoute::Made },

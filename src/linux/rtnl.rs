@@ -439,6 +439,7 @@ fn address(payload: &[u8]) -> Result<Option<Address>, DecodeError> {
     let net = local.or(prefix).and_then(|ip| IpNet::new(ip, header.prefix_len).ok());
     let manner = Manner {
         device: None,
+        virtual_mac: None,
         peer: local.and(prefix).filter(|_| local != prefix),
         label,
         broadcast,

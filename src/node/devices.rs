@@ -63,6 +63,10 @@ impl Instance {
         if Some(frame.source_mac) == own || Some(frame.mac) == own {
             return;
         }
+        // Whoever holds the addresses has this one (R19).
+        if self.is_virtual_mac(frame) && matches!(self.router.state(), State::Master { .. }) {
+            return;
+        }
         let (address, answers) = match frame.kind {
             NeighborKind::Request { sender, .. } => (sender, false),
             NeighborKind::Reply { address } => (address, true),
@@ -97,6 +101,12 @@ impl Instance {
         }
     }
 
+    fn is_virtual_mac(&self, frame: &NeighborFrame) -> bool {
+        let devices = self.config.mac_devices().into_iter();
+        let mut there = devices.filter(|(_, beneath)| **beneath == frame.interface);
+        there.any(|(device, _)| self.config.mac_of(device) == Some(frame.mac))
+    }
+
     fn is_beside(&self, address: IpAddr, interface: &InterfaceName) -> bool {
         self.place_of(address) == Some(interface)
     }
@@ -119,10 +129,11 @@ impl Instance {
 
     /// What the kernel has on an interface, as far as is known.
     pub(super) fn seen_on(&self, interface: &InterfaceName) -> &[AddressSeen] {
-        if *interface == self.config.interface || interface == self.config.device() {
+        let wire = self.config.wire_beneath(interface);
+        if *wire == self.config.interface {
             return self.seen();
         }
-        self.devices.get(interface).and_then(|device| device.addresses.as_deref()).unwrap_or_default()
+        self.devices.get(wire).and_then(|device| device.addresses.as_deref()).unwrap_or_default()
     }
 
     /// The virtual addresses that the kernel has where they belong.
@@ -148,7 +159,10 @@ impl Instance {
     /// is left gone.
     pub(super) fn to_be_held(&self) -> impl Iterator<Item = Hold> {
         let elsewhere = self.config.devices();
-        let is_usable = move |hold: &Hold| !elsewhere.contains(&hold.interface) || self.is_there(&hold.interface);
+        let is_usable = move |hold: &Hold| {
+            let wire = self.config.wire_beneath(&hold.interface);
+            !elsewhere.contains(wire) || self.is_there(wire)
+        };
         let holds = self.releases().into_iter().filter(|hold| self.serves_on(&hold.interface)).filter(is_usable);
         holds.map(|hold| {
             let is_here = |net: &&IpNet| !self.tenure.is_left_gone(net);
@@ -159,7 +173,7 @@ impl Instance {
     /// Which of the other interfaces is missing, and why (R31).
     pub(super) fn device_waited_for(&self) -> Option<String> {
         self.config.tracked_devices().find_map(|name| {
-            let addresses = self.config.held_addresses().filter(|net| self.config.device_of(net) == name);
+            let addresses = self.config.held_addresses().filter(|net| self.config.wire_of(net) == name);
             let addresses = addresses.map(IpNet::to_string).collect::<Vec<_>>().join(", ");
             match self.devices.get(name).and_then(|device| device.link.as_ref()) {
                 None => Some(format!("interface {name}, for {addresses}, does not exist; waiting for it")),
@@ -206,23 +220,21 @@ impl Instance {
 
     /// The announcements of these addresses, one for each interface.
     pub(super) fn announcements(&self, addresses: &[IpAddr]) -> Vec<Output> {
-        let on = |interface: &InterfaceName| {
-            let there = addresses.iter().filter(|address| self.place_of(**address) == Some(interface));
-            let is_here = |net: &IpNet| !self.tenure.is_left_gone(net);
-            let there =
-                there.filter(|address| self.config.held_addresses().any(|net| net.addr() == **address && is_here(net)));
-            there.copied().collect::<Vec<IpAddr>>()
+        let announce = |(device, nets): (&InterfaceName, Vec<IpNet>)| {
+            let is_meant = |net: &&IpNet| addresses.contains(&net.addr()) && !self.tenure.is_left_gone(net);
+            let (wire, mac) = (self.config.wire_beneath(device).clone(), self.config.mac_of(device));
+            (wire, mac, nets.iter().filter(is_meant).map(IpNet::addr).collect::<Vec<IpAddr>>())
         };
-        let wires = std::iter::once(&self.config.interface).chain(self.config.devices());
-        let places = wires.map(|interface| (interface, on(interface)));
-        let announce = |(interface, addresses): (&InterfaceName, Vec<IpAddr>)| Output::Announce {
-            instance: self.config.name.clone(),
-            interface: interface.clone(),
-            mac: self.config.mac().filter(|_| *interface == self.config.interface),
-            addresses,
-        };
-        let served =
-            |(interface, addresses): &(&InterfaceName, Vec<IpAddr>)| !addresses.is_empty() && self.serves_on(interface);
-        places.filter(served).map(announce).collect()
+        let places = self.config.places().into_iter().map(announce);
+        let served = places.filter(|(wire, _, addresses)| !addresses.is_empty() && self.serves_on(wire));
+        let instance = &self.config.name;
+        served
+            .map(|(interface, mac, addresses)| Output::Announce {
+                instance: instance.clone(),
+                interface,
+                mac,
+                addresses,
+            })
+            .collect()
     }
 }

@@ -182,11 +182,8 @@ impl Node {
             }
             Input::Addresses { interface, addresses } => {
                 self.each_path_on(&interface, |instance| instance.on_path_addresses(&interface, &addresses));
-                self.addresses.insert(interface.clone(), addresses.clone());
+                self.addresses.insert(interface.clone(), addresses);
                 self.tell_addresses(&interface);
-                self.each_beside(&interface, |now, instance, out| {
-                    instance.on_device_addresses(now, &interface, addresses.clone(), out);
-                });
             }
             Input::Transmitted { instance, path: None, result, carrier } => {
                 self.on_transmitted(&instance, result, carrier);
@@ -338,7 +335,12 @@ impl Node {
     fn tell_addresses(&mut self, interface: &InterfaceName) {
         let (now, out) = (self.now, &mut self.outbox);
         for instance in self.instances.values_mut().chain(&mut self.leaving) {
-            if instance.config.interface != *interface && instance.config.device() != interface {
+            let beneath = instance.config.wire_beneath(interface).clone();
+            if beneath != instance.config.interface {
+                let seen = addresses_beside(self.links.all(), &self.addresses, &instance.config, &beneath);
+                if let Some(seen) = seen.filter(|_| instance.config.devices().contains(&beneath)) {
+                    instance.on_device_addresses(now, &beneath, seen, out);
+                }
                 continue;
             }
             match addresses_of(&self.addresses, &instance.config) {
@@ -420,6 +422,25 @@ fn addresses_of(
     Some(all)
 }
 
+/// What it sees of another interface: its addresses, then those of the device on it; `None` while one of them is not known.
+fn addresses_beside(
+    links: &BTreeMap<InterfaceName, LinkSeen>,
+    known: &BTreeMap<InterfaceName, Vec<AddressSeen>>,
+    instance: &config::Instance,
+    wire: &InterfaceName,
+) -> Option<Vec<AddressSeen>> {
+    let mut all = known.get(wire)?.clone();
+    for (device, _) in instance.mac_devices().into_iter().filter(|(_, beneath)| *beneath == wire) {
+        match known.get(device) {
+            Some(addresses) => all.extend(addresses.iter().cloned()),
+            // One that is not there has none.
+            None if links.contains_key(device) => return None,
+            None => {}
+        }
+    }
+    Some(all)
+}
+
 /// An instance looks at the interfaces besides its own.
 fn meet_devices(
     instance: &mut Instance,
@@ -428,9 +449,9 @@ fn meet_devices(
     wanted: &config::Instance,
 ) {
     for name in wanted.devices() {
-        instance
-            .devices
-            .insert(name.clone(), Device { link: links.get(name).cloned(), addresses: addresses.get(name).cloned() });
+        let before = instance.devices.remove(name).and_then(|device| device.addresses);
+        let addresses = addresses_beside(links, addresses, wanted, name).or(before);
+        instance.devices.insert(name.clone(), Device { link: links.get(name).cloned(), addresses });
     }
 }
 

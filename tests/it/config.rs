@@ -601,6 +601,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "addresses", "[\"192.168.0.61/24\"]"),
     (ENTRY, "address", "\"192.168.0.61/24\""),
     (ENTRY, "device", "\"eth1\""),
+    (ENTRY, "virtual_mac", "true"),
     (ENTRY, "label", "\"eth0:web\""),
     (ENTRY, "scope", "\"link\""),
     (ENTRY, "broadcast", "\"auto\""),
@@ -610,6 +611,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("instance.VI_1", "addresses_excluded", "[\"192.168.0.61/24\"]"),
     (EXCLUDED, "address", "\"192.168.0.61/24\""),
     (EXCLUDED, "device", "\"eth1\""),
+    (EXCLUDED, "virtual_mac", "true"),
     (EXCLUDED, "label", "\"eth0:web\""),
     (EXCLUDED, "scope", "\"link\""),
     (EXCLUDED, "broadcast", "\"auto\""),
@@ -814,6 +816,14 @@ fn every_key_changes_something() {
                 let (table, list, name, one) = tracked.unwrap();
                 let what = if key == name || key == "any" { String::new() } else { format!("{name} = {one}, ") };
                 after.set(table, list, &format!("[{{ {what}{key} = {value} }}]"));
+            }
+            "virtual_mac" if table == ENTRY || table == EXCLUDED => {
+                let (list, entry) = match table {
+                    ENTRY => ("addresses", "address = \"192.168.0.60/24\", device = \"eth1\""),
+                    _ => ("addresses_excluded", "address = \"10.0.0.62/24\", device = \"eth1\""),
+                };
+                before.set("instance.VI_1", list, &format!("[{{ {entry} }}]"));
+                after.set("instance.VI_1", list, &format!("[{{ {entry}, {key} = {value} }}]"));
             }
             _ if table == EXCLUDED => {
                 let address = if key == "address" { value } else { "\"10.0.0.62/24\"" };
@@ -1634,4 +1644,32 @@ fn a_witness_of_one_node_is_the_witness_of_both() {
         found(&meant(&Draft::small().text())),
         ["only K1 has a witness: K1 takes the address without asking it"]
     );
+}
+
+#[test]
+fn the_virtual_mac_address_of_an_address_on_another_interface() {
+    let with = |device: &str| format!("[{{ address = \"10.1.0.60/24\", {device}virtual_mac = true }}]");
+    let draft = |device: &str| Draft::small().with("addresses_excluded", &with(device));
+    let device = |name: &str| {
+        let config = meant(&draft(&format!("device = \"{name}\", ")).text());
+        let instance = &config.instances[0];
+        let net = "10.1.0.60/24".parse().unwrap();
+        assert_eq!(instance.wire_of(&net).as_str(), name);
+        assert_eq!(instance.wire_beneath(instance.device_of(&net)).as_str(), name);
+        instance.device_of(&net).to_string()
+    };
+    assert_eq!(device("eth1"), "ha-51-eth1");
+    let [long, other] = ["enp0s31f6.100", "enp0s31f6.101"].map(device);
+    assert!(long != other && long.len() <= 15 && long.starts_with("ha-51-"), "{long} {other}");
+    let problem = |draft: Draft| parse(&draft.text()).unwrap_err().to_string();
+    assert!(problem(draft("")).contains("on the instance's own interface"));
+    let owner = problem(draft("device = \"eth1\", ").with("priority", "255"));
+    assert!(owner.contains("at the MAC addresses of its interfaces"), "{owner}");
+    let mut twin = draft("device = \"eth1\", ");
+    twin.set("instance.VI_2", "interface", "\"eth1\"");
+    twin.set("instance.VI_2", "virtual_router_id", "51");
+    twin.set("instance.VI_2", "addresses", "[\"10.1.0.61/24\"]");
+    twin.set("instance.VI_2", "virtual_mac", "true");
+    let twin = problem(twin);
+    assert!(twin.contains("would have one MAC address on one interface"), "{twin}");
 }

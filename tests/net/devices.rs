@@ -37,7 +37,7 @@ fn setup(node: Host) -> Setup {
 }
 
 /// A second network between the two machines.
-fn second_network(stage: &Stage) {
+pub(crate) fn second_network(stage: &Stage) {
     let [one, two] = Host::NODES.map(|node| stage.world.rtnl(node));
     let far = Plug { name: "eth1", mac: [2, 0, 0, 0, 1, 2], netns: stage.world.netns(Host::Node2) };
     one.add_cable("eth1", far).unwrap();

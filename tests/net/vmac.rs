@@ -13,12 +13,15 @@ use ha::lab::{
 };
 
 use crate::{
-    Need, Story, runner,
+    Need, Story,
+    devices::second_network,
+    runner,
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 4] = [
+pub(crate) const STORIES: [Story; 5] = [
     Story { name: "vmac_pair_keeps_the_mac_address", needs: &[], seconds: 60, tell: pair },
+    Story { name: "vmac_on_another_interface", needs: &[], seconds: 60, tell: beside },
     Story { name: "vmac_over_ipv6", needs: &[], seconds: 30, tell: over_ipv6 },
     Story {
         name: "vmac_mixed_ha_first",
@@ -115,6 +118,48 @@ fn pair(stage: &Stage) {
     pair[1].terminate().unwrap();
     stage.held_by(&[], 5);
     wait_until("everything is as it was", Duration::from_secs(2), || arp_ignore(stage, Host::Node2) == "0");
+}
+
+/// An address on another interface has it there, at whichever node it is.
+fn beside(stage: &Stage) {
+    second_network(stage);
+    let run = |node: Host, command: String| {
+        let run = move || Command::new("ip").args(command.split(' ')).output().unwrap();
+        String::from_utf8(stage.world.netns(node).run(run).unwrap().stdout).unwrap()
+    };
+    for (node, own) in Host::NODES.into_iter().zip(["10.1.0.1", "10.1.0.2"]) {
+        run(node, format!("address add {own}/24 dev eth1"));
+    }
+    let shows = |node: Host, device: &str, what: &str| run(node, format!("address show dev {device}")).contains(what);
+    // Held by this node, at that MAC address: the other one asks its kernel.
+    let at_mac = |node: Host| {
+        wait_until(&format!("it is known by its MAC address at {node}"), Duration::from_secs(5), || {
+            let ask = || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", "10.1.0.60:9");
+            let _ = stage.world.netns(node.peer()).run(ask).unwrap();
+            shows(node, "ha-51-eth1", "10.1.0.60/24")
+                && run(node.peer(), "neigh show 10.1.0.60 dev eth1".to_owned()).contains(MAC)
+        });
+        assert!(!shows(node, "eth1", "10.1.0.60"));
+    };
+    let beside = "addresses_excluded = [{ address = \"10.1.0.60/24\", device = \"eth1\", virtual_mac = true }]\n";
+    let mut pair = Host::NODES.map(|node| stage.ha_with(node, &(setup(node).toml(node) + beside), &[]));
+    stage.held_by(&[Host::Node1], 15);
+    at_mac(Host::Node1);
+    assert!(!shows(Host::Node2, "ha-51-eth1", "10.1.0.60"), "there, and empty");
+    pair[0].terminate().unwrap();
+    stage.held_by(&[Host::Node2], 5);
+    at_mac(Host::Node2);
+    assert!(stage.world.rtnl(Host::Node1).index_of("ha-51-eth1").is_err(), "it goes with the daemon that stops");
+    // The process after this one goes on with it.
+    pair[1].kill();
+    pair[1] = stage.ha_with(Host::Node2, &(setup(Host::Node2).toml(Host::Node2) + beside), &[]);
+    wait_until("it serves", Duration::from_secs(15), || stage.state(&pair[1]).as_deref() == Some("master"));
+    at_mac(Host::Node2);
+    pair[1].kill_alone();
+    stage.held_by(&[], 5);
+    wait_until("the keeper took the device away", Duration::from_secs(5), || {
+        stage.world.rtnl(Host::Node2).index_of("ha-51-eth1").is_err()
+    });
 }
 
 /// Where the client finds the address over IPv6: asked anew.

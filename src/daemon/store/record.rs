@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{Config, Instance, RoutingKeys},
-    daemon::{devices::device_of, equipment::guards_of, gates::gate_of},
+    daemon::{devices::devices_of, equipment::guards_of, gates::gate_of},
     linux::{ArpHabits, GuardTable, Macvlan},
     words::InterfaceName,
 };
@@ -36,7 +36,7 @@ impl Record {
     pub fn of(config: &Config) -> Vec<Self> {
         let records = |instance: &Instance| -> Vec<Self> {
             let record = |(interface, addresses): (&InterfaceName, Vec<IpNet>)| {
-                let device = device_of(instance).filter(|device| device.name == *interface);
+                let device = devices_of(instance).find(|device| device.name == *interface);
                 Self {
                     instance: instance.name.clone(),
                     interface: interface.to_string(),

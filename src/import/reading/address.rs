@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     list,
-    settings::{self, Settings},
+    settings::{self, Around, Settings},
 };
 use crate::import::{ledger::Ledger, outline::Entry, tree::Node};
 
@@ -28,7 +28,11 @@ pub(super) fn addresses(read: &[&Node], interface: &str, vrid: i64, ledger: &mut
     let mut known: Vec<(IpAddr, usize)> = Vec::new();
     let of = |keyword: &str| -> Vec<&Node> { read.iter().filter(|node| node.keyword() == keyword).copied().collect() };
     let (blocks, beside) = (of("virtual_ipaddress"), of("virtual_ipaddress_excluded"));
-    let mut list = listed(&blocks, "addresses", interface, &mut known, ledger);
+    let around = Around { interface, own: !of("use_vmac").is_empty(), beside: !of("use_vmac_addr").is_empty() };
+    for node in of("use_vmac_addr") {
+        ledger.mapped(node.place, "virtual_mac = true of each address on another interface");
+    }
+    let mut list = listed(&blocks, "addresses", around, &mut known, ledger);
     let six = list.first().is_some_and(|first| first.net.addr().is_ipv6());
     for Given { net, line, .. } in list.iter().filter(|given| given.net.addr().is_ipv6() != six) {
         let todo = "keepalived refuses an address of the other family here: write it in virtual_ipaddress_excluded";
@@ -37,7 +41,7 @@ pub(super) fn addresses(read: &[&Node], interface: &str, vrid: i64, ledger: &mut
     if six {
         link_local_first(&mut list, vrid, ledger);
     }
-    let excluded = listed(&beside, "addresses_excluded", interface, &mut known, ledger);
+    let excluded = listed(&beside, "addresses_excluded", around, &mut known, ledger);
     let mut entries = Vec::new();
     match blocks.first() {
         Some(first) if list.is_empty() => {
@@ -55,7 +59,7 @@ pub(super) fn addresses(read: &[&Node], interface: &str, vrid: i64, ledger: &mut
 fn listed<'n>(
     blocks: &[&'n Node],
     key: &str,
-    interface: &str,
+    around: Around<'_>,
     known: &mut Vec<(IpAddr, usize)>,
     ledger: &mut Ledger,
 ) -> Vec<Given<'n>> {
@@ -64,7 +68,7 @@ fn listed<'n>(
     for block in blocks {
         ledger.mapped(block.place, key);
         for line in block.inner() {
-            let Some((net, settings)) = address(line, interface, ledger) else { continue };
+            let Some((net, settings)) = address(line, around, ledger) else { continue };
             match known.iter().find(|(earlier, _)| *earlier == net.addr()) {
                 // Its peers compare the lists.
                 Some((_, first))
@@ -115,7 +119,7 @@ fn link_local_first(list: &mut [Given<'_>], vrid: i64, ledger: &mut Ledger) {
     }
 }
 
-fn address(line: &Node, interface: &str, ledger: &mut Ledger) -> Option<(IpNet, Settings)> {
+fn address(line: &Node, around: Around<'_>, ledger: &mut Ledger) -> Option<(IpNet, Settings)> {
     let text = line.text(0);
     let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(net), _) => net,
@@ -136,7 +140,7 @@ fn address(line: &Node, interface: &str, ledger: &mut Ledger) -> Option<(IpNet, 
         }
     };
     let before = ledger.notes(line.place).len();
-    let settings = settings::read(line, net, interface, ledger);
+    let settings = settings::read(line, net, around, ledger);
     if settings.is_any() {
         ledger.mapped(line.place, settings.entry(&net));
     } else if ledger.notes(line.place).len() == before {

@@ -51,8 +51,20 @@ impl Settings {
     }
 }
 
+/// What the instance of an address says of the virtual router MAC address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'c> {
+    /// Its interface.
+    pub(super) interface: &'c str,
+    /// `use_vmac`: on that one.
+    pub(super) own: bool,
+    /// `use_vmac_addr`: on every other one.
+    pub(super) beside: bool,
+}
+
 /// Reads the words behind the address; what cannot be is refused.
-pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger) -> Settings {
+pub(super) fn read(line: &Node, net: IpNet, around: Around<'_>, ledger: &mut Ledger) -> Settings {
+    let interface = around.interface;
     let mut settings = Settings::default();
     // A label belongs to the interface, which may stand behind it.
     let behind = line.words.iter().skip_while(|word| word.text != "dev").nth(1);
@@ -60,6 +72,17 @@ pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger
     let mut words = line.words.iter().skip(1).map(|word| word.text.as_str());
     while let Some(word) = words.next() {
         match becomes(Context::Address, word) {
+            Some(Becomes::Mapped(0)) if word == "use_vmac" && device == interface && around.own => {
+                ledger.dropped(line.place, "use_vmac: this is so for the whole instance");
+            }
+            Some(Becomes::Mapped(0)) if word == "use_vmac" && device == interface => {
+                let todo = "in ha the addresses on the instance's interface have one MAC address: write use_vmac of the instance, or remove it";
+                ledger.refused(line.place, format!("use_vmac: {todo}"));
+            }
+            Some(Becomes::Mapped(0)) if word == "use_vmac" => settings.set("virtual_mac", "true".to_owned()),
+            Some(Becomes::Refused(_)) if word == "mngtmpaddr" && net.addr().is_ipv4() => {
+                ledger.dropped(line.place, "mngtmpaddr: IPv4 has no temporary addresses");
+            }
             Some(Becomes::Mapped(0)) if word == "no_track" => settings.set("track", "false".to_owned()),
             Some(Becomes::Mapped(0)) => settings.set("network_route", "false".to_owned()),
             Some(Becomes::Mapped(_)) => {
@@ -82,6 +105,9 @@ pub(super) fn read(line: &Node, net: IpNet, interface: &str, ledger: &mut Ledger
                 ledger.dropped(line.place, format!("\"{word}\" means nothing to keepalived here, which ignores it"));
             }
         }
+    }
+    if around.beside && device != interface {
+        settings.set("virtual_mac", "true".to_owned());
     }
     settings
 }

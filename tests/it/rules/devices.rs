@@ -495,3 +495,41 @@ fn the_interface_of_what_is_not_tracked_bears_on_nothing() {
     alone.run_for(SECOND * 2);
     assert_eq!(alone.held()[1], [net(BESIDE)]);
 }
+
+/// With the virtual MAC address: held on a device of its own, asked for, announced and seen on the interface beneath.
+#[test]
+fn s7_3_an_address_on_another_interface_may_have_the_virtual_mac_address() {
+    const VIRTUAL: MacAddr = MacAddr([0, 0, 0x5e, 0, 1, 51]);
+    let device: InterfaceName = "ha-51-eth1".parse().unwrap();
+    let mut with_mac = spread();
+    let manner = Manner { device: Some(eth1()), virtual_mac: Some(device.clone()), ..Manner::default() };
+    with_mac.manners.insert(net(BESIDE), manner);
+    let mut alone = Alone::of(with_mac).second();
+    alone.give(Input::Equipped { instance: "VI_1".to_owned(), result: Ok(()) });
+    alone.link(&device, 4, false);
+    alone.has(&device, &[]);
+    let mut alone = alone.master();
+    let on = |alone: &Alone, interface: &InterfaceName| {
+        let there = |hold: &&Hold| hold.interface == *interface && !hold.addresses.is_empty();
+        alone.holds().into_iter().filter(there).map(|hold| hold.addresses.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((on(&alone, &device)[0].clone(), on(&alone, &eth1())), (vec![net(BESIDE)], vec![]));
+    let announced = |output: &Output| {
+        let Output::Announce { interface, mac, addresses, .. } = output else { return None };
+        addresses.contains(&net(BESIDE).addr()).then(|| (interface.clone(), *mac))
+    };
+    let announced: Vec<_> = alone.wanted.iter().filter_map(announced).collect();
+    assert!(!announced.is_empty() && announced.iter().all(|it| *it == (eth1(), Some(VIRTUAL))), "{announced:?}");
+    let asked = |output: &Output| matches!(output, Output::Ask(ask) if ask.target == net(BESIDE).addr() && ask.interface == eth1());
+    assert!(alone.wanted.iter().any(asked));
+    // It is there, whatever the interface beneath has.
+    alone.has(&device, &[BESIDE]);
+    alone.has(&eth1(), &["10.1.0.20/24"]);
+    let renewed = on(&alone, &device).len();
+    assert!(alone.node.status().instances[0].held.contains(&net(BESIDE)));
+    // A frame with this address is no second holder's; somebody who deletes it is seen.
+    alone.hears_beside(VIRTUAL, NeighborKind::Announcement { address: net(BESIDE).addr() });
+    assert_eq!((alone.role(), on(&alone, &device).len()), (Role::Master, renewed));
+    alone.has(&device, &[]);
+    assert!(on(&alone, &device).len() > renewed, "it is put back");
+}
