@@ -185,9 +185,10 @@ impl Machine {
     /// The link-layer address that answers for a virtual address, if it is not the interface's own.
     pub(super) fn mac_of(&self, port: usize, target: IpAddr) -> Option<MacAddr> {
         let interface = &self.ports.get(port)?.interface;
-        let mut instances = self.config.instances.iter().filter(|instance| instance.interface == *interface);
-        let instance = instances.find(|it| it.addresses.iter().any(|address| address.addr() == target))?;
-        instance.mac()
+        let all = self.config.instances.iter();
+        let mut all = all.flat_map(|instance| instance.held_addresses().map(move |net| (instance, net)));
+        let (instance, net) = all.find(|(it, net)| net.addr() == target && it.wire_of(net) == interface)?;
+        instance.mac_of(instance.device_of(net))
     }
 
     /// The virtual addresses that it owns: they are there by themselves.
