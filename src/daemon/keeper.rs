@@ -160,7 +160,10 @@ impl Keeper {
     pub fn start() -> (Self, Option<String>) {
         match spawn() {
             Ok(process) => (Self::of(Some(process), spawn), None),
-            Err(error) => (Self::of(None, spawn), Some(without(error))),
+            Err(error) => {
+                let retry_at = Some(BootClock.now() + KEEPERS_RETRY);
+                (Self { retry_at, ..Self::of(None, spawn) }, Some(without(error)))
+            }
         }
     }
 
@@ -242,7 +245,8 @@ impl Keeper {
         if self.next_try().is_none_or(|at| now < at) {
             return None;
         }
-        self.retry_at = Some(now + KEEPERS_RETRY);
+        // One that ends at once again is as hasty as before.
+        self.ended_at = Some(now);
         self.replace().is_none().then(|| "there is a keeper process again, and it knows everything".to_owned())
     }
 
@@ -256,7 +260,10 @@ impl Keeper {
             self.process = Some(process);
             self.write()
         });
-        told.err().map(without)
+        told.err().map(|error| {
+            self.retry_at = Some(BootClock.now() + KEEPERS_RETRY);
+            without(error)
+        })
     }
 
     /// Nothing is to be done any more; it ends.

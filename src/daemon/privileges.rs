@@ -48,7 +48,7 @@ pub(super) fn change_user(config: &Config, file: &Path) -> Result<(), String> {
 /// # Errors
 /// The kernel refused: a sentence.
 pub(super) fn stay(config: &Config) -> Result<(), String> {
-    if nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() && config.privileges.user.is_none() {
         return Ok(());
     }
     let wanted = |name: &&str| !config.privileges.capabilities.iter().any(|wanted| wanted == name);

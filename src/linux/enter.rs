@@ -1,9 +1,9 @@
 //! Into a network namespace: the calling thread, and every thread and program that it starts from then on.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,8 +25,21 @@ impl Network {
     /// # Errors
     /// A sentence: it does not exist, or cannot be reached.
     pub fn find(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| missing(path, &error))?;
+        // Whatever else may have that name is not waited for.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = file.map_err(|error| missing(path, &error))?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// What has that name is not, or not any more, what the calling thread sees. One that cannot be looked at is as it was.
+    #[must_use]
+    pub fn is_another(path: &Path) -> bool {
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        match (fs::metadata(path).map(identity), fs::metadata(OWN).map(identity)) {
+            (Ok(named), Ok(own)) => named != own,
+            (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => false,
+        }
     }
 
     /// As [`enter_network`].
@@ -108,7 +121,16 @@ mod tests {
         assert!(why("/run/netns/no-such-namespace").contains("ip netns add"));
         assert_eq!(enter_network(Path::new(OWN)), Ok(()), "it is here");
         alone(|| {
-            assert!(enter_network(Path::new("/proc/self/cmdline")).unwrap_err().contains("is no network namespace"))
+            assert!(enter_network(Path::new("/proc/self/cmdline")).unwrap_err().contains("is no network namespace"));
+            let directory = tempfile::tempdir().unwrap();
+            let fifo = directory.path().join("fifo");
+            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            assert!(
+                enter_network(&fifo).unwrap_err().contains("is no network namespace"),
+                "and nobody waits for a writer"
+            );
+            assert!(!Network::is_another(Path::new(OWN)) && Network::is_another(&fifo));
+            assert!(Network::is_another(&directory.path().join("gone")));
         });
     }
 }

@@ -72,8 +72,12 @@ impl Instance {
             NeighborKind::Reply { address } => (address, true),
             NeighborKind::Announcement { address } => (address, address.is_ipv6()),
             NeighborKind::Probe { target } => {
+                // One link decides, or each of two could let the other go first: the own one where the peer is seen there, else the
+                // first of the others.
+                let decides = !self.peers.any_alive(now, self.down_interval())
+                    && self.config.devices().first().is_some_and(|first| **first == frame.interface);
                 let is_peer = may_be_a_peer_beside(&self.peers, &self.config, &frame.interface, frame.mac);
-                if is_peer && self.is_beside(target, &frame.interface) {
+                if decides && is_peer && self.is_beside(target, &frame.interface) {
                     self.rival_claims(now, frame.mac, own, out);
                 }
                 return;

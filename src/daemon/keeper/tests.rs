@@ -62,13 +62,23 @@ fn a_keeper_that_ends_at_once_is_not_started_again_and_again() {
     assert_eq!((keeper.next_try(), keeper.try_again(at(10_899))), (Some(at(10_900)), None));
     assert!(keeper.try_again(at(10_900)).is_some_and(|told| told.contains("again")));
     assert!(keeper.pipe().is_some() && keeper.next_try().is_none());
+    // It ends as soon again; then none can be started at all.
+    assert!(keeper.ended(at(11_000)).contains("ends as soon as it is started"));
+    keeper.spawn = || Err(io::ErrorKind::OutOfMemory.into());
+    assert_eq!(keeper.try_again(at(21_000)), None);
+    assert!(keeper.next_try().is_some(), "it is tried again");
 }
 
 #[test]
 fn a_keeper_that_is_stopped_makes_nobody_wait_and_knows_the_latest_once_it_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (go, heard) = (directory.path().join("go"), directory.path().join("heard"));
-    let script = format!("while [ ! -e {} ]; do sleep 0.01; done; exec cat > {}", go.display(), heard.display());
+    let script = format!(
+        "while [ ! -e {} ]; do sleep 0.01; [ -d {} ] || exit; done; exec cat > {}",
+        go.display(),
+        directory.path().display(),
+        heard.display()
+    );
     let mut keeper = keeper(&script);
     let begin = Instant::now();
     let said: Vec<String> = (0..5).flat_map(|round| told(&mut keeper, round)).collect();

@@ -142,6 +142,11 @@ impl Networks {
                 continue;
             }
             let name = network.to_string();
+            if self.leaving.iter().any(|warden| warden.part().network == network && !warden.is_over()) {
+                return Err(format!(
+                    "the process of before for the network namespace {name} is still ending: reload again"
+                ));
+            }
             let warden = Warden::start(self.part(&network, origin), found, whole, origin);
             let warden = warden.map_err(|error| format!("no thread for the network namespace {name}: {error}"))?;
             let refused = warden.refused();

@@ -239,10 +239,14 @@ impl Shared {
         let pulse = pulse.ok();
         let mut pause = PAUSE;
         while self.wait_while(|state| state.wish == Wish::Rest).wish == Wish::Run {
+            let path = self.part.network.path();
+            if place.is_ok() && Network::is_another(&path) {
+                place = Network::find(&path).and_then(|network| network.enter());
+            }
             if let Err(why) = &place {
-                self.trouble(format!("{why}; what is served elsewhere goes on"));
+                self.trouble(format!("{why}. If it is there now, restart ha; what is served elsewhere goes on"));
                 self.pause(LOOK_EVERY);
-                place = Network::find(&self.part.network.path()).and_then(|network| network.enter());
+                place = Network::find(&path).and_then(|network| network.enter());
                 continue;
             }
             let began = BootClock.now();

@@ -26,7 +26,7 @@ impl Daemon {
             Told::BeforeRelease { instance, why, asked_at } => self.hooks.before_release(&instance, &why, asked_at),
             Told::Pace { instance, pace } => self.policies.pace(&instance, pace),
             // Whoever waited for it has given up: hooks and policies of the new names have begun anew.
-            Told::Renamed(_) => {}
+            Told::Renamed(renames) => self.journal.rename(&renames),
         }
     }
 

@@ -20,7 +20,7 @@ impl Daemon {
     pub(super) async fn reload(&mut self, by: Option<By>, answer: impl FnOnce(Reload) + Send + 'static) {
         let agreed = self.agree().await;
         let changes = match agreed {
-            Ok(newcomers) => self.reload_configuration(newcomers).map_err(|why| vec![why]),
+            Ok((booted, newcomers)) => self.reload_configuration(booted, newcomers).map_err(|why| vec![why]),
             Err(errors) => Err(errors),
         };
         let mut changes = match changes {
@@ -48,6 +48,11 @@ impl Daemon {
             for (network, other) in elsewhere.await {
                 match other {
                     Ok(other) => reload.absorb(&network, other),
+                    Err(Unanswered::NotRunning(_)) => {
+                        let remarks =
+                            vec!["its process does not answer yet: it starts with what is on disk".to_owned()];
+                        reload.absorb(&network, Reload { remarks, ..Reload::new(Vec::new(), Vec::new()) });
+                    }
                     Err(why) => {
                         let why = format!("it runs by the previous configuration: {why}");
                         reload.absorb(&network, Reload::new(Vec::new(), vec![why]));
@@ -58,10 +63,11 @@ impl Daemon {
         });
     }
 
-    /// Everything that speaks against the file, here and in other networks; a thread in each network that is new.
-    async fn agree(&self) -> Result<Newcomers, Vec<String>> {
+    /// Everything that speaks against the file, here and in other networks; or what is on disk, read once, and a thread in each
+    /// network that is new.
+    async fn agree(&self) -> Result<(Booted, Newcomers), Vec<String>> {
         let booted = self.objection().map_err(|why| vec![why])?;
-        let whole = Arc::new(booted.whole);
+        let whole = Arc::new(booted.whole.clone());
         let kept = |why: String| vec![format!("{why}; {KEPT}")];
         let newcomers = self.networks.admit(&whole, &self.origin).map_err(kept)?;
         let asked = self.networks.kept_by(&whole);
@@ -78,7 +84,7 @@ impl Daemon {
             };
             errors.extend(against.into_iter().map(|why| format!("network {network}: {why}")));
         }
-        if errors.is_empty() { Ok(newcomers) } else { Err(errors) }
+        if errors.is_empty() { Ok((booted, newcomers)) } else { Err(errors) }
     }
 
     /// What is on disk, or why this process cannot go on by it.
@@ -93,8 +99,8 @@ impl Daemon {
     }
 
     /// Says what changed, or why nothing did.
-    fn reload_configuration(&mut self, newcomers: Newcomers) -> Result<Vec<String>, String> {
-        let Booted { loaded, whole, text, .. } = self.objection()?;
+    fn reload_configuration(&mut self, booted: Booted, newcomers: Newcomers) -> Result<Vec<String>, String> {
+        let Booted { loaded, whole, text, .. } = booted;
         let new = Arc::new(loaded.config);
         self.locks.exchange(&new).map_err(|busy| format!("{busy}; {KEPT}"))?;
         leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {KEPT}"))?;

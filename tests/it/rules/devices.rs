@@ -284,13 +284,17 @@ fn r19d_a_master_defends_against_a_stranger_on_the_other_interface_and_yields_to
 /// R19c, on the interface where the address is.
 #[test]
 fn r19c_of_two_claims_on_the_other_interface_the_lower_machine_waits() {
-    let elected = |rival: MacAddr| {
+    let elected = |rival: MacAddr, seen: bool| {
         let mut alone = Alone::new().second();
         // The own link forwards.
         let kind = NeighborKind::Request { sender: net("192.168.0.1/24").addr(), target: net("192.168.0.2/24").addr() };
         alone.give(Input::Neighbor(NeighborFrame { interface: eth0(), source_mac: STRANGER, mac: STRANGER, kind }));
         while alone.asked(&eth1()).is_empty() {
             alone.run_for(millis(5));
+        }
+        if seen {
+            let kind = NeighborKind::Reply { address: PEER.parse().unwrap() };
+            alone.give(Input::Neighbor(NeighborFrame { interface: eth0(), source_mac: rival, mac: rival, kind }));
         }
         alone.hears_beside(rival, NeighborKind::Probe { target: net(BESIDE).addr() });
         let asked = alone.now;
@@ -299,8 +303,10 @@ fn r19c_of_two_claims_on_the_other_interface_the_lower_machine_waits() {
         }
         alone.now.saturating_since(asked)
     };
-    let (first, later) = (elected(MacAddr([1; 6])), elected(MacAddr([3; 6])));
+    let (first, later) = (elected(MacAddr([1; 6]), false), elected(MacAddr([3; 6]), false));
     assert!(first < later, "{first:?} {later:?}");
+    // Where the peer is seen on the own link that link decides: of two that decide each could wait for the other.
+    assert!(elected(MacAddr([3; 6]), true) < later);
 }
 
 /// The network is that of the address.
