@@ -38,5 +38,8 @@ fn rhythm(stage: &Stage) {
         daemon.process().wait(Duration::from_secs(10)).unwrap();
         stage.held_by(&[], 10);
     }
-    assert_eq!(seen, [(3, 3), (3, 3)], "keepalived and ha: at once, and a second later");
+    assert_eq!(seen[0], (3, 3), "keepalived: at once, and a second later");
+    // On a busy machine one may be late, and then two are said at once (20 ms lie between them).
+    let (at_once, later) = seen[1];
+    assert!((2..=3).contains(&at_once) && (2..=3).contains(&later), "ha: {seen:?}");
 }
