@@ -94,9 +94,7 @@ impl Instance {
         let all_here = left.len() == self.config.held_addresses().count();
         let leased =
             left.iter().all(|seen| seen.marked && seen.remaining.is_some_and(|remaining| !remaining.is_zero()));
-        let usable = self.link.as_ref().is_some_and(|link| link.up && link.carrier)
-            && self.primary().is_some()
-            && self.device_waited_for().is_none();
+        let usable = self.could_go_on();
         // What is seen later may be as old as the interface's last change.
         let adopts = std::mem::replace(&mut self.adopts, false);
         let quiet = self.quiet_until.is_some_and(|until| now < until);
@@ -107,6 +105,13 @@ impl Instance {
             return self.adopt(now, out);
         }
         self.let_go_what_was_left(now, out);
+    }
+
+    /// Its interfaces are as they must be for going on with what is here.
+    pub(super) fn could_go_on(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.up && link.carrier)
+            && self.primary().is_some()
+            && self.device_waited_for().is_none()
     }
 
     pub(super) fn adopt(&mut self, now: Instant, out: &mut Outbox) {

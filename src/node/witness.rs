@@ -253,12 +253,13 @@ impl Instance {
 
     fn adopt_by_witness_if_due(&mut self, now: Instant, out: &mut Outbox) {
         let Some(until) = self.vote.adopts else { return };
-        if self.may_serve_until().is_some_and(|until| now < until) && self.master.is_none() {
+        let could = self.could_go_on();
+        if could && self.may_serve_until().is_some_and(|until| now < until) && self.master.is_none() {
             self.vote.adopts = None;
             if !self.adopts_later(now) {
                 self.adopt(now, out);
             }
-        } else if until <= now || self.master.is_some() {
+        } else if !could || until <= now || self.master.is_some() {
             self.vote.adopts = None;
             self.let_go_what_was_left(now, out);
         }

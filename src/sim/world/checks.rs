@@ -123,8 +123,8 @@ impl World {
             let role = machine.roles.get(&instance.name).copied().unwrap_or(Role::Fault);
             let held = || machine.ports.iter().flat_map(|port| port.held.keys());
             let holds = held().any(|address| instance.addresses.contains(address));
-            // A new process goes on with what is here once it knows that it may (R13).
-            let decides = role == Role::Backup && now <= machine.started_at + ADOPTING;
+            // A new process goes on with what is here once it knows that it may (R13), or lets go of it by then.
+            let decides = now <= machine.started_at + ADOPTING;
             if holds && role != Role::Master && !decides {
                 found.push(("holds_as_backup", format!("{}: holds its addresses as {role}", instance.name)));
             }
