@@ -9,6 +9,7 @@ mod census;
 mod fit;
 mod look;
 mod network;
+mod order;
 mod player;
 mod standin;
 mod switch;

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Play, Player, watch::Findings};
+use super::{Play, Player, order::Order, watch::Findings};
 use crate::{
     lab::{observer::Observer, world::Host},
     sim::{Happening, Outcome},
@@ -39,6 +39,8 @@ struct Table {
     two: Duration,
     nobody: Duration,
     phases: Vec<Phase>,
+    /// One after the other, here and in the simulation.
+    orders: [Order; 2],
 }
 
 /// Who has an address at the end of a phase.
@@ -70,14 +72,20 @@ impl Verdict {
                 let what = player.said(address);
                 format!("two had {what} for {}, and {} is the bound", readable(longest), readable(bound))
             }));
-            let phases = if findings.is_none() { phases(play, player, *address, observer, began) } else { Vec::new() };
+            let (phases, orders) = if findings.is_none() {
+                (phases(play, player, *address, observer, began), orders(play, player, *address, observer, began))
+            } else {
+                (Vec::new(), <[Order; 2]>::default())
+            };
             let table = Table {
                 addresses: vec![player.said(address)],
                 two: observer.two_holders(began, end),
                 nobody: observer.no_holder(began, end),
                 phases,
+                orders,
             };
-            match tables.iter_mut().find(|known| known.phases == table.phases) {
+            let alike = |known: &&mut Table| known.phases == table.phases && known.certain() == table.certain();
+            match tables.iter_mut().find(alike) {
                 Some(known) => known.join(table),
                 None => tables.push(table),
             }
@@ -124,11 +132,21 @@ impl Verdict {
     }
 
     fn differ(&self) -> usize {
-        self.tables.iter().flat_map(|table| &table.phases).filter(|phase| phase.differs()).count()
+        let phases = self.tables.iter().flat_map(|table| &table.phases).filter(|phase| phase.differs()).count();
+        phases + self.tables.iter().filter(|table| !table.agrees()).count()
     }
 }
 
 impl Table {
+    fn agrees(&self) -> bool {
+        let [real, simulated] = &self.orders;
+        real.agrees(simulated)
+    }
+
+    fn certain(&self) -> [Vec<usize>; 2] {
+        self.orders.each_ref().map(|order| order.certain().collect())
+    }
+
     fn join(&mut self, other: Self) {
         self.addresses.extend(other.addresses);
         self.two = self.two.max(other.two);
@@ -155,6 +173,12 @@ impl Table {
             };
             let at = phase.at.as_secs_f64();
             writeln!(text, "{at:>10.3} s  {:<12} {:<12} {word}", who(&phase.real), who(&phase.simulated))?;
+        }
+        if with_phases {
+            let [real, simulated] = self.certain();
+            let names = |nodes: &[usize]| nodes.iter().map(|node| who(&[*node].into())).collect::<Vec<_>>().join(", ");
+            let word = if self.agrees() { "" } else { "  DIFFERS" };
+            writeln!(text, "one after the other: {}; in the simulation: {}{word}", names(&real), names(&simulated))?;
         }
         writeln!(text, "\nTwo had it for {}, nobody for {}.", readable(self.two), readable(self.nobody))
     }
@@ -184,6 +208,16 @@ fn phases(play: &Play, player: &Player, address: IpNet, observer: &Observer, beg
         Phase { at, simulated, real: real(at), blurred }
     };
     moments.into_iter().map(phase).collect()
+}
+
+/// In which order they had the address, here and in the simulation.
+fn orders(play: &Play, player: &Player, address: IpNet, observer: &Observer, began: Instant) -> [Order; 2] {
+    let real = observer.reigns(began, began + play.scenario.end).into_iter().map(|reign| {
+        let length = reign.length();
+        (reign.holders.into_iter().filter_map(|host: Host| player.index(host)).collect(), length)
+    });
+    let simulated = play.simulated.reigns.iter().filter(|reign| reign.address == address);
+    [Order::of(real), Order::of(simulated.map(|reign| (reign.holders.clone(), reign.to.saturating_sub(reign.from))))]
 }
 
 /// Who had the address just before a moment, since when and until when.
