@@ -45,7 +45,7 @@ fn leave(stage: &Stage, node1: &mut Daemon) -> Duration {
     let until = gone.checked_sub(ADVERTISE * 2).unwrap();
     let said = stage.capture.priorities(Host::Node1, stopped, until.max(stopped));
     assert!(said.len() >= 2 && said.iter().all(|priority| *priority == 100), "{said:?}");
-    assert!(stage.observer.no_holder(stopped, Instant::now()) < ADVERTISE, "no gap");
+    assert_eq!(stage.observer.no_holder(stopped, Instant::now()), Duration::ZERO, "no gap");
     let status = node1.process().wait(Duration::from_secs(10)).unwrap();
     assert!(status.success(), "{status}");
     wait_until("on_stop is in the journal", Duration::from_secs(2), || node1.log().contains("after the daemon stops"));
@@ -55,12 +55,14 @@ fn leave(stage: &Stage, node1: &mut Daemon) -> Duration {
 fn half_a_second(stage: &Stage) {
     let [mut node1, _node2] = pair(stage, "500ms");
     let kept = leave(stage, &mut node1);
-    assert!((Duration::from_millis(450)..Duration::from_millis(1000)).contains(&kept), "{kept:?}");
-    assert!(node1.log().contains("on_release of policy leave: http_send http://192.168.0.99/"), "{}", node1.log());
+    assert!(kept >= Duration::from_millis(450), "{kept:?}");
+    let own = "on_release of policy leave: http_send http://192.168.0.99/: not done: timeout after 500ms";
+    assert!(node1.log().contains(own), "its own time is over, not the second that it has at most: {}", node1.log());
 }
 
 fn hangs(stage: &Stage) {
     let [mut node1, _node2] = pair(stage, "20s");
     let kept = leave(stage, &mut node1);
-    assert!((Duration::from_millis(950)..Duration::from_millis(1700)).contains(&kept), "{kept:?}");
+    // The hook would take twenty.
+    assert!((Duration::from_millis(950)..Duration::from_secs(10)).contains(&kept), "{kept:?}");
 }

@@ -50,7 +50,7 @@ fn no_advertisement_is_late(stage: &Stage) {
     let _node2 = stage.ha_with(Host::Node2, &patient, &[]);
     stage.held_by(&[Host::Node1], 20);
     pass(Duration::from_secs(1));
-    let usual = longest_silence(stage, Duration::from_secs(3));
+    let usual = silent(stage, Duration::from_secs(3));
     node1.write_policy("hostile", HOSTILE).unwrap();
     let complains = || {
         let instance = stage.instance(&node1).unwrap_or_default();
@@ -58,16 +58,15 @@ fn no_advertisement_is_late(stage: &Stage) {
     };
     wait_until("the hostile policy is evaluated", Duration::from_secs(10), complains);
     let begin = Instant::now();
-    let longest = longest_silence(stage, Duration::from_secs(8));
+    let hostile = silent(stage, Duration::from_secs(8));
     wait_until("the hostile policy is still evaluated", Duration::from_secs(10), complains);
-    println!("longest time between two advertisements: {longest:?}, {usual:?} without the hostile policy");
     assert_eq!(stage.observer.first(Host::Node1, false, begin), None, "nothing moves");
-    // Without real-time priority a busy machine is late by itself.
-    assert!(longest <= 3 * INTERVAL.max(usual), "{longest:?} between two advertisements, {usual:?} before");
+    // It computes nearly all the time. A busy machine is late by itself now and then, without real-time priority.
+    assert!(hostile <= usual + 0.25, "silent for {hostile:.3} of the time, {usual:.3} before");
 }
 
-/// The longest time between two advertisements of node1; node2 says nothing meanwhile.
-fn longest_silence(stage: &Stage, watched: Duration) -> Duration {
+/// The part of the time that is silence of node1 for longer than three intervals; node2 says nothing meanwhile.
+fn silent(stage: &Stage, watched: Duration) -> f64 {
     let begin = Instant::now();
     pass(watched);
     let end = Instant::now();
@@ -76,5 +75,7 @@ fn longest_silence(stage: &Stage, watched: Duration) -> Duration {
         frames.filter(|frame| matches!(frame.what, What::Advertisement { .. })).map(|frame| frame.at).collect()
     });
     assert_eq!(other.len(), 0, "nobody else advertises");
-    sent.windows(2).map(|two| two[1] - two[0]).max().unwrap()
+    let times: Vec<Instant> = [begin].into_iter().chain(sent).chain([end]).collect();
+    let silences = times.windows(2).map(|two| two[1] - two[0]).filter(|silence| *silence > 3 * INTERVAL);
+    silences.sum::<Duration>().as_secs_f64() / watched.as_secs_f64()
 }

@@ -10,6 +10,9 @@ use ha::lab::{Daemon, Host, Setup, World, capture::Capture, client::Stream, obse
 
 use crate::runner;
 
+/// Longer than any handover, on a busy machine too; much shorter than a lease, and than a takeover by silence.
+pub(crate) const A_HANDOVER: Duration = Duration::from_secs(1);
+
 /// The program under test.
 pub(crate) const HA: &str = env!("CARGO_BIN_EXE_ha");
 
@@ -91,6 +94,16 @@ impl Stage {
             );
             pass(Duration::from_millis(100));
         }
+    }
+
+    /// Waits until a daemon leads because its peer resigned, not because it heard nobody for long enough.
+    #[track_caller]
+    pub(crate) fn leads_after_a_resignation(&self, daemon: &Daemon) {
+        wait_until("it leads because its peer resigned", Duration::from_secs(5), || {
+            let instance = self.instance(daemon).unwrap_or_default();
+            instance["state"] == "master"
+                && instance["reason"].as_str().is_some_and(|reason| reason.ends_with(" resigned"))
+        });
     }
 
     /// The client's stream.

@@ -16,7 +16,7 @@ use crate::{
     Need, Story,
     devices::second_network,
     runner,
-    stage::{Stage, pass, wait_until},
+    stage::{A_HANDOVER, Stage, pass, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 5] = [
@@ -217,6 +217,6 @@ fn mixed(stage: &Stage, ha_on: Host) {
     stage.held_by(&[Host::Node2], 10);
     served(Host::Node2);
     let two = stage.observer.two_holders(begin, Instant::now());
-    assert!(two < Duration::from_millis(500), "two holders for {two:?}");
+    assert!(two < A_HANDOVER, "two holders for {two:?}");
     drop((node1, node2));
 }

@@ -10,7 +10,7 @@ use ha::lab::{Daemon, Host, Setup, fault::Silence};
 
 use crate::{
     Need, Story,
-    stage::{Stage, pass},
+    stage::{A_HANDOVER, Stage, pass},
 };
 
 const BOTH: &[Need] = &[Need::Keepalived];
@@ -124,7 +124,7 @@ fn whole_life(stage: &Stage, ha_on: Host, setup: fn(Host) -> Setup) {
     pass(Duration::from_secs(2));
     assert_eq!(stage.holders(), [Host::Node1], "the end of a backup is no event");
     let two = stage.observer.two_holders(begin, Instant::now());
-    assert!(two < Duration::from_millis(500), "two holders for {two:?}");
+    assert!(two < A_HANDOVER, "two holders for {two:?}");
     drop((node1, node2));
 }
 

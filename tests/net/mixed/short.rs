@@ -7,7 +7,7 @@ use ha::lab::{Host, Setup};
 use super::{BOTH, start, v3_unicast};
 use crate::{
     Story,
-    stage::{Stage, pass},
+    stage::{A_HANDOVER, Stage, pass},
 };
 
 const FAST: Duration = Duration::from_millis(100);
@@ -70,6 +70,6 @@ fn life(stage: &Stage, ha_on: Host, setup: fn(Host) -> Setup) {
     let late = taken.saturating_duration_since(stopped);
     assert!(late < longest * 3 + Duration::from_secs(1), "priority 0 hands over sooner than silence: {late:?}");
     let two = stage.observer.two_holders(begin, Instant::now());
-    assert!(two < Duration::from_millis(500), "two holders for {two:?}");
+    assert!(two < A_HANDOVER, "two holders for {two:?}");
     drop((node1, node2));
 }
