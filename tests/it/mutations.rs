@@ -136,6 +136,21 @@ fn storms_over_configurations_break_nothing() {
     }
 }
 
+/// It answers and says nothing. Whoever takes over after silence asks; whoever led before asks nobody, and goes on.
+#[test]
+fn what_a_killed_keepalived_leaves_is_found_by_whoever_takes_over() {
+    let engine = Engine::new();
+    let broken = |steps: &str, mutation| {
+        let nodes = "keepalived a config/node1.toml\nnode b config/node2.toml\n";
+        let world = rage(&scenario(&engine, &format!("{nodes}{steps}")), &engine, mutation);
+        world.violations.iter().map(|violation| violation.kind).collect::<Vec<_>>()
+    };
+    let (before, after) = ("at 17s cut a -> b\nat 35s kill a\nat 37s heal\nend 90s\n", "at 17s kill a\nend 60s\n");
+    assert_eq!(broken(before, None), [""; 0]);
+    assert_eq!(broken(after, None), [""; 0]);
+    assert_eq!(broken(after, Some(Mutation::NoClaim)), ["usurped"]);
+}
+
 /// Frozen while it was late, or late no more: time must go on.
 #[test]
 fn whoever_is_late_stops_no_clock() {

@@ -76,6 +76,7 @@ impl World {
         }
         let now = self.now;
         let mut found = Vec::new();
+        let left: Vec<usize> = (0..self.machines.len()).filter(|index| self.machines[*index].has_left()).collect();
         for holding in self.holders.values_mut() {
             holding.by.clear();
         }
@@ -91,7 +92,9 @@ impl World {
             let since = *holding.two_since.get_or_insert(now);
             let long = now.saturating_since(since);
             let sound = now.saturating_since(since.max(self.sound_since.unwrap_or(now)));
-            let too_long = self.two_at_most.is_some_and(|most| long > most) || sound > self.sound_bound;
+            // What is left of a keepalived says nothing, and whoever led before asks nobody: see `check_leads`.
+            let speak = holding.by.iter().filter(|index| !left.contains(index)).count();
+            let too_long = self.two_at_most.is_some_and(|most| long > most) || speak > 1 && sound > self.sound_bound;
             if too_long && !holding.told {
                 holding.told = true;
                 found.push((*address, holding.by.clone(), long));

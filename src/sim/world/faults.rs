@@ -423,6 +423,7 @@ impl World {
             self.clear_since = None;
         }
         self.tell(to, Delivery::Vrrp { port, source, destination, payload: payload.into() });
+        self.machines[to].forged_at = self.now;
     }
 
     /// Everything is well again. What was changed by a reload stays.

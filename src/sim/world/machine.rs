@@ -71,6 +71,8 @@ pub struct Machine {
     pub(super) started_at: Instant,
     pub(super) frozen_at: Instant,
     pub(super) thawed_at: Instant,
+    /// When somebody forged an advertisement to it last.
+    pub(super) forged_at: Instant,
     /// What its clock is behind, where that is made wrong.
     pub(super) lag: Duration,
     /// When it took the addresses of each instance.
@@ -108,6 +110,7 @@ impl Machine {
             started_at: now,
             frozen_at: now,
             thawed_at: now,
+            forged_at: Instant::ZERO,
             lag: Duration::ZERO,
             took_at: BTreeMap::new(),
             spins: (now, 0),
@@ -163,6 +166,11 @@ impl Machine {
         renames.rekey(&mut self.bids, |name| name);
         renames.rekey(&mut self.roles, |name| name);
         self.judges.iter_mut().for_each(|judging| renames.rename(&mut judging.instance));
+    }
+
+    /// A keepalived whose process was killed: its addresses stay where they are, and answer.
+    pub(super) fn has_left(&self) -> bool {
+        self.kind == Kind::Keepalived && self.powered && !self.alive
     }
 
     /// Its daemon gets to run.

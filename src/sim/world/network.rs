@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{Delivery, World, port_of};
 use crate::{
-    node::{Ask, Command, Datagram, Event, Input, NeighborFrame, Output, ReleaseHook, Transmit},
+    node::{Ask, Command, Datagram, Event, Input, NeighborFrame, Output, ReleaseHook, Role, Transmit},
     sim::{log::What, mutation::Mutation},
     wire::NeighborKind,
     words::{Family, MacAddr},
@@ -97,6 +97,7 @@ impl World {
     }
 
     fn report(&mut self, index: usize, instance: &str, event: Event) {
+        let leads = matches!(event, Event::Transition { to: Role::Master, .. });
         let what = match event {
             Event::Transition { from, to, reason } => {
                 self.machines[index].roles.insert(instance.to_owned(), to);
@@ -109,6 +110,9 @@ impl World {
             Event::Note(text) => What::Note(text),
         };
         self.note(index, instance, what);
+        if leads {
+            self.check_leads(index, instance);
+        }
     }
 
     pub(super) fn transmit(&mut self, from: usize, transmit: Transmit) {

@@ -1,11 +1,13 @@
-//! Who may take an address from whom: nobody from a master that it hears and may not preempt.
+//! Who may take an address from whom: nobody from a master that it hears and may not preempt, and nobody what a machine still answers
+//! for whose daemon is silent.
 
 use std::time::Duration;
 
 use super::{Air, Kind, Machine, World};
 use crate::{
-    config::{Instance, Preempt},
+    config::{Claim, Instance, OnConflict, Preempt, Preference},
     node::Role,
+    words::Instant,
 };
 
 /// A network where packets take longer is not judged.
@@ -43,14 +45,59 @@ impl World {
         }
     }
 
+    /// An instance of a machine has just begun to lead. What a killed keepalived has left in its kernel answers for the address, and
+    /// whoever takes it after silence has asked (R3, R7): nobody takes it beside that. Who led before it was killed, or took it while
+    /// the network was broken, does not find out, and neither does who preempts somebody else.
+    pub(super) fn check_leads(&mut self, index: usize, name: &str) {
+        let machine = &self.machines[index];
+        let Some(instance) = machine.instance(name) else { return };
+        let minds = instance.claim != Claim::Off
+            && instance.on_conflict == OnConflict::Hold
+            && instance.prefer == Preference::Safety
+            && !instance.priority.is_owner();
+        let on_link = instance.addresses.iter().all(|net| {
+            let mut own =
+                machine.ports.iter().filter(|port| port.interface == instance.interface).flat_map(|it| &it.own);
+            own.any(|own| own.contains(&net.addr()))
+        });
+        if machine.kind != Kind::Ha || !minds || !on_link || !machine.is_plugged(instance) {
+            return;
+        }
+        let others = || {
+            let others = self.machines.iter().enumerate().filter(|(other, _)| *other != index);
+            others.filter_map(|(_, other)| Some((other, counterpart(other, instance)?)))
+        };
+        let slowest = others().map(|(_, theirs)| theirs.advertise).chain([instance.advertise]).max();
+        let (slowest, version) = (slowest.unwrap_or(instance.advertise), instance.protocol.version());
+        let down = slowest.down_interval_of(instance.peer_down_adverts, version, instance.priority);
+        let long_ago = |at: Instant| at + down <= self.now;
+        let silent = others().all(|(other, theirs)| {
+            long_ago(other.started_at) && other.sent_at.get(&theirs.name).is_none_or(|at| long_ago(*at))
+        });
+        let sound = self.sound_since.is_some_and(long_ago);
+        if !silent || !sound || !long_ago(machine.started_at) || !long_ago(machine.forged_at) {
+            return;
+        }
+        let expected = |other: &Machine, theirs: &Instance| {
+            let own = other.own(theirs);
+            instance.peers.is_empty() || own.is_some_and(|own| instance.peers.contains(&own))
+        };
+        let left = others().find(|(other, theirs)| {
+            other.has_left() && other.is_plugged(theirs) && other.holds(theirs) && expected(other, theirs)
+        });
+        if let Some((other, _)) = left {
+            let text = format!("{name}: takes what {} still answers for, although its daemon is silent", other.name);
+            self.violated(Some(index), "usurped", text);
+        }
+    }
+
     /// What it bids, if it has led this virtual router for a while and every machine must have heard it.
     fn leads_audibly(&self, other: &Machine, ours: &Instance) -> Option<u8> {
-        let mut instances = other.config.instances.iter();
-        let theirs = instances.find(|it| (it.vrid, it.family) == (ours.vrid, ours.family))?;
+        let theirs = counterpart(other, ours)?;
         let interval = theirs.advertise.as_duration();
         let well = other.kind == Kind::Ha && other.runs() && !other.mute && other.slow.is_zero();
         let leads = other.role(&theirs.name) == Role::Master && other.holds(theirs) && other.is_plugged(theirs);
-        let before = |at: Option<&crate::words::Instant>, by: Duration| at.is_some_and(|at| *at + by <= self.now);
+        let before = |at: Option<&Instant>, by: Duration| at.is_some_and(|at| *at + by <= self.now);
         let long = before(self.clear_since.as_ref(), interval * 4 + Duration::from_secs(1))
             && before(other.took_at.get(&theirs.name), interval * 2)
             && before(Some(&other.thawed_at), interval * 4)
@@ -59,4 +106,9 @@ impl World {
         let bid = other.bids.get(&theirs.name).copied().filter(|bid| *bid > 0);
         bid.filter(|_| well && leads && long && spoke)
     }
+}
+
+/// The same virtual router on another machine.
+fn counterpart<'m>(other: &'m Machine, ours: &Instance) -> Option<&'m Instance> {
+    other.config.instances.iter().find(|it| (it.vrid, it.family) == (ours.vrid, ours.family))
 }
