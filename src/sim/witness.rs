@@ -32,6 +32,8 @@ pub struct Etcd {
     /// The lease of each machine, and its end.
     leases: BTreeMap<usize, Instant>,
     keys: BTreeMap<String, usize>,
+    /// How the machines are called, in their order.
+    names: Vec<String>,
 }
 
 impl Default for Etcd {
@@ -43,6 +45,7 @@ impl Default for Etcd {
             takes: Duration::from_millis(2),
             leases: BTreeMap::new(),
             keys: BTreeMap::new(),
+            names: Vec::new(),
         }
     }
 }
@@ -63,6 +66,12 @@ pub struct Asking {
 }
 
 impl Etcd {
+    /// For machines that are called so, in their order.
+    #[must_use]
+    pub fn of(names: Vec<String>) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// Whoever has it; the end of a lease is the end of its keys.
     #[must_use]
     pub fn holder(&self, now: Instant, key: &str) -> Option<usize> {
@@ -107,7 +116,8 @@ impl Etcd {
                 self.keys.extend(set.iter().map(|key| (key.clone(), who)));
             }
         }
-        let seat = |holder: usize| if holder == who { Seat::Ours } else { Seat::Another(format!("node{holder}")) };
+        let name = |holder: usize| self.names.get(holder).cloned().unwrap_or_else(|| format!("node{holder}"));
+        let seat = |holder: usize| if holder == who { Seat::Ours } else { Seat::Another(name(holder)) };
         let seats = self.keys.iter().map(|(key, holder)| (key.clone(), seat(*holder))).collect();
         says.push(WitnessSays::Answered { asked_at: now, ttl: asking.ttl, seats });
         (!self.unheard_by.contains(&who)).then_some(says)
@@ -167,5 +177,25 @@ impl Asking {
             });
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_key_is_called_as_in_the_scenario() {
+        let mut etcd = Etcd::of(vec!["left".to_owned(), "right".to_owned()]);
+        let mut seat_of = |who| {
+            let wish = Wish { take: BTreeSet::from([BTreeSet::from(["ipv4-51".to_owned()])]), ..Wish::default() };
+            let mut asking = Asking { wish: Some(wish), ttl: Duration::from_secs(10), ..Asking::default() };
+            let says = etcd.round(Instant::ZERO, who, &mut asking).unwrap();
+            match &says[..] {
+                [WitnessSays::Answered { seats, .. }] => seats["ipv4-51"].clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((seat_of(0), seat_of(1)), (Seat::Ours, Seat::Another("left".to_owned())));
     }
 }

@@ -149,6 +149,7 @@ impl World {
             sound_bound: Duration::MAX,
             two_at_most: None,
         };
+        world.etcd = Etcd::of(setups.iter().map(|setup| setup.name.clone()).collect());
         let places = placing::places(&setups);
         for (setup, ports) in setups.into_iter().zip(places) {
             let machine = Machine::new(BEGINNING, &world.engine, setup, ports);
