@@ -138,6 +138,20 @@ fn what_the_lab_cannot_play_is_refused_by_its_line() {
     assert!(!said.err.contains("line 3") && !said.err.contains("line 8"), "{}", said.err);
 }
 
+/// Each is played by itself, from a file of its own.
+#[test]
+fn several_networks_are_played_one_at_a_time() {
+    let desk = Desk::new();
+    let config = fs::read_to_string(desk.path().join("ha.toml")).unwrap();
+    let other = "\n[instance.OTHER]\nnetns = \"blue\"\ninterface = \"eth0\"\nvirtual_router_id = 51\naddresses = [\"10.0.0.1/24\"]\n";
+    desk.write("two.toml", &format!("{config}{other}"));
+    desk.write("story.txt", "node a two.toml\n");
+    let said = desk.ha(&["sim", "story.txt"]);
+    assert_eq!((said.code, said.out.as_str()), (65, ""), "{}", said.err);
+    let why = "its instances are in several networks: VI_1 in the daemon's own; OTHER in the network namespace blue. Nothing passes";
+    assert!(said.err.contains(why) && said.err.contains("write a copy of this file for each"), "{}", said.err);
+}
+
 /// Its client asks for one address, on one network.
 #[test]
 fn chaos_wants_the_founding_network() {

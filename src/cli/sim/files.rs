@@ -1,7 +1,7 @@
 //! The files of a simulation: a scenario, and the configurations and policies that it names.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     cli::Code,
-    config::{self, Config, Facts},
+    config::{self, Config, Facts, Netns},
     daemon::{keepalived, policies::closure, read_keys, read_keys_beside},
     import::Output,
     policy::{Engine, Policy, Sources, Text},
@@ -58,11 +58,11 @@ fn load(engine: &Engine, file: &Path) -> Result<File, String> {
     }
     // Addresses of this machine are nobody's here.
     let mut loaded = config::load_with(file, &Facts::default()).map_err(|problems| problems.to_string())?;
-    let networks: BTreeSet<_> = loaded.config.instances.iter().map(|instance| &instance.netns).collect();
-    if networks.len() > 1 {
-        let file = file.display();
+    if let Some(networks) = several_networks(&loaded.config) {
         return Err(format!(
-            "{file}: its instances are in several networks, and a machine of a scenario has one; keep those of one in a copy"
+            "{}: its instances are in several networks: {networks}. Nothing passes between them, and a scenario plays one: write a \
+             copy of this file for each, with nothing but its instances and their groups, and name that copy here",
+            file.display()
         ));
     }
     read_keys(&mut loaded.config).map_err(|errors| errors.join("; "))?;
@@ -73,6 +73,21 @@ fn load(engine: &Engine, file: &Path) -> Result<File, String> {
         compiled(engine, name, &closure.sources)
     })?;
     Ok(File { config: loaded.config, policies })
+}
+
+/// Which instances are in which network, if there is more than one.
+fn several_networks(config: &Config) -> Option<String> {
+    let mut networks: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for instance in &config.instances {
+        networks.entry(&instance.netns).or_default().push(&instance.name);
+    }
+    let place = |netns: &Option<Netns>| match netns {
+        None => "the daemon's own".to_owned(),
+        Some(netns) => format!("the network namespace {netns}"),
+    };
+    let texts: Vec<String> =
+        networks.iter().map(|(netns, names)| format!("{} in {}", names.join(", "), place(netns))).collect();
+    (texts.len() > 1).then(|| texts.join("; "))
 }
 
 /// What a configuration of keepalived is imported to.
