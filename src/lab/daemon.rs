@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -239,6 +239,9 @@ impl Daemon {
             let _ = fs::remove_file(directory.join(name));
             arguments.extend([option.to_owned(), directory.join(name).display().to_string()]);
         }
+        if knows_bfd(program) {
+            arguments.extend(["-b".to_owned(), directory.join("bfd.pid").display().to_string()]);
+        }
         let process = Process::start(world.netns(node), program, &arguments, &directory.join("log"))?;
         Ok(Self { node, directory, program: program.to_owned(), process })
     }
@@ -362,6 +365,15 @@ fn localise(config: &str, directory: &Path) -> Result<String> {
     control.insert("state_dir".to_owned(), path("state"));
     table.insert("control".to_owned(), toml::Value::Table(control));
     toml::to_string(&table).map_err(|error| bad(error.to_string()))
+}
+
+/// Whether this keepalived can speak BFD. The file of the process that would is locked from 2.3.2 on, also where none runs,
+/// and unless it is told otherwise there is one for the whole machine.
+fn knows_bfd(program: &Path) -> bool {
+    let said = Command::new(program).arg("--version").output();
+    // 2.2.7 writes it to the standard error.
+    let said = said.map_or_else(|_| Vec::new(), |said| [said.stdout, said.stderr].concat());
+    said.split(u8::is_ascii_whitespace).any(|word| word == b"BFD")
 }
 
 /// Writes a file that only its owner may read.

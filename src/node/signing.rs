@@ -2,7 +2,8 @@
 //!
 //! Stamps are the wall clock's, and never go backwards (R28): where that clock is put back, they stay right behind the last
 //! one until it has caught up. In the mode that does not look at clocks they begin with the wall clock at the start of the
-//! process and go on with the clock that nobody sets.
+//! process and go on with the clock that nobody sets. Whose stamps did go backwards is believed again as soon as what was
+//! heard of it before lies outside of the window.
 //!
 //! What was heard is remembered for each sender, key and way. An advertisement has one stamp, whichever ways it takes: it is
 //! believed once on each. What a way delivers much later than another one is not news, and is not believed there either.
@@ -123,11 +124,15 @@ impl Signing {
             return Err(Rejection::HmacStale);
         }
         let voice = Voice { peer: from.peer, way: from.way.to_owned(), key: trailer.key };
-        if self.heard.get(&voice).is_some_and(|(_, last)| !trailer.stamp.follows(*last)) {
+        // A mark that is of no time about now was made while a clock was wrong. It forbids nothing that the window allows:
+        // keepalived (2.4.3) goes on from its clock once that was put back.
+        let counts = |last: Stamp| auth.anti_replay == AntiReplay::Monotonic || last.apart(clock) <= auth.time_window;
+        if self.heard.get(&voice).is_some_and(|(_, last)| counts(*last) && !trailer.stamp.follows(*last)) {
             return Err(Rejection::HmacReplay);
         }
         // Another way was faster, but not by so much.
-        let elsewhere = self.heard.iter().filter(|(other, _)| (other.peer, other.key) == (voice.peer, voice.key));
+        let of_it = |other: &Voice, last: Stamp| (other.peer, other.key) == (voice.peer, voice.key) && counts(last);
+        let elsewhere = self.heard.iter().filter(|(other, (_, last))| of_it(other, *last));
         let late = |last: Stamp| last.follows(trailer.stamp) && last.apart(trailer.stamp) > auth.time_window;
         if elsewhere.into_iter().any(|(_, (_, last))| late(*last)) {
             return Err(Rejection::HmacReplay);
@@ -357,6 +362,27 @@ mod tests {
         signing.set_clock(clock(5000));
         assert_eq!(signing.next(at(700_000), AntiReplay::Time), wall(5_700_000), "a clock that is put on is followed");
         assert_eq!(signing.stamp(at(700_000), AntiReplay::Monotonic), wall(1_700_000), "the other mode looks at none");
+    }
+
+    /// Both clocks were ahead, and both are put right. keepalived 2.4.3 goes on from its clock.
+    #[test]
+    fn r28_who_goes_on_from_a_clock_that_was_put_back_is_believed() {
+        let ahead = |seconds| WallClock { ahead: Duration::from_secs(seconds), at_start: Duration::ZERO };
+        for (anti_replay, then) in
+            [(AntiReplay::Time, Ok(Signed::Yes)), (AntiReplay::Monotonic, Err(Rejection::HmacReplay))]
+        {
+            let auth = auth(anti_replay, HmacMode::Enforce);
+            let mut signing = Signing::default();
+            signing.set_clock(ahead(3600));
+            for way in [PRIMARY, "second"] {
+                let heard = hears_on(&mut signing, &auth, 100_000, way, &signed(1, wall(3_700_000)));
+                assert_eq!(heard, Ok(Signed::Yes));
+            }
+            signing.set_clock(ahead(0));
+            assert_eq!(hears(&mut signing, &auth, 101_000, &signed(1, wall(101_000))), then);
+            let again = hears(&mut signing, &auth, 101_000, &signed(1, wall(101_000)));
+            assert_eq!(again, Err(Rejection::HmacReplay), "it counts from now on");
+        }
     }
 
     #[test]

@@ -17,6 +17,11 @@ impl Sum {
         rest.first().map_or(words, |last| words.plus(Self(u16::from_be_bytes([*last, 0]))))
     }
 
+    /// The sum of bytes of which a field has this checksum, the field counted as zero.
+    pub(super) const fn under(checksum: u16) -> Self {
+        Self(!checksum)
+    }
+
     /// The sum of the pseudo header before `length` bytes of `protocol`. The two families lay it out differently (RFC
     /// 793 section 3.1, RFC 8200 section 8.1) but its sum is the same: two addresses, a protocol, a length.
     pub(super) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: u16) -> Self {

@@ -32,7 +32,7 @@ pub enum ChecksumForm {
 }
 
 /// Decodes the payload of an IP datagram of protocol 112. Bytes after the message are not looked at: a short message
-/// travels in a padded frame.
+/// travels in a padded frame. Over IPv6 the checksum may cover them.
 ///
 /// # Errors
 /// The first check that fails, in the order of [`Rejection`]'s variants: `Destination` (the families of the two
@@ -51,8 +51,11 @@ pub fn decode(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Result<Dec
     }
     let length = message_length(version, family, count);
     let message = payload.get(..usize::from(length)).ok_or(Rejection::Length)?;
-    let pseudo = Sum::pseudo_header(source, destination, PROTOCOL, length);
-    let checksum = checksum_form(version, family, Sum::of(message), pseudo)?;
+    let header = |length| Sum::pseudo_header(source, destination, PROTOCOL, length);
+    let checksum = match checksum_form(version, family, Sum::of(message), header(length)) {
+        Err(_) if family == Family::V6 && covers_all(payload, header) => ChecksumForm::PseudoHeader,
+        known => known?,
+    };
     let vrid = Vrid::new(vrid).ok_or(Rejection::UnknownVrid)?;
     let interval = match version {
         Version::V2 => AdverInterval::from_secs(low),
@@ -118,6 +121,12 @@ fn checksum_form(version: Version, family: Family, message: Sum, pseudo: Sum) ->
     } else {
         Err(Rejection::Checksum)
     }
+}
+
+/// Whether the checksum is of all that follows the IP header, as the kernels of IPv6 make and check it: so it is where a
+/// trailer stands behind the message.
+fn covers_all(payload: &[u8], header: impl Fn(u16) -> Sum) -> bool {
+    u16::try_from(payload.len()).is_ok_and(|length| header(length).plus(Sum::of(payload)).is_intact())
 }
 
 fn addresses(family: Family, count: u8, message: &[u8]) -> Vec<IpAddr> {

@@ -3,15 +3,17 @@
 //!
 //! The layout is keepalived's from 2.4.2 on (2.4.0 and 2.4.1 had others), which names the expired draft
 //! draft-cassen-vrrp-auth-hmac: type 1, key identifier, 16 zero bits, seconds, fraction and counter, and the first 16 bytes
-//! of HMAC-SHA256 (RFC 2104). It lies inside the IP datagram and outside of the VRRP checksum.
+//! of HMAC-SHA256 (RFC 2104). It lies inside the IP datagram. Over IPv4 the VRRP checksum ends before it; over IPv6 that
+//! checksum is the kernel's, of all that follows the IP header (RFC 8200 section 8.1), and so it covers the trailer.
 
-use std::{fmt, net::IpAddr, num::NonZeroU8, time::Duration};
+use std::{fmt, net::IpAddr, num::NonZeroU8, ops::Range, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{
     Rejection,
+    checksum::Sum,
     decode::{message_length, version_of},
 };
 use crate::words::Family;
@@ -24,6 +26,8 @@ const CLEAR: usize = 12;
 const CODE: usize = 16;
 /// The only type there is.
 const TYPE: u8 = 1;
+/// Where the checksum of a message is (RFC 9568 section 5.1).
+const CHECKSUM: Range<usize> = 6..8;
 
 /// A key of 32 to 64 bytes. Never shows itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -158,9 +162,19 @@ impl Trailer {
 pub fn sign(mut message: Vec<u8>, source: IpAddr, id: NonZeroU8, key: &Key, stamp: Stamp) -> Vec<u8> {
     let clear = clear(id, stamp);
     let made = code(key, source, &message, &clear).map(|code| code.finalize().into_bytes());
-    message.extend(clear);
-    message.extend(made.iter().flatten().take(CODE));
+    let trailer: Vec<u8> = clear.into_iter().chain(made.into_iter().flatten().take(CODE)).collect();
+    if source.is_ipv6() {
+        cover(&mut message, &trailer);
+    }
+    message.extend(trailer);
     message
+}
+
+/// Makes the checksum of a message cover what will stand behind it, too: its bytes, and that there are more of them.
+fn cover(message: &mut [u8], trailer: &[u8]) {
+    let Some(field) = message.get_mut(CHECKSUM).and_then(|field| field.first_chunk_mut::<2>()) else { return };
+    let all = Sum::under(u16::from_be_bytes(*field)).plus(Sum::of(trailer)).plus(Sum::of(&LENGTH.to_be_bytes()));
+    *field = all.checksum().to_be_bytes();
 }
 
 fn clear(key: NonZeroU8, stamp: Stamp) -> [u8; CLEAR] {
@@ -183,9 +197,9 @@ fn code(key: &Key, source: IpAddr, message: &[u8], clear: &[u8; CLEAR]) -> Optio
     };
     code.update(&[family, first >> 4, vrid, 0]);
     code.update(&address);
-    code.update(message.get(..6).unwrap_or(message));
+    code.update(message.get(..CHECKSUM.start).unwrap_or(message));
     code.update(&[0, 0]);
-    code.update(message.get(8..).unwrap_or_default());
+    code.update(message.get(CHECKSUM.end..).unwrap_or_default());
     code.update(clear);
     code.update(&[0; CODE]);
     Some(code)
@@ -196,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::decode;
+    use crate::wire::{AdverInterval, Advertisement, ChecksumForm, Priority, Vrid, decode, encode_v3};
 
     /// The key of both vectors.
     fn key() -> Key {
@@ -230,6 +244,35 @@ mod tests {
             assert!(found.is_made_with(&key(), source, read));
             assert_eq!(sign(bytes(message), source, id(1), &key(), found.stamp), sent);
         }
+    }
+
+    /// The kernel checks it, of all that it delivers: whoever leaves the trailer out is not heard.
+    #[test]
+    fn over_ipv6_the_checksum_covers_the_trailer() {
+        let [source, group]: [IpAddr; 2] = ["fe80::20", "ff02::12"].map(|text| text.parse().unwrap());
+        let advertisement = Advertisement {
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::new(100),
+            interval: AdverInterval::from_centis(100).unwrap(),
+            addresses: vec!["fe80::60".parse().unwrap()],
+        };
+        let message = encode_v3(&advertisement, source, group, ChecksumForm::PseudoHeader);
+        for seconds in 0..200 {
+            let stamp = Stamp::at(Duration::from_secs(seconds << 8));
+            let sent = sign(message.clone(), source, id(1), &key(), stamp);
+            let length = u16::try_from(sent.len()).unwrap();
+            assert!(Sum::pseudo_header(source, group, 112, length).plus(Sum::of(&sent)).is_intact(), "{seconds}");
+            let read = decode(source, group, &sent).unwrap();
+            assert_eq!((read.advertisement, read.checksum), (advertisement.clone(), ChecksumForm::PseudoHeader));
+            let (message, trailer) = Trailer::split(source, &sent).unwrap();
+            assert!(trailer.unwrap().is_made_with(&key(), source, message));
+            let mut spoiled = sent.clone();
+            spoiled[2] ^= 1;
+            assert_eq!(decode(source, group, &spoiled), Err(Rejection::Checksum));
+        }
+        // Over IPv4 it ends with the message.
+        let unsigned = bytes(V3[0]);
+        assert_eq!(&sign(unsigned.clone(), SOURCE.parse().unwrap(), id(1), &key(), Stamp(0))[..12], unsigned);
     }
 
     #[test]
@@ -332,7 +375,9 @@ mod tests {
             let sent = sign(message.clone(), source, id(number), &ours, Stamp(stamp));
             let (read, trailer) = Trailer::split(source, &sent).unwrap();
             let trailer = trailer.unwrap();
-            prop_assert_eq!((read, trailer.key, trailer.stamp), (&message[..], id(number), Stamp(stamp)));
+            let signed = |bytes: &[u8]| [&bytes[..CHECKSUM.start], &bytes[CHECKSUM.end..]].concat();
+            prop_assert_eq!((signed(read), read == message), (signed(&message), !v6));
+            prop_assert_eq!((trailer.key, trailer.stamp), (id(number), Stamp(stamp)));
             prop_assert!(trailer.is_made_with(&ours, source, read));
             let mut other = secret;
             other[0] ^= 1;

@@ -185,7 +185,59 @@ const NODE: &[Word] = &[
     (Root, "interface_up_down_delays { eth0 1 2 }", Mapped, "down_delay = \"1s\""),
 ];
 
-const ALL: [&[Word]; 8] = [GRAMMAR, ELECTION, TRANSPORT, ADDRESSES, ANNOUNCEMENTS, TRACKING, NOTIFICATIONS, NODE];
+/// Words that few write, among them those that came with 2.2.8, 2.3 and 2.4: each is known by its name.
+const RARE: &[Word] = &[
+    (Instance, "no_virtual_ipaddress", Refused, "at least one address"),
+    (Instance, "timer_expired_backup 200", Dropped, "woke up late"),
+    (Instance, "thread_timer_expired", Dropped, "woke up late"),
+    (Instance, "owner_ignore_adverts", Refused, "owner"),
+    (Instance, "v3_checksum_as_v2", Dropped, ""),
+    (Instance, "vmac_garp_intvl all", Refused, "instance's interface only"),
+    (Instance, "garp_extra_if all", Refused, "instance's interface only"),
+    (Instance, "use_vmac name vrrp51", Mapped, "virtual_mac_name = \"vrrp51\""),
+    (Instance, "use_vmac vrrp51 netlink_notify_msg", Dropped, "lets the kernel tell of its device"),
+    (Instance, "use_vmac group 7", Refused, "no group of interfaces"),
+    (Instance, SIGNED, Mapped, "auth_hmac.active_key = 1"),
+    (Instance, UNSIGNED, Refused, "without it keepalived neither signs nor checks"),
+    (Root, "linkbeat_use_polling", Dropped, "carrier from the kernel"),
+    (Root, "namespace_with_ipsets", Dropped, "nftables"),
+    (Global, "vrrp_owner_ignore_adverts", Refused, "owner"),
+    (Global, "vrrp_vmac_garp_intvl 5", Refused, "instance's interface only"),
+    (Global, "v3_checksum_as_v2", Refused, "in each vrrp_instance"),
+    (Global, "use_symlink_paths", Dropped, "allow_exec"),
+    (Global, "dbus_no_interface_name nothing", Dropped, "D-Bus"),
+    (Global, "snmp_vs_stats_update_interval 5", Dropped, "SNMP"),
+    (Global, "snmp_rs_stats_update_interval 5", Dropped, "SNMP"),
+    (Global, "json_version 2", Dropped, "reports in its own way"),
+    (Global, "state_dump_file /tmp/state", Dropped, "reports in its own way"),
+    (Global, "iproute_usr_dir /usr/share/iproute2", Dropped, "routing tables"),
+    (Global, "process_name keepalived", Dropped, "scheduled"),
+    (Global, "vrrp_process_name vrrp", Dropped, "scheduled"),
+    (Global, "checker_process_name checker", Dropped, "scheduled"),
+    (Global, "lvs_process_name lvs", Dropped, "scheduled"),
+    (Global, "bfd_process_name bfd", Dropped, "scheduled"),
+    (Global, "checker_cpu_affinity 1", Dropped, "scheduled"),
+    (Global, "checker_rlimit_rttime 1000", Dropped, "scheduled"),
+    (Global, "checker_rlimit_rtime 1000", Dropped, "scheduled"),
+    (Global, "bfd_cpu_affinity 1", Dropped, "scheduled"),
+    (Global, "bfd_rlimit_rttime 1000", Dropped, "scheduled"),
+    (Global, "bfd_rlimit_rtime 1000", Dropped, "scheduled"),
+    (Global, "nftables_ipvs", Refused, "no load balancing"),
+    (Global, "nftables_ipvs_priority 10", Refused, "no load balancing"),
+    (Global, "nftables_ipvs_start_fwmark 1000", Refused, "no load balancing"),
+    (Global, "lvs_timeouts tcp 100", Refused, "no load balancing"),
+    (Global, "lvs_flush_onstop", Refused, "no load balancing"),
+    (Global, "lvs_netlink_cmd_rcv_bufs_force on", Dropped, "own sockets"),
+    (Global, "lvs_netlink_monitor_rcv_bufs_force on", Dropped, "own sockets"),
+    (Global, "rs_init_notifies", Dropped, "load balancing"),
+    (Global, "no_checker_emails", Dropped, "load balancing"),
+];
+
+const SIGNED: &str =
+    "auth_hmac {\n key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n active_key 1\n}";
+const UNSIGNED: &str = "auth_hmac {\n key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n}";
+
+const ALL: [&[Word]; 9] = [GRAMMAR, ELECTION, TRANSPORT, ADDRESSES, ANNOUNCEMENTS, TRACKING, NOTIFICATIONS, NODE, RARE];
 
 struct Beside;
 

@@ -53,6 +53,8 @@ mod world;
 enum Need {
     /// The daemon of the other half.
     Keepalived,
+    /// One that knows `auth_hmac` as `ha` speaks it: 2.4.2 or later.
+    KeepalivedSigns,
     /// To filter protocol 112 on the switch.
     Nft,
     /// A mail server.

@@ -1,6 +1,7 @@
 //! Each story in a process of its own: starting it, waiting for it, and what it says when it fails.
 
 use std::{
+    ffi::OsString,
     fs,
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -39,11 +40,17 @@ fn run(story: &Story) -> Result<Completion, Failed> {
     }
     for need in story.needs {
         match need {
-            Need::Keepalived if keepalived().is_none() && keepalived_is_required() => {
+            Need::Keepalived | Need::KeepalivedSigns if keepalived().is_none() && keepalived_is_required() => {
                 return Err("keepalived is not installed, and this run requires it".into());
             }
-            Need::Keepalived if keepalived().is_none() => {
+            Need::Keepalived | Need::KeepalivedSigns if keepalived().is_none() => {
                 return Ok(Completion::ignored_with("keepalived is not installed"));
+            }
+            Need::KeepalivedSigns if !keepalived_signs() => {
+                let [major, minor, patch] = keepalived_version();
+                let what =
+                    format!("auth_hmac needs keepalived 2.4.2 with VRRP_AUTH, and this is {major}.{minor}.{patch}");
+                return Ok(Completion::ignored_with(what));
             }
             Need::Nft if on_path("nft").is_none() => return Ok(Completion::ignored_with("nft is not installed")),
             Need::Msmtpd if on_path("msmtpd").is_none() => {
@@ -52,7 +59,7 @@ fn run(story: &Story) -> Result<Completion, Failed> {
             Need::Etcd if on_path("etcd").is_none() => {
                 return Ok(Completion::ignored_with("etcd is not installed (Debian: etcd-server)"));
             }
-            Need::Keepalived | Need::Nft | Need::Msmtpd | Need::Etcd => {}
+            Need::Keepalived | Need::KeepalivedSigns | Need::Nft | Need::Msmtpd | Need::Etcd => {}
         }
     }
     let directory = tempfile::tempdir()?;
@@ -172,6 +179,36 @@ pub(crate) fn keepalived() -> Option<PathBuf> {
         Some(named) => Some(PathBuf::from(named)).filter(|file| file.is_file()),
         None => on_path("keepalived"),
     }
+}
+
+/// `PATH` with the keepalived to test with before all others, for a program that looks for it there.
+pub(crate) fn path() -> OsString {
+    let keepalived = keepalived().and_then(|program| Some(program.parent()?.to_owned()));
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(keepalived.into_iter().chain(std::env::split_paths(&usual))).unwrap()
+}
+
+/// Which keepalived it is; zeros if it does not say.
+pub(crate) fn keepalived_version() -> [u32; 3] {
+    let said = keepalived_says();
+    let version = said.split_whitespace().nth(1).unwrap_or_default();
+    let mut parts = version.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or_default());
+    [(); 3].map(|()| parts.next().unwrap_or_default())
+}
+
+/// Whether it knows `auth_hmac`, in the layout that did not change any more.
+pub(crate) fn keepalived_signs() -> bool {
+    keepalived_version() >= [2, 4, 2] && keepalived_says().split_whitespace().any(|word| word == "VRRP_AUTH")
+}
+
+/// What it says of itself.
+fn keepalived_says() -> &'static str {
+    static SAYS: OnceLock<String> = OnceLock::new();
+    SAYS.get_or_init(|| {
+        let output = keepalived().and_then(|program| Command::new(program).arg("--version").output().ok());
+        // 2.2.7 writes it to the standard error.
+        output.map_or_else(String::new, |it| String::from_utf8_lossy(&[it.stdout, it.stderr].concat()).into_owned())
+    })
 }
 
 fn keepalived_is_required() -> bool {

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::{
-    Need, Story,
+    Need, Story, runner,
     stage::{HA, Stage},
 };
 
@@ -46,7 +46,9 @@ pub(crate) const STORIES: [Story; 8] = [
 /// A file of `tests/scenarios/` with real packets: what is said of it.
 fn play(file: &str, more: &[&str]) -> String {
     let file = format!("{}/tests/scenarios/{file}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(HA).args(["lab", "--scenario", &file]).args(more).stdin(Stdio::null()).output().unwrap();
+    let mut command = Command::new(HA);
+    command.args(["lab", "--scenario", &file]).args(more).env("PATH", runner::path()).stdin(Stdio::null());
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said

@@ -2,10 +2,7 @@
 //!
 //! The command makes namespaces of its own, inside those of the story.
 
-use std::{
-    ffi::OsString,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -61,7 +58,7 @@ fn tour(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_ha"))
         .args(["lab", "--json"])
         .args(arguments)
-        .env("PATH", path())
+        .env("PATH", runner::path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -75,11 +72,4 @@ fn tour(arguments: &[&str]) -> Value {
 
 fn steps(document: &Value) -> Vec<&Value> {
     document["steps"].as_array().into_iter().flatten().collect()
-}
-
-/// With the keepalived to test with.
-fn path() -> OsString {
-    let keepalived = runner::keepalived().and_then(|program| Some(program.parent()?.to_owned()));
-    let usual = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(keepalived.into_iter().chain(std::env::split_paths(&usual))).unwrap()
 }

@@ -53,15 +53,17 @@ pub(super) fn auth_hmac(block: Option<&Node>, name: &str, ledger: &mut Ledger) -
             ledger.mapped(node.place, format!("auth_hmac.active_key = {number}"));
             Entry::plain("auth_hmac.active_key", number.to_string())
         })),
-        None if keys.len() > 1 => {
-            ledger
-                .refused(block.place, "there are several keys: write active_key with the number of the one that signs");
-        }
+        // Not even where there is only one: keepalived looks for key 0, and signs and checks nothing (2.4.3).
+        None if !keys.is_empty() => ledger.refused(
+            block.place,
+            "there is no active_key, and without it keepalived neither signs nor checks anything: write active_key with \
+             the number of the key that signs, or remove this block",
+        ),
         None => {}
     }
     entries.extend(word("anti_replay", "auth_hmac.anti_replay", &["time", "monotonic"], &inner, ledger));
     if let Some(node) = last("time_window", &inner, ledger) {
-        entries.extend(value::number(node, 1, 3600, ledger).map(|seconds| {
+        entries.extend(value::number(node, 1, 300, ledger).map(|seconds| {
             let window = quoted(&time(u64::try_from(seconds).unwrap_or_default() * 1_000_000));
             ledger.mapped(node.place, format!("auth_hmac.time_window = {window}"));
             Entry::plain("auth_hmac.time_window", window)

@@ -10,10 +10,12 @@ use crate::import::{
 /// What version 2 carries.
 const PASSWORD_MAX: usize = 8;
 
-/// Reads the password of the instance `name` that speaks `version`: an entry, and the secret that it names.
+/// Reads the password of the instance `name` that speaks `version`, and that signs or does not: an entry, and the secret
+/// that it names.
 pub(super) fn authentication(
     block: Option<&Node>,
     (name, version): (&str, i64),
+    signs: bool,
     ledger: &mut Ledger,
 ) -> Option<(Entry, (String, String))> {
     let block = block?;
@@ -30,6 +32,10 @@ pub(super) fn authentication(
     }
     if version == 3 {
         block.note_all(Fate::Dropped, "version 3 has no passwords: keepalived ignores it and sends none", ledger);
+        return None;
+    }
+    if signs {
+        block.note_all(Fate::Dropped, "beside auth_hmac keepalived sends no password and wants none", ledger);
         return None;
     }
     ledger.mapped(block.place, "");

@@ -102,9 +102,11 @@ pub(in crate::import) fn instance(
     entries.extend(addresses);
     entries.extend(routing);
     entries.extend(interval(last("advert_int", &read, ledger), version, ledger));
-    let password = authentication::authentication(last("authentication", &read, ledger), (&name, version), ledger);
+    let keys = last("auth_hmac", &read, ledger);
+    let old = last("authentication", &read, ledger);
+    let password = authentication::authentication(old, (&name, version), keys.is_some(), ledger);
     let (password, mut secrets): (Vec<Entry>, Vec<_>) = password.into_iter().unzip();
-    let (keys, of_keys) = auth_hmac::auth_hmac(last("auth_hmac", &read, ledger), &name, ledger);
+    let (keys, of_keys) = auth_hmac::auth_hmac(keys, &name, ledger);
     entries.extend(password.into_iter().chain(keys));
     secrets.extend(of_keys);
     let tracked: Vec<&Node> = read.iter().filter(|node| node.keyword() == "track_script").copied().collect();

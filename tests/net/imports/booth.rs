@@ -35,6 +35,9 @@ const STAND_INS: [(&str, &str); 2] = [
     ("killall", "#!/bin/bash\nshift\nfor name; do grep -qsx -- \"$name\" /proc/[0-9]*/comm || exit 1; done\n"),
 ];
 
+/// A key of `auth_hmac`, which nobody else may read.
+const KEY: &str = "/etc/keepalived/vrrp.key";
+
 /// Users that only fixtures have. keepalived runs all checks as the first one where it exists.
 const USERS: [&str; 2] = ["keepalived_script", "haproxy"];
 
@@ -198,6 +201,8 @@ fn furnish(directory: &Path, world: World) {
             executable(&Path::new("/").join(place).join(entry.file_name()), &text(&entry.path()));
         }
     }
+    fs::write(KEY, "a key of more than 32 letters, from a file\n").unwrap();
+    fs::set_permissions(KEY, fs::Permissions::from_mode(0o600)).unwrap();
     for (name, script) in STAND_INS {
         executable(&Path::new("/usr/local/bin").join(name), script);
     }

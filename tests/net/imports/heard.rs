@@ -109,8 +109,21 @@ fn show(frame: &[u8]) -> Option<(String, String)> {
         4 => (ip[1], ip[8], hex(&ip[12..16])),
         _ => ((ip[0] << 4) | (ip[1] >> 4), ip[7], hex(&ip[8..24])),
     };
-    let shown = format!("mac {mac} class {class:02x} ttl {limit} from {source}: {}", hex(message));
+    let shown = format!("mac {mac} class {class:02x} ttl {limit} from {source}: {}", timeless(message, ip[0] >> 4));
     Some((shown, format!("v{} id {}", message[0] >> 4, message[1])))
+}
+
+/// A message, and of a trailer of `auth_hmac` what does not change with the time: its type and the number of its key.
+fn timeless(message: &[u8], family: u8) -> String {
+    let address = if family == 4 { 4 } else { 16 };
+    let password = if message[0] >> 4 == 2 { 8 } else { 0 };
+    let length = 8 + usize::from(message[3]) * address + password;
+    match message.split_at_checked(length) {
+        Some((message, trailer)) if trailer.len() == 28 => {
+            format!("{} signed {}", hex(message), hex(&trailer[..4]))
+        }
+        _ => hex(message),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -59,8 +59,7 @@ fn beside_keepalived(stage: &Stage) {
         assert!(names.contains(&name), "{name} is no fixture that can be imported");
     }
     let root = stage.world.root().join("imports");
-    let both: Vec<Fixture> =
-        fixtures.into_iter().filter(|fixture| APART.iter().all(|(name, _)| *name != fixture.name)).collect();
+    let both: Vec<Fixture> = fixtures.into_iter().filter(apart::can_be_compared).collect();
     assert!(both.len() >= 20, "{} fixtures run in both", both.len());
     let props = fixture::props(stage, &root);
     let well = at_once(&both, World::Well, &root);

@@ -3,6 +3,7 @@
 
 mod mismatch;
 mod short;
+mod signed;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ const BOTH: &[Need] = &[Need::Keepalived];
 const FILTERED: &[Need] = &[Need::Keepalived, Need::Nft];
 
 pub(crate) fn stories() -> impl Iterator<Item = Story> {
-    WHOLE_LIVES.into_iter().chain(short::STORIES).chain(mismatch::STORIES)
+    WHOLE_LIVES.into_iter().chain(short::STORIES).chain(signed::STORIES).chain(mismatch::STORIES)
 }
 
 const WHOLE_LIVES: [Story; 12] = [
