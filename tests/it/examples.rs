@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own machinery")]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use ha::policy::sources::standard_modules;
 
@@ -101,4 +106,25 @@ fn a_pair_in_the_middle_of_its_migration_fits_together() {
         .map(|problem| problem.what().to_owned())
         .collect();
     assert_eq!(errors, Vec::<String>::new());
+}
+
+/// Apart from what stands in its first comment: the peer, and where the password is.
+#[test]
+fn node2_of_the_migration_is_what_an_import_of_its_own_file_came_to() {
+    let folder = crate::sources::root().join("examples/migration");
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("node2");
+    succeeds(&["import", "-o", out.to_str().unwrap()], &folder.join("node2.conf"));
+    let load = |path: PathBuf| ha::config::load(&path).unwrap().config;
+    let (mut imported, ours) = (load(out.join("ha.toml")), load(folder.join("node2.toml")));
+    let password = fs::read_to_string(out.join("secrets/vrrp_VI_1")).unwrap();
+    imported.read_passwords(|_| Ok(password.clone())).unwrap();
+    assert_eq!(imported.instances.len(), ours.instances.len());
+    for (imported, ours) in imported.instances.iter_mut().zip(&ours.instances) {
+        imported.peers.clone_from(&ours.peers);
+    }
+    assert_eq!((imported.node, imported.instances), (ours.node, ours.instances));
+    let policy = |folder: &Path| fs::read_to_string(folder.join("policies/chk_web.rhai")).unwrap();
+    let (imported, ours) = (policy(&out), policy(&folder));
+    assert!(ours.starts_with(&imported), "{imported}");
 }
