@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     config: PathBuf,
+    /// The same, as `ha check` takes it
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "keepalived"])]
+    file: Option<PathBuf>,
     /// Run straight from a configuration of keepalived, imported at the start and at each reload
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     keepalived: Option<PathBuf>,
@@ -52,7 +55,8 @@ impl Part {
 }
 
 pub(super) fn perform(arguments: &Arguments) -> ExitCode {
-    let Arguments { config, keepalived, config_id, directory, part } = arguments;
+    let Arguments { config, file, keepalived, config_id, directory, part } = arguments;
+    let config = file.as_ref().unwrap_or(config);
     daemon::run(&match keepalived {
         Some(file) => {
             // What is written there names itself: relative to nothing.

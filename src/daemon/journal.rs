@@ -23,7 +23,7 @@ use crate::{
         Feed, What,
         protocol::{Happened, millis},
     },
-    node::{Condition, Event, Journal as Entry, Role},
+    node::{Condition, Event, Journal as Entry, Role, STOPPED},
     words::Instant,
 };
 
@@ -154,6 +154,8 @@ fn beginning(text: &str) -> &str {
 
 fn say_transition(instance: &str, from: Role, to: Role, reason: &str, line: &str) {
     match to {
+        // Nobody needs to look.
+        Role::Fault if reason == STOPPED => tracing::info!(target: TARGET, instance, %from, %to, reason, "{line}"),
         Role::Fault => tracing::warn!(target: TARGET, instance, %from, %to, reason, "{line}"),
         Role::Backup | Role::Master => tracing::info!(target: TARGET, instance, %from, %to, reason, "{line}"),
     }
@@ -315,6 +317,16 @@ mod tests {
         let mut journal = Journal::default();
         let text = lines(|| journal.record(&becomes_master()));
         assert_eq!(text, "<6>VI_1: master (was backup): no advertisement from 192.168.0.20 for 3.6 s\n");
+    }
+
+    #[test]
+    fn whoever_is_stopped_in_order_needs_nobody() {
+        let stops = |reason: &str| {
+            let event = Event::Transition { from: Role::Master, to: Role::Fault, reason: reason.into() };
+            lines(|| Journal::default().record(&at(10, event)))
+        };
+        assert_eq!(stops(STOPPED), "<6>VI_1: fault (was master): stopped by its operator\n");
+        assert_eq!(stops("the link is down"), "<4>VI_1: fault (was master): the link is down\n");
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub(super) enum Bearing {
     Fit(Priority),
 }
 
+/// Why an instance is in fault whose node is stopped in order.
+pub const STOPPED: &str = "stopped by its operator";
+
 impl Instance {
     /// What bears on it now, and on those that it leads together with: the worst holds for all.
     pub(super) fn bearing(&self, now: Instant) -> Bearing {
@@ -68,7 +71,7 @@ impl Instance {
     /// What bears on it alone.
     pub(super) fn own_bearing(&self, now: Instant) -> Bearing {
         if self.stopping {
-            return Bearing::StandDown { name: None, why: "stopped by its operator".to_owned() };
+            return Bearing::StandDown { name: None, why: STOPPED.to_owned() };
         }
         self.bearing_unless_stopped(now)
     }

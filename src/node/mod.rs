@@ -50,6 +50,7 @@ use std::{
 };
 
 pub use alerts::RULE_ALERT;
+pub use bearing::STOPPED;
 pub use course::{Course, Judged, Prospect, foresee, held_back_by};
 use devices::Device;
 pub use farewell::ReleaseHook;

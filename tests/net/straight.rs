@@ -3,10 +3,11 @@
 use std::{fs, path::Path, time::Duration};
 
 use ha::lab::{Daemon, Host, Setup};
+use nix::sys::signal::Signal;
 
 use crate::{
     Need, Story,
-    stage::{HA, Stage, pass},
+    stage::{HA, Stage, pass, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 1] = [Story {
@@ -16,25 +17,32 @@ pub(crate) const STORIES: [Story; 1] = [Story {
     tell: straight_from_a_file_of_keepalived,
 }];
 
-/// It serves, keeps what runs where the file is broken, and hands over when the file gives it a lower priority.
+/// It serves, keeps what runs where the file is broken, and hands over when the file gives it a lower priority. SIGHUP reloads, too.
 fn straight_from_a_file_of_keepalived(stage: &Stage) {
     let config = Setup::founding(Host::Node1).keepalived_conf(Host::Node1, None);
-    let node1 = Daemon::straight(&stage.world, Host::Node1, Path::new(HA), &config).unwrap();
+    let mut node1 = Daemon::straight(&stage.world, Host::Node1, Path::new(HA), &config).unwrap();
     stage.held_by(&[Host::Node1], 20);
     let _node2 = stage.keepalived(Host::Node2, &Setup::founding(Host::Node2));
-    let write = |config: &str| fs::write(node1.directory().join("keepalived.conf"), config).unwrap();
-    let reload = || node1.command(&stage.world, &["reload"]).unwrap();
+    let file = node1.directory().join("keepalived.conf");
+    let write = |config: &str| fs::write(&file, config).unwrap();
 
     write(&config.replace("virtual_router_id 51", "virtual_router_id 51\n use_ipvlan"));
-    let refused = reload();
+    let refused = node1.command(&stage.world, &["reload"]).unwrap();
     assert_eq!(refused.status.code(), Some(78), "{refused:?}");
     let why = format!("{}{}", String::from_utf8_lossy(&refused.stderr), String::from_utf8_lossy(&refused.stdout));
     assert!(why.contains("use_ipvlan") && why.contains("keeping the previous configuration"), "{why}");
     pass(Duration::from_secs(2));
     assert_eq!(stage.holders(), [Host::Node1]);
 
+    write(&config);
+    hang_up(&mut node1, "the file as it was changes nothing", "reload: nothing has changed");
     write(&config.replace("priority 100", "priority 90"));
-    let done = reload();
-    assert!(done.status.success(), "{done:?}");
+    hang_up(&mut node1, "the priority is taken over", "reload: instance ");
     stage.held_by(&[Host::Node2], 15);
+}
+
+/// Reloads by a signal, which has no answer but the journal's.
+fn hang_up(daemon: &mut Daemon, what: &str, line: &str) {
+    daemon.process().signal(Signal::SIGHUP).unwrap();
+    wait_until(what, Duration::from_secs(20), || daemon.log().contains(line));
 }
