@@ -4,13 +4,14 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, lchown},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use nix::unistd::{Uid, User};
 
-use super::{Code, output};
+use super::{Code, DAEMON, output};
 use crate::{
     daemon::keepalived::import,
     import::{Import, Output},
@@ -60,7 +61,8 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         }
         Some(directory) => match write(directory, &imported.outputs) {
             Ok(()) => {
-                say(directory, &imported);
+                let given = Uid::effective().is_root() && give(directory, &imported.outputs);
+                say(directory, &imported, given);
                 Code::OK
             }
             Err(why) => {
@@ -77,7 +79,7 @@ fn print(imported: &Import) {
         if one.path.starts_with("secrets/") {
             output::print(&format!("# ---- {}: not shown\n\n", one.path));
         } else {
-            output::print(&format!("# ---- {}\n{}\n", one.path, one.text));
+            output::print(&format!("# ---- {}\n{}\n", one.path, imported.ledger.masked(&one.text)));
         }
     }
     output::print("# Nothing was written; -o DIR writes it, with the passwords.\n");
@@ -108,10 +110,35 @@ pub(super) fn create(path: &Path, output: &Output) -> io::Result<()> {
     file.write_all(output.text.as_bytes())
 }
 
-fn say(directory: &Path, imported: &Import) {
+/// What only its owner may read, and the directory of the secrets.
+fn private(directory: &Path, outputs: &[Output]) -> Vec<PathBuf> {
+    let private = outputs.iter().filter(|one| one.private);
+    let (secrets, others): (Vec<&Output>, Vec<&Output>) = private.partition(|one| one.path.starts_with("secrets/"));
+    let secrets = secrets.first().map(|_| directory.join("secrets"));
+    secrets.into_iter().chain(others.iter().map(|one| directory.join(&one.path))).collect()
+}
+
+/// Makes what is private the daemon's; whether there is such a user, and it is.
+fn give(directory: &Path, outputs: &[Output]) -> bool {
+    let Ok(Some(user)) = User::from_name(DAEMON) else { return false };
+    let written = outputs.iter().filter(|one| one.private).map(|one| directory.join(&one.path));
+    let all = private(directory, outputs).into_iter().chain(written);
+    all.map(|path| lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))).all(|given| given.is_ok())
+}
+
+fn say(directory: &Path, imported: &Import, given: bool) {
     for one in &imported.outputs {
         let private = if one.private { "  (only its owner may read it)" } else { "" };
         output::print(&format!("{}{private}\n", directory.join(&one.path).display()));
+    }
+    let private: Vec<String> =
+        private(directory, &imported.outputs).iter().map(|path| path.display().to_string()).collect();
+    match private.join(" ") {
+        all if all.is_empty() => {}
+        all if given => output::print(&format!("\n{all}: made {DAEMON}'s, as whom the unit runs the daemon\n")),
+        all => output::print(&format!(
+            "\nThe daemon's user must own what only its owner may read. The unit runs it as {DAEMON}:\n  sudo chown -R {DAEMON}: {all}\n"
+        )),
     }
     let config = directory.join("ha.toml");
     output::print(&format!("\nNext: ha check {0}, then ha check --dry-run {0}\n", config.display()));

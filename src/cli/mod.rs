@@ -41,6 +41,8 @@ use crate::daemon::keeper;
 
 /// The configuration, unless another is named.
 const CONFIG: &str = "/etc/ha/ha.toml";
+/// As whom the unit runs the daemon, which must be able to read what is private.
+const DAEMON: &str = "ha";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::{
     Files,
     glob::{alternatives, fits, is_pattern},
     ledger::{Ledger, Place},
-    line::split_comment,
+    line::{cuts_secret, split_comment},
     sequence,
     variable::{Unclear, Variables, definition},
 };
@@ -55,7 +55,16 @@ impl Expansion<'_> {
         while let Some((number, line)) = lines.next() {
             let place = Place { file, line: number + 1 };
             let Some(kept) = self.condition(line, place) else { continue };
-            let (code, comment) = split_comment(kept);
+            let (code, mut comment) = split_comment(kept);
+            if cuts_secret(kept) {
+                self.ledger.hide(comment.unwrap_or_default().get(1..).unwrap_or_default());
+                let at = comment.and_then(|comment| comment.get(..1)).unwrap_or_default();
+                self.ledger.mapped(
+                    place,
+                    format!("a comment begins at {at}: only what stands before it counts, in keepalived too"),
+                );
+                comment = None;
+            }
             let Some((name, first)) = definition(code.trim()) else {
                 self.line(place, code.trim(), comment);
                 continue;

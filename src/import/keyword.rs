@@ -46,6 +46,8 @@ const SCHEDULING: &str = "how the process is scheduled is the unit's and realtim
 const KERNEL: &str = "a matter of keepalived's own sockets";
 const REPORTS: &str = "ha reports in its own way: ha status, the journal";
 const DEFAULT: &str = "it is so anyway";
+const DIFFERING: &str = "in version 2 ha does not believe an advertisement whose list of addresses differs: it says so (condition peer_rejected), \
+                         and stays backup while the addresses answer. Change both nodes together; version 3 believes it";
 const ANSWERS: &str = "ha answers a lower master at once (RFC 9568), so that it gives way an interval earlier";
 const OWNERS: &str = "an owner of ha gives way to another owner with a higher address: deaf to each other both would serve. Remove the line";
 const ELSEWHERE: &str = "ha announces on the instance's interface only: remove the line";
@@ -175,11 +177,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Global, "vmac_addr_prefix", Refused("in ha the device on eth1 is called ha-51-eth1: remove the line")),
     (Global, "vrrp_mcast_group4", Mapped(1)),
     (Global, "vrrp_mcast_group6", Mapped(1)),
-    (
-        Global,
-        "vrrp_skip_check_adv_addr",
-        Dropped("a list that differs never makes ha deaf: it says so and believes the advertisement's sender"),
-    ),
+    (Global, "vrrp_skip_check_adv_addr", Dropped(DIFFERING)),
     (Global, "vrrp_check_unicast_src", Dropped(CHECKS_SOURCES)),
     (Global, "vrrp_garp_master_delay", Mapped(1)),
     (Global, "vrrp_garp_master_repeat", Mapped(1)),
@@ -380,11 +378,7 @@ pub const KEYWORDS: &[(Context, &str, Becomes)] = &[
     (Instance, "lower_prio_no_advert", Dropped(ANSWERS)),
     (Instance, "higher_prio_send_advert", Dropped(DEFAULT)),
     (Instance, "owner_ignore_adverts", Refused(OWNERS)),
-    (
-        Instance,
-        "skip_check_adv_addr",
-        Dropped("a list that differs never makes ha deaf: it says so and believes the advertisement's sender"),
-    ),
+    (Instance, "skip_check_adv_addr", Dropped(DIFFERING)),
     (Instance, "check_unicast_src", Dropped(CHECKS_SOURCES)),
     (Instance, "unicast_ttl", Mapped(1)),
     (Instance, "unicast_fault_no_peer", Dropped("ha does not start without a peer in unicast")),

@@ -44,6 +44,14 @@ pub(super) fn split_comment(line: &str) -> (&str, Option<&str>) {
     (line, None)
 }
 
+/// Its password or key ends where the comment of the line begins: what follows is part of what was meant, and as secret.
+pub(super) fn cuts_secret(line: &str) -> bool {
+    let (code, comment) = split_comment(line);
+    let names_one =
+        code.split_whitespace().any(|word| matches!(word, "auth_pass" | "key")) || code.trim().starts_with('$');
+    comment.is_some() && names_one && !code.ends_with(char::is_whitespace)
+}
+
 /// The words and braces of a line without its comment.
 pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Unreadable> {
     let mut tokens = Vec::new();

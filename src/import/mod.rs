@@ -14,6 +14,7 @@ pub mod keyword;
 pub mod ledger;
 mod line;
 mod loads;
+mod open_secret;
 mod outline;
 mod reading;
 mod sequence;
@@ -130,7 +131,7 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let global = of("global_defs");
     reading::netns(&of("net_namespace"), &mut outline, &mut ledger);
     let mut globals = reading::globals(&global, &machine.name, mails, &mut outline, &mut ledger);
-    globals.weightless = reading::weightless(&together);
+    (globals.members, globals.weightless) = (reading::members(&together), reading::weightless(&together));
     reading::garp_groups(&of("garp_group"), &mut globals, &mut ledger);
     reading::events(&[instances.clone(), together.clone()].concat(), &mut outline, &mut ledger);
     let scripts: Vec<Script> =
@@ -145,11 +146,17 @@ pub fn import(path: &str, text: &str, machine: &Machine, files: &dyn Files) -> I
     let groups_of_garp = of("garp_group");
     let apart = tracked.iter().chain(&running).chain(&groups_of_garp);
     outline.comments.extend(apart.flat_map(|node| node.all_comments()));
-    let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new() };
+    let mut checks = Checks { files, written: BTreeMap::new(), used: Vec::new(), ignored: Vec::new() };
     sections(&instances, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
     groups(&together, (&globals, &scripts, &defined), &mut checks, &mut outline, &mut ledger);
     for script in scripts.iter().filter(|script| !checks.used.contains(&script.name)) {
-        ledger.dropped(script.place, "no instance looks at it: keepalived does not run it");
+        let ignored = checks.ignored.contains(&script.name);
+        let why = if ignored {
+            "an owner (priority 255) ignores weights, in keepalived and here"
+        } else {
+            "no instance looks at it: keepalived does not run it"
+        };
+        ledger.dropped(script.place, why);
         ledger.dropped(script.command_at, "");
         outline.comments.extend(script.comments.iter().cloned());
     }
@@ -176,8 +183,11 @@ fn sections(
         let (mut section, tracks) = reading::instance(node, globals, scripts, defined, ledger);
         let weights_count = !section.entries.iter().any(|entry| entry.key == "priority" && entry.value == "255");
         outline.secrets.append(&mut section.secrets);
-        checks.used.extend(tracks.iter().map(|track| track.script.name.clone()));
-        for track in tracks.iter().filter(|track| weights_count || track.weight.number == 0) {
+        let (counting, ignored): (Vec<Track>, Vec<Track>) =
+            tracks.into_iter().partition(|track| weights_count || track.weight.number == 0);
+        checks.used.extend(counting.iter().map(|track| track.script.name.clone()));
+        checks.ignored.extend(ignored.iter().map(|track| track.script.name.clone()));
+        for track in &counting {
             section.policies.extend(checks.policy(track, outline, ledger));
         }
         if outline.instances.iter().any(|other| other.name == section.name) {
@@ -239,8 +249,14 @@ fn twice(section: &Section, outline: &Outline, node: &Node, ledger: &mut Ledger)
             && six(other) == six(section)
     };
     if let Some(other) = outline.instances.iter().find(same) {
+        let apart = ["multicast_group", "peers"].iter().any(|key| value(other, key) != value(section, key));
+        let limit = if apart {
+            ". keepalived tells them apart by mcast_dst_ip or the peers, which ha does not: this is its limit, no error of the file"
+        } else {
+            ""
+        };
         let todo = format!(
-            "{} has this virtual_router_id on this interface: give one of them another on every node",
+            "{} has this virtual_router_id on this interface: give one of them another on every node{limit}",
             other.name
         );
         ledger.refused(node.place, todo);
@@ -288,6 +304,8 @@ struct Checks<'a> {
     written: BTreeMap<String, (String, Weight)>,
     /// Checks that an instance looks at.
     used: Vec<String>,
+    /// Checks that an owner would look at, but for their weight.
+    ignored: Vec<String>,
 }
 
 impl Checks<'_> {
@@ -335,9 +353,16 @@ impl Checks<'_> {
         if !translated.secrets.is_empty() {
             ledger.mapped(script.command_at, "what authorises is in secrets/, not in the policy");
         }
+        let passwords = open_secret::passwords(&script.command);
+        passwords.iter().for_each(|password| ledger.hide(password));
         let command = ledger.masked(&script.command);
         outline.allow_exec.extend(translated.programs.iter().cloned());
-        outline.policies.push(writing::policy(&name, script, track.weight, &translated, &command));
+        let mut policy = writing::policy(&name, script, track.weight, &translated, &command);
+        policy.private = passwords.iter().any(|password| policy.text.contains(password));
+        if policy.private {
+            ledger.mapped(script.command_at, open_secret::NOTE);
+        }
+        outline.policies.push(policy);
         self.written.insert(name.clone(), wanted);
         Some(name)
     }
@@ -348,7 +373,7 @@ fn outputs(outline: &Outline, configuration: String) -> Vec<Output> {
     outputs.extend(outline.policies.iter().map(|policy| Output {
         path: format!("policies/{}.rhai", policy.name),
         text: policy.text.clone(),
-        private: false,
+        private: policy.private,
     }));
     outputs.extend(outline.secrets.iter().map(|(name, content)| Output {
         path: format!("secrets/{name}"),

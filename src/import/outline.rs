@@ -58,6 +58,8 @@ pub(super) struct Together {
 pub(super) struct PolicyText {
     pub(super) name: String,
     pub(super) text: String,
+    /// There is a password in it.
+    pub(super) private: bool,
 }
 
 /// Everything.

@@ -186,6 +186,8 @@ fn what_is_written_is_clean_for_ha_check() {
     let arguments = ["import", path.to_str().unwrap(), "-o", out.to_str().unwrap()];
     let said = desk.ha(&arguments);
     assert_eq!(said.code, 0, "{}", said.err);
+    // The unit runs it as ha, which is here or is to be made.
+    assert!(said.out.contains("sudo chown -R ha: DIR/out/secrets\n") || said.out.contains("made ha's"), "{}", said.out);
     let config = out.join("ha.toml");
     let checked = desk.ha(&["check", config.to_str().unwrap()]);
     assert_eq!(checked.code, 0, "{}", checked.out);

@@ -51,7 +51,7 @@ const ELECTION: &[Word] = &[
     (Instance, "version 3", Mapped, "version = 3"),
     (Instance, "nopreempt", Mapped, "preempt = false"),
     (Instance, "preempt_delay 30", Mapped, "preempt_delay = \"30s\""),
-    (Instance, "skip_check_adv_addr", Dropped, "never makes ha deaf"),
+    (Instance, "skip_check_adv_addr", Dropped, "stays backup while the addresses answer"),
 ];
 
 /// Transport and authentication.
@@ -174,7 +174,7 @@ const NODE: &[Word] = &[
     (Global, "vrrp_version 3", Mapped, "version = 3"),
     (Global, "vrrp_mcast_group4 224.0.0.99", Mapped, "multicast_group = \"224.0.0.99\""),
     (Global, "vrrp_mcast_group6 ff02::99", Mapped, ""),
-    (Global, "vrrp_skip_check_adv_addr", Dropped, "never makes ha deaf"),
+    (Global, "vrrp_skip_check_adv_addr", Dropped, "stays backup while the addresses answer"),
     (Global, "vrrp_check_unicast_src", Dropped, "hears only the peers"),
     (Global, "vrrp_strict", Refused, "remove the line on both nodes"),
     (Global, "default_interface eth1", Dropped, "static addresses"),

@@ -17,6 +17,7 @@ mod foretold;
 mod fuzz;
 mod groups;
 mod import;
+mod import_said;
 mod import_words;
 mod language;
 mod mail;

@@ -139,12 +139,7 @@ fn address(line: &Node, around: Around<'_>, ledger: &mut Ledger) -> Option<(IpNe
             return None;
         }
     };
-    let before = ledger.notes(line.place).len();
     let settings = settings::read(line, net, around, ledger);
-    if settings.is_any() {
-        ledger.mapped(line.place, settings.entry(&net));
-    } else if ledger.notes(line.place).len() == before {
-        ledger.mapped(line.place, format!("\"{net}\""));
-    }
+    ledger.mapped(line.place, settings.entry(&net));
     Some((net, settings))
 }

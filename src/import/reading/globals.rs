@@ -25,10 +25,27 @@ pub(in crate::import) struct Globals {
     pub(in crate::import) down_adverts: Option<i64>,
     pub(in crate::import) script_user: Option<String>,
     pub(in crate::import) script_group: Option<String>,
-    /// Members of sync groups of which keepalived ignores the checks with a weight.
+    /// Members of sync groups, as they are written.
+    pub(in crate::import) members: BTreeSet<String>,
+    /// Those of which keepalived ignores the checks and files with a weight.
     pub(in crate::import) weightless: BTreeSet<String>,
     /// What `smtp_alert` of an instance is where it is not written.
     pub(in crate::import) mails: bool,
+    /// There is a `[mail]`.
+    pub(in crate::import) has_mail: bool,
+}
+
+impl Globals {
+    /// `script_user`: `user`, or `user:group`.
+    pub(in crate::import) fn user_of_scripts(&self) -> Option<String> {
+        let user = self.script_user.as_ref()?;
+        Some(with_group(user, self.script_group.as_deref().unwrap_or_default()))
+    }
+}
+
+/// `user`, or `user:group` if there is one.
+pub(super) fn with_group(user: &str, group: &str) -> String {
+    if group.is_empty() { user.to_owned() } else { format!("{user}:{group}") }
 }
 
 /// Reads every `global_defs`; `node` is the name of this machine, `mails` whether an instance wants mail.
@@ -78,6 +95,7 @@ pub(in crate::import) fn globals(
     events::global(&read, out, ledger);
     delays::start(&read, out, ledger);
     mail(&read, mails || globals.mails, out, ledger);
+    globals.has_mail = !out.mail.is_empty();
     globals
 }
 

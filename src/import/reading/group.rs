@@ -15,8 +15,13 @@ const WEIGHTS: [&str; 2] = ["sync_group_tracking_weight", "global_tracking"];
 
 /// The members, as they are written, of groups in which keepalived ignores the checks of members that have a weight.
 pub(in crate::import) fn weightless(groups: &[&Node]) -> BTreeSet<String> {
-    let ignores = |group: &&&Node| !group.inner().iter().any(|node| WEIGHTS.contains(&node.keyword()));
-    let blocks = groups.iter().filter(ignores).flat_map(|group| group.inner()).filter(|node| node.keyword() == "group");
+    let ignores = |group: &&Node| !group.inner().iter().any(|node| WEIGHTS.contains(&node.keyword()));
+    members(&groups.iter().copied().filter(ignores).collect::<Vec<_>>())
+}
+
+/// The members of these groups, as they are written.
+pub(in crate::import) fn members(groups: &[&Node]) -> BTreeSet<String> {
+    let blocks = groups.iter().flat_map(|group| group.inner()).filter(|node| node.keyword() == "group");
     let words = blocks.flat_map(|block| {
         let lines = block.inner().iter().flat_map(|line| line.words.iter());
         block.words.iter().skip(1).chain(lines)
@@ -113,7 +118,7 @@ pub(in crate::import) fn group(
     };
     comments.extend(node.inner().iter().filter(kept).flat_map(Node::all_comments));
     comments.dedup();
-    let mut entries = track::entries(&read, defined, None, false, ledger);
+    let mut entries = track::entries(&read, defined, track::Whose::default(), ledger);
     entries.extend(told::told(&read, "GROUP, the name, the state and 0", globals, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
         ledger.mapped(alert.place, "[mail], which is about every instance, and about the group as a whole");

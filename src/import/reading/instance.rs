@@ -117,7 +117,13 @@ pub(in crate::import) fn instance(
     let mut election = election::election(node, &read, ledger);
     raise(&mut election, &tracks, node, ledger);
     let owner = election.priority == 255;
-    entries.extend(track::entries(&read, defined, Some(&name_of_interface), owner, ledger));
+    let whose = track::Whose {
+        interface: Some(&name_of_interface),
+        owner,
+        member: globals.members.contains(node.text(1)),
+        weightless: globals.weightless.contains(node.text(1)),
+    };
+    entries.extend(track::entries(&read, defined, whose, ledger));
     entries.extend(election.node);
     entries.extend(election.entries);
     entries.extend(hearing::hearing(node, &read, globals, six, ledger));
@@ -129,7 +135,13 @@ pub(in crate::import) fn instance(
     entries.extend(own_interface::tracked(last("dont_track_primary", &read, ledger), ledger));
     entries.extend(vmac::vmac(&read, owner, ledger));
     if let Some(alert) = last("smtp_alert", &read, ledger) {
-        ledger.mapped(alert.place, "[mail], which is about every instance");
+        match (value::truth(alert, ledger), globals.has_mail) {
+            (true, _) => ledger.mapped(alert.place, "[mail], which is about every instance"),
+            (false, true) => {
+                ledger.dropped(alert.place, "[mail] is about every instance: this one is mailed about too")
+            }
+            (false, false) => ledger.mapped(alert.place, "nobody is mailed"),
+        }
     }
     entries.sort_by_key(|entry| ORDER.iter().position(|key| *key == entry.key));
     (Section { name, comments, entries, secrets, routing: places, ..Section::default() }, tracks)
@@ -219,9 +231,7 @@ fn leave_weights_out(tracks: &mut Vec<Track>, blocks: &[&Node], ledger: &mut Led
     for line in blocks.iter().flat_map(|block| block.inner()) {
         let weighs = |track: &Track| track.script.name == line.text(0) && track.weight.number != 0;
         if tracks.iter().any(weighs) {
-            let todo = "keepalived ignores a check with a weight in a member of a sync group: it is left out. If it is meant to \
-                        count for the whole group, track it in the group, or write sync_group_tracking_weight there";
-            ledger.dropped(line.place, todo);
+            ledger.dropped(line.place, track::left_out("a check"));
         }
     }
     tracks.retain(|track| track.weight.number == 0);

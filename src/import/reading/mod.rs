@@ -40,7 +40,7 @@ pub(super) use announce::garp_groups;
 pub(super) use delays::links;
 pub(super) use events::events;
 pub(super) use globals::{Globals, globals, mails};
-pub(super) use group::{group, raise_members, weightless};
+pub(super) use group::{group, members, raise_members, weightless};
 pub(super) use instance::instance;
 pub(super) use netns::netns;
 pub(super) use routing::Numbers;

@@ -1,6 +1,6 @@
 //! `vrrp_script`.
 
-use super::{Globals, last, sorted, value};
+use super::{Globals, globals::with_group, last, sorted, value};
 use crate::import::{
     keyword::Context,
     ledger::{Ledger, Place},
@@ -22,6 +22,7 @@ pub(in crate::import) struct Script {
     pub(in crate::import) weight: Weight,
     pub(in crate::import) rise: i64,
     pub(in crate::import) fall: i64,
+    /// `user`, or `user:group`.
     pub(in crate::import) user: Option<String>,
     pub(in crate::import) comments: Vec<String>,
 }
@@ -68,7 +69,7 @@ pub(in crate::import) fn script(node: &Node, globals: &Globals, ledger: &mut Led
     let timeout = seconds("timeout", ledger).unwrap_or(interval);
     let user = last("user", &read, ledger).map(|node| {
         ledger.mapped(node.place, "");
-        node.text(1).to_owned()
+        with_group(node.text(1), node.text(2))
     });
     let weight = last("weight", &read, ledger).map(|node| {
         ledger.mapped(node.place, "");
@@ -88,7 +89,7 @@ pub(in crate::import) fn script(node: &Node, globals: &Globals, ledger: &mut Led
         weight: weight.unwrap_or_default(),
         rise: count("rise", ledger).unwrap_or(1),
         fall: count("fall", ledger).unwrap_or(1),
-        user: user.or_else(|| globals.script_user.clone()),
+        user: user.or_else(|| globals.user_of_scripts()),
         comments,
     })
 }

@@ -32,10 +32,6 @@ const SCOPES: [(&str, &str); 8] = [
 pub(super) struct Settings(Vec<(&'static str, String)>);
 
 impl Settings {
-    pub(super) const fn is_any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     /// The entry of `addresses`.
     pub(super) fn entry(&self, net: &IpNet) -> String {
         if self.0.is_empty() {

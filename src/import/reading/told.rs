@@ -1,6 +1,6 @@
 //! `notify` and its like: scripts that are told of transitions.
 
-use super::{Globals, last};
+use super::{Globals, globals::with_group, last};
 use crate::import::{
     check::split,
     ledger::Ledger,
@@ -37,7 +37,11 @@ pub(super) fn told(read: &[&Node], arguments: &str, globals: &Globals, ledger: &
         let and = if users.is_empty() { format!("; {AND}") } else { String::new() };
         ledger.mapped(node.place, format!("{key} = {value}{arguments}{and}"));
         entries.push(Entry::of(key, value, node));
-        users.push((user(node, globals), node));
+        let user = user(node, globals);
+        if let Some(user) = &user {
+            say_user(node, user, ledger);
+        }
+        users.push((user, node));
     }
     let Some((first, _)) = users.first().cloned() else { return entries };
     if let Some((_, node)) = users.iter().find(|(other, _)| *other != first) {
@@ -60,14 +64,25 @@ pub(super) fn told(read: &[&Node], arguments: &str, globals: &Globals, ledger: &
 
 /// `user`, `user:group`, as it is written or of all scripts.
 fn user(node: &Node, globals: &Globals) -> Option<String> {
-    match (node.text(2), node.text(3)) {
-        ("", _) => globals.script_user.clone().map(|user| match &globals.script_group {
-            Some(group) => format!("{user}:{group}"),
-            None => user,
-        }),
-        (user, "") => Some(user.to_owned()),
-        (user, group) => Some(format!("{user}:{group}")),
+    match node.text(2) {
+        "" => globals.user_of_scripts(),
+        user => Some(with_group(user, node.text(3))),
     }
+}
+
+/// Says as whom the programs run, and what the words behind one mean to keepalived.
+fn say_user(node: &Node, user: &str, ledger: &mut Ledger) {
+    let whence = if node.text(2).is_empty() {
+        ", of script_user"
+    } else {
+        ": what stands behind the program is a user and a group, in keepalived too; its arguments stand in one pair of quotes with it"
+    };
+    let written = if user == "root" {
+        "ha runs it as its own user".to_owned()
+    } else {
+        format!("notify.user = {}", quoted(user))
+    };
+    ledger.mapped(node.place, format!("{written}{whence}"));
 }
 
 fn argv(node: &Node, ledger: &mut Ledger) -> Option<Vec<String>> {

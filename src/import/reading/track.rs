@@ -46,18 +46,24 @@ pub(super) fn tracks(blocks: &[&Node], scripts: &[Script], ledger: &mut Ledger) 
 }
 
 pub(super) fn weight(line: &Node, default: Weight, most: i64, ledger: &mut Ledger) -> Weight {
-    match line.text(1) {
-        "" => default,
-        "weight" => {
-            let mut weight = script::weight(line, 2, most, ledger);
-            weight.reverse |= default.reverse && line.text(3) != "noreverse";
-            weight
-        }
-        other => {
-            ledger.dropped(line.place, format!("keepalived ignores \"{other}\" here"));
-            default
-        }
+    let read = match (line.text(1), line.text(3)) {
+        ("weight", "reverse" | "noreverse") => 4,
+        ("weight", _) => 3,
+        _ => 1,
+    };
+    let ignored: Vec<&str> = line.words.iter().skip(read).map(|word| word.text.as_str()).collect();
+    if !ignored.is_empty() {
+        ledger.dropped(
+            line.place,
+            format!("keepalived ignores \"{}\" here: it reads one name in each line", ignored.join(" ")),
+        );
     }
+    if read == 1 {
+        return default;
+    }
+    let mut weight = script::weight(line, 2, most, ledger);
+    weight.reverse |= default.reverse && line.text(3) != "noreverse";
+    weight
 }
 
 /// What is defined at the top of the file to be tracked, beside scripts.
@@ -69,25 +75,38 @@ pub(in crate::import) struct Defined {
     pub(in crate::import) numbers: super::Numbers,
 }
 
-/// Everything that an instance or a group tracks but its scripts. `own`: the interface of the instance; `owner`: its priority
-/// is 255.
-pub(super) fn entries(
-    read: &[&Node],
-    defined: &Defined,
-    own: Option<&str>,
-    owner: bool,
-    ledger: &mut Ledger,
-) -> Vec<Entry> {
+/// Of whom something is tracked; the default is a group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Whose<'i> {
+    /// Of the instance, which is looked at in any case.
+    pub(super) interface: Option<&'i str>,
+    /// Its priority is 255.
+    pub(super) owner: bool,
+    /// It is in a sync group.
+    pub(super) member: bool,
+    /// In one where keepalived ignores checks and files with a weight.
+    pub(super) weightless: bool,
+}
+
+/// Why something with a weight is not there.
+pub(super) fn left_out(what: &str) -> String {
+    format!(
+        "keepalived ignores {what} with a weight in a member of a sync group: it is left out. If it is meant to \
+         count for the whole group, track it in the group, or write sync_group_tracking_weight there"
+    )
+}
+
+/// Everything that an instance or a group tracks but its scripts.
+pub(super) fn entries(read: &[&Node], defined: &Defined, whose: Whose<'_>, ledger: &mut Ledger) -> Vec<Entry> {
     let blocks = |keyword: &str| read.iter().filter(|node| node.keyword() == keyword).copied().collect::<Vec<&Node>>();
-    let interfaces = interfaces(&blocks("track_interface"), own, owner, ledger);
-    let files = super::track_file::files(&blocks("track_file"), &defined.files, owner, ledger);
-    let processes = super::track_process::processes(&blocks("track_process"), &defined.processes, owner, ledger);
+    let interfaces = interfaces(&blocks("track_interface"), whose, ledger);
+    let files = super::track_file::files(&blocks("track_file"), &defined.files, whose, ledger);
+    let processes = super::track_process::processes(&blocks("track_process"), &defined.processes, whose, ledger);
     interfaces.into_iter().chain(files).chain(processes).collect()
 }
 
-/// Reads `track_interface`; `own`: the interface of the instance, which is looked at in any case; `owner`: its priority is
-/// 255.
-fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Ledger) -> Option<Entry> {
+/// Reads `track_interface`.
+fn interfaces(blocks: &[&Node], whose: Whose<'_>, ledger: &mut Ledger) -> Option<Entry> {
     let mut list = Tracked::default();
     for block in blocks {
         ledger.mapped(block.place, "");
@@ -95,7 +114,9 @@ fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Led
         for line in block.inner() {
             let name = line.text(0);
             list.comments(&line.all_comments(), None);
-            if Some(name) == own {
+            if Some(name) == whose.interface {
+                // Its weight does not count; what else is in the line is told.
+                let _ = weight(line, Weight::default(), 253, ledger);
                 ledger
                     .mapped(line.place, "keepalived ignores the own interface here: dont_track_primary decides of it");
             } else if name.parse::<crate::words::InterfaceName>().is_err() {
@@ -104,7 +125,7 @@ fn interfaces(blocks: &[&Node], own: Option<&str>, owner: bool, ledger: &mut Led
                 ledger.dropped(line.place, "it is tracked already");
             } else {
                 let weight = weight(line, Weight::default(), 253, ledger);
-                list.add(("interface", name, ""), weight, owner, line, ledger);
+                list.add(("interface", name, ""), weight, whose, line, ledger);
             }
         }
     }
@@ -133,13 +154,17 @@ impl Tracked {
         &mut self,
         (key, name, more): (&str, &str, &str),
         weight: Weight,
-        owner: bool,
+        whose: Whose<'_>,
         line: &Node,
         ledger: &mut Ledger,
     ) {
         self.names.push(format!("{name}{more}"));
-        if owner && weight.number != 0 {
+        if whose.owner && weight.number != 0 {
             ledger.dropped(line.place, "an owner (priority 255) ignores weights, in keepalived and here");
+            return;
+        }
+        if whose.weightless && key == "file" && weight.number != 0 {
+            ledger.dropped(line.place, left_out("a file"));
             return;
         }
         let effect = effect(weight);
@@ -149,6 +174,10 @@ impl Tracked {
             format!("{{ {key} = {}{more}{effect} }}", quoted(name))
         };
         ledger.mapped(line.place, entry.clone());
+        if whose.member && weight.number != 0 {
+            let note = "in keepalived this weight moves this instance only, in ha every member of its group: they move together";
+            ledger.mapped(line.place, note);
+        }
         self.entries.push(entry);
     }
 

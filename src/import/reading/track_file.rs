@@ -1,6 +1,9 @@
 //! `track_file` at the top of the file and in instances and groups: numbers in files.
 
-use super::{last, script, sorted, track::Tracked};
+use super::{
+    last, script, sorted,
+    track::{Tracked, Whose},
+};
 use crate::import::{
     keyword::Context,
     ledger::{Ledger, Place},
@@ -59,8 +62,8 @@ pub(in crate::import) fn file(node: &Node, ledger: &mut Ledger) -> Option<File> 
     Some(File { name: node.text(1).to_owned(), place: node.place, path: path.text(1).to_owned(), weight, missing })
 }
 
-/// Reads `track_file` of an instance or a group; `owner`: its priority is 255.
-pub(super) fn files(blocks: &[&Node], defined: &[File], owner: bool, ledger: &mut Ledger) -> Option<Entry> {
+/// Reads `track_file` of an instance or a group.
+pub(super) fn files(blocks: &[&Node], defined: &[File], whose: Whose<'_>, ledger: &mut Ledger) -> Option<Entry> {
     let mut list = Tracked::default();
     for block in blocks {
         ledger.mapped(block.place, "");
@@ -78,15 +81,17 @@ pub(super) fn files(blocks: &[&Node], defined: &[File], owner: bool, ledger: &mu
                 ledger.dropped(line.place, "it is tracked already");
                 continue;
             }
-            super::track::late(file.place, line.place, &format!("track_file {name}"), ledger);
             let weight = super::track::weight(line, file.weight, 254, ledger);
+            if !whose.weightless || weight.number == 0 {
+                super::track::late(file.place, line.place, &format!("track_file {name}"), ledger);
+            }
             // The number has a sign of its own; only a fault needs to be told the other way around.
             let weight = if weight.reverse && weight.number != 0 {
                 Weight { number: -weight.number, reverse: false }
             } else {
                 weight
             };
-            list.add(("file", &file.path, &more), weight, owner, line, ledger);
+            list.add(("file", &file.path, &more), weight, whose, line, ledger);
         }
     }
     list.entry("track.files")

@@ -1,6 +1,10 @@
 //! `vrrp_track_process` at the top of the file, `track_process` in instances and groups: so many processes of a name.
 
-use super::{last, script, sorted, track::Tracked, value};
+use super::{
+    last, script, sorted,
+    track::{Tracked, Whose},
+    value,
+};
 use crate::import::{
     keyword::Context,
     ledger::{Ledger, Place},
@@ -134,8 +138,8 @@ fn without(more: &str, key: &str) -> String {
     kept.collect::<Vec<_>>().join(", ")
 }
 
-/// Reads `track_process` of an instance or a group; `owner`: its priority is 255.
-pub(super) fn processes(blocks: &[&Node], defined: &[Process], owner: bool, ledger: &mut Ledger) -> Option<Entry> {
+/// Reads `track_process` of an instance or a group.
+pub(super) fn processes(blocks: &[&Node], defined: &[Process], whose: Whose<'_>, ledger: &mut Ledger) -> Option<Entry> {
     let mut list = Tracked::default();
     for block in blocks {
         ledger.mapped(block.place, "");
@@ -155,7 +159,7 @@ pub(super) fn processes(blocks: &[&Node], defined: &[Process], owner: bool, ledg
             }
             super::track::late(process.place, line.place, &format!("vrrp_track_process {name}"), ledger);
             let weight = super::track::weight(line, process.weight, 254, ledger);
-            list.add(("process", &process.program, &process.more), weight, owner, line, ledger);
+            list.add(("process", &process.program, &process.more), weight, whose, line, ledger);
         }
     }
     list.entry("track.processes")

@@ -22,6 +22,9 @@ pub(super) fn vmac(read: &[&Node], owner: bool, ledger: &mut Ledger) -> Vec<Entr
     if owner {
         let todo = "in ha an owner (priority 255) has the address on its interface already: remove use_vmac, or lower the priority";
         ledger.refused(node.place, todo);
+        if let Some(base) = base {
+            ledger.dropped(base.place, "it is about use_vmac");
+        }
         return Vec::new();
     }
     let mut entries = vec![Entry::of("virtual_mac", "true".to_owned(), node)];

@@ -44,7 +44,7 @@ pub(in crate::import) fn policy(
             "\nfn test_it_is_healthy_while_the_check_is_well() {{\n    tick({ticks});\n    assert_verdict(\"healthy\");\n}}\n"
         );
     }
-    PolicyText { name: name.to_owned(), text }
+    PolicyText { name: name.to_owned(), text, private: false }
 }
 
 fn rule(script: &Script, weight: Weight, expr: &Expr) -> String {
