@@ -8,6 +8,9 @@ use crate::{linux::has_capability, policy::language::Function};
 /// What `config/ha.service` gives; a test compares.
 pub(super) const UNIT: [&str; 2] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
 
+/// What it takes to start a program as another user.
+pub(super) const OF_OTHER_USERS: [&str; 2] = ["CAP_SETUID", "CAP_SETGID"];
+
 /// The capabilities that these functions need and `has` does not, each with the functions.
 pub(super) fn lacking<'f>(
     functions: impl IntoIterator<Item = &'f Function>,
@@ -39,7 +42,10 @@ pub(super) fn drop_in(lacking: &BTreeMap<&str, BTreeSet<&str>>) -> String {
     }
     let names: Vec<&str> = lacking.keys().copied().collect();
     let names = names.join(" ");
-    format!("[Service]\nAmbientCapabilities={names}\nCapabilityBoundingSet={names}\n")
+    // The unit forbids the calls themselves, too.
+    let calls = OF_OTHER_USERS.iter().any(|capability| lacking.contains_key(capability));
+    let calls = if calls { "SystemCallFilter=@setuid\n" } else { "" };
+    format!("[Service]\nAmbientCapabilities={names}\nCapabilityBoundingSet={names}\n{calls}")
 }
 
 /// `CAP_SYS_PTRACE (process)`
@@ -79,5 +85,13 @@ mod tests {
             "[Service]\nAmbientCapabilities=CAP_NET_RAW\nCapabilityBoundingSet=CAP_NET_RAW\n"
         );
         assert_eq!(drop_in(&BTreeMap::new()), "");
+        let exec = lacking([language::function("exec").unwrap()], is_given_by_the_unit);
+        let names = "CAP_SETGID CAP_SETUID";
+        assert_eq!(
+            drop_in(&exec),
+            format!(
+                "[Service]\nAmbientCapabilities={names}\nCapabilityBoundingSet={names}\nSystemCallFilter=@setuid\n"
+            )
+        );
     }
 }

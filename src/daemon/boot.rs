@@ -8,6 +8,7 @@ use crate::{
     control::Reload,
     linux::{enter_network, snapshot},
     policy::sources::sha256_of,
+    probe::Trust,
 };
 
 /// Where the state lies if the file does not say otherwise.
@@ -89,6 +90,9 @@ pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     guarded::refuse(path)?;
     let mut loaded = load_with(path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
+    if let Some(user) = &loaded.config.privileges.user {
+        Trust::judge_for(user);
+    }
     keys::demand(path, &mut loaded.config)?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
@@ -175,6 +179,9 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
 
 /// What a reload did goes to the log.
 pub(super) fn tell(reload: &Reload) {
+    if reload.changes.is_empty() && reload.remarks.is_empty() && reload.errors.is_empty() {
+        tracing::info!("reload: nothing has changed; what is on disk is what runs");
+    }
     reload.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
     reload.remarks.iter().for_each(|remark| tracing::warn!("reload: {remark}"));
     reload.errors.iter().for_each(|error| tracing::error!("reload refused: {error}"));

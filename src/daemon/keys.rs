@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What to do where one cannot be read.
-pub const TODO: &str = "write it into that file, readable by its owner alone (chmod 0600): a password has 1 to 8 bytes; a key has \
+pub const TODO: &str = "write it into that file, which must be the daemon's user's (under the unit: ha) and readable by nobody else (chmod 0600): a password has 1 to 8 bytes; a key has \
                         32 to 64, or hex: and digits, as `openssl rand -hex 32` makes them";
 
 /// Reads every key and every password that a configuration names by its place.

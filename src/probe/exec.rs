@@ -76,9 +76,12 @@ impl Programs {
     pub(super) fn run(&self, wanted: &ExecRequest, deadline: Deadline) -> Answer {
         let mut said = Said::default();
         let mut hidden = Vec::new();
-        let verdict = self
-            .command(wanted, &mut hidden)
-            .and_then(|(command, input)| follow(command, input, wanted.max_output, deadline, &mut said));
+        let verdict = self.command(wanted, &mut hidden).and_then(|(mut command, input)| {
+            let child = command.spawn().map_err(|error| not_started(&error, wanted.user.as_deref()))?;
+            // Its pipes would keep this end from being polled; the command holds them as long as it lives.
+            drop(command);
+            follow(child, input, wanted.max_output, deadline, &mut said)
+        });
         said.into_answer(wanted, verdict, &hidden)
     }
 
@@ -180,6 +183,13 @@ fn user_and_group(text: &str) -> Result<(u32, u32), Failure> {
     }
 }
 
+/// Why no program can be started as this one: `user`, or `user:group`, is not here.
+#[must_use]
+pub fn user_objection(user: &str) -> Option<String> {
+    let why = user_and_group(user).err()?.why;
+    Some(why.strip_prefix("not started: ").unwrap_or(&why).to_owned())
+}
+
 fn user_and_own_group(user: &str) -> Result<(u32, u32), Failure> {
     let looked_up = match user.parse() {
         Ok(uid) => User::from_uid(nix::unistd::Uid::from_raw(uid)),
@@ -194,17 +204,14 @@ fn user_and_own_group(user: &str) -> Result<(u32, u32), Failure> {
     }
 }
 
-/// Starts it and stays with it until it ends or its time is over; nothing of its group is left then.
+/// Stays with it until it ends or its time is over; nothing of its group is left then.
 fn follow(
-    mut command: Command,
+    mut child: Child,
     input: Vec<u8>,
     most: usize,
     deadline: Deadline,
     said: &mut Said,
 ) -> Result<ExitStatus, Failure> {
-    let mut child = command.spawn().map_err(|error| not_started(&error))?;
-    // Its pipes would keep this end from being polled; the command holds them as long as it lives.
-    drop(command);
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let ended = match group.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Some(Ok(pidfd)) => attend(&mut child, pidfd.as_fd(), &input, most, deadline, said),
@@ -224,7 +231,11 @@ fn follow(
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the system's errors are open-ended")]
-fn not_started(error: &io::Error) -> Failure {
+fn not_started(error: &io::Error, user: Option<&str>) -> Failure {
+    if let Some(user) = user.filter(|_| error.raw_os_error() == Some(libc::EPERM)) {
+        let todo = "this daemon may not become another user: `ha check` prints the drop-in for the unit that lets it";
+        return Failure::new(ErrorKind::Denied, format!("not started as {user}: {error}; {todo}"));
+    }
     let kind = match error.kind() {
         Io::PermissionDenied => ErrorKind::Denied,
         _ => ErrorKind::Internal,

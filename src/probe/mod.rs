@@ -70,7 +70,7 @@ use crate::{
 pub use self::own_unit::is_being_restarted;
 pub use self::process::{find as find_processes, is as is_process};
 pub use self::{
-    exec::{program_objection, run_program},
+    exec::{program_objection, run_program, user_objection},
     secrets::{Revealed, Secrets, Unreadable},
     trust::{Trust, trail},
     vitals::TimeStatus,

@@ -11,6 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::User;
+use rustix::process::geteuid;
+
 use super::trust::Trust;
 use crate::policy::{Secret, SecretOrText};
 
@@ -121,6 +124,7 @@ impl Secrets {
         // Does not wait for a writer, should it be a pipe.
         let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
             Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Ok(None),
+            Err(error) if error.kind() == Io::PermissionDenied => return Err(not_ours(path, &error)),
             opened => opened.map_err(said)?,
         };
         let metadata = file.metadata().map_err(said)?;
@@ -132,6 +136,16 @@ impl Secrets {
         file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(said)?;
         text(bytes).map(Some).map_err(|why| format!("{} {why}", path.display()))
     }
+}
+
+/// What opens it to this process and to nobody else: its owner.
+fn not_ours(path: &Path, error: &io::Error) -> String {
+    let uid = geteuid().as_raw();
+    let name = User::from_uid(uid.into()).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    let path = path.display();
+    format!(
+        "{path}: {error}; it must belong to {name}, as whom this process runs: chown {name}: it and the directory, and leave it 0600"
+    )
 }
 
 /// Not a plain file, or open to others.
@@ -230,6 +244,16 @@ mod tests {
         }
         place.put("db", b"hunter2", 0o622);
         assert_eq!(place.read("db"), refused("DIR/db is writable by others (mode 0622); chmod go-w"));
+    }
+
+    #[test]
+    fn of_one_that_is_closed_to_this_process_it_is_said_whose_it_must_be() {
+        let name = User::from_uid(geteuid().as_raw().into()).unwrap().unwrap().name;
+        let why = not_ours(Path::new("/etc/ha/secrets/db"), &io::Error::from_raw_os_error(libc::EACCES));
+        let whose = format!(
+            "/etc/ha/secrets/db: Permission denied (os error 13); it must belong to {name}, as whom this process runs"
+        );
+        assert!(why.starts_with(&whose), "{why}");
     }
 
     #[test]

@@ -9,7 +9,13 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
+    sync::OnceLock,
 };
+
+use nix::unistd::User;
+
+/// Whom else a root trusts that judges for a daemon which is not root.
+static JUDGED_FOR: OnceLock<u32> = OnceLock::new();
 
 /// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -26,10 +32,19 @@ impl Trust {
     #[must_use]
     pub fn of_this_process() -> Self {
         let mut uids = BTreeSet::from([0, rustix::process::geteuid().as_raw()]);
+        uids.extend(JUDGED_FOR.get());
         if fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_partial(&map)) {
             uids.extend(overflow_uid());
         }
         Self { uids }
+    }
+
+    /// From now on a process of root's judges as the daemon that it looks for, or that it is going to be: what belongs to this user
+    /// is the daemon's own. Nothing for others, or a second time.
+    pub fn judge_for(user: &str) {
+        if let Some(user) = User::from_name(user).ok().flatten().filter(|_| rustix::process::geteuid().is_root()) {
+            let _ = JUDGED_FOR.set(user.uid.as_raw());
+        }
     }
 
     /// Why a file, directory or link cannot be trusted; `None` if it can.

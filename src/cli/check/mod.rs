@@ -216,7 +216,8 @@ impl Findings {
             _ => None,
         };
         surroundings::inform(&engine, &configurations, &mut policies, running.as_ref());
-        let privileges = Privileges::of(&engine, &policies, arguments.dry_run);
+        let becomes_others = configurations.iter().any(ConfigurationFile::becomes_others);
+        let privileges = Privileges::of(&engine, &policies, becomes_others, arguments.dry_run);
         let strict = arguments.strict;
         let what_if = arguments.what_if.as_ref().map(|assumption| {
             what_if::simulate(&engine, &configurations, &policies, running.as_ref(), assumption, arguments.ticks)

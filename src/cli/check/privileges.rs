@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{output::wrap, paint::Paint, policy_file::PolicyFile, privileges},
-    policy::{Engine, Policy, language::Function},
+    policy::{Called, Engine, Policy, language::Function},
 };
 
 /// Capabilities, each with the functions that need it.
@@ -17,20 +17,28 @@ type Lacking = BTreeMap<&'static str, BTreeSet<&'static str>>;
 pub(super) struct Privileges {
     /// In the unit.
     unit: Lacking,
+    /// Programs of `notify` run as another user.
+    configured: bool,
     /// In this process; only where it is to make the probes.
     here: Option<Lacking>,
 }
 
 impl Privileges {
-    pub(super) fn of(engine: &Engine, policies: &[PolicyFile], probes: bool) -> Self {
+    /// `becomes_others`: programs of `notify` run as another user.
+    pub(super) fn of(engine: &Engine, policies: &[PolicyFile], becomes_others: bool, probes: bool) -> Self {
         let sources = policies.iter().filter_map(|file| file.source.as_ref().ok());
         let functions: Vec<&'static Function> = sources
             .flat_map(|source| source.sources.texts())
             .flat_map(|text| Policy::calls(engine, &text.text))
+            .filter(needs_its_privilege)
             .map(|call| call.function)
             .collect();
         let lacking = |has: fn(&str) -> bool| privileges::lacking(functions.iter().copied(), has);
-        Self { unit: lacking(privileges::is_given_by_the_unit), here: probes.then(|| lacking(privileges::is_held)) }
+        let mut unit = lacking(privileges::is_given_by_the_unit);
+        for capability in privileges::OF_OTHER_USERS.into_iter().filter(|_| becomes_others) {
+            unit.entry(capability).or_default().insert("notify.user");
+        }
+        Self { unit, configured: becomes_others, here: probes.then(|| lacking(privileges::is_held)) }
     }
 
     /// Nothing, where nothing is lacking.
@@ -38,9 +46,11 @@ impl Privileges {
         let mut text = String::new();
         if !self.unit.is_empty() {
             let what = format!(
-                "the policies need {}, which the unit of ha does not give: without it these probes have no information. \
+                "{} {}, which the unit of ha does not give: without it these probes have no information{}. \
                  Write with `systemctl edit ha`:",
-                privileges::named(&self.unit)
+                if self.configured { "the configuration or its policies need" } else { "the policies need" },
+                privileges::named(&self.unit),
+                if self.configured { ", and no program of notify is started" } else { "" },
             );
             text += &format!("{} {}\n", paint.doubtful("!"), wrap(&what, 2));
             text += &privileges::drop_in(&self.unit).lines().map(|line| format!("    {line}\n")).collect::<String>();
@@ -61,6 +71,11 @@ impl Privileges {
     }
 }
 
+/// `exec` becomes another user only where it is told to.
+fn needs_its_privilege(call: &Called) -> bool {
+    call.function.name != "exec" || call.is_computed || call.options.iter().any(|(name, _)| name == "user")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,9 +83,24 @@ mod tests {
     #[test]
     fn the_drop_in_is_printed_where_the_unit_gives_too_little() {
         let lacking = |capability| Lacking::from([(capability, BTreeSet::from(["process"]))]);
-        let found = Privileges { unit: lacking("CAP_SYS_PTRACE"), here: Some(lacking("CAP_NET_RAW")) };
+        let found =
+            Privileges { unit: lacking("CAP_SYS_PTRACE"), configured: false, here: Some(lacking("CAP_NET_RAW")) };
         insta::assert_snapshot!(found.text(Paint::plain()));
-        let nothing = Privileges { unit: Lacking::new(), here: None };
+        let nothing = Privileges { unit: Lacking::new(), configured: false, here: None };
         assert_eq!(nothing.text(Paint::plain()), "");
+    }
+
+    #[test]
+    fn a_program_that_runs_as_another_user_needs_what_the_unit_does_not_give() {
+        let needed = |text: &str| {
+            let calls = Policy::calls(&Engine::new(), text);
+            calls.iter().filter(|call| call.function.name == "exec" && needs_its_privilege(call)).count()
+        };
+        assert_eq!(needed(r#"fn check() { require("x", exec(["/bin/true"], #{ timeout: "1s" })); }"#), 0);
+        assert_eq!(needed(r#"fn check() { require("x", exec(["/bin/true"], #{ user: "nobody" })); }"#), 1);
+        let found = Privileges::of(&Engine::new(), &[], true, false);
+        let text = found.text(Paint::plain());
+        assert!(text.contains("CAP_SETUID (notify.user)") && text.contains("SystemCallFilter=@setuid"), "{text}");
+        assert_eq!(Privileges::of(&Engine::new(), &[], false, false).text(Paint::plain()), "");
     }
 }

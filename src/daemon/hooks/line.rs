@@ -258,7 +258,7 @@ impl Clerk {
             let failure = (!performed.ok).then(|| Condition {
                 name: "notify_failed",
                 text: format!(
-                    "{key}: {shown}: {}. The address is not affected; mend the program, it is told of the next transition",
+                    "{key}: {shown}: {}. The address is not affected; once that is mended it is told of the next transition",
                     performed.why
                 ),
             });

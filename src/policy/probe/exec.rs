@@ -51,7 +51,12 @@ pub(super) const KIND: Kind = Kind {
                   ended with the wanted code, and said what is expected. One that cannot be started is no information. \
                   The other probes cost a tenth of it and more.",
         options: &[
-            choice("user", "text", "", "Who runs it, a name or a number; else whoever the daemon runs as."),
+            choice(
+                "user",
+                "text",
+                "",
+                "Who runs it: a name or a number, or `user:group`; else whoever the daemon runs as.",
+            ),
             choice("env", "map", "", "Its environment besides PATH; values are texts or secrets."),
             choice("cwd", "text", "\"/\"", "Where it runs."),
             choice("stdin", "text or secret", "", "What it reads; else nothing."),

@@ -52,8 +52,8 @@ async fn a_program_that_fails_is_an_alarm_until_it_succeeds() {
     assert!(began && condition.name == "notify_failed", "{condition:?}");
     assert_eq!(
         condition.text,
-        "notify.run: /fails INSTANCE VI_1 MASTER 100: exit code 1, wanted 0. The address is not affected; mend the program, it is \
-         told of the next transition"
+        "notify.run: /fails INSTANCE VI_1 MASTER 100: exit code 1, wanted 0. The address is not affected; once that is \
+         mended it is told of the next transition"
     );
     let text = "node = \"K1\"\n[instance.VI_1]\ninterface = \"eth0\"\nvirtual_router_id = 51\n\
                 addresses = [\"192.168.0.60/24\"]\nnotify.run = [\"/n\"]\n";
