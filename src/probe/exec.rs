@@ -341,3 +341,25 @@ fn with_excerpt(why: String, stderr: &str, stdout: &str) -> String {
     let excerpt: Option<String> = line.map(|line| line.chars().take(EXCERPT).collect());
     excerpt.map_or(why.clone(), |excerpt| format!("{why}: {excerpt}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_may_not_become_another_user_says_what_would_let_it() {
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        let why = not_started(&denied, Some("nobody")).why;
+        let todo = "this daemon may not become another user: `ha check` prints the drop-in for the unit that lets it";
+        assert_eq!(why, format!("not started as nobody: {denied}; {todo}"));
+        assert_eq!(not_started(&denied, None).why, format!("not started: {denied}"));
+    }
+
+    #[test]
+    fn who_is_not_here_starts_nothing() {
+        assert_eq!(user_objection("root"), None);
+        assert_eq!(user_objection("root:root"), None);
+        assert_eq!(user_objection("nosuchuser"), Some("there is no user nosuchuser".to_owned()));
+        assert_eq!(user_objection("root:nosuchgroup"), Some("there is no group nosuchgroup".to_owned()));
+    }
+}

@@ -118,6 +118,18 @@ fn a_good_configuration_is_described() {
     insta::assert_snapshot!(anonymous(&said.out));
 }
 
+/// Both ways to name it lead to the same file.
+#[test]
+fn a_configuration_is_run_by_its_name_as_it_is_checked() {
+    let desk = Desk::new();
+    for arguments in [&["run", "none.toml"][..], &["run", "-c", "none.toml"]] {
+        let said = desk.ha(arguments);
+        assert_eq!(said.code, 78, "{}", said.err);
+        assert!(said.err.contains("none.toml cannot be read"), "{}", said.err);
+    }
+    assert_eq!(desk.ha(&["run", "-c", "a.toml", "none.toml"]).code, 64);
+}
+
 #[test]
 fn a_broken_configuration_shows_every_error() {
     let desk = Desk::new();

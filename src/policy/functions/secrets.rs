@@ -15,8 +15,8 @@ pub(super) const LANGUAGE: &[Function] = &[Function {
     forms: &["name: text"],
     returns: "secret",
     summary: "A password or a token for the options that take one: the credential NAME that systemd passes \
-              (LoadCredential=), else the file NAME in `secrets_dir` (/etc/ha/secrets; mode 0600 or 0400, root's or the \
-              daemon's). It is read when it is used and shows as ***. One that cannot be read makes its probe blind.",
+              (LoadCredential=), else the file NAME in `secrets_dir` (/etc/ha/secrets; mode 0600 or 0400, of the user \
+              that the daemon runs as). It is read when it is used and shows as ***. One that cannot be read makes its probe blind.",
     options: &[],
     fields: &[],
     privilege: "",
