@@ -64,13 +64,19 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
         Ok(booted) => return Ok(booted),
         Err(problems) => problems,
     };
-    let written = fs::read_to_string(path).unwrap_or_default();
+    // What others could have written does not even say where the last good one lies.
+    let trusted = guarded::distrust(path).is_none();
+    let written = fs::read_to_string(path).ok().filter(|_| trusted).unwrap_or_default();
     let wanted = setting(&written, "boot_last_good").is_none_or(|value| value != "false");
     let state_dir = setting(&written, "state_dir")
         .map_or_else(|| PathBuf::from(STATE_DIR), |dir| path.with_file_name("").join(dir));
-    let kept = wanted.then(|| Store::at(&state_dir).last_good_config().ok().flatten()).flatten();
+    let store = Store::at(&state_dir);
+    let kept = wanted.then(|| store.last_good_config().ok().flatten()).flatten();
     let Some(text) = kept else { return Err(problems) };
     let Ok(mut loaded) = parse(&text, path, &facts(origin)) else { return Err(problems) };
+    if guarded::distrust_kept(&store.config_file(), loaded.config.privileges.user.as_deref()).is_some() {
+        return Err(problems);
+    }
     if keys::demand(path, &mut loaded.config).is_err() {
         return Err(problems);
     }
@@ -208,8 +214,37 @@ fn setting(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{changes, setting, stays_inside};
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    use super::{Origin, changes, configuration, setting, stays_inside};
     use crate::config::{Facts, Netns, parse};
+
+    const GOOD: &str =
+        "node = \"a\"\n[instance.A]\ninterface = \"eth0\"\nvirtual_router_id = 1\naddresses = [\"10.0.0.1/24\"]\n";
+
+    fn write(file: &Path, text: &str, mode: u32) {
+        fs::write(file, text).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Whoever can write one of them would decide what this process runs.
+    #[test]
+    fn neither_the_file_nor_the_last_good_one_counts_if_others_could_have_written_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, state) = (directory.path().join("ha.toml"), directory.path().join("state"));
+        fs::create_dir(&state).unwrap();
+        let broken = format!("[control]\nstate_dir = \"{}\"\nnode = nobody\n", state.display());
+        let boots = |of_file, of_kept, of_state| {
+            write(&file, &broken, of_file);
+            write(&state.join("ha.toml"), GOOD, of_kept);
+            fs::set_permissions(&state, fs::Permissions::from_mode(of_state)).unwrap();
+            configuration(&Origin::Own(file.clone())).map(|booted| booted.last_good).ok()
+        };
+        assert_eq!(boots(0o644, 0o600, 0o700), Some(true));
+        assert_eq!(boots(0o666, 0o600, 0o700), None, "it does not say where the last good one lies");
+        assert_eq!(boots(0o644, 0o666, 0o700), None);
+        assert_eq!(boots(0o644, 0o600, 0o777), None);
+    }
 
     #[test]
     fn a_setting_is_found_in_a_broken_text() {

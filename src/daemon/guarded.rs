@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     config::{Auth, Config, HmacKey, Instance, Problem, Problems, Protocol, Severity},
+    linux::uid_of,
     probe::Trust,
 };
 
@@ -15,8 +16,17 @@ use crate::{
 /// link on the way to it. It names which. None: it can be trusted, or is not there.
 #[must_use]
 pub fn distrust(file: &Path) -> Option<Problem> {
-    let path = absolute(file).ok()?;
+    distrust_by(&Trust::of_this_process(), file)
+}
+
+/// The same of a configuration that this program kept: the user that it says the daemon works as may have written it, too.
+pub(super) fn distrust_kept(file: &Path, user: Option<&str>) -> Option<Problem> {
     let trust = Trust::of_this_process();
+    distrust_by(&user.and_then(uid_of).map_or(trust.clone(), |uid| trust.and(uid)), file)
+}
+
+fn distrust_by(trust: &Trust, file: &Path) -> Option<Problem> {
+    let path = absolute(file).ok()?;
     let metadata = fs::metadata(&path).ok()?;
     let objection = trust.objection(&path, &metadata).or_else(|| trust.objection_on_the_way(&path))?;
     let todo = "whoever can write the configuration decides who holds the address: close it for everybody but root";
@@ -82,6 +92,24 @@ mod tests {
         mode(&etc, 0o777);
         let problem = distrust(&file).unwrap();
         assert!(problem.what().contains(&format!("{} is writable by others (mode 0777)", etc.display())), "{problem}");
+    }
+
+    /// This process is root where the tests are, and may give files away; elsewhere there is nothing to try.
+    #[test]
+    fn what_was_kept_may_be_the_daemons_own_users() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ha.toml");
+        fs::write(&file, "").unwrap();
+        mode(&file, 0o600);
+        assert!(distrust_kept(&file, None).is_none() && distrust_kept(&file, Some("no such user")).is_none());
+        let Some(uid) = uid_of("daemon").filter(|uid| std::os::unix::fs::chown(&file, Some(*uid), None).is_ok()) else {
+            return;
+        };
+        assert!(distrust_kept(&file, None).unwrap().what().contains(&format!("belongs to uid {uid}")));
+        assert!(distrust_kept(&file, Some("root")).is_some());
+        assert!(distrust_kept(&file, Some("daemon")).is_none());
+        mode(&file, 0o606);
+        assert!(distrust_kept(&file, Some("daemon")).is_some());
     }
 
     #[test]

@@ -2,13 +2,17 @@
 
 use std::{fs, io::Read, path::Path};
 
+use super::guarded;
 use crate::import::{self, Files, Import, Machine};
 
 /// No file of a configuration is longer, in bytes.
 const LENGTH_MAX: u64 = 4 << 20;
 
 /// The files of this machine.
-struct Disk;
+struct Disk {
+    /// Those that somebody else could have written are not read.
+    guarded: bool,
+}
 
 impl Files for Disk {
     fn list(&self, directory: &str) -> Vec<String> {
@@ -18,7 +22,11 @@ impl Files for Disk {
     }
 
     fn read(&self, path: &str) -> Result<String, String> {
-        read(Path::new(path))
+        let path = Path::new(path);
+        match guarded::distrust(path).filter(|_| self.guarded) {
+            Some(problem) => Err(problem.what().to_owned()),
+            None => read(path),
+        }
     }
 }
 
@@ -27,11 +35,23 @@ impl Files for Disk {
 /// # Errors
 /// It cannot be read: the end of a sentence that begins with its name. What is in it is the result's business.
 pub fn import(file: &Path, id: Option<&str>) -> Result<Import, String> {
+    import_with(file, id, &Disk { guarded: false })
+}
+
+/// The same for a daemon that goes by it: what `file` includes is not read if somebody else could have written it.
+///
+/// # Errors
+/// As `import`.
+pub(super) fn import_guarded(file: &Path, id: Option<&str>) -> Result<Import, String> {
+    import_with(file, id, &Disk { guarded: true })
+}
+
+fn import_with(file: &Path, id: Option<&str>, disk: &Disk) -> Result<Import, String> {
     let text = read(file).map_err(|why| format!("cannot be read: {why}"))?;
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let short = name.split('.').next().unwrap_or_default();
     let machine = Machine { id: id.unwrap_or(short).to_owned(), name: name.clone() };
-    Ok(import::import(&file.to_string_lossy(), &text, &machine, &Disk))
+    Ok(import::import(&file.to_string_lossy(), &text, &machine, disk))
 }
 
 fn read(path: &Path) -> Result<String, String> {

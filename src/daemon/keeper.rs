@@ -199,7 +199,10 @@ impl Keeper {
 
     /// Tells it more of what waits, as far as it takes it. Returns what to tell, as `entrust` does.
     pub fn go_on(&mut self) -> Option<String> {
-        if self.begun.is_empty() && self.news.is_empty() && !self.estate_is_news {
+        let nothing = self.begun.is_empty() && self.news.is_empty() && !self.estate_is_news;
+        // Without a process it waits until another one is tried, and is told everything then.
+        let waits = self.process.is_none() && self.retry_at.is_some();
+        if nothing || waits {
             return None;
         }
         match self.write() {
@@ -225,7 +228,7 @@ impl Keeper {
             self.bury();
             self.retry_at = Some(now + KEEPERS_RETRY);
             return without(format_args!(
-                "it ends as soon as it is started; ha tries again in {}, and when there is something to tell it",
+                "it ends as soon as it is started; ha tries again in {}",
                 readable(KEEPERS_RETRY)
             ));
         }
@@ -260,6 +263,7 @@ impl Keeper {
             self.process = Some(process);
             self.write()
         });
+        self.retry_at = None;
         told.err().map(|error| {
             self.retry_at = Some(BootClock.now() + KEEPERS_RETRY);
             without(error)

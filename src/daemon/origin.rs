@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{keepalived, networks::Part};
+use super::{guarded, keepalived, networks::Part};
 use crate::{
     config::{self, Config, Facts, Netns, Problems},
     import::{Import, Output},
@@ -112,9 +112,10 @@ impl Keepalived {
         Problems::unreadable(self.file.clone(), what, todo)
     }
 
-    /// What it comes to.
+    /// What it comes to. What others could have written decides nothing, neither the file nor what it includes.
     fn import(&self) -> Result<Vec<Output>, Problems> {
-        let imported = keepalived::import(&self.file, self.id.as_deref());
+        guarded::refuse(&self.file)?;
+        let imported = keepalived::import_guarded(&self.file, self.id.as_deref());
         let imported = imported.map_err(|why| {
             self.refused(format!("{} {why}", self.file.display()), "check the path and who may read it")
         })?;
@@ -254,6 +255,28 @@ mod tests {
             assert!(origin(directory.path(), &pair.replace(from, to)).differs(&hash), "{to}");
         }
         assert!(!origin(directory.path(), &pair).differs(&hash));
+    }
+
+    /// Whoever can write it decides what is run, by whom.
+    #[test]
+    fn a_file_that_others_could_have_written_is_refused_and_so_is_what_it_includes() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let included = directory.path().join("more.conf");
+        let origin = origin(directory.path(), &format!("include {}\n{PAIR}", included.display()));
+        fs::write(&included, "global_defs {\n}\n").unwrap();
+        origin.refresh().unwrap();
+        let hash = config::load(&origin.path()).unwrap().sha256;
+        for file in [directory.path().join("keepalived.conf"), included] {
+            let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            mode(0o666);
+            let problems = origin.refresh().unwrap_err().to_string();
+            let named = format!("{} is writable by others (mode 0666)", file.display());
+            assert!(problems.contains(&named), "{problems}");
+            assert!(origin.differs(&hash), "what runs is not what is there");
+            mode(0o644);
+            origin.refresh().unwrap();
+        }
     }
 
     #[test]

@@ -206,9 +206,8 @@ impl Turns {
                 }
             }
             self.look_after_equipment();
-            if let Some(note) = self.keeper.go_on() {
-                self.tell_note(note);
-            }
+            let notes = self.sockets.try_again(self.now);
+            notes.into_iter().chain(self.keeper.go_on()).for_each(|note| self.tell_note(note));
             self.publish();
         }
         self.perform_all();

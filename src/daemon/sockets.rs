@@ -6,6 +6,7 @@ use std::{
     io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use crate::{
@@ -13,8 +14,11 @@ use crate::{
     linux::{DATAGRAM_MAX, NeighborSocket, VrrpSocket},
     node::{Ask, Datagram, Ears, Input, LinkSeen, Transmit},
     wire::multicast_frame,
-    words::{Family, InterfaceName, MacAddr},
+    words::{Family, Instant, InterfaceName, MacAddr},
 };
+
+/// What could not be had is tried again after this time.
+const RETRY: Duration = Duration::from_secs(10);
 
 type Place = (InterfaceName, Family);
 
@@ -24,6 +28,10 @@ pub(super) struct Sockets {
     links: BTreeMap<InterfaceName, LinkSeen>,
     open: BTreeMap<Place, Pair>,
     buffer: Vec<u8>,
+    /// What could not be had when it was tried last.
+    failed: BTreeSet<String>,
+    /// When that is tried again.
+    retry_at: Option<Instant>,
 }
 
 /// What is needed at a place beside a socket for neighbours.
@@ -69,7 +77,31 @@ impl Pair {
 
 impl Sockets {
     pub(super) fn new(config: &Config) -> Self {
-        Self { wanted: places(config), links: BTreeMap::new(), open: BTreeMap::new(), buffer: vec![0; DATAGRAM_MAX] }
+        Self {
+            wanted: places(config),
+            links: BTreeMap::new(),
+            open: BTreeMap::new(),
+            buffer: vec![0; DATAGRAM_MAX],
+            failed: BTreeSet::new(),
+            retry_at: None,
+        }
+    }
+
+    /// Tries again to open what could not be had, now and then. Returns what to tell.
+    pub(super) fn try_again(&mut self, now: Instant) -> Vec<String> {
+        if self.failed.is_empty() {
+            self.retry_at = None;
+            return Vec::new();
+        }
+        if now < *self.retry_at.get_or_insert(now + RETRY) {
+            return Vec::new();
+        }
+        self.retry_at = Some(now + RETRY);
+        let mut notes = self.open_missing();
+        if self.failed.is_empty() {
+            notes.push("every socket that could not be had is there now".to_owned());
+        }
+        notes
     }
 
     /// Opens what a new configuration needs in addition. What nobody needs any more stays until it is closed: whoever
@@ -99,8 +131,9 @@ impl Sockets {
         self.open.retain(|(interface, _), _| interface != name);
     }
 
+    /// Returns what cannot be had, if it was not said already.
     fn open_missing(&mut self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = BTreeSet::new();
         for ((interface, family), needs) in &self.wanted {
             if !self.links.contains_key(interface) {
                 continue;
@@ -112,19 +145,23 @@ impl Sockets {
             match pair.and_then(|pair| pair.listen(interface, *family, needs).map(|()| pair)) {
                 Ok(pair) => {
                     if let Err(error) = pair.join(needs) {
-                        notes.push(format!(
+                        notes.insert(format!(
                             "{interface} cannot listen to a multicast_group: {error}; its instance does not hear its peers. \
                              Look at net.ipv4.igmp_max_memberships"
                         ));
                     }
                 }
-                Err(error) => notes.push(format!(
-                    "no sockets on {interface}: {error}; its instances hear and send nothing until the interface changes. \
-                     CAP_NET_RAW is needed"
-                )),
+                Err(error) => {
+                    notes.insert(format!(
+                        "no sockets on {interface}: {error}; its instances hear and send nothing there, and ha tries again \
+                         every {} s. CAP_NET_RAW is needed, and free descriptors",
+                        RETRY.as_secs()
+                    ));
+                }
             }
         }
-        notes
+        let told = std::mem::replace(&mut self.failed, notes);
+        self.failed.difference(&told).cloned().collect()
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -135,7 +172,7 @@ impl Sockets {
     /// Hands in what is waiting, at most `budget` pieces, and from each socket at most its share: a flood on one
     /// interface does not deafen the others.
     pub(super) fn receive(&mut self, budget: usize, mut hand_in: impl FnMut(Input<'_>)) -> Ears {
-        let share = budget / (2 * self.open.len()).max(1);
+        let share = share(budget, self.open.len());
         let mut ears = Ears::Drained;
         for ((interface, _), pair) in &mut self.open {
             let (mut of_vrrp, mut of_neighbors) = (share, share);
@@ -210,6 +247,11 @@ impl Sockets {
     }
 }
 
+/// What one of two sockets of a place may hand in of a turn's budget: something, however many places there are.
+fn share(budget: usize, places: usize) -> usize {
+    (budget / (2 * places).max(1)).max(1)
+}
+
 fn places(config: &Config) -> BTreeMap<Place, Needs> {
     let mut places = BTreeMap::<Place, Needs>::new();
     for instance in &config.instances {
@@ -224,4 +266,15 @@ fn places(config: &Config) -> BTreeMap<Place, Needs> {
         }
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_places_there_are_each_is_heard() {
+        assert_eq!((share(1024, 0), share(1024, 1), share(1024, 512)), (1024, 512, 1));
+        assert_eq!((share(1024, 513), share(1024, 5000)), (1, 1));
+    }
 }

@@ -179,6 +179,12 @@ impl Store {
         self.replace(Path::new(CONFIG), text.as_bytes())
     }
 
+    /// Where that is.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.join(CONFIG)
+    }
+
     /// The last configuration that ran.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     Datagram,
+    claim::Claim,
     instance::{Instance, Outbox},
     paths::Way,
     tenure::Wake,
@@ -182,6 +183,10 @@ impl Instance {
         self.step(now, Event::Advertisement { adv, wins_tie }, out);
         if matches!(self.router.state(), State::Backup { .. }) {
             self.silent_since = None;
+            if adv.priority.is_some() {
+                // A new silence is looked at anew (R4).
+                self.claim = Claim::default();
+            }
         }
         self.inherit_if_permitted(now, out);
         self.unsettled = true;

@@ -387,6 +387,13 @@ impl Instance {
         }
     }
 
+    /// It has gone, and with it what was wrong with it.
+    pub(super) fn end_conditions(&mut self, now: Instant, out: &mut Outbox) {
+        for (name, text) in std::mem::take(&mut self.conditions) {
+            self.report(now, Happening::Cleared(Condition { name, text }), out);
+        }
+    }
+
     /// A condition is so, and is taken for ended at `until` unless it is seen again.
     pub(super) fn condition_until(
         &mut self,

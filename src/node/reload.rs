@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, Renames, lease_length},
-    vrrp::Config as RouterConfig,
+    vrrp::{Config as RouterConfig, State},
     words::Instant,
 };
 
@@ -85,7 +85,8 @@ impl Node {
 
     /// Forgets the instances that have gone, and starts those that waited for them.
     pub(super) fn retire(&mut self) {
-        for gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
+        for mut gone in self.leaving.extract_if(.., |instance| instance.is_stopped()) {
+            gone.end_conditions(self.now, &mut self.outbox);
             // The kernel will say so, a little later.
             for (interface, addresses) in gone.config.places() {
                 if let Some(seen) = self.addresses.get_mut(interface).filter(|_| !gone.native) {
@@ -184,7 +185,9 @@ impl Instance {
 
     /// Other addresses, another lease or another beat while holding: said, then held, and nothing of the old is left.
     fn exchange(&mut self, now: Instant, old: &config::Instance, out: &mut Outbox) {
-        let priority = self.router.standing().priority();
+        // Whoever is about to go says nothing that would make the one step down who takes over.
+        let goes = matches!(self.router.state(), State::Resigning { .. });
+        let priority = self.router.standing().priority().filter(|_| !goes);
         self.transmit(now, priority, out);
         self.tenure.begin(now);
         let before = out.len();

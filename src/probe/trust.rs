@@ -39,6 +39,13 @@ impl Trust {
         Self { uids }
     }
 
+    /// And this user.
+    #[must_use]
+    pub fn and(mut self, uid: u32) -> Self {
+        self.uids.insert(uid);
+        self
+    }
+
     /// From now on a process of root's judges as the daemon that it looks for, or that it is going to be: what belongs to this user
     /// is the daemon's own. Nothing for others, or a second time.
     pub fn judge_for(user: &str) {

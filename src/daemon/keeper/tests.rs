@@ -70,6 +70,30 @@ fn a_keeper_that_ends_at_once_is_not_started_again_and_again() {
 }
 
 #[test]
+fn while_none_can_be_started_nobody_tries_at_every_turn() {
+    let mut keeper = keeper("exit 0");
+    keeper.spawn = || Err(io::ErrorKind::OutOfMemory.into());
+    keeper.bury();
+    let entrust =
+        |keeper: &mut Keeper, number| keeper.entrust([("VI".to_owned(), will(number))].into_iter(), Estate::default());
+    let said = entrust(&mut keeper, 1);
+    assert!(said.is_some_and(|said| said.contains("no keeper process: out of memory")));
+    let at = keeper.next_try().unwrap();
+    for number in 2..5 {
+        assert_eq!((keeper.go_on(), entrust(&mut keeper, number)), (None, None), "said once");
+    }
+    assert_eq!(keeper.next_try(), Some(at), "and not put off");
+    keeper.spawn = || {
+        let mut program = Command::new("/bin/sh");
+        program.args(["-c", "exec cat > /dev/null"]);
+        start(program)
+    };
+    assert!(keeper.try_again(at).is_some_and(|told| told.contains("again")));
+    assert_eq!(keeper.next_try(), None);
+    assert_eq!(entrust(&mut keeper, 5), None);
+}
+
+#[test]
 fn a_keeper_that_is_stopped_makes_nobody_wait_and_knows_the_latest_once_it_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (go, heard) = (directory.path().join("go"), directory.path().join("heard"));

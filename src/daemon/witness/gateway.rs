@@ -16,6 +16,8 @@ use crate::{
 
 /// Codes of gRPC by which a member says that it cannot answer at the moment: deadline exceeded, unavailable.
 const AWAY: [i64; 2] = [4, 14];
+/// No answer is longer, in bytes. All keys of a prefix are asked for at once: 510 at most, of some 300 bytes each.
+const LONGEST: usize = 1 << 20;
 /// It does not know who asks.
 const UNAUTHENTICATED: i64 = 16;
 
@@ -73,6 +75,7 @@ impl Gateway {
             data: Some(data),
             headers: token.collect(),
             tls: self.tls.clone(),
+            max_body: LONGEST,
             ..HttpRequest::get(format!("{endpoint}/v3/{path}"))
         };
         let request = ProbeRequest {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use ha::{
     config::{Auth, Checksum, Instance, Lease, Preempt, Protocol, Transport},
-    node::Role,
+    node::{Event, Role},
     vrrp::Burst,
     wire::{AdverInterval, Vrid},
 };
 
 use crate::{
-    lan::{Lan, VIP},
-    pair::{HANDOVER, SECOND, millis, running, settled},
+    lan::{Lan, Line, VIP},
+    pair::{HANDOVER, SECOND, external, millis, running, settled, with_policies},
 };
 
 /// What changes, and how it is called.
@@ -249,4 +249,39 @@ fn a_password_that_changes_on_one_node_first_makes_no_second_holder() {
     let mut lan = changed(settled(1), |instance| instance.protocol = Protocol::V2(Auth::Pass(*b"2222\0\0\0\0")));
     assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup));
     assert_eq!(lan.settle_counts().two, Duration::ZERO);
+}
+
+/// Whoever takes what is offered would step down for it, and then nobody would be there.
+#[test]
+fn a_reload_with_another_address_during_an_offer_goes_on_offering() {
+    let mut lan = with_policies(1);
+    lan.set_policy(1, false);
+    lan.run_for(SECOND * 2);
+    lan.set_verdict(0, external("the arbiter does not answer"));
+    lan.run_until(SECOND * 2, |lan| lan.has_condition(0, "resigning"));
+    lan.run_for(millis(100));
+    lan.reset_counts();
+    let mut instance = lan.stations[0].configured.clone();
+    instance.addresses.push(OTHER.parse().unwrap());
+    lan.reload(0, instance);
+    lan.run_for(millis(100));
+    assert!(lan.has_condition(0, "resigning"));
+    assert_eq!(lan.kernel(0).len(), 2, "it is held all the same");
+    assert_eq!(lan.times(0, |line| matches!(line, Line::Sent(priority) if *priority > 0)), []);
+}
+
+#[test]
+fn an_instance_that_is_removed_takes_along_what_was_wrong_with_it() {
+    let mut lan = settled(1);
+    lan.hear(0, [192, 168, 0, 98].into(), 99, b"2222\0\0\0\0");
+    lan.run_for(millis(10));
+    assert!(lan.has_condition(0, "peer_rejected"));
+    let vrid = Vrid::new(7).unwrap();
+    let other = Instance { name: "other".to_owned(), vrid, ..lan.stations[0].configured.clone() };
+    lan.reload(0, other);
+    lan.run_for(SECOND);
+    let ended =
+        |line: &Line| matches!(line, Line::Event(Event::Cleared(condition)) if condition.name == "peer_rejected");
+    assert_eq!(lan.times(0, ended).len(), 1, "{}", lan.tale(20));
+    assert!(!lan.has_condition(0, "peer_rejected"));
 }
