@@ -1,9 +1,9 @@
 //! `auth_hmac`: what this node signs with, and which signed advertisements it believes.
 //!
-//! Stamps are the wall clock's, and never go backwards (R28): where that clock is put back, they stay right behind the last
-//! one until it has caught up. In the mode that does not look at clocks they begin with the wall clock at the start of the
-//! process and go on with the clock that nobody sets. Whose stamps did go backwards is believed again as soon as what was
-//! heard of it before lies outside of the window.
+//! Stamps are the wall clock's (R28). Where that clock is put back by no more than the window, they stay right behind the last
+//! one until it has caught up; by more, and nobody would believe them for so long: they go on from the clock, and a receiver
+//! believes them as soon as what it heard before lies outside of the window. In the mode that does not look at clocks they
+//! begin with the wall clock at the start of the process, go on with the clock that nobody sets, and never go backwards.
 //!
 //! What was heard is remembered for each sender, key and way. An advertisement has one stamp, whichever ways it takes: it is
 //! believed once on each. What a way delivers much later than another one is not news, and is not believed there either.
@@ -98,11 +98,19 @@ impl Signing {
     }
 
     /// The stamp of what is written now.
-    fn next(&mut self, now: Instant, anti_replay: AntiReplay) -> Stamp {
-        let clock = self.stamp(now, anti_replay);
-        let next = self.sent.map_or(clock, |last| clock.after(last));
+    fn next(&mut self, now: Instant, auth: &AuthHmac) -> Stamp {
+        let clock = self.stamp(now, auth.anti_replay);
+        let next = self.last_before(clock, auth).map_or(clock, |last| clock.after(last));
         self.sent = Some(next);
         next
+    }
+
+    /// The last stamp that was sent, if one that is written at `clock` must not go behind it.
+    fn last_before(&self, clock: Stamp, auth: &AuthHmac) -> Option<Stamp> {
+        let of_a_wrong_clock = |last: Stamp| {
+            auth.anti_replay == AntiReplay::Time && last.follows(clock) && last.apart(clock) > auth.time_window
+        };
+        self.sent.filter(|last| !of_a_wrong_clock(*last))
     }
 
     /// Whether an advertisement may be believed.
@@ -182,7 +190,7 @@ impl Instance {
         let Some(auth) = &self.config.auth_hmac else { return };
         let Some((id, key)) = auth.signs_with() else { return };
         // The same for every receiver: each remembers the sender for itself.
-        let stamp = self.signing.next(now, auth.anti_replay);
+        let stamp = self.signing.next(now, auth);
         for transmit in transmits {
             for payload in &mut transmit.payloads {
                 *payload = sign(std::mem::take(payload), transmit.source, id, key, stamp);
@@ -200,7 +208,7 @@ impl Instance {
         };
         // Of two that are written in one moment the second has a counter of more than zero: that is not ahead of the clock.
         let soon = self.signing.stamp(now + Duration::from_millis(1), auth.anti_replay);
-        let after = self.signing.sent.filter(|sent| sent.follows(soon));
+        let after = self.signing.last_before(soon, auth).filter(|sent| sent.follows(soon));
         Some(Seal { id, key: key.clone(), ahead, after })
     }
 
@@ -348,20 +356,35 @@ mod tests {
     }
 
     #[test]
-    fn r28_a_clock_that_is_put_back_sends_nothing_backwards() {
+    fn r28_a_clock_that_is_put_back_a_little_sends_nothing_backwards() {
+        let auth = auth(AntiReplay::Time, HmacMode::Enforce);
         let mut signing = Signing::default();
         let clock = |seconds| WallClock { ahead: Duration::from_secs(seconds), at_start: Duration::from_secs(1000) };
         signing.set_clock(clock(1000));
-        let first = signing.next(at(0), AntiReplay::Time);
+        let first = signing.next(at(0), &auth);
         assert_eq!(first, wall(1_000_000));
-        signing.set_clock(clock(400));
-        let second = signing.next(at(1000), AntiReplay::Time);
+        signing.set_clock(clock(995));
+        let second = signing.next(at(0), &auth);
         assert!(second.follows(first) && second.apart(first) < Duration::from_millis(1));
-        let later = signing.next(at(700_000), AntiReplay::Time);
-        assert_eq!(later, wall(1_100_000), "it has caught up");
+        assert_eq!(signing.next(at(6000), &auth), wall(1_001_000), "it has caught up");
         signing.set_clock(clock(5000));
-        assert_eq!(signing.next(at(700_000), AntiReplay::Time), wall(5_700_000), "a clock that is put on is followed");
-        assert_eq!(signing.stamp(at(700_000), AntiReplay::Monotonic), wall(1_700_000), "the other mode looks at none");
+        assert_eq!(signing.next(at(7000), &auth), wall(5_007_000), "a clock that is put on is followed");
+        assert_eq!(signing.stamp(at(7000), AntiReplay::Monotonic), wall(1_007_000), "the other mode looks at none");
+    }
+
+    /// Nobody would believe what is right behind the last one, for as long as the clock was ahead.
+    #[test]
+    fn r28_a_clock_that_is_put_back_far_is_followed() {
+        let clock = |seconds| WallClock { ahead: Duration::from_secs(seconds), at_start: Duration::from_secs(1000) };
+        for (anti_replay, then) in [(AntiReplay::Time, wall(402_000)), (AntiReplay::Monotonic, wall(1_002_000))] {
+            let auth = auth(anti_replay, HmacMode::Enforce);
+            let mut signing = Signing::default();
+            signing.set_clock(clock(1000));
+            assert_eq!(signing.next(at(1000), &auth), wall(1_001_000));
+            signing.set_clock(clock(400));
+            assert_eq!(signing.next(at(2000), &auth), then);
+            assert!(signing.next(at(2000), &auth).follows(then), "and from there on in order");
+        }
     }
 
     /// Both clocks were ahead, and both are put right. keepalived 2.4.3 goes on from its clock.
