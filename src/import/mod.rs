@@ -3,7 +3,8 @@
 //!
 //! Nothing is left out silently. What `ha` has is mapped; what changes nothing is dropped with a note; what would change the
 //! meaning is refused with a sentence that says what to do. The grammar is keepalived's as measured on version 2.2.7 and as
-//! its manual has it. This floor reads no file: what an `include` names comes through [`Files`].
+//! its manual has it, the words are all that 2.4.3 registers. This floor reads no file: what an `include` names comes
+//! through [`Files`].
 //!
 //! `expand` → `tree` → `reading` → `outline` → `writing` → `loads`; `keyword` has the words, `ledger` what each line came to.
 
