@@ -17,6 +17,10 @@ impl Files for Nothing {
         Vec::new()
     }
 
+    fn exists(&self, _: &str) -> bool {
+        false
+    }
+
     fn read(&self, _: &str) -> Result<String, String> {
         Err("there are no files".to_owned())
     }

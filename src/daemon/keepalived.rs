@@ -21,6 +21,10 @@ impl Files for Disk {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
+    fn exists(&self, path: &str) -> bool {
+        Path::new(path).exists()
+    }
+
     fn read(&self, path: &str) -> Result<String, String> {
         let path = Path::new(path);
         match guarded::distrust(path).filter(|_| self.guarded) {

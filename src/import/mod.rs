@@ -42,6 +42,8 @@ use self::{
 pub trait Files {
     /// The names in a directory, in any order; none if it cannot be read.
     fn list(&self, directory: &str) -> Vec<String>;
+    /// Whether there is something at this path, whatever it is.
+    fn exists(&self, path: &str) -> bool;
     /// The text of a file.
     ///
     /// # Errors

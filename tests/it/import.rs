@@ -32,6 +32,10 @@ impl Files for Shelf {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
+    fn exists(&self, path: &str) -> bool {
+        shelf(path).exists()
+    }
+
     fn read(&self, path: &str) -> Result<String, String> {
         fs::read_to_string(shelf(path)).map_err(|_| "it is not there".to_owned())
     }
@@ -155,6 +159,110 @@ fn what_cannot_be_seen_is_no_success_the_other_way_around() {
     }
 }
 
+/// With a check of these lines.
+fn with_check(lines: &str) -> Import {
+    imported(&format!(
+        "vrrp_script chk {{\n{lines}\n}}\nvrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\n\
+         virtual_ipaddress {{ 10.0.0.1/24 }}\ntrack_script {{ chk }}\n}}\n"
+    ))
+}
+
+fn explained(lines: &str) -> String {
+    let import = with_check(lines);
+    if !import.is_refused() {
+        check_outputs(&import);
+    }
+    import.explanation()
+}
+
+/// A program is no text.
+#[test]
+fn a_program_that_is_there_is_not_called_missing() {
+    let desk = Desk::new();
+    let text = |program: &str| {
+        format!(
+            "vrrp_script chk {{ script \"{program}\" }}\nvrrp_instance A {{ interface eth0\nvirtual_router_id 1\n\
+             virtual_ipaddress {{ 10.0.0.1/24 }}\ntrack_script {{ chk }}\n}}\n"
+        )
+    };
+    for (program, missing) in [("/usr/bin/env true", false), ("/usr/bin/nothing-of-this-name", true)] {
+        desk.write("one.conf", &text(program));
+        let said = desk.ha(&["import", "one.conf", "--explain"]);
+        assert_eq!(said.out.contains("is not here"), missing, "{}", said.out);
+    }
+}
+
+#[test]
+fn sudo_runs_a_program_as_whom_it_names() {
+    let said = explained("script \"sudo -u postgres /usr/bin/psql -c 'select 1'\"");
+    assert!(said.contains("#{ timeout: \"1s\", user: \"postgres\" }"), "{said}");
+    assert!(said.contains("sudo is left out: ha runs it itself, as postgres"), "{said}");
+    assert!(!said.contains("as its own user"), "{said}");
+    let group = explained("script \"sudo -n -u postgres -g adm /usr/bin/psql\"");
+    assert!(group.contains("user: \"postgres\"") && group.contains("not as adm"), "{group}");
+    // What is not known of it is left to it.
+    for options in ["-i -u postgres", "-u postgres A=b"] {
+        let said = explained(&format!("script \"/usr/bin/sudo {options} /usr/bin/psql\""));
+        assert!(said.contains("exec([\"/usr/bin/sudo\""), "{said}");
+    }
+    let root = explained("script \"sudo /usr/bin/psql\"\nuser postgres");
+    assert!(!root.contains("user: \"postgres\"") && root.contains("as its own user"), "{root}");
+}
+
+/// ping(8): with a deadline, fewer than count answers are a failure.
+#[test]
+fn ping_with_a_deadline_wants_every_answer() {
+    for (options, expected) in [
+        ("-c 3 -w 2", "#{ timeout: \"2s\", count: 3, min: 3 }"),
+        ("-c 3 -W 2", "#{ timeout: \"2s\", count: 3 }"),
+        ("-c 1 -w 2", "#{ timeout: \"2s\" }"),
+        ("-w 2", "#{ timeout: \"2s\", count: 2 }"),
+    ] {
+        let said = explained(&format!("script \"ping {options} 192.0.2.9\"\ninterval 5"));
+        assert!(said.contains(&format!("ping(\"192.0.2.9\", {expected})")), "{options}: {said}");
+        assert!(!said.contains("never ends") && !said.contains("counts it as failure"), "{options}: {said}");
+    }
+    // Two seconds pass before the third is sent.
+    let late = explained("script \"ping -c 3 192.0.2.9\"\ninterval 1");
+    assert!(late.contains("ping sends for 2s, and after 1s keepalived counts it as failure"), "{late}");
+}
+
+/// systemctl(1): `is-active` is content with one of several, `status` with none less than all.
+#[test]
+fn systemctl_asks_for_one_or_for_all() {
+    let said = explained("script \"systemctl is-active a b\"");
+    assert!(said.contains("any([service(\"a\""), "{said}");
+    let said = explained("script \"systemctl status a b\"");
+    assert!(said.contains("all([service(\"a\""), "{said}");
+}
+
+#[test]
+fn what_a_rule_cannot_count_to_is_refused() {
+    for keyword in ["rise", "fall"] {
+        assert!(!with_check(&format!("script \"killall -0 a\"\n{keyword} 1000")).is_refused());
+        explained(&format!("script \"killall -0 a\"\n{keyword} 1000"));
+        let refused = with_check(&format!("script \"killall -0 a\"\n{keyword} 1001")).refusals();
+        assert!(refused.contains("ha counts to 1000 at most"), "{refused}");
+    }
+}
+
+#[test]
+fn what_a_shell_would_have_redirected_is_named() {
+    let said = explained("script \"/usr/bin/curl -s http://a/ > /dev/null 2>&1\"");
+    assert!(said.contains("\">\" is given to /usr/bin/curl as an argument"), "{said}");
+    for quiet in ["curl http://a/?b=<c>", "/bin/sh -c 'pidof a >/dev/null'"] {
+        let said = explained(&format!("script \"{quiet}\""));
+        assert!(!said.contains("as an argument"), "{said}");
+    }
+}
+
+#[test]
+fn an_interval_that_is_too_short_is_named() {
+    let said = explained("script \"killall -0 a\"\ninterval 0.001");
+    assert!(said.contains("ha makes no check more often than every 50ms"), "{said}");
+    assert!(!explained("script \"killall -0 a\"\ninterval 0.05").contains("more often"));
+}
+
 #[test]
 fn secrets_are_shown_nowhere() {
     for path in fixtures() {
@@ -248,8 +356,7 @@ proptest! {
         let import = imported(&text);
         prop_assert!(import.is_refused() || !import.outputs.is_empty());
         if !import.is_refused() {
-            let text = &import.outputs.first().unwrap().text;
-            prop_assert!(config::parse(text, "/etc/ha/ha.toml".as_ref(), &Facts::default()).is_ok(), "{}", text);
+            check_outputs(&import);
         }
     }
 
@@ -298,6 +405,15 @@ fn words() -> impl Strategy<Value = String> {
             "weight -300\n",
             "weight 20 reverse\n",
             "interval 2\n",
+            "interval 0.001\n",
+            "timeout 0.0001\n",
+            "timeout 90000\n",
+            "rise 100000\n",
+            "rise 1000\n",
+            "fall 1001\n",
+            "vrrp_script chk {\n script \"/bin/sh -c 'pidof a || exit 1; ip a | grep 10.0.0.7'\"\n",
+            "vrrp_script chk {\n script \"sudo -u a ping -c 3 -w 2 b\"\n",
+            "track_script { chk }\n",
         ])
         .prop_map(str::to_owned),
         "[ -~]{0,6}",

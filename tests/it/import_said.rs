@@ -14,6 +14,10 @@ impl Files for Nothing {
         Vec::new()
     }
 
+    fn exists(&self, _: &str) -> bool {
+        false
+    }
+
     fn read(&self, _: &str) -> Result<String, String> {
         Err("it is not there".to_owned())
     }

@@ -246,6 +246,10 @@ impl Files for Beside {
         vec!["more.conf".to_owned()]
     }
 
+    fn exists(&self, path: &str) -> bool {
+        self.read(path).is_ok()
+    }
+
     fn read(&self, path: &str) -> Result<String, String> {
         path.ends_with("more.conf").then(|| "# nothing more\n".to_owned()).ok_or("it is not there".to_owned())
     }

@@ -18,6 +18,7 @@ mod fuzz;
 mod groups;
 mod import;
 mod import_said;
+mod import_shell;
 mod import_words;
 mod language;
 mod mail;

@@ -56,7 +56,8 @@ pub(super) fn pgrep(arguments: &[String]) -> Option<Translated> {
     })
 }
 
-/// `systemctl is-active UNIT…`: one of them is active.
+/// `systemctl is-active UNIT…`: one of them is active. `status`: all of them are, as it exits with what it says of the first that
+/// is not.
 pub(super) fn systemctl(arguments: &[String], timeout: u64) -> Option<Translated> {
     let flags = flags::read(arguments, &[]);
     let known = flags.options.iter().all(|(name, _)| matches!(name.as_str(), "-q" | "--quiet" | "--no-pager"));
@@ -64,7 +65,12 @@ pub(super) fn systemctl(arguments: &[String], timeout: u64) -> Option<Translated
     if !known || units.is_empty() || !matches!(verb.as_str(), "is-active" | "status") {
         return None;
     }
-    Some(Translated::of(Expr::any(units.iter().map(|name| unit(name, timeout)).collect())))
+    // A pattern is as many units as fit.
+    if units.iter().any(|name| name.contains(['*', '?', '['])) {
+        return None;
+    }
+    let units = units.iter().map(|name| unit(name, timeout)).collect();
+    Some(Translated::of(if verb == "status" { Expr::all(units) } else { Expr::any(units) }))
 }
 
 /// `service NAME status`.

@@ -133,42 +133,106 @@ pub(super) fn translate(command: &str, asked: Asked<'_>) -> Result<Translated, S
             words.first().map_or("", String::as_str)
         ));
     }
-    let mut asked = asked;
-    let mut notes = Vec::new();
-    let words = unwrapped(words, &mut asked, &mut notes)?;
-    let mut translated = known(&words, asked).or_else(|| scripted(&words, asked)).unwrap_or_else(|| run(&words, asked));
-    notes.append(&mut translated.notes);
-    Ok(Translated { notes, ..translated })
+    let start = unwrapped(words, asked)?;
+    let asked = Asked { timeout: start.timeout, ..asked };
+    let words = &start.words;
+    let mut translated = match known(words, asked).or_else(|| scripted(words, asked)) {
+        Some(mut translated) => {
+            let mut notes = start.notes;
+            notes.append(&mut translated.notes);
+            Translated { notes, ..translated }
+        }
+        None => {
+            let mut translated = run(words, Asked { user: start.user.as_deref().or(asked.user), ..asked });
+            if let Some(user) = &start.user {
+                let user = if user == "root" { String::new() } else { format!(", as {user}") };
+                let group = start.group.as_ref().map(|group| format!(", with that user's groups and not as {group}"));
+                let group = group.unwrap_or_default();
+                translated.notes.insert(0, format!("sudo is left out: ha runs it itself{user}{group}"));
+            }
+            translated
+        }
+    };
+    if let Some(sign) = words.iter().skip(1).find(|word| redirects(word)) {
+        let program = words.first().map_or("", String::as_str);
+        translated.notes.push(format!(
+            "keepalived starts no shell: \"{sign}\" is given to {program} as an argument, and so it is here. Leave it out: \
+             what a check prints goes nowhere"
+        ));
+    }
+    Ok(translated)
 }
 
-/// Takes away what only starts the command: `timeout 2`, `nice`, `env`.
-fn unwrapped(mut words: Vec<String>, asked: &mut Asked<'_>, notes: &mut Vec<String>) -> Result<Vec<String>, String> {
+/// Whether a shell would take it for where something is read from or goes to.
+fn redirects(word: &str) -> bool {
+    let word = word.strip_prefix(|first: char| first.is_ascii_digit() || first == '&').unwrap_or(word);
+    word.starts_with(['<', '>']) && {
+        let target = word.trim_start_matches(['<', '>']);
+        target.is_empty() || target.starts_with(['/', '&'])
+    }
+}
+
+/// A command without what only starts it.
+struct Start {
+    words: Vec<String>,
+    /// In microseconds.
+    timeout: u64,
+    /// Whom `sudo` makes of it, and of which group.
+    user: Option<String>,
+    group: Option<String>,
+    notes: Vec<String>,
+}
+
+/// Takes away what only starts the command: `timeout 2`, `nice`, `sudo`.
+fn unwrapped(words: Vec<String>, asked: Asked<'_>) -> Result<Start, String> {
+    let mut start = Start { words, timeout: asked.timeout, user: None, group: None, notes: Vec::new() };
     loop {
-        let name = words.first().map_or("", |word| base(word)).to_owned();
-        let rest = words.get(1..).unwrap_or_default().to_vec();
+        let name = start.words.first().map_or("", |word| base(word)).to_owned();
+        let rest = start.words.get(1..).unwrap_or_default().to_vec();
         let skip = match name.as_str() {
             "timeout" => {
                 let options = flags::read(&rest, &["-s", "-k", "--signal", "--kill-after"]);
                 let Some(limit) =
                     options.words.first().and_then(|text| super::reading::micros(text.trim_end_matches('s')))
                 else {
-                    return Ok(words);
+                    return Ok(start);
                 };
-                asked.timeout = asked.timeout.min(limit.max(1000));
+                // 0 is no limit.
+                if limit > 0 {
+                    start.timeout = start.timeout.min(limit.max(1000));
+                }
                 options.first_word + 1
             }
             "nice" | "ionice" | "setsid" => flags::read(&rest, &["-n", "-c", "--adjustment"]).first_word,
             "sudo" => {
-                notes.push("sudo is left out: ha asks by itself".to_owned());
-                flags::read(&rest, &["-u", "-g"]).first_word
+                let takes = ["-u", "-g", "--user", "--group"];
+                let at = flags::read(&rest, &takes).first_word;
+                let options = flags::read(rest.get(..at).unwrap_or_default(), &takes);
+                let mut known = rest.get(at).is_some_and(|first| !first.contains('='));
+                let (mut user, mut group) = (Some("root".to_owned()), None);
+                for (name, value) in &options.options {
+                    let value = value.as_ref().map(|value| value.trim_start_matches('#').to_owned());
+                    match name.as_str() {
+                        "-u" | "--user" => user = value,
+                        "-g" | "--group" => group = value,
+                        "-n" | "-E" | "-H" | "-k" | "-S" => {}
+                        _ => known = false,
+                    }
+                }
+                if !known {
+                    return Ok(start);
+                }
+                start.notes.push("sudo is left out: ha asks by itself".to_owned());
+                (start.user, start.group) = (user, group);
+                at
             }
-            _ => return Ok(words),
+            _ => return Ok(start),
         };
         let inner = rest.get(skip..).unwrap_or_default();
         if inner.is_empty() {
-            return Ok(words);
+            return Ok(start);
         }
-        words = inner.to_vec();
+        start.words = inner.to_vec();
     }
 }
 
@@ -193,15 +257,20 @@ fn known(words: &[String], asked: Asked<'_>) -> Option<Translated> {
 /// A shell script, in the command or in a file, that asks only what `ha` can ask itself.
 fn scripted(words: &[String], asked: Asked<'_>) -> Option<Translated> {
     let is_shell = |program: &str| matches!(base(program), "sh" | "bash" | "dash");
+    let is_bash = |program: &str| base(program) == "bash";
     let (text, path) = match words {
-        [program, flag, text] if is_shell(program) && flag == "-c" => return shell::script(text, asked),
+        [program, flag, text] if is_shell(program) && flag == "-c" => {
+            return shell::script(text, is_bash(program), asked);
+        }
         [program, path] if is_shell(program) && path.starts_with('/') => (asked.files.read(path).ok()?, path),
         [path] if path.starts_with('/') => (asked.files.read(path).ok()?, path),
         _ => return None,
     };
-    let first = text.lines().next().unwrap_or_default();
-    let fitting = words.len() == 2 || first.starts_with("#!") && is_shell(first.split_whitespace().next_back()?);
-    let translated = fitting.then(|| shell::script(&text, asked))??;
+    let shell = match words {
+        [program, _] => program.as_str(),
+        _ => text.lines().next()?.strip_prefix("#!")?.split_whitespace().next_back()?,
+    };
+    let translated = is_shell(shell).then(|| shell::script(&text, is_bash(shell), asked))??;
     Some(translated.noting(format!("it asks what {path} asks now; where that file changes, this does not")))
 }
 
@@ -221,7 +290,7 @@ fn run(words: &[String], asked: Asked<'_>) -> Translated {
         }
     }
     notes.push(format!("ha has no probe for it and runs {program}, which allow_exec lists; if it cannot be run this counts as no information, never as success"));
-    if asked.files.read(&program).is_err() {
+    if !asked.files.exists(&program) {
         notes.push(format!(
             "{program} is not here: keepalived disables a check whose program is missing, and serves unchecked"
         ));

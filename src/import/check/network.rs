@@ -22,12 +22,12 @@ pub(super) fn nc(arguments: &[String], timeout: u64) -> Option<Translated> {
     Some(Translated::of(probe("tcp", &quoted(&format!("{host}:{port}")), &options)))
 }
 
-/// `ping -c N HOST`: one answer is enough.
+/// `ping -c N HOST`: one answer is enough; with `-w` all N have to come, ping(8).
 pub(super) fn ping(arguments: &[String], six: bool, timeout: u64) -> Option<Translated> {
     let flags = flags::read(arguments, &["-c", "-W", "-w", "-i", "-I", "-s", "-t", "-m"]);
     let [host] = flags.words.as_slice() else { return None };
     let mut options = Vec::new();
-    let (mut wait, mut gap, mut count) = (timeout, None, None);
+    let (mut wait, mut gap, mut count, mut deadline) = (timeout, None, None, None);
     for (name, value) in &flags.options {
         let number = value.as_deref().and_then(micros);
         match name.as_str() {
@@ -35,7 +35,11 @@ pub(super) fn ping(arguments: &[String], six: bool, timeout: u64) -> Option<Tran
                 count =
                     value.as_deref().and_then(|text| text.parse::<u64>().ok()).filter(|count| (1..=100).contains(count))
             }
-            "-W" | "-w" => wait = wait.min(number.filter(|wait| *wait > 0)?),
+            "-W" => wait = wait.min(number.filter(|wait| *wait > 0)?),
+            "-w" => {
+                deadline = Some(number.filter(|wait| *wait > 0)?);
+                wait = wait.min(number?);
+            }
             "-i" => gap = Some(number?),
             "-I" => {
                 let given = value.clone()?;
@@ -55,19 +59,33 @@ pub(super) fn ping(arguments: &[String], six: bool, timeout: u64) -> Option<Tran
     if six {
         options.push(("family", "6".to_owned()));
     }
-    let endless = count.is_none();
-    let count = count.unwrap_or(1);
+    // Until the deadline one goes out each second.
+    let until = deadline.map(|deadline| (deadline / 1_000_000).clamp(1, 100));
+    let min = if deadline.is_some() { count.unwrap_or(1) } else { 1 };
+    let endless = count.or(until).is_none();
+    let count = count.or(until).unwrap_or(1);
     let mut all = vec![("timeout", duration(wait))];
     if count > 1 {
         all.push(("count", count.to_string()));
+        if min > 1 {
+            all.push(("min", min.to_string()));
+        }
         all.extend(gap.map(|gap| ("gap", duration(gap))));
     }
     all.extend(options);
     let translated = Translated::of(probe("ping", &quoted(host), &all));
+    let takes = (count - 1).saturating_mul(gap.unwrap_or(1_000_000));
     Some(if endless {
         translated.noting(
             "without -c ping never ends, and keepalived counts that as failure; ha takes one answer for a success",
         )
+    } else if takes >= timeout {
+        translated.noting(format!(
+            "ping sends for {takes}, and after {limit} keepalived counts it as failure, whatever was answered; ha takes {min} for a success",
+            takes = duration(takes).trim_matches('"'),
+            limit = duration(timeout).trim_matches('"'),
+            min = if min == 1 { "one answer".to_owned() } else { format!("{min} answers") },
+        ))
     } else {
         translated
     })

@@ -44,7 +44,7 @@ pub(super) use group::{group, members, raise_members, weightless};
 pub(super) use instance::instance;
 pub(super) use netns::netns;
 pub(super) use routing::Numbers;
-pub(super) use script::{Script, Weight, script};
+pub(super) use script::{INTERVAL_MIN, Script, Weight, script};
 pub(super) use track::{Defined, Track};
 pub(super) use track_file::file;
 pub(super) use track_process::process;

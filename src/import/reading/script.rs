@@ -7,6 +7,12 @@ use crate::import::{
     tree::Node,
 };
 
+/// The shortest interval of a policy, in microseconds.
+pub(in crate::import) const INTERVAL_MIN: u64 = 50_000;
+
+/// The most that a rule counts to: `fall` and `rise` of a policy.
+const COUNT_MAX: i64 = 1000;
+
 /// A check as it is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::import) struct Script {
@@ -57,11 +63,18 @@ pub(in crate::import) fn script(node: &Node, globals: &Globals, ledger: &mut Led
         let node = last(keyword, &read, ledger)?;
         let micros = value::seconds(node, 1_000, 86_400_000_000, ledger)?;
         ledger.mapped(node.place, "");
+        if keyword == "interval" && micros < INTERVAL_MIN {
+            ledger.mapped(node.place, "ha makes no check more often than every 50ms, and makes this one that often");
+        }
         Some(micros)
     };
     let count = |keyword: &str, ledger: &mut Ledger| {
         let node = last(keyword, &read, ledger)?;
         let number = value::number(node, 1, 100_000, ledger)?;
+        if number > COUNT_MAX {
+            let what = format!("ha counts to {COUNT_MAX} at most, keepalived to {number} here");
+            ledger.refused(node.place, format!("{what}: write a lower one, and a longer interval if it takes so long"));
+        }
         ledger.mapped(node.place, format!("{keyword}: {number}"));
         Some(number)
     };

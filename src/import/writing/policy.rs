@@ -3,11 +3,8 @@
 use crate::import::{
     check::{Expr, Translated, duration},
     outline::{PolicyText, quoted},
-    reading::{Script, Weight},
+    reading::{INTERVAL_MIN, Script, Weight},
 };
-
-/// The shortest interval of a policy, in microseconds.
-const INTERVAL_MIN: u64 = 50_000;
 
 /// The other way around. Where a probe could not look, nothing is known, and that is no success.
 const IS_NOT: &str = "

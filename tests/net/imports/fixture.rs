@@ -69,6 +69,9 @@ fn read(path: PathBuf) -> Option<Fixture> {
             let entries = fs::read_dir(shelf().join(directory.trim_start_matches('/'))).into_iter().flatten().flatten();
             entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
         }
+        fn exists(&self, path: &str) -> bool {
+            shelf().join(path.trim_start_matches('/')).exists()
+        }
         fn read(&self, path: &str) -> Result<String, String> {
             fs::read_to_string(shelf().join(path.trim_start_matches('/'))).map_err(|error| error.to_string())
         }

@@ -1,42 +1,74 @@
-//! Simple shell scripts: commands one after the other, `&&`, `||`, `!`, `if`, `exit`. What a script comes to is one condition;
-//! a script that does anything else is left to `exec`.
+//! Simple shell scripts: commands one after the other, variables, `&&`, `||`, `!`, `if`, `exit`. What a script comes to is one
+//! condition; a script that does anything else is left to `exec`: only what is surely the same is translated.
+//!
+//! It is read as a shell runs it, once for each way through it: what a variable holds and what `$?` is depend on the way.
 
 mod lex;
 mod parse;
+mod piped;
+mod status;
 
 use std::collections::BTreeMap;
 
-use self::parse::{Chain, Join, Step};
-use super::{Asked, Expr, Translated, base, probe};
-use crate::import::outline::quoted;
+use self::{
+    lex::{Part, Word},
+    parse::{Chain, Join, Step},
+    status::{Status, compared, either},
+};
+use super::{Asked, Translated};
 
 /// How often a step may be looked at; a script with many branches has more ways than anybody reads.
 const LOOKS_MAX: usize = 300;
 
-/// What a script exits with, as far as it is known.
+/// What every shell has from outside, and what bears on no check that is known here.
+const FOREIGN: [&str; 3] = ["PATH", "LANG", "LC_ALL"];
+
+/// What a variable holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Status {
-    Zero,
-    Other,
-    If(Expr),
+enum Value {
+    Text(String),
+    /// What a command exited with.
+    Status(Status),
+}
+
+/// What is known at a point of the script.
+#[derive(Clone, Debug)]
+struct State {
+    /// `$?`.
+    last: Status,
+    values: BTreeMap<String, Value>,
+    /// Functions that print and exit: whether with 0.
+    exits: BTreeMap<String, bool>,
+}
+
+impl State {
+    fn after(&self, last: Status) -> Self {
+        Self { last, ..self.clone() }
+    }
 }
 
 /// The reading of one script.
 struct Reading<'a> {
     asked: Asked<'a>,
-    /// Functions that print and exit, with what they exit with.
-    exits: BTreeMap<String, bool>,
+    bash: bool,
     looks: usize,
     notes: Vec<String>,
     secrets: Vec<(String, String)>,
+    /// `set -u`: what is not set ends the script.
+    strict: bool,
+    /// Something is printed that may not be set.
+    prints_unset: bool,
 }
 
-/// What the script comes to; `None` if it is not simple.
-pub(super) fn script(text: &str, asked: Asked<'_>) -> Option<Translated> {
-    let (text, exits) = functions(text);
-    let steps = parse::parse(lex::lex(&text)?)?;
-    let mut reading = Reading { asked, exits, looks: 0, notes: Vec::new(), secrets: Vec::new() };
-    match reading.result(&steps.iter().collect::<Vec<_>>(), Status::Zero)? {
+/// What the script comes to; `None` if it is not simple. `bash`: it is no other shell that reads it.
+pub(super) fn script(text: &str, bash: bool, asked: Asked<'_>) -> Option<Translated> {
+    let steps = parse::parse(lex::lex(text, bash)?, bash)?;
+    let mut reading =
+        Reading { asked, bash, looks: 0, notes: Vec::new(), secrets: Vec::new(), strict: false, prints_unset: false };
+    let state = State { last: Status::Zero, values: BTreeMap::new(), exits: BTreeMap::new() };
+    let status = reading.result(&steps.iter().collect::<Vec<_>>(), &state)?;
+    match status {
+        Status::If(_) if reading.strict && reading.prints_unset => None,
         Status::If(expr) => {
             let mut translated = Translated::of(expr);
             translated.notes = reading.notes;
@@ -48,191 +80,323 @@ pub(super) fn script(text: &str, asked: Asked<'_>) -> Option<Translated> {
     }
 }
 
-/// Takes functions that only print and exit out of a script.
-fn functions(text: &str) -> (String, BTreeMap<String, bool>) {
-    let mut rest = String::new();
-    let mut exits = BTreeMap::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let head = line.trim().trim_start_matches("function ");
-        let name = head.strip_suffix('{').map(str::trim).and_then(|head| head.strip_suffix("()")).map(str::trim);
-        let Some(name) = name else {
-            rest += line;
-            rest.push('\n');
-            continue;
-        };
-        let body: Vec<&str> = lines.by_ref().map(str::trim).take_while(|line| *line != "}").collect();
-        let prints = |line: &&str| {
-            ["echo ", "logger ", "printf ", "#"].iter().any(|start| line.starts_with(start)) || line.is_empty()
-        };
-        match body.split_last() {
-            Some((last, before)) if before.iter().all(prints) && last.starts_with("exit ") => {
-                exits.insert(name.to_owned(), last.trim_start_matches("exit ").trim() == "0");
-            }
-            // Whatever calls it is not understood.
-            Some(_) | None => {}
-        }
-    }
-    (rest, exits)
-}
-
 impl Reading<'_> {
-    /// What the script exits with from here on; `last`: what the command before exited with.
-    fn result(&mut self, steps: &[&Chain], last: Status) -> Option<Status> {
+    /// What the script exits with from here on.
+    fn result(&mut self, steps: &[&Chain], state: &State) -> Option<Status> {
         self.looks += 1;
-        let Some((first, rest)) = steps.split_first() else { return Some(last) };
         if self.looks > LOOKS_MAX {
             return None;
         }
+        let Some((first, rest)) = steps.split_first() else { return Some(state.last.clone()) };
         match first.0.as_slice() {
             [(_, Step::If { condition, then, otherwise })] => {
-                let asked = self.chain(condition, &last)?;
-                let yes: Vec<&Chain> = then.iter().chain(rest.iter().copied()).collect();
-                let no: Vec<&Chain> = otherwise.iter().chain(rest.iter().copied()).collect();
-                let yes = self.result(&yes, Status::Zero)?;
-                let no = self.result(&no, Status::Zero)?;
-                Some(either(asked, yes, no))
-            }
-            [(_, only)] if let Some(status) = self.exit(only, &last) => Some(status),
-            [before @ .., (join, end)] if !before.is_empty() && self.exit(end, &last).is_some() => {
-                let ends = self.exit(end, &last)?;
-                let asked = self.chain(&Chain(before.to_vec()), &last)?;
-                match join {
-                    Join::Or => {
-                        let on = self.result(rest, Status::Zero)?;
-                        Some(either(asked, on, ends))
-                    }
-                    Join::And => {
-                        let on = self.result(rest, Status::Other)?;
-                        Some(either(asked, ends, on))
-                    }
+                let asked = self.plain(condition, state)?;
+                let yes = |reading: &mut Self| {
+                    let steps: Vec<&Chain> = then.iter().chain(rest.iter().copied()).collect();
+                    reading.result(&steps, &state.after(Status::Zero))
+                };
+                let no = |reading: &mut Self| {
+                    let steps: Vec<&Chain> = otherwise.iter().chain(rest.iter().copied()).collect();
+                    let last = if otherwise.is_empty() { Status::Zero } else { Status::Other };
+                    reading.result(&steps, &state.after(last))
+                };
+                match asked {
+                    Status::Zero => yes(self),
+                    Status::Other => no(self),
+                    Status::If(_) => either(asked, yes(self)?, no(self)?),
                 }
             }
-            _ => {
-                let status = self.chain(first, &last)?;
-                self.result(rest, status)
+            [(_, Step::Function { name, body })] => {
+                let zero = self.exits_with(body)?;
+                let mut state = state.after(Status::Zero);
+                state.exits.insert(name.clone(), zero);
+                self.result(rest, &state)
+            }
+            chain if chain.iter().all(|(_, step)| !self.turns(step, state)) => {
+                let status = self.plain(first, state)?;
+                self.result(rest, &state.after(status))
+            }
+            chain => self.along(chain, rest, state),
+        }
+    }
+
+    /// Whether what comes after it depends on more than its status.
+    fn turns(&self, step: &Step, state: &State) -> bool {
+        matches!(step, Step::Set { .. }) || self.exit(step, state).is_some()
+    }
+
+    /// Along a chain in which the script may end or a variable be set, then `rest`.
+    fn along(&mut self, chain: &[(Join, Step)], rest: &[&Chain], state: &State) -> Option<Status> {
+        self.looks += 1;
+        if self.looks > LOOKS_MAX {
+            return None;
+        }
+        let Some(((_, step), after)) = chain.split_first() else { return self.result(rest, state) };
+        if let Some(status) = self.exit(step, state) {
+            return Some(status);
+        }
+        let mut state = state.clone();
+        let status = match step {
+            Step::Set { name, value } => {
+                self.set(name, value, &mut state)?;
+                Status::Zero
+            }
+            Step::Run { .. } | Step::If { .. } | Step::Function { .. } => self.step(step, &state)?,
+        };
+        if after.is_empty() {
+            return self.result(rest, &state.after(status));
+        }
+        let mut on = |status: Status, join: Join| {
+            let next = after.iter().position(|(other, _)| *other == join).unwrap_or(after.len());
+            self.along(after.get(next..)?, rest, &state.after(status))
+        };
+        match status {
+            Status::Zero => on(Status::Zero, Join::And),
+            Status::Other => on(Status::Other, Join::Or),
+            Status::If(_) => {
+                let (yes, no) = (on(Status::Zero, Join::And)?, on(Status::Other, Join::Or)?);
+                either(status, yes, no)
             }
         }
     }
 
-    fn exit(&self, step: &Step, last: &Status) -> Option<Status> {
+    fn set(&self, name: &str, value: &Word, state: &mut State) -> Option<()> {
+        if FOREIGN.contains(&name) {
+            state.values.remove(name);
+            return Some(());
+        }
+        // These change how the script is read, or what programs do.
+        let lower = name.to_ascii_lowercase();
+        let bears = ["ifs", "home", "env"].contains(&lower.as_str())
+            || ["proxy", "_options", "_opts"].iter().any(|end| lower.ends_with(end))
+            || ["ld_", "lc_", "curl_", "ssl_", "systemd", "dbus", "bash", "posix", "shell"]
+                .iter()
+                .any(|start| lower.starts_with(start));
+        if bears {
+            return None;
+        }
+        let value = match sole(value) {
+            Some(name) => held(name, state)?,
+            None => Value::Text(value.0.iter().map(|part| text_of(part, state, false)).collect::<Option<String>>()?),
+        };
+        state.values.insert(name.to_owned(), value);
+        Some(())
+    }
+
+    /// What it ends the script with, if it does.
+    fn exit(&self, step: &Step, state: &State) -> Option<Status> {
         let Step::Run { pipeline, negated: false } = step else { return None };
         let [words] = pipeline.as_slice() else { return None };
         let (name, arguments) = words.split_first()?;
-        if let Some(zero) = self.exits.get(name) {
+        let name = text(name, state)?;
+        if let Some(zero) = state.exits.get(&name) {
             return Some(if *zero { Status::Zero } else { Status::Other });
         }
         if name != "exit" {
             return None;
         }
-        match arguments.first().map(String::as_str) {
-            Some("0") => Some(Status::Zero),
-            None | Some("$?") => Some(last.clone()),
-            Some(number) => number.parse::<u8>().ok().map(|_| Status::Other),
+        match arguments {
+            [] => Some(state.last.clone()),
+            [argument] => match value(argument, state)? {
+                Value::Status(status) => Some(status),
+                Value::Text(number) => {
+                    let number = number.parse::<u8>().ok()?;
+                    Some(if number == 0 { Status::Zero } else { Status::Other })
+                }
+            },
+            _ => None,
         }
     }
 
-    fn chain(&mut self, chain: &Chain, last: &Status) -> Option<Status> {
+    /// Whether a function that only prints and exits does so with 0.
+    fn exits_with(&mut self, body: &[Chain]) -> Option<bool> {
+        let (last, before) = body.split_last()?;
+        let nothing = State { last: Status::Zero, values: BTreeMap::new(), exits: BTreeMap::new() };
+        for chain in before {
+            let [(_, Step::Run { pipeline, negated: false })] = chain.0.as_slice() else { return None };
+            let [words] = pipeline.as_slice() else { return None };
+            matches!(words.first()?.bare(), Some("echo" | "printf" | "logger")).then_some(())?;
+            self.prints(words, &nothing);
+        }
+        let [(_, Step::Run { pipeline, .. })] = last.0.as_slice() else { return None };
+        pipeline.first()?.get(1)?.bare()?;
+        let [(_, last)] = last.0.as_slice() else { return None };
+        self.exit(last, &nothing).map(|status| status == Status::Zero)
+    }
+
+    /// A chain that neither ends the script nor sets anything.
+    fn plain(&mut self, chain: &Chain, state: &State) -> Option<Status> {
         let mut so_far: Option<Status> = None;
         for (join, step) in &chain.0 {
-            let next = self.step(step, last)?;
             so_far = Some(match (so_far, join) {
-                (None, _) => next,
-                (Some(before), Join::And) => either(before, next, Status::Other),
-                (Some(before), Join::Or) => either(before, Status::Zero, next),
+                (None, _) => self.step(step, state)?,
+                (Some(before), Join::And) => {
+                    either(before, self.step(step, &state.after(Status::Zero))?, Status::Other)?
+                }
+                (Some(before), Join::Or) => {
+                    either(before, Status::Zero, self.step(step, &state.after(Status::Other))?)?
+                }
             });
         }
         so_far
     }
 
-    fn step(&mut self, step: &Step, last: &Status) -> Option<Status> {
+    fn step(&mut self, step: &Step, state: &State) -> Option<Status> {
         let Step::Run { pipeline, negated } = step else { return None };
         let status = match pipeline.as_slice() {
-            [words] => self.command(words, last)?,
-            [asks, greps] => Status::If(piped(asks, greps)?),
+            [words] => self.command(words, state)?,
+            [asks, greps] => {
+                let (asks, greps) = (texts(asks, state)?, texts(greps, state)?);
+                let ours = |words: &[String]| words.first().is_some_and(|name| state.exits.contains_key(name));
+                if ours(&asks) || ours(&greps) {
+                    return None;
+                }
+                self.take(piped::piped(&asks, &greps)?)?
+            }
             _ => return None,
         };
-        Some(if *negated { either(status, Status::Other, Status::Zero) } else { status })
+        if *negated { either(status, Status::Other, Status::Zero) } else { Some(status) }
     }
 
-    fn command(&mut self, words: &[String], last: &Status) -> Option<Status> {
-        let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "]").collect();
-        match words.as_slice() {
-            ["[" | "test", "$?", "-eq" | "=" | "==", "0"] => return Some(last.clone()),
-            ["[" | "test", "$?", "-ne" | "!=", "0"] => return Some(either(last.clone(), Status::Other, Status::Zero)),
-            ["true" | ":" | "echo" | "logger" | "printf" | "set" | "export", ..] => return Some(Status::Zero),
-            ["false"] => return Some(Status::Other),
-            _ => {}
-        }
-        if words.iter().any(|word| word.contains('$')) {
+    fn command(&mut self, words: &[Word], state: &State) -> Option<Status> {
+        let (name, arguments) = words.split_first()?;
+        let name = text(name, state)?;
+        if state.exits.contains_key(&name) {
             return None;
         }
-        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let mut asked = self.asked;
-        let words = super::unwrapped(words, &mut asked, &mut self.notes).ok()?;
-        let translated = super::known(&words, asked)?;
+        match name.as_str() {
+            "true" | ":" | "echo" | "printf" | "logger" => {
+                self.prints(words, state);
+                if name == "logger" {
+                    self.note("what it tells the log itself is left out");
+                }
+                return Some(Status::Zero);
+            }
+            "false" => return Some(Status::Other),
+            "set" => return self.option(arguments),
+            "export" => {
+                let foreign = |word: &Word| {
+                    matches!(word.0.first(), Some(Part::Text { text, quoted: false })
+                        if FOREIGN.contains(&text.split('=').next().unwrap_or_default()))
+                };
+                return arguments.iter().all(foreign).then_some(Status::Zero);
+            }
+            "[" | "test" => {
+                let mut values = arguments.iter().map(|word| value(word, state)).collect::<Option<Vec<Value>>>()?;
+                let end = values.last() == Some(&Value::Text("]".to_owned()));
+                if end != (name == "[") {
+                    return None;
+                }
+                values.truncate(values.len() - usize::from(end));
+                if let [left, Value::Text(sign), right] = values.as_slice()
+                    && (sign.contains('=') || ["-eq", "-ne", "-gt", "-ge", "-lt", "-le"].contains(&sign.as_str()))
+                {
+                    return compared(left, sign, right, self.bash);
+                }
+            }
+            _ => {}
+        }
+        let words = texts(words, state)?;
+        let asked = self.asked;
+        let unwrapped = super::unwrapped(words, asked).ok()?;
+        let translated = super::known(&unwrapped.words, Asked { timeout: unwrapped.timeout, ..asked })?;
         if !translated.programs.is_empty() {
             return None;
         }
-        self.notes.extend(translated.notes);
-        self.secrets.extend(translated.secrets);
+        for note in unwrapped.notes {
+            self.note(note);
+        }
+        self.take(translated)
+    }
+
+    /// `set -x` and `set -u`; others change what a failure does.
+    fn option(&mut self, arguments: &[Word]) -> Option<Status> {
+        for argument in arguments {
+            let letters = argument.bare()?.strip_prefix('-')?;
+            if letters.is_empty() || !letters.chars().all(|letter| matches!(letter, 'x' | 'u')) {
+                return None;
+            }
+            self.strict |= letters.contains('u');
+        }
+        (!arguments.is_empty()).then_some(Status::Zero)
+    }
+
+    fn prints(&mut self, words: &[Word], state: &State) {
+        let unset = |part: &Part| match part {
+            Part::Text { .. } => false,
+            Part::Variable { name, .. } => {
+                name.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '!')
+                    && !state.values.contains_key(name)
+            }
+        };
+        self.prints_unset |= words.iter().flat_map(|word| &word.0).any(unset);
+    }
+
+    /// Its notes and secrets; one name stands for one secret.
+    fn take(&mut self, translated: Translated) -> Option<Status> {
+        for (name, content) in translated.secrets {
+            match self.secrets.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) if *known != content => return None,
+                Some(_) => {}
+                None => self.secrets.push((name, content)),
+            }
+        }
+        for note in translated.notes {
+            self.note(note);
+        }
         Some(Status::If(translated.expr))
     }
-}
 
-/// `if asked then yes else no`.
-fn either(asked: Status, yes: Status, no: Status) -> Status {
-    use Status::{If, Other, Zero};
-    let not = |expr: Expr| match expr {
-        Expr::Not(inner) => *inner,
-        Expr::Probe(_) | Expr::All(_) | Expr::Any(_) => Expr::Not(Box::new(expr)),
-    };
-    let asked = match asked {
-        Zero => return yes,
-        Other => return no,
-        If(asked) => asked,
-    };
-    match (yes, no) {
-        (Zero, Zero) => Zero,
-        (Other, Other) => Other,
-        (Zero, Other) => If(asked),
-        (Other, Zero) => If(not(asked)),
-        (Zero, If(no)) => If(Expr::Any(vec![asked, no])),
-        (If(yes), Other) => If(Expr::All(vec![asked, yes])),
-        (Other, If(no)) => If(Expr::All(vec![not(asked), no])),
-        (If(yes), Zero) => If(Expr::Any(vec![not(asked), yes])),
-        (If(yes), If(no)) => {
-            let with = Expr::All(vec![asked.clone(), yes]);
-            If(Expr::Any(vec![with, Expr::All(vec![not(asked), no])]))
+    fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 }
 
-/// `ss … | grep :PORT`, `ip addr | grep ADDRESS`.
-fn piped(asks: &[String], greps: &[String]) -> Option<Expr> {
-    let (program, arguments) = greps.split_first()?;
-    if !matches!(base(program), "grep" | "egrep") {
-        return None;
-    }
-    let mut patterns = arguments.iter().filter(|argument| !argument.starts_with('-'));
-    let pattern = patterns.next()?;
-    if patterns.next().is_some() || arguments.iter().any(|argument| argument.contains('v') && argument.starts_with('-'))
-    {
-        return None;
-    }
-    let flags = asks.get(1..).unwrap_or_default().concat();
-    match asks.first().map(|program| base(program))? {
-        "ss" | "netstat" => {
-            let digits = pattern.rsplit_once(':')?.1.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-            let port = digits.parse::<u16>().ok().filter(|port| *port > 0)?;
-            let udp = flags.contains('u') && !flags.contains('t');
-            let options: Vec<(&str, String)> = udp.then(|| ("proto", quoted("udp"))).into_iter().collect();
-            flags.contains('l').then(|| probe("listening", &port.to_string(), &options))
-        }
-        "ip" => {
-            let address = pattern.split('/').next()?.replace('\\', "").parse::<std::net::IpAddr>().ok()?;
-            Some(probe("addr", &quoted(&address.to_string()), &[]))
-        }
+fn held(name: &str, state: &State) -> Option<Value> {
+    if name == "?" { Some(Value::Status(state.last.clone())) } else { state.values.get(name).cloned() }
+}
+
+/// The variable that is the whole word, quoted or not.
+fn sole(word: &Word) -> Option<&str> {
+    let mut parts = word.0.iter().filter(|part| !matches!(part, Part::Text { text, .. } if text.is_empty()));
+    match (parts.next(), parts.next()) {
+        (Some(Part::Variable { name, .. }), None) => Some(name),
         _ => None,
     }
+}
+
+/// `split`: a shell makes several words of it, or none, or names of files.
+fn text_of(part: &Part, state: &State, split: bool) -> Option<String> {
+    match part {
+        Part::Text { text, .. } => Some(text.clone()),
+        Part::Variable { name, quoted } => match held(name, state)? {
+            Value::Text(text) => {
+                let signs = |letter: char| letter.is_whitespace() || matches!(letter, '*' | '?' | '[' | '\\');
+                (!split || *quoted || !text.is_empty() && !text.contains(signs)).then_some(text)
+            }
+            Value::Status(_) => None,
+        },
+    }
+}
+
+/// A word of a command, written out.
+fn value(word: &Word, state: &State) -> Option<Value> {
+    if let Some(Value::Status(status)) = sole(word).and_then(|name| held(name, state)) {
+        return Some(Value::Status(status));
+    }
+    word.0.iter().map(|part| text_of(part, state, true)).collect::<Option<String>>().map(Value::Text)
+}
+
+fn text(word: &Word, state: &State) -> Option<String> {
+    match value(word, state)? {
+        Value::Text(text) => Some(text),
+        Value::Status(_) => None,
+    }
+}
+
+fn texts(words: &[Word], state: &State) -> Option<Vec<String>> {
+    words.iter().map(|word| text(word, state)).collect()
 }
