@@ -101,17 +101,24 @@ impl Client {
     /// # Errors
     /// Why there is no answer.
     pub fn reload(&self) -> Result<Reload, Unanswered> {
-        let (code, body) = self.exchange("POST", "/v1/reload")?;
-        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
+        self.ask_for_reload("/v1/reload")
     }
 
-    /// Asks whether a reload would be done; nothing is. An answer has the errors.
+    /// Asks whether the configuration on disk would be taken, if it has this SHA-256, in hexadecimal digits; nothing is done but that
+    /// the daemon keeps it for [`reload_as_agreed`](Self::reload_as_agreed). An answer has the errors.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub fn would_reload(&self) -> Result<Reload, Unanswered> {
-        let (code, body) = self.exchange("POST", "/v1/reload?only=check")?;
-        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
+    pub fn agree(&self, sha256: &str) -> Result<Reload, Unanswered> {
+        self.ask_for_reload(&format!("/v1/reload?only=check&sha256={sha256}"))
+    }
+
+    /// Has the configuration with this SHA-256 taken, whatever is in the file by now. An answer may say that nothing was taken.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn reload_as_agreed(&self, sha256: &str) -> Result<Reload, Unanswered> {
+        self.ask_for_reload(&format!("/v1/reload?sha256={sha256}"))
     }
 
     /// Has a rule held down no more. An answer may say that there was nothing to clear.
@@ -208,6 +215,11 @@ impl Client {
     fn ask<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<T, Unanswered> {
         let (code, body) = self.exchange(method, path)?;
         if code == 200 { read(&body) } else { Err(refused(code, &body)) }
+    }
+
+    fn ask_for_reload(&self, path: &str) -> Result<Reload, Unanswered> {
+        let (code, body) = self.exchange("POST", path)?;
+        if code == 200 || code == 422 { read(&body) } else { Err(refused(code, &body)) }
     }
 
     fn exchange(&self, method: &str, path: &str) -> Result<(u16, Vec<u8>), Unanswered> {

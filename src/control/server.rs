@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/status` | the [`Status`] |
-//! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused. `only=check`: nothing is done, only what would be refused is said |
+//! | `POST /v1/reload` | the [`Reload`]; 422 if something was refused. `only=check`: nothing is done, only what would be refused is said. `sha256=`: this text and no other, from another process of the same daemon |
 //! | `POST /v1/clear?rule=…` | the [`Cleared`]; 422 if nothing was. `instance=` and `policy=` may follow |
 //! | `POST /v1/stop` | as SIGTERM does |
 //! | `GET /v1/events` | what happened lately, a line of JSON each; `last=N`: only so many; `follow=true`: and what happens |
@@ -58,10 +58,10 @@ const HEADERS_MAX: usize = 32;
 pub enum Request {
     /// How is it?
     Status(oneshot::Sender<Status>),
-    /// Read configuration and policies again; the user who asks.
-    Reload(u32, oneshot::Sender<Reload>),
-    /// Would a reload be done? Nothing is; the answer has the errors only.
-    WouldReload(oneshot::Sender<Reload>),
+    /// Read configuration and policies again; the user who asks. With the SHA-256 of a text: take that one, which was agreed on.
+    Reload(u32, Option<String>, oneshot::Sender<Reload>),
+    /// Would a reload be done, of the text with this SHA-256? Nothing is; the answer has the errors only.
+    WouldReload(Option<String>, oneshot::Sender<Reload>),
     /// A question or a command about a policy; the user who asks.
     Policy { policy: String, wanted: Wanted, uid: u32, reply: oneshot::Sender<Result<About, String>> },
     /// Hold a rule down no more.
@@ -290,13 +290,12 @@ async fn answer(method: &str, path: &str, uid: u32, requests: &mpsc::Sender<Requ
         return Answer::text(405, &format!("{path} wants {expected}"));
     }
     let answered = match path {
-        "/v1/reload" if query == "only=check" => {
-            ask(requests, Request::WouldReload, STATUS_TIME).await.map(|reload| reload_answer(&reload))
+        "/v1/reload" => match reload_wanted(query) {
+            Some((true, text)) => ask(requests, |reply| Request::WouldReload(text, reply), STATUS_TIME).await,
+            Some((false, text)) => ask(requests, |reply| Request::Reload(uid, text, reply), RELOAD_TIME).await,
+            None => return Answer::text(400, "the query may be only=check and sha256=, with 64 hexadecimal digits"),
         }
-        "/v1/reload" if !query.is_empty() => return Answer::text(400, "the query may be only=check"),
-        "/v1/reload" => {
-            ask(requests, |reply| Request::Reload(uid, reply), RELOAD_TIME).await.map(|reload| reload_answer(&reload))
-        }
+        .map(|reload| reload_answer(&reload)),
         "/v1/clear" => match wanted(query) {
             Ok(clear) => {
                 ask(requests, |reply| Request::Clear(clear, reply), STATUS_TIME).await.map(|it| cleared_answer(&it))
@@ -358,6 +357,19 @@ fn wanted(query: &str) -> Result<Clear, String> {
 
 fn cleared_answer(cleared: &Cleared) -> Answer {
     Answer::json(if cleared.error.is_none() { 200 } else { 422 }, cleared)
+}
+
+/// Whether a reload is only to be judged, and of which text; `None` if that makes no sense.
+fn reload_wanted(query: &str) -> Option<(bool, Option<String>)> {
+    let (mut only_check, mut text) = (false, None);
+    for (name, value) in query::decode(query)? {
+        match name.as_str() {
+            "only" if value == "check" => only_check = true,
+            "sha256" if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => text = Some(value),
+            _ => return None,
+        }
+    }
+    Some((only_check, text))
 }
 
 fn reload_answer(reload: &Reload) -> Answer {

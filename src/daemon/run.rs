@@ -1,5 +1,6 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
+mod agreed;
 mod handing;
 mod parts;
 mod reload;
@@ -127,6 +128,8 @@ struct Daemon {
     witness: Witness,
     _monitor: Monitor,
     requests: mpsc::Receiver<Request>,
+    /// What was judged last, for the daemon that this process works for.
+    agreed: agreed::Agreed,
     /// What is held is left to the process after this one.
     left: bool,
 }
@@ -231,6 +234,7 @@ impl Daemon {
             witness,
             _monitor: monitor,
             requests,
+            agreed: agreed::Agreed::default(),
             left: false,
         })
     }
@@ -255,7 +259,7 @@ impl Daemon {
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
-                _ = hangup.recv() => self.reload(None, drop).await,
+                _ = hangup.recv() => self.reload(None, None, drop).await,
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
@@ -340,11 +344,11 @@ impl Daemon {
                     self.networks.complete(status, reply);
                 }
             }
-            Request::Reload(uid, reply) => {
-                self.reload(Some(By::Command { uid }), move |reload| drop(reply.send(reload))).await;
+            Request::Reload(uid, text, reply) => {
+                self.reload(Some(By::Command { uid }), text, move |reload| drop(reply.send(reload))).await;
             }
-            Request::WouldReload(reply) => {
-                let errors = self.objection().err().into_iter().collect();
+            Request::WouldReload(text, reply) => {
+                let errors = self.judge(text.as_deref()).err().into_iter().collect();
                 let _ = reply.send(Reload::new(Vec::new(), errors));
             }
             Request::Policy { policy, wanted, uid, reply } => {

@@ -23,8 +23,8 @@ impl Daemon {
             while let Some(request) = asked_for.recv().await {
                 match request {
                     Request::Status(reply) => drop(reply.send(status.clone())),
-                    Request::Reload(_, reply) => drop(reply.send(reload.clone())),
-                    Request::WouldReload(reply) => drop(reply.send(reload.clone())),
+                    Request::Reload(_, _, reply) => drop(reply.send(reload.clone())),
+                    Request::WouldReload(_, reply) => drop(reply.send(reload.clone())),
                     Request::Clear(_, reply) => drop(reply.send(Cleared::new(Err("no".into())))),
                     Request::Policy { reply, .. } => drop(reply.send(Err("no".into()))),
                     Request::Restart(reply) => drop(reply.send(Err("no".into()))),

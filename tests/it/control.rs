@@ -47,12 +47,12 @@ impl Daemon {
                         let _ =
                             reply.send(Status { schema: "ha.status/1".into(), node: "K1".into(), ..Status::default() });
                     }
-                    Request::Reload(_, reply) => {
-                        log.lock().unwrap().push("reload");
+                    Request::Reload(_, text, reply) => {
+                        log.lock().unwrap().push(if text.is_some() { "reload as agreed" } else { "reload" });
                         let _ = reply.send(reload.clone());
                     }
-                    Request::WouldReload(reply) => {
-                        log.lock().unwrap().push("would reload");
+                    Request::WouldReload(text, reply) => {
+                        log.lock().unwrap().push(if text.is_some() { "agree" } else { "would reload" });
                         let _ = reply.send(reload.clone());
                     }
                     Request::Clear(clear, reply) => {
@@ -118,11 +118,17 @@ fn status_reload_and_stop_make_the_round_trip() {
     let daemon = Daemon::start(done());
     let client = Client::new(&daemon.socket);
     assert_eq!(client.status().unwrap().node, "K1");
-    assert_eq!(client.would_reload().unwrap(), done());
+    assert_eq!(client.agree(&"0a".repeat(32)).unwrap(), done());
+    assert_eq!(client.reload_as_agreed(&"0a".repeat(32)).unwrap(), done());
     assert_eq!(client.reload().unwrap(), done());
+    assert!(daemon.say(b"POST /v1/reload?only=check HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     client.stop().unwrap();
-    assert_eq!(*daemon.asked.lock().unwrap(), ["status", "would reload", "reload", "stop"]);
-    assert!(daemon.say(b"POST /v1/reload?only=some HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let asked = ["status", "agree", "reload as agreed", "reload", "would reload", "stop"];
+    assert_eq!(*daemon.asked.lock().unwrap(), asked);
+    for wrong in ["only=some", "sha256=0a", "sha256", "text=x"] {
+        let request = format!("POST /v1/reload?{wrong} HTTP/1.1\r\n\r\n");
+        assert!(daemon.say(request.as_bytes()).starts_with("HTTP/1.1 400 "), "{wrong}");
+    }
 }
 
 #[test]

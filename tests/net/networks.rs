@@ -3,8 +3,10 @@
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use ha::{
+    control::Client,
     lab::{Daemon, Host, Setup, process::output, rtnl::Plug},
     linux,
+    policy::sources::sha256_of,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -183,6 +185,21 @@ fn one_daemon(stage: &Stage) {
     let (done, said) = reload(stage, &one);
     assert!(done && said.contains("instance VI_2 changed"), "{said}");
     assert_eq!(instance(stage, &one, "VI_2")["priority"], 110);
+
+    // Its process takes the text that it has judged, and no other one.
+    let there = Client::new(Path::new(one.status(&stage.world).unwrap()["networks"][0]["socket"].as_str().unwrap()));
+    let save = |priority: u8| {
+        let changed = elsewhere(stage, Host::Node1).replace("priority = 100", &format!("priority = {priority}"));
+        one.write_config(&[higher.clone(), changed].concat()).unwrap();
+        sha256_of(&fs::read(one.directory().join("ha.toml")).unwrap())
+    };
+    let first = save(111);
+    assert!(there.agree(&first).unwrap().ok);
+    let second = save(112);
+    assert!(there.reload_as_agreed(&first).unwrap().ok);
+    assert_eq!(instance(stage, &one, "VI_2")["priority"], 111);
+    let refused = there.agree(&first).unwrap();
+    assert!(refused.errors[0].contains("was saved again") && first != second, "{refused:?}");
 
     // The last instance of a network goes with its process, in order; it cannot come back without a start.
     one.write_config(&higher).unwrap();

@@ -16,9 +16,15 @@ const KEPT: &str = "keeping the previous configuration";
 
 impl Daemon {
     /// A configuration that cannot be used anywhere changes nothing anywhere. The policies are looked at elsewhere, for their own
-    /// tests are run; `answer` is called with everything that changed or was refused.
-    pub(super) async fn reload(&mut self, by: Option<By>, answer: impl FnOnce(Reload) + Send + 'static) {
-        let agreed = self.agree().await;
+    /// tests are run; `answer` is called with everything that changed or was refused. `text`: the SHA-256 of the one that was agreed
+    /// on, if another process of the same daemon says so.
+    pub(super) async fn reload(
+        &mut self,
+        by: Option<By>,
+        text: Option<String>,
+        answer: impl FnOnce(Reload) + Send + 'static,
+    ) {
+        let agreed = self.agree(text).await;
         let changes = match agreed {
             Ok((booted, newcomers)) => self.reload_configuration(booted, newcomers).map_err(|why| vec![why]),
             Err(errors) => Err(errors),
@@ -32,7 +38,8 @@ impl Daemon {
             }
         };
         let library = self.policies.library();
-        let elsewhere = self.networks.ask(RELOAD_TIME, |client| client.reload());
+        let sha256 = self.sha256.clone();
+        let elsewhere = self.networks.ask(RELOAD_TIME, move |client| client.reload_as_agreed(&sha256));
         tokio::spawn(async move {
             let looked = tokio::task::spawn_blocking(move || library.look(true, by.as_ref())).await;
             let (remarks, errors) = match looked {
@@ -65,14 +72,16 @@ impl Daemon {
 
     /// Everything that speaks against the file, here and in other networks; or what is on disk, read once, and a thread in each
     /// network that is new.
-    async fn agree(&self) -> Result<(Booted, Newcomers), Vec<String>> {
-        let booted = self.objection().map_err(|why| vec![why])?;
+    async fn agree(&mut self, text: Option<String>) -> Result<(Booted, Newcomers), Vec<String>> {
+        let mut agreed = std::mem::take(&mut self.agreed);
+        let booted = agreed.take(text.as_deref(), || self.objection()).map_err(|why| vec![why])?;
         let whole = Arc::new(booted.whole.clone());
         let kept = |why: String| vec![format!("{why}; {KEPT}")];
         let newcomers = self.networks.admit(&whole, &self.origin).map_err(kept)?;
         let asked = self.networks.kept_by(&whole);
         let mut errors = Vec::new();
-        for (network, answer) in self.networks.ask(AGREE_TIME, |client| client.would_reload()).await {
+        let sha256 = booted.loaded.sha256.clone();
+        for (network, answer) in self.networks.ask(AGREE_TIME, move |client| client.agree(&sha256)).await {
             // One that goes has nothing to say.
             if !asked.iter().any(|kept| kept.to_string() == network) {
                 continue;
@@ -87,8 +96,16 @@ impl Daemon {
         if errors.is_empty() { Ok((booted, newcomers)) } else { Err(errors) }
     }
 
+    /// Why this process cannot go on by what is on disk, or by the text that another process of the same daemon has read.
+    pub(super) fn judge(&mut self, text: Option<&str>) -> Result<(), String> {
+        let mut agreed = std::mem::take(&mut self.agreed);
+        let judged = agreed.judge(text, || self.objection());
+        self.agreed = agreed;
+        judged
+    }
+
     /// What is on disk, or why this process cannot go on by it.
-    pub(super) fn objection(&self) -> Result<Booted, String> {
+    fn objection(&self) -> Result<Booted, String> {
         let booted =
             boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(KEPT).to_string())?;
         if let Some(why) = privileges::objection(&self.whole, &booted.whole) {
