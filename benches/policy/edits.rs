@@ -9,7 +9,7 @@ use std::{
 };
 
 use ha::{
-    config::{self, Config},
+    config::{self, Config, Renames},
     daemon::{
         policies::{DriverClock, Policies, Said, Surroundings},
         store::Store,
@@ -68,6 +68,7 @@ fn one_way(way: Way, times: usize) -> Result<Vec<Duration>> {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(NoProbes),
         store: Store::open(&base.path().join("state"))?,
+        renamed: Renames::default(),
         status: status.subscribe(),
         say: Arc::new(move |said| drop(tell.send((Instant::now(), said)))),
     };

@@ -120,6 +120,15 @@ fn part_of(loaded: Loaded, origin: &Origin) -> Result<(Loaded, Config), Problems
     Ok((Loaded { config, ..loaded }, whole))
 }
 
+/// Instances that the process before this one called otherwise, by the configuration that it kept. What is known by their names goes
+/// on under the new ones, as in a reload.
+pub(super) fn renames_since(store: &Store, origin: &Origin, new: &Config) -> Renames {
+    let Ok(Some(text)) = store.last_good_config() else { return Renames::default() };
+    // One that cannot be read any more tells nothing.
+    let Ok(before) = parse(&text, &origin.path(), &facts(origin)) else { return Renames::default() };
+    Renames::between(&origin.part_of(&before.config).instances, [], &new.instances)
+}
+
 /// Keeps a text for a boot with a broken file.
 pub(super) fn keep(store: &Store, text: &str) -> io::Result<()> {
     if text.is_empty() { Ok(()) } else { store.keep_config(text) }
@@ -216,7 +225,7 @@ fn setting(text: &str, key: &str) -> Option<String> {
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-    use super::{Origin, changes, configuration, setting, stays_inside};
+    use super::{Origin, Store, changes, configuration, renames_since, setting, stays_inside};
     use crate::config::{Facts, Netns, parse};
 
     const GOOD: &str =
@@ -267,6 +276,28 @@ mod tests {
         for other in [red, none] {
             assert!(stays_inside(&blue, &other).unwrap_err().contains("restart ha"));
         }
+    }
+
+    #[test]
+    fn what_the_process_before_called_otherwise_is_known_by_what_it_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("state")).unwrap();
+        let origin = Origin::Own(directory.path().join("ha.toml"));
+        let text = |name: &str| {
+            format!(
+                "node = \"a\"\n[instance.{name}]\ninterface = \"eth0\"\nvirtual_router_id = 1\naddresses = [\"10.0.0.1/24\"]\n"
+            )
+        };
+        let config = |name: &str| parse(&text(name), &origin.path(), &Facts::default()).unwrap().config;
+        let since = |name: &str| {
+            let renames = renames_since(&store, &origin, &config(name));
+            renames.iter().map(|(old, new)| format!("{old} {new}")).collect::<Vec<_>>()
+        };
+        assert_eq!(since("WEB"), [""; 0], "nothing was kept");
+        store.keep_config(&text("VI_1")).unwrap();
+        assert_eq!((since("VI_1"), since("WEB")), (vec![], vec!["VI_1 WEB".to_owned()]));
+        store.keep_config("of another version").unwrap();
+        assert_eq!(since("WEB"), [""; 0]);
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl Daemon {
         let performer = Arc::new(RealPerformer::new(prober.clone(), &config, move |told| alarm.try_send(told).is_ok()));
         let library: Arc<OnceLock<Arc<Library>>> = Arc::default();
         let hooks = parts::start_hooks(&config, &performer, &library, &protocol);
-        let policies = parts::start_policies(&config, &prober, &store, &protocol, &hooks)?;
+        let renamed = boot::renames_since(&store, origin, &config);
+        let policies = parts::start_policies(&config, &prober, &store, renamed, &protocol, &hooks)?;
         // Whoever starts them is the first to need it.
         let _ = library.set(policies.library());
         let tracking = Tracking::start(&config, protocol.mailbox.clone())

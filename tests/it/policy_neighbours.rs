@@ -109,6 +109,7 @@ fn a_hostile_policy_delays_no_other() {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(Bad),
         store: Store::open(&base.path().join("state")).unwrap(),
+        renamed: ha::config::Renames::default(),
         status: status.subscribe(),
         say: Arc::new(move |said| {
             if let Said::Judged { report, .. } = said {

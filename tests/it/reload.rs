@@ -70,6 +70,7 @@ impl Site {
             clock: Arc::new(DriverClock::default()),
             prober: Arc::new(Nothing),
             store: Store::open(&base.path().join("state")).unwrap(),
+            renamed: ha::config::Renames::default(),
             status: status.subscribe(),
             say: Arc::new(move |said| match said {
                 Said::Judged { report, .. } => {

@@ -67,6 +67,8 @@ pub struct Surroundings {
     pub prober: Arc<dyn Prober>,
     /// Keeps the last good texts, and what policies remember.
     pub store: Store,
+    /// Instances that the process before this one called otherwise.
+    pub renamed: Renames,
     /// The node, as the protocol thread last published it. Evaluations begin when it knows their instance.
     pub status: watch::Receiver<Arc<NodeStatus>>,
     /// Where to say what comes of it.
@@ -95,9 +97,12 @@ impl Policies {
     /// # Errors
     /// No thread can be started.
     pub fn start(config: &Config, surroundings: Surroundings) -> io::Result<Self> {
-        let Surroundings { clock, prober, store, status, say } = surroundings;
+        let Surroundings { clock, prober, store, renamed, status, say } = surroundings;
         let engine = Engine::new();
         let keeping = Keeping::open(store.clone(), Arc::clone(&clock));
+        if !renamed.is_empty() {
+            keeping.rename(&renamed);
+        }
         tokio::spawn(keeping.clone().write_changes());
         let node = status.clone();
         let settled: Settled = Arc::new(move || is_settled(&node.borrow()));

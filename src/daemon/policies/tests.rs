@@ -76,11 +76,16 @@ impl Around {
     }
 
     fn start_with(&self, prober: Arc<dyn Prober>) -> Policies {
+        self.start_after(prober, Renames::default())
+    }
+
+    fn start_after(&self, prober: Arc<dyn Prober>, renamed: Renames) -> Policies {
         let tell = self.tell.clone();
         let surroundings = Surroundings {
             clock: Arc::new(DriverClock::default()),
             prober,
             store: Store::open(&self.base.path().join("state")).unwrap(),
+            renamed,
             status: self.status.subscribe(),
             say: Arc::new(move |said| drop(tell.send(said))),
         };
@@ -196,6 +201,7 @@ fn from_a_file_to_verdicts_and_to_those_of_its_successor() {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(Nothing),
         store: Store::open(&base.path().join("state")).unwrap(),
+        renamed: Renames::default(),
         status: status.subscribe(),
         say: Arc::new(move |said| drop(tell.send(said))),
     };
@@ -214,6 +220,36 @@ fn from_a_file_to_verdicts_and_to_those_of_its_successor() {
     assert_eq!(next(&said), ("b".into(), 1, fault), "and no more of the other");
     assert_eq!(at_work.status(Instant::ZERO).len(), 1);
     drop(at_work);
+    runtime.shutdown_background();
+}
+
+/// Another name over a restart.
+#[test]
+fn a_latch_follows_its_instance_to_a_name_that_only_the_next_process_calls_it_by() {
+    let rule = |ok| {
+        format!(
+            "const INTERVAL = \"50ms\"; fn check() {{ require(\"data\", {ok}, #{{ fall: 1, rise: 1, latch: true }}); }}"
+        )
+    };
+    let mut around = Around::with(&rule(false));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let first = around.start();
+    around.until(|verdict| matches!(verdict, Verdict::Fault { .. }));
+    first.keep();
+    drop(first);
+    around.write(&rule(true));
+    while around.said.recv_timeout(Duration::from_millis(200)).is_ok() {}
+
+    let old = around.config.clone();
+    around.config.instances[0].name = "WEB".to_owned();
+    let mut node = crate::node::Node::new(Instant::ZERO, &around.config).status();
+    node.instances[0].source = Some("192.168.0.20".parse().unwrap());
+    around.status.send_replace(Arc::new(node));
+    let renames = Renames::between(&old.instances, [], &around.config.instances);
+    let second = around.start_after(Arc::new(Nothing), renames);
+    (0..5).for_each(|_| assert!(!matches!(around.next(), Verdict::Healthy { .. }), "latched under the old name"));
+    drop(second);
     runtime.shutdown_background();
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    config::Config,
+    config::{Config, Renames},
     daemon::{
         events::Events,
         hooks::{self, Hooks, RealPerformer},
@@ -76,6 +76,7 @@ pub(super) fn start_policies(
     config: &Config,
     prober: &RealProber,
     store: &Store,
+    renamed: Renames,
     protocol: &Protocol,
     hooks: &Hooks,
 ) -> Result<Policies, Refusal> {
@@ -95,6 +96,7 @@ pub(super) fn start_policies(
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(prober.clone()),
         store: store.clone(),
+        renamed,
         status: protocol.status.clone(),
         say: Arc::new(say),
     };
