@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Daemon, boot};
-use crate::{daemon::protocol::Message, probe, words::readable};
+use crate::{control::Unanswered, daemon::protocol::Message, probe, words::readable};
 
 /// How long the service manager may take to say what it wants.
 const MANAGER_TIME: Duration = Duration::from_millis(500);
@@ -47,15 +47,16 @@ impl Daemon {
         told.map(|told| format!("{told}{elsewhere}"))
     }
 
-    /// The processes in other networks leave too. One that cannot stops in order after this, and its addresses move. Returns what to
-    /// tell.
+    /// The processes in other networks leave too. One that cannot stops in order after this, and its addresses move. None is waited
+    /// for much longer than this process takes, for the leases of the others run; one that is late may leave all the same. Returns what
+    /// to tell.
     async fn leave_elsewhere(&self) -> String {
         // Whoever has left is not started again by this process.
         self.networks.rest(true);
         let mut told = String::new();
         for (network, left) in self.networks.ask(LEAVE_TIME, |client| client.restart()).await {
             if let Err(why) = left {
-                told += &format!(". The addresses in the network namespace {network} move: {why}");
+                told += &not_left(&network, &why);
             }
         }
         told
@@ -97,5 +98,42 @@ impl Daemon {
         if let Err(error) = self.store.record_left(None) {
             tracing::warn!("the record of what is left to the next process cannot be removed: {error}");
         }
+    }
+}
+
+/// What to tell of a process in another network that has not said that it leaves its addresses.
+fn not_left(network: &str, why: &Unanswered) -> String {
+    match why {
+        Unanswered::Refused(409, why) => format!(". The addresses in the network namespace {network} move: {why}"),
+        Unanswered::NotRunning(_) => format!(". Nobody served the instances in the network namespace {network}"),
+        Unanswered::Refused(..) | Unanswered::Denied(_) | Unanswered::Broken(_) | Unanswered::Unreadable(_) => format!(
+            ". Whether the addresses in the network namespace {network} are left or move is not known, its process has not said so \
+             in time ({why}); `ha events` of the next process says whether it went on as master"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_of_a_process_that_says_no_it_is_said_that_its_addresses_move() {
+        let refused = not_left("blue", &Unanswered::Refused(409, "the disk is full".to_owned()));
+        assert_eq!(refused, ". The addresses in the network namespace blue move: the disk is full");
+        for late in [
+            Unanswered::Broken(io::ErrorKind::WouldBlock.into()),
+            Unanswered::Refused(503, "the daemon does not answer in time".to_owned()),
+        ] {
+            let told = not_left("blue", &late);
+            assert!(
+                told.starts_with(". Whether the addresses in the network namespace blue are left or move is not known"),
+                "{told}"
+            );
+        }
+        let nobody = not_left("blue", &Unanswered::NotRunning("/run/ha/ha-blue.sock".into()));
+        assert_eq!(nobody, ". Nobody served the instances in the network namespace blue");
     }
 }
