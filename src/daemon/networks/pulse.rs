@@ -84,6 +84,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_that_ends_does_not_take_its_successors_socket_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Pulse::at(directory.path()).unwrap();
+        let second = Pulse::at(directory.path()).unwrap();
+        drop(first);
+        UnixDatagram::unbound().unwrap().send_to(b"WATCHDOG=1", second.path()).unwrap();
+        assert_eq!(second.socket.recv(&mut [0; 16]).unwrap(), 10);
+    }
+
+    #[test]
     fn a_process_hangs_that_has_shown_itself_and_does_not_any_more() {
         let directory = tempfile::tempdir().unwrap();
         let pulse = Pulse::at(&directory.path().join("new")).unwrap();
