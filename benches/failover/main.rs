@@ -58,7 +58,6 @@ fn measure(arguments: &[String]) -> Result<ExitCode> {
         machine::enter()?;
         return Ok(mixed::measure(repetitions));
     }
-    let all = || SCENES.iter().chain(&FAULTS).chain(&WEDGES).chain(&BRIEF);
     if let Some(unknown) = names.iter().find(|name| all().all(|scene| scene.name != *name)) {
         let known: Vec<&str> = all().map(|scene| scene.name).collect();
         return Err(format!("no scene is called {unknown}; there are {}", known.join(", ")).into());
@@ -86,6 +85,11 @@ fn measure(arguments: &[String]) -> Result<ExitCode> {
     println!("{}\n", busy.describe());
     table.print();
     Ok(code)
+}
+
+/// Every scene.
+fn all() -> impl Iterator<Item = &'static Scene> {
+    SCENES.iter().chain(&FAULTS).chain(&WEDGES).chain(&BRIEF)
 }
 
 /// Both makers at the same time.

@@ -4,10 +4,7 @@ use std::{process::ExitCode, thread, time::Instant};
 
 use ha::lab::client::Stream;
 
-use super::{
-    faults::FAULTS,
-    scenes::{AFTER, NODE1, NODE2, PATIENCE, SCENES, Scene, outage},
-};
+use super::scenes::{AFTER, NODE1, NODE2, PATIENCE, Scene, outage};
 use crate::common::{
     Maker::{self, Ha, Keepalived},
     Result,
@@ -63,7 +60,7 @@ pub(crate) fn measure(repetitions: u32) -> ExitCode {
     let busy = Busy::start();
     let mut code = ExitCode::SUCCESS;
     let mut rows = Vec::new();
-    let chosen = SCENES.iter().chain(&FAULTS).filter(|scene| CHOSEN.contains(&scene.name));
+    let chosen = super::all().filter(|scene| CHOSEN.contains(&scene.name));
     for scene in chosen.chain(std::iter::once(&RESUME)) {
         let mut values: [[Vec<f64>; PAIRS.len()]; COMPARED.len()] = Default::default();
         for run in 0..repetitions {
