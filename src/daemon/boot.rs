@@ -1,6 +1,10 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{guarded, keys, origin::Origin, refusal::Refusal, store::Store};
 use crate::{
@@ -77,7 +81,7 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
     if guarded::distrust_kept(&store.config_file(), loaded.config.privileges.user.as_deref()).is_some() {
         return Err(problems);
     }
-    if keys::demand(path, &mut loaded.config).is_err() {
+    if demand_keys(path, &mut loaded.config).is_err() {
         return Err(problems);
     }
     let Ok((loaded, whole)) = part_of(loaded, origin) else { return Err(problems) };
@@ -96,14 +100,19 @@ pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     guarded::refuse(path)?;
     let mut loaded = load_with(path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
-    if let Some(user) = &loaded.config.privileges.user {
-        Trust::judge_for(user);
-    }
-    keys::demand(path, &mut loaded.config)?;
+    demand_keys(path, &mut loaded.config)?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
     let (loaded, whole) = part_of(loaded, origin)?;
     Ok(Booted { loaded, whole, text: text.unwrap_or_default(), last_good: false })
+}
+
+/// Reads the keys that it names, which belong to the user that the daemon works as.
+fn demand_keys(path: &Path, config: &mut Config) -> Result<(), Problems> {
+    if let Some(user) = &config.privileges.user {
+        Trust::judge_for(user);
+    }
+    keys::demand(path, config)
 }
 
 /// What this process does of a configuration, and all of it.
@@ -223,9 +232,9 @@ fn setting(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+    use std::os::unix::fs::PermissionsExt;
 
-    use super::{Origin, Store, changes, configuration, renames_since, setting, stays_inside};
+    use super::{Origin, Path, Store, changes, configuration, fs, renames_since, setting, stays_inside};
     use crate::config::{Facts, Netns, parse};
 
     const GOOD: &str =
