@@ -124,6 +124,7 @@ const RUN: &[&str] = &[
     "#!/bin/sh\nss -tn | grep ':80 '",
     "#!/bin/sh\nss -lnp | grep ':80 '",
     "#!/bin/sh\nss -ltn sport = :443 | grep ':80 '",
+    "#!/bin/sh\npidof a 12>/dev/null",
     "#!/bin/sh\npidof a &> /dev/null",
     "#!/bin/sh\npidof a; [ $? == 0 ]",
     "#!/bin/sh\nhttp_proxy=http://b/ curl -sf http://a/",

@@ -65,8 +65,9 @@ pub(super) fn systemctl(arguments: &[String], timeout: u64) -> Option<Translated
     if !known || units.is_empty() || !matches!(verb.as_str(), "is-active" | "status") {
         return None;
     }
-    // A pattern is as many units as fit.
-    if units.iter().any(|name| name.contains(['*', '?', '['])) {
+    // A pattern is as many units as fit, and a number is a process.
+    let number = |name: &String| name.chars().all(|digit| digit.is_ascii_digit());
+    if units.iter().any(|name| name.contains(['*', '?', '[']) || number(name)) {
         return None;
     }
     let units = units.iter().map(|name| unit(name, timeout)).collect();

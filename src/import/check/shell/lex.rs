@@ -121,9 +121,15 @@ impl Lexer<'_> {
             ')' => self.sign(Token::Close)?,
             '>' => {
                 // `2>&1`: the number belongs to the sign.
-                let number = self.word.take_if(|word| matches!(word.bare(), Some("1" | "2")));
+                let digits =
+                    |word: &mut Word| word.bare().is_some_and(|word| word.chars().all(|digit| digit.is_ascii_digit()));
+                let number = self.word.take_if(digits);
+                let errors = match number.as_ref().and_then(Word::bare) {
+                    None | Some("1") => false,
+                    Some("2") => true,
+                    Some(_) => return None,
+                };
                 self.finish()?;
-                let errors = number.is_some_and(|number| number.bare() == Some("2"));
                 self.redirection(!errors)?;
             }
             '\'' => {
