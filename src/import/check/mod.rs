@@ -146,9 +146,7 @@ pub(super) fn translate(command: &str, asked: Asked<'_>) -> Result<Translated, S
             let mut translated = run(words, Asked { user: start.user.as_deref().or(asked.user), ..asked });
             if let Some(user) = &start.user {
                 let user = if user == "root" { String::new() } else { format!(", as {user}") };
-                let group = start.group.as_ref().map(|group| format!(", with that user's groups and not as {group}"));
-                let group = group.unwrap_or_default();
-                translated.notes.insert(0, format!("sudo is left out: ha runs it itself{user}{group}"));
+                translated.notes.insert(0, format!("sudo is left out: ha runs it itself{user}"));
             }
             translated
         }
@@ -177,15 +175,14 @@ struct Start {
     words: Vec<String>,
     /// In microseconds.
     timeout: u64,
-    /// Whom `sudo` makes of it, and of which group.
+    /// Whom `sudo` makes of it: `user`, or `user:group`.
     user: Option<String>,
-    group: Option<String>,
     notes: Vec<String>,
 }
 
 /// Takes away what only starts the command: `timeout 2`, `nice`, `sudo`.
 fn unwrapped(words: Vec<String>, asked: Asked<'_>) -> Result<Start, String> {
-    let mut start = Start { words, timeout: asked.timeout, user: None, group: None, notes: Vec::new() };
+    let mut start = Start { words, timeout: asked.timeout, user: None, notes: Vec::new() };
     loop {
         let name = start.words.first().map_or("", |word| base(word)).to_owned();
         let rest = start.words.get(1..).unwrap_or_default().to_vec();
@@ -209,7 +206,7 @@ fn unwrapped(words: Vec<String>, asked: Asked<'_>) -> Result<Start, String> {
                 let at = flags::read(&rest, &takes).first_word;
                 let options = flags::read(rest.get(..at).unwrap_or_default(), &takes);
                 let mut known = rest.get(at).is_some_and(|first| !first.contains('='));
-                let (mut user, mut group) = (Some("root".to_owned()), None);
+                let (mut user, mut group) = (None, None);
                 for (name, value) in &options.options {
                     let value = value.as_ref().map(|value| value.trim_start_matches('#').to_owned());
                     match name.as_str() {
@@ -219,11 +216,13 @@ fn unwrapped(words: Vec<String>, asked: Asked<'_>) -> Result<Start, String> {
                         _ => known = false,
                     }
                 }
-                if !known {
+                // With a group alone it is whoever calls it.
+                if !known || user.is_none() && group.is_some() {
                     return Ok(start);
                 }
                 start.notes.push("sudo is left out: ha asks by itself".to_owned());
-                (start.user, start.group) = (user, group);
+                let user = user.unwrap_or_else(|| "root".to_owned());
+                start.user = Some(group.map_or(user.clone(), |group| format!("{user}:{group}")));
                 at
             }
             _ => return Ok(start),
