@@ -78,7 +78,7 @@ impl Instance {
     /// Nothing stands against it: it serves.
     pub(super) fn promote(&mut self, now: Instant, out: &mut Outbox) {
         let listen = if self.is_granted_by_silence(now) { Duration::ZERO } else { self.listen_time() };
-        let listen = self.listens_for_the_witness(now, listen, out);
+        let listen = self.listens_for_the_witness(now, listen);
         self.step(now, Event::Promote { listen }, out);
     }
 

@@ -26,6 +26,9 @@ const MACS_MAX: usize = 8;
 /// it.
 pub(super) const VISIBLE_FOR: Duration = REACHABLE_FOR;
 
+/// Whoever shows itself after longer than this was away in between, for it was asked.
+const WAS_AWAY: Duration = Duration::from_millis(1500);
+
 /// What is known of every peer, and of any other sender.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
@@ -41,6 +44,10 @@ struct Peer {
     /// Where it is on other interfaces that have addresses of the virtual router: there more than one of its own may answer.
     beside: BTreeMap<InterfaceName, BTreeSet<MacAddr>>,
     answered_at: Option<Instant>,
+    /// When it last answered a question, of whoever asks on this machine.
+    replied_at: Option<Instant>,
+    /// Since when it is there without a break, as far as the questions tell.
+    there_since: Option<Instant>,
     /// The first question since the last answer.
     unanswered_since: Option<Instant>,
 }
@@ -105,8 +112,18 @@ impl Peers {
     pub(super) fn seen(&mut self, now: Instant, address: IpAddr, mac: MacAddr) {
         if let Some(peer) = self.known.get_mut(&address) {
             peer.mac = Some(mac);
+            if peer.answered_at.is_none_or(|at| at + WAS_AWAY < now) {
+                peer.there_since = Some(now);
+            }
             peer.answered_at = Some(now);
             peer.unanswered_since = None;
+        }
+    }
+
+    /// What was seen of it is the answer to a question.
+    pub(super) fn replied(&mut self, now: Instant, address: IpAddr) {
+        if let Some(peer) = self.known.get_mut(&address) {
+            peer.replied_at = Some(now);
         }
     }
 
@@ -136,6 +153,22 @@ impl Peers {
     /// Since when every configured peer has shown itself on the link. `None`: one never has.
     pub(super) fn all_shown_at(&self) -> Option<Instant> {
         self.known.values().filter(|peer| peer.configured).map(|peer| peer.answered_at).min().flatten()
+    }
+
+    /// When every configured peer has answered a question. `None`: one never has.
+    pub(super) fn all_replied_at(&self) -> Option<Instant> {
+        self.known.values().filter(|peer| peer.configured).map(|peer| peer.replied_at).min().flatten()
+    }
+
+    /// When a master last saw this node, as far as the questions tell: whoever is seen here sees this node as well. A peer that is
+    /// there for `patience`, and was not heard since `heard`, is no master. `None`: none can have, since `heard`.
+    pub(super) fn a_master_saw_us_at(&self, heard: Instant, patience: Duration) -> Option<Instant> {
+        let configured = self.known.values().filter(|peer| peer.configured);
+        let saw = configured.filter_map(|peer| {
+            let at = peer.answered_at?;
+            (at < peer.there_since.map_or(heard, |since| since.max(heard)) + patience).then_some(at)
+        });
+        saw.max()
     }
 
     /// Whom to ask, and where it was last seen: only there if the last question was answered, everywhere otherwise.
@@ -304,6 +337,22 @@ mod tests {
         }
         assert_eq!(peers.known.len(), 17);
         assert!(peers.known.contains_key(&PEER));
+    }
+
+    #[test]
+    fn who_is_there_and_not_heard_may_be_a_master_until_it_should_have_been() {
+        let patience = Duration::from_millis(3300);
+        let mut peers = Peers::new(&[PEER]);
+        assert_eq!(peers.a_master_saw_us_at(at(0), patience), None);
+        for millis in [1000, 2000, 3000] {
+            peers.seen(at(millis), PEER, MacAddr([2; 6]));
+            assert_eq!(peers.a_master_saw_us_at(at(500), patience), Some(at(millis)));
+        }
+        peers.seen(at(4300), PEER, MacAddr([2; 6]));
+        assert_eq!(peers.a_master_saw_us_at(at(500), patience), None);
+        // It was away, and its advertisements with it.
+        peers.seen(at(5801), PEER, MacAddr([2; 6]));
+        assert_eq!(peers.a_master_saw_us_at(at(500), patience), Some(at(5801)));
     }
 
     #[test]

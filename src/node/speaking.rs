@@ -18,6 +18,9 @@ impl Instance {
         let mut transmits = self.compose_all(priority);
         self.sign_all(now, &mut transmits);
         out.extend(transmits.into_iter().map(Output::Transmit));
+        if self.asks_when_it_advertises() {
+            self.ask_peers(now, out);
+        }
     }
 
     /// An advertisement on the own way, not signed yet; `None` while there is no address to send it from.

@@ -32,7 +32,12 @@ impl Instance {
             self.step(now, Event::Timeout, out);
         }
         if self.peers_due().is_some_and(|at| at <= now) {
-            self.ask_peers(now, out);
+            if self.asks_when_it_advertises() {
+                let priority = self.router.standing().priority();
+                self.transmit(now, priority, out);
+            } else {
+                self.ask_peers(now, out);
+            }
         }
         if let Some(mac) = self.rivals.ask_due(now) {
             let asks: Vec<_> =

@@ -33,7 +33,10 @@ impl Instance {
         self.heard_foreign();
         match frame.kind {
             NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),
-            NeighborKind::Reply { address } => self.speaks_for(now, address, frame.mac, true, out),
+            NeighborKind::Reply { address } => {
+                self.peers.replied(now, address);
+                self.speaks_for(now, address, frame.mac, true, out);
+            }
             NeighborKind::Announcement { address } => {
                 let answers = self.config.family == Family::V6;
                 self.speaks_for(now, address, frame.mac, answers, out);

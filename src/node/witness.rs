@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Node, Output,
     instance::{Instance, Outbox},
-    peers::VISIBLE_FOR,
+    peers::{ASK_INTERVAL, ASK_SLACK, VISIBLE_FOR},
     vote::{Seat, Vote, Waits, WitnessSays, WitnessStatus},
 };
 use crate::{
@@ -167,15 +167,23 @@ impl Instance {
         self.name_the_witness(now, out);
     }
 
+    /// A new master that waits for a sign of the one that it takes the address from (`arbiter`) asks right after each
+    /// advertisement and never else: whoever answers is there, and has been told. A sign alone says the first only, for the two
+    /// may have been parted when this node advertised.
+    pub(super) fn asks_when_it_advertises(&self) -> bool {
+        self.vote.waits.is_some() && !self.is_strict()
+    }
+
     /// A new master that waits: it holds once it may, and not much later than it listens. With `arbiter` it is enough that the
     /// one that it takes the address from is there now, after it was told.
     fn hold_or_give_up(&mut self, now: Instant, at: Instant, out: &mut Outbox) {
         let Some(waits) = self.vote.waits else { return };
-        let is_there = !self.is_strict() && self.peers.all_shown_at().is_some_and(|shown| waits.since <= shown);
+        let is_there = !self.is_strict() && self.peers.all_replied_at().is_some_and(|at| waits.since <= at);
         if is_there || self.vote.covers(now, self.tenure.planned()) {
             self.vote.waits = None;
             self.step(now, Event::HoldAt(now.max(waits.listens_until)), out);
         } else if at <= now {
+            self.vote.waits = None;
             self.router.defer_preemption(now + PREEMPT_AGAIN);
             self.transmit(now, None, out);
             self.step(now, Event::Yield(Reason::Unwitnessed), out);
@@ -222,25 +230,26 @@ impl Instance {
         (self.vote.silent().is_some() || self.vote.seat().is_none()).then(|| self.vote.objection(mode))
     }
 
-    /// When a master that had no key has let go: it sees nobody either (`arbiter`).
+    /// When a master that had no key has let go: it sees nobody either (`arbiter`). It last saw this node when they were parted
+    /// at the latest: before its next advertisement was due, for that one was not heard; or, where they met for less than an
+    /// interval since, when this node saw it then.
     fn lets_go_at(&self) -> Option<Instant> {
-        let State::Elected { since, .. } = self.router.state() else { return None };
-        Some(
-            self.alive_heard_at.unwrap_or_else(|| self.silent_since.unwrap_or(since) - self.down_interval())
-                + HAS_LET_GO,
-        )
+        let State::Elected { since, master_interval } = self.router.state() else { return None };
+        let listened = self.silent_since.unwrap_or(since) - self.down_interval();
+        let heard = self.alive_heard_at.map_or(listened, |at| at.max(listened));
+        let interval = master_interval.as_duration();
+        let met = self.peers.a_master_saw_us_at(heard, interval.max(ASK_INTERVAL + ASK_SLACK) * 3);
+        let parted = heard + interval;
+        Some(met.map_or(parted, |at| at.max(parted)) + HAS_LET_GO)
     }
 
     /// How long a new master listens before it holds. One that takes from a master that is heard waits for the key, too
     /// (`strict`), or for a sign that this master is still there (`arbiter`): the two may have been parted since.
-    pub(super) fn listens_for_the_witness(&mut self, now: Instant, listen: Duration, out: &mut Outbox) -> Duration {
+    pub(super) fn listens_for_the_witness(&mut self, now: Instant, listen: Duration) -> Duration {
         if self.config.witness.is_none() || self.vote.covers(now, self.tenure.planned()) {
             return listen;
         }
         self.vote.waits = Some(Waits { since: now, listens_until: now + listen });
-        if !self.is_strict() {
-            self.ask_peers(now, out);
-        }
         self.down_interval()
     }
 
