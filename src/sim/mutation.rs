@@ -25,11 +25,13 @@ pub enum Mutation {
     VerdictsIgnored,
     /// Time stands still while the machine is frozen, as with `CLOCK_MONOTONIC` over a suspend (R28).
     ClockStopsWhileFrozen,
+    /// Whoever asks the witness believes that it has what it wants, whatever is said.
+    WitnessIgnored,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RenewBeforeSend,
         Self::ClockBeforePackets,
         Self::NoClaim,
@@ -41,5 +43,6 @@ impl Mutation {
         Self::Deaf,
         Self::VerdictsIgnored,
         Self::ClockStopsWhileFrozen,
+        Self::WitnessIgnored,
     ];
 }

@@ -11,7 +11,7 @@ use super::{
     world::BEGINNING,
 };
 use crate::{
-    config::{Claim, Lease, OnConflict, Preempt, Preference, lease_length},
+    config::{Claim, Instance, Lease, OnConflict, Preempt, Preference, WitnessMode, lease_length},
     policy::Engine,
     wire::Priority,
 };
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(400);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long it must stay so.
 const STAYS: Duration = Duration::from_secs(20);
+/// How long two may have the address where a witness decides: while one hands over to the other it is up to 20 ms after it has heard
+/// that, and the rest is for packets on their way.
+const HANDOVER: Duration = Duration::from_millis(40);
 /// The longest pause between two faults.
 pub(super) const PAUSE_MS: u64 = 4000;
 
@@ -39,6 +42,9 @@ enum Weather {
     Strangers,
     /// As freezes, and advertisements are filtered while questions and answers pass.
     Filters,
+    /// For pairs with a witness: nothing passes between the nodes, either way, and nodes end and begin. Whatever becomes of the
+    /// witness, two holders are but a handover.
+    Partings,
 }
 
 /// Chance that has nothing to do with that of the world.
@@ -71,14 +77,25 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
         0 => Weather::Freezes,
         1 => Weather::Strangers,
         2 => Weather::Filters,
+        3 | 4 if are_all(nodes, WitnessMode::Arbiter) => Weather::Partings,
         _ => Weather::Wild,
     };
     let has_witness = nodes.iter().any(|node| node.setup.config.witness.is_some());
+    // Whoever has lost all that it knew gives a key away that counts for its holder still.
+    let forgets = has_witness && dice.roll(4) == 0;
+    let mut parted = false;
     let mut steps = Vec::new();
     let mut at = SETTLING;
     while at < SETTLING + length {
         let act = match weather {
-            Weather::Wild if has_witness && dice.roll(6) == 0 => Some(Act::Witness(mishap(&mut dice, nodes))),
+            Weather::Wild if has_witness && dice.roll(6) == 0 => Some(Act::Witness(mishap(&mut dice, nodes, forgets))),
+            Weather::Partings if dice.roll(4) == 0 => {
+                parted = !parted;
+                steps.extend(meet(nodes, parted).map(|act| Step { at, line: 0, what: Happening::Do(act) }));
+                None
+            }
+            Weather::Partings if dice.roll(2) == 0 => Some(Act::Witness(mishap(&mut dice, nodes, false))),
+            Weather::Partings => Some(begin_or_end(&mut dice, nodes)),
             Weather::Wild => wild(&mut dice, nodes),
             Weather::Freezes => freeze(&mut dice, nodes),
             Weather::Strangers if dice.roll(3) == 0 => forge(&mut dice, nodes),
@@ -96,11 +113,39 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
     steps.push(Step { at: end, line: 0, what: Happening::Expect(expectation) });
     let kernel_late = Duration::from_millis(dice.roll(1000));
     let two_at_most = match weather {
+        _ if are_all(nodes, WitnessMode::Strict) => (!forgets).then_some(HANDOVER),
+        Weather::Partings => Some(HANDOVER),
         Weather::Wild => None,
         Weather::Freezes | Weather::Strangers => bound(nodes, kernel_late),
         Weather::Filters => bound(nodes, kernel_late).map(|bound| bound.max(deaf(nodes))),
     };
     Scenario { seed, nodes: nodes.to_vec(), steps, end, kernel_late, two_at_most }
+}
+
+/// Whether a witness decides about everything, and how.
+fn are_all(nodes: &[Node], mode: WitnessMode) -> bool {
+    let mut instances = nodes.iter().flat_map(|node| &node.setup.config.instances);
+    let is_so = |instance: &Instance| instance.witness.is_some_and(|witness| witness.mode == mode);
+    nodes.iter().all(|node| node.setup.kind == Kind::Ha) && instances.all(is_so)
+}
+
+/// Nobody hears anybody, or everybody does.
+fn meet(nodes: &[Node], parted: bool) -> impl Iterator<Item = Act> {
+    let all = nodes.len();
+    let pairs = (0..all).flat_map(move |from| (0..all).map(move |to| (from, to)));
+    let cuts = pairs.filter(move |(from, to)| parted && from != to).map(|(from, to)| Act::Cut(from, to));
+    cuts.chain((!parted).then_some(Act::Heal))
+}
+
+/// What an address does not outlive: the keeper lets go for a dead daemon.
+fn begin_or_end(dice: &mut Dice, nodes: &[Node]) -> Act {
+    let machine = dice.index(nodes.len());
+    match dice.roll(6) {
+        0 => Act::Kill(machine),
+        1 => Act::Stop(machine),
+        2 => Act::PowerOff(machine),
+        _ => Act::Start(machine),
+    }
 }
 
 /// Now and then one machine is not fit in the end, and another one must lead.
@@ -167,14 +212,14 @@ fn wild(dice: &mut Dice, nodes: &[Node]) -> Option<Act> {
 }
 
 /// What befalls the witness is over about as often as it begins.
-fn mishap(dice: &mut Dice, nodes: &[Node]) -> Mishap {
+fn mishap(dice: &mut Dice, nodes: &[Node], forgets: bool) -> Mishap {
     let machine = dice.index(nodes.len());
     match dice.roll(10) {
         0 => Mishap::Down,
         1 | 2 => Mishap::Unreachable(machine),
         3 => Mishap::Unheard(machine),
         4 => Mishap::Slow(Duration::from_millis(dice.roll(800))),
-        5 => Mishap::Forgets,
+        5 if forgets => Mishap::Forgets,
         _ => Mishap::Up,
     }
 }

@@ -154,6 +154,14 @@ impl Asking {
         }
     }
 
+    /// What a node is told that believes what it wants to.
+    pub(super) fn wished(&self, says: Vec<WitnessSays>) -> Vec<WitnessSays> {
+        let keys = self.wish.iter().flat_map(|wish| &wish.take).flatten();
+        let seats: BTreeMap<String, Seat> = keys.map(|key| (key.clone(), Seat::Ours)).collect();
+        let told = |_| WitnessSays::Answered { asked_at: self.asked_at, ttl: self.ttl, seats: seats.clone() };
+        says.into_iter().map(told).collect()
+    }
+
     /// What the node is told now.
     pub(super) fn turn(&mut self, now: Instant, who: usize, etcd: &mut Etcd) -> Vec<WitnessSays> {
         if let Some((_, says)) = self.coming.take_if(|(at, _)| *at <= now) {

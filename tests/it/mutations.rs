@@ -42,6 +42,8 @@ pub(crate) fn scenario(engine: &Engine, text: &str) -> Scenario {
 
 pub(crate) const FOUNDING: &str = "node a config/node1.toml\nnode b config/node2.toml\n";
 
+const WITNESSED: &str = "node a tests/scenarios/witness/strict1.toml\nnode b tests/scenarios/witness/strict2.toml\n";
+
 /// Whose violation is found first, with its seed.
 fn found(
     engine: &Engine,
@@ -58,7 +60,8 @@ fn found(
 
 /// Where each mutation is looked for: where nothing else makes up for it. And a seed that finds it, tried first.
 fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
-    let mut nodes = scenario(engine, FOUNDING);
+    let pair = if mutation == Mutation::WitnessIgnored { WITNESSED } else { FOUNDING };
+    let mut nodes = scenario(engine, pair);
     let (preempts, claims, hint) = match mutation {
         // Nobody yields to whoever wakes, so whoever goes on as if nothing had been takes what another has.
         Mutation::ClockStopsWhileFrozen => (false, true, 1),
@@ -73,6 +76,7 @@ fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
         Mutation::NoAnnouncement => (true, true, 0),
         Mutation::Deaf => (true, true, 3),
         Mutation::VerdictsIgnored => (true, true, 12),
+        Mutation::WitnessIgnored => (true, true, 9),
     };
     for instance in nodes.nodes.iter_mut().flat_map(|node| &mut node.setup.config.instances) {
         instance.preempt = if preempts { Preempt::AtOnce } else { Preempt::Never };
@@ -113,13 +117,16 @@ fn what_breaks_is_shrunk_to_a_few_steps_that_break_it_again() {
 }
 
 /// Pairs and triples whose nodes are in files, in every form.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 9] = [
     FOUNDING,
     "node a examples/fast-node1.toml\nnode b examples/fast-node2.toml\n",
     "node a examples/ipv6-node1.toml\nnode b examples/ipv6-node2.toml\n",
     "node a examples/unicast-node1.toml\nnode b examples/unicast-node2.toml\n",
     "node a config/node1.toml\nkeepalived b config/node2.toml\n",
     "keepalived a config/node1.toml\nnode b config/node2.toml\n",
+    WITNESSED,
+    "node a tests/scenarios/witness/arbiter1.toml\nnode b tests/scenarios/witness/arbiter2.toml\n",
+    "node a tests/scenarios/witness/short1.toml\nnode b tests/scenarios/witness/short2.toml\n",
 ];
 
 #[test]
