@@ -14,7 +14,7 @@ use nix::{
 
 use crate::{
     Need, Story,
-    stage::{A_HANDOVER, HA, Stage, pass, random_phase, repetitions, wait_until},
+    stage::{A_FEW, A_HANDOVER, HA, Stage, pass, random_phase, repetitions, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 19] = [
@@ -138,7 +138,7 @@ fn sigstop_behind_a_gate(stage: &Stage) {
     let client = stage.client();
     pass(Duration::from_secs(2));
     let outage = client.stop().outage(Instant::now() - Duration::from_secs(2), Instant::now());
-    assert!(outage.never_answered <= 5, "an open gate loses nothing: {outage:?}");
+    assert!(outage.never_answered <= A_FEW, "an open gate loses nothing: {outage:?}");
     let frozen = node1.freeze();
     wait_until("node2 takes it", Duration::from_secs(5), || stage.observer.first(Host::Node2, true, frozen).is_some());
     let taken = stage.observer.first(Host::Node2, true, frozen).unwrap();

@@ -6,7 +6,7 @@ use ha::lab::{Daemon, Host, Setup};
 
 use crate::{
     Story,
-    stage::{Stage, pass, wait_until},
+    stage::{A_FEW, Stage, pass, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 7] = [
@@ -111,7 +111,7 @@ fn reload_of_the_configuration(stage: &Stage) {
     stage.held_by(&[Host::Node2], 15);
     pass(Duration::from_millis(500));
     let outage = client.stop().outage(begin, Instant::now());
-    assert!(outage.never_answered <= 5, "{outage:?}");
+    assert!(outage.never_answered <= A_FEW, "{outage:?}");
 }
 
 /// Another label for an address that is held: the role stays, no packet is lost, and the lease goes on under it.
@@ -141,7 +141,7 @@ fn reload_of_a_label(stage: &Stage) {
     assert_eq!(stage.capture.priorities(Host::Node2, begin, Instant::now()), Vec::<u8>::new());
     stage.held_by(&[Host::Node1], 1);
     let outage = client.stop().outage(begin, Instant::now());
-    assert!(outage.never_answered <= 1, "{outage:?}");
+    assert!(outage.never_answered <= A_FEW, "{outage:?}");
 }
 
 /// Every bad packet is counted and moves nothing.

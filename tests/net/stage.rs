@@ -13,6 +13,10 @@ use crate::runner;
 /// Longer than any handover, on a busy machine too; much shorter than a lease, and than a takeover by silence.
 pub(crate) const A_HANDOVER: Duration = Duration::from_secs(1);
 
+/// Calls of the client's 500 a second that may go without an answer where something moves: a busy machine loses some, a takeover
+/// by silence hundreds.
+pub(crate) const A_FEW: usize = 60;
+
 /// The program under test.
 pub(crate) const HA: &str = env!("CARGO_BIN_EXE_ha");
 

@@ -10,7 +10,7 @@ use ha::lab::{Host, Setup, rtnl::Plug};
 
 use crate::{
     Need, Story,
-    stage::{Stage, pass, wait_until},
+    stage::{A_FEW, Stage, pass, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 3] = [
@@ -81,7 +81,7 @@ fn lever(stage: &Stage) {
     stage.held_by(&[Host::Node1], 10);
     pass(Duration::from_millis(300));
     let outage = client.stop().outage(begin, Instant::now());
-    assert!(outage.never_answered <= 5, "{outage:?}");
+    assert!(outage.never_answered <= A_FEW, "{outage:?}");
     fs::remove_file(&path).unwrap();
     stage.says(&ours, "track_unknown", 5);
     stage.held_by(&[Host::Node1], 5);

@@ -16,7 +16,7 @@ use crate::{
     Need, Story,
     devices::second_network,
     runner,
-    stage::{A_HANDOVER, Stage, pass, wait_until},
+    stage::{A_FEW, A_HANDOVER, Stage, pass, wait_until},
 };
 
 pub(crate) const STORIES: [Story; 5] = [
@@ -95,7 +95,7 @@ fn pair(stage: &Stage) {
     stage.held_by(&[Host::Node2], 5);
     pass(Duration::from_millis(500));
     let outage = client.stop().outage(stopped, Instant::now());
-    assert!(outage.never_answered <= 10, "{outage:?}");
+    assert!(outage.never_answered <= A_FEW, "{outage:?}");
     served_at_mac(stage, Host::Node2);
     assert!(!has_device(stage, Host::Node1), "it goes with the daemon that stops");
     assert_eq!(arp_ignore(stage, Host::Node1), "0", "as it was");
