@@ -122,7 +122,8 @@ fn private(directory: &Path, outputs: &[Output]) -> Vec<PathBuf> {
 fn give(directory: &Path, outputs: &[Output]) -> bool {
     let Ok(Some(user)) = User::from_name(DAEMON) else { return false };
     let written = outputs.iter().filter(|one| one.private).map(|one| directory.join(&one.path));
-    let all = private(directory, outputs).into_iter().chain(written);
+    // The directory last: from then on that user can put other files there.
+    let all = written.chain(private(directory, outputs));
     all.map(|path| lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))).all(|given| given.is_ok())
 }
 

@@ -7,15 +7,18 @@ pub(super) const NOTE: &str = "there is a password in it, which stands in the po
                                file of secrets/, with exec's env: #{ MYSQL_PWD: secret(\"db\") } for instance";
 
 /// Options that are followed by one, behind `=` or in the next word.
-const OPTIONS: [&str; 6] = ["--password", "--passwd", "--pass", "--token", "--secret", "--auth"];
+const OPTIONS: [&str; 7] = ["--password", "--passwd", "--pass", "--http-password", "--token", "--secret", "--auth"];
 
 /// The option of a program, by how its name begins; `true`: the password is in the same word.
-const SHORT: [(&str, &str, bool); 6] = [
+const SHORT: [(&str, &str, bool); 9] = [
     ("mysql", "-p", true),
     ("mariadb", "-p", true),
     ("redis-cli", "-a", false),
     ("ldap", "-w", false),
     ("sshpass", "-p", true),
+    ("sshpass", "-p", false),
+    ("curl", "-u", false),
+    ("curl", "--user", false),
     ("mongo", "-p", false),
 ];
 
@@ -43,7 +46,11 @@ pub(super) fn passwords(command: &str) -> Vec<String> {
                 _ => {}
             }
         }
-        found.extend(of_address(word).map(str::to_owned));
+        found.extend(of_address(word).or_else(|| of_header(word)).map(str::to_owned));
+        if word.contains(' ') {
+            // A command line for a shell.
+            found.extend(passwords(word));
+        }
     }
     found.retain(|password| !password.is_empty());
     found
@@ -62,6 +69,12 @@ fn of_address(word: &str) -> Option<&str> {
     (!password.contains('/')).then_some(password)
 }
 
+/// `Authorization: Bearer …`
+fn of_header(word: &str) -> Option<&str> {
+    let (name, value) = word.split_once(':')?;
+    name.to_ascii_lowercase().ends_with("authorization").then_some(value.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +88,12 @@ mod tests {
             ("/usr/bin/thing --token geheim123", "geheim123"),
             ("env PGPASSWORD=geheim123 psql -c 'select 1'", "geheim123"),
             ("/usr/bin/psql postgres://me:geheim123@db/x", "geheim123"),
+            ("sshpass -p geheim123 ssh db true", "geheim123"),
+            ("sshpass -pgeheim123 ssh db true", "geheim123"),
+            ("/bin/sh -c 'mysqladmin -uroot -pgeheim123 ping'", "geheim123"),
+            ("curl --compressed -u me:geheim123 http://10.0.0.1/", "me:geheim123"),
+            ("curl --compressed -H 'Authorization: Bearer geheim123' http://10.0.0.1/", "Bearer geheim123"),
+            ("wget --http-password=geheim123 http://10.0.0.1/", "geheim123"),
         ] {
             assert_eq!(passwords(command), [password], "{command}");
         }
