@@ -1,10 +1,6 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use super::{guarded, keys, origin::Origin, refusal::Refusal, store::Store};
 use crate::{
@@ -12,7 +8,6 @@ use crate::{
     control::Reload,
     linux::{enter_network, snapshot},
     policy::sources::sha256_of,
-    probe::Trust,
 };
 
 /// Where the state lies if the file does not say otherwise.
@@ -63,6 +58,11 @@ pub(super) fn stays_inside(old: &Config, new: &Config) -> Result<(), String> {
 /// # Errors
 /// Everything that is wrong with the file, if there is no last good one or it is not wanted.
 pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
+    configuration_or_kept(origin, Path::new(STATE_DIR))
+}
+
+/// `usual`: where the last good one lies unless the file says otherwise.
+fn configuration_or_kept(origin: &Origin, usual: &Path) -> Result<Booted, Problems> {
     let path = &origin.path();
     let problems = match from_file(origin) {
         Ok(booted) => return Ok(booted),
@@ -72,16 +72,20 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
     let trusted = guarded::distrust(path).is_none();
     let written = fs::read_to_string(path).ok().filter(|_| trusted).unwrap_or_default();
     let wanted = setting(&written, "boot_last_good").is_none_or(|value| value != "false");
-    let state_dir = setting(&written, "state_dir")
-        .map_or_else(|| PathBuf::from(STATE_DIR), |dir| path.with_file_name("").join(dir));
+    let state_dir =
+        setting(&written, "state_dir").map_or_else(|| usual.to_owned(), |dir| path.with_file_name("").join(dir));
     let store = Store::at(&state_dir);
     let kept = wanted.then(|| store.last_good_config().ok().flatten()).flatten();
     let Some(text) = kept else { return Err(problems) };
     let Ok(mut loaded) = parse(&text, path, &facts(origin)) else { return Err(problems) };
-    if guarded::distrust_kept(&store.config_file(), loaded.config.privileges.user.as_deref()).is_some() {
+    if !loaded.config.boot_last_good {
         return Err(problems);
     }
-    if demand_keys(path, &mut loaded.config).is_err() {
+    if let Some(objection) = guarded::distrust_kept(&store.config_file(), keeper_of(&written, &text).as_deref()) {
+        tracing::error!("the last good configuration is not used: {}", objection.what());
+        return Err(problems);
+    }
+    if keys::demand(path, &mut loaded.config).is_err() {
         return Err(problems);
     }
     let Ok((loaded, whole)) = part_of(loaded, origin) else { return Err(problems) };
@@ -100,19 +104,21 @@ pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
     guarded::refuse(path)?;
     let mut loaded = load_with(path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
-    demand_keys(path, &mut loaded.config)?;
+    keys::demand(path, &mut loaded.config)?;
     // Read once more for keeping: a text that changed in between is not kept.
     let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
     let (loaded, whole) = part_of(loaded, origin)?;
     Ok(Booted { loaded, whole, text: text.unwrap_or_default(), last_good: false })
 }
 
-/// Reads the keys that it names, which belong to the user that the daemon works as.
-fn demand_keys(path: &Path, config: &mut Config) -> Result<(), Problems> {
-    if let Some(user) = &config.privileges.user {
-        Trust::judge_for(user);
-    }
-    keys::demand(path, config)
+/// The user as whom the daemon works that kept a text, as the file on disk says. Whoever works as that user can write there what he
+/// likes: it counts only if it gives him no other rights and no other places than the file does.
+fn keeper_of(written: &str, kept: &str) -> Option<String> {
+    let [written, kept] = [written, kept].map(|text| text.parse::<toml::Table>().ok());
+    let (written, kept) = (written?, kept?);
+    let agree = ["privileges", "control"].iter().all(|table| written.get(*table) == kept.get(*table));
+    let user = written.get("privileges")?.get("user")?.as_str()?;
+    agree.then(|| user.to_owned())
 }
 
 /// What this process does of a configuration, and all of it.
@@ -234,7 +240,9 @@ fn setting(text: &str, key: &str) -> Option<String> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Origin, Path, Store, changes, configuration, fs, renames_since, setting, stays_inside};
+    use super::{
+        Origin, Path, Store, changes, configuration_or_kept, fs, keeper_of, renames_since, setting, stays_inside,
+    };
     use crate::config::{Facts, Netns, parse};
 
     const GOOD: &str =
@@ -256,12 +264,48 @@ mod tests {
             write(&file, &broken, of_file);
             write(&state.join("ha.toml"), GOOD, of_kept);
             fs::set_permissions(&state, fs::Permissions::from_mode(of_state)).unwrap();
-            configuration(&Origin::Own(file.clone())).map(|booted| booted.last_good).ok()
+            let booted = configuration_or_kept(&Origin::Own(file.clone()), &directory.path().join("usual"));
+            booted.map(|booted| booted.last_good).ok()
         };
         assert_eq!(boots(0o644, 0o600, 0o700), Some(true));
         assert_eq!(boots(0o666, 0o600, 0o700), None, "it does not say where the last good one lies");
         assert_eq!(boots(0o644, 0o666, 0o700), None);
         assert_eq!(boots(0o644, 0o600, 0o777), None);
+    }
+
+    #[test]
+    fn the_last_good_one_may_say_that_it_is_not_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, usual) = (directory.path().join("ha.toml"), directory.path().join("usual"));
+        fs::create_dir(&usual).unwrap();
+        fs::set_permissions(&usual, fs::Permissions::from_mode(0o700)).unwrap();
+        let boots = |kept: &str| {
+            // What others could have written does not say whether it is.
+            write(&file, &format!("boot_last_good = false\n{GOOD}"), 0o666);
+            write(&usual.join("ha.toml"), kept, 0o600);
+            configuration_or_kept(&Origin::Own(file.clone()), &usual).map(|booted| booted.last_good).ok()
+        };
+        assert_eq!(boots(GOOD), Some(true));
+        assert_eq!(boots(&format!("boot_last_good = false\n{GOOD}")), None);
+    }
+
+    /// Root's daemon becomes a user, who then keeps the configuration, and could write another one there.
+    #[test]
+    fn what_the_daemons_user_kept_gives_him_nothing_that_the_file_does_not() {
+        let file = |rest: &str| format!("node = 5\n[privileges]\nuser = \"ha\"\n[control]\nstate_dir = \"/s\"\n{rest}");
+        assert_eq!(keeper_of(&file(""), &file("[mail]\n")).as_deref(), Some("ha"));
+        for kept in [
+            GOOD.to_owned(),
+            file("").replace("\"ha\"", "\"root\""),
+            file("").replace("user = \"ha\"", "user = \"ha\"\ncapabilities = [\"CAP_SYS_ADMIN\"]"),
+            file("").replace("/s", "/etc/cron.d"),
+            "no TOML".to_owned(),
+        ] {
+            assert_eq!(keeper_of(&file(""), &kept), None, "{kept}");
+        }
+        // Nobody can say what such a file gives; nor one in which nobody is named.
+        assert_eq!(keeper_of("node = [", &file("")), None);
+        assert_eq!(keeper_of(GOOD, GOOD), None);
     }
 
     #[test]

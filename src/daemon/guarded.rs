@@ -8,7 +8,6 @@ use std::{
 
 use crate::{
     config::{Auth, Config, HmacKey, Instance, Problem, Problems, Protocol, Severity},
-    linux::uid_of,
     probe::Trust,
 };
 
@@ -19,10 +18,9 @@ pub fn distrust(file: &Path) -> Option<Problem> {
     distrust_by(&Trust::of_this_process(), file)
 }
 
-/// The same of a configuration that this program kept: the user that it says the daemon works as may have written it, too.
+/// The same of a configuration that this program kept. `user`: as whom the daemon works that kept it.
 pub(super) fn distrust_kept(file: &Path, user: Option<&str>) -> Option<Problem> {
-    let trust = Trust::of_this_process();
-    distrust_by(&user.and_then(uid_of).map_or(trust.clone(), |uid| trust.and(uid)), file)
+    distrust_by(&Trust::of_daemon(user), file)
 }
 
 fn distrust_by(trust: &Trust, file: &Path) -> Option<Problem> {
@@ -102,9 +100,8 @@ mod tests {
         fs::write(&file, "").unwrap();
         mode(&file, 0o600);
         assert!(distrust_kept(&file, None).is_none() && distrust_kept(&file, Some("no such user")).is_none());
-        let Some(uid) = uid_of("daemon").filter(|uid| std::os::unix::fs::chown(&file, Some(*uid), None).is_ok()) else {
-            return;
-        };
+        let daemon = nix::unistd::User::from_name("daemon").ok().flatten().map(|user| user.uid.as_raw());
+        let Some(uid) = daemon.filter(|uid| std::os::unix::fs::chown(&file, Some(*uid), None).is_ok()) else { return };
         assert!(distrust_kept(&file, None).unwrap().what().contains(&format!("belongs to uid {uid}")));
         assert!(distrust_kept(&file, Some("root")).is_some());
         assert!(distrust_kept(&file, Some("daemon")).is_none());

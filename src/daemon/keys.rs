@@ -27,6 +27,14 @@ pub fn read_keys(config: &mut Config) -> Result<(), Vec<String>> {
 /// One sentence for each that cannot be read or is none.
 pub fn read_keys_beside(config: &mut Config, known: impl Fn(&str) -> Option<String>) -> Result<(), Vec<String>> {
     let secrets = Secrets::of(config.permits.secrets_dir.clone());
+    read_from(&secrets, config, known)
+}
+
+fn read_from(
+    secrets: &Secrets,
+    config: &mut Config,
+    known: impl Fn(&str) -> Option<String>,
+) -> Result<(), Vec<String>> {
     let text_of = |secret: &Secret| match known(secret.name()) {
         Some(text) => Ok(text),
         None => secrets.read(secret).map(|text| text.as_str().to_owned()).map_err(|why| why.to_string()),
@@ -47,12 +55,15 @@ pub fn read_keys_beside(config: &mut Config, known: impl Fn(&str) -> Option<Stri
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// The same, for whoever cannot do without.
+/// The same, for a daemon, which cannot do without. They may belong to the user as whom it is going to work.
 ///
 /// # Errors
 /// All that is wrong, as problems of the configuration.
 pub(super) fn demand(path: &Path, config: &mut Config) -> Result<(), Problems> {
-    read_keys(config).map_err(|errors| Problems::unreadable(path.to_owned(), errors.join("; "), TODO))
+    let user = config.privileges.user.clone();
+    let secrets = Secrets::of(config.permits.secrets_dir.clone()).for_daemon(user.as_deref());
+    read_from(&secrets, config, |_| None)
+        .map_err(|errors| Problems::unreadable(path.to_owned(), errors.join("; "), TODO))
 }
 
 #[cfg(test)]

@@ -129,6 +129,8 @@ impl Sockets {
     pub(super) fn gone(&mut self, name: &InterfaceName) {
         self.links.remove(name);
         self.open.retain(|(interface, _), _| interface != name);
+        // What is not there any more is not missed.
+        let _ = self.open_missing();
     }
 
     /// Returns what cannot be had, if it was not said already.

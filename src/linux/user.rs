@@ -76,12 +76,6 @@ pub fn make_directory_for(name: &str, directory: &Path) -> Result<(), String> {
         .map_err(|error| refused(&format!("making {}", directory.display()), &error))
 }
 
-/// The number of a user; none if there is no such user.
-#[must_use]
-pub fn uid_of(name: &str) -> Option<u32> {
-    lookup(name).ok().map(|user| user.uid.as_raw())
-}
-
 fn lookup(name: &str) -> Result<User, String> {
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user),

@@ -185,7 +185,7 @@ impl Instance {
 
     /// Other addresses, another lease or another beat while holding: said, then held, and nothing of the old is left.
     fn exchange(&mut self, now: Instant, old: &config::Instance, out: &mut Outbox) {
-        // Whoever is about to go says nothing that would make the one step down who takes over.
+        // Whoever is about to go repeats that: a priority would make the one step down who takes over.
         let goes = matches!(self.router.state(), State::Resigning { .. });
         let priority = self.router.standing().priority().filter(|_| !goes);
         self.transmit(now, priority, out);

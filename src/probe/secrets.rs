@@ -70,6 +70,12 @@ impl Secrets {
         Self { directory, credentials, trust: Trust::of_this_process() }
     }
 
+    /// The same, read for a daemon that is going to work as this user.
+    #[must_use]
+    pub fn for_daemon(self, user: Option<&str>) -> Self {
+        Self { trust: Trust::of_daemon(user), ..self }
+    }
+
     /// A text as it stands, or the secret. Blocks as long as the file system does.
     ///
     /// # Errors

@@ -39,18 +39,19 @@ impl Trust {
         Self { uids }
     }
 
-    /// And this user.
+    /// Those of this process and, if that is root, the user as whom it is going to work.
     #[must_use]
-    pub fn and(mut self, uid: u32) -> Self {
-        self.uids.insert(uid);
-        self
+    pub fn of_daemon(user: Option<&str>) -> Self {
+        let mut trust = Self::of_this_process();
+        trust.uids.extend(user.and_then(to_root));
+        trust
     }
 
-    /// From now on a process of root's judges as the daemon that it looks for, or that it is going to be: what belongs to this user
-    /// is the daemon's own. Nothing for others, or a second time.
+    /// From now on a command of root's judges as the daemon that it looks for: what belongs to this user is the daemon's own.
+    /// Nothing for others, or a second time. Not for a daemon, which would go on so.
     pub fn judge_for(user: &str) {
-        if let Some(user) = User::from_name(user).ok().flatten().filter(|_| rustix::process::geteuid().is_root()) {
-            let _ = JUDGED_FOR.set(user.uid.as_raw());
+        if let Some(uid) = to_root(user) {
+            let _ = JUDGED_FOR.set(uid);
         }
     }
 
@@ -77,6 +78,12 @@ impl Trust {
         way.pop();
         way.iter().find_map(|step| self.objection(step, &fs::symlink_metadata(step).ok()?))
     }
+}
+
+/// The number of a user, for root.
+fn to_root(user: &str) -> Option<u32> {
+    let user = User::from_name(user).ok().flatten()?;
+    rustix::process::geteuid().is_root().then_some(user.uid.as_raw())
 }
 
 /// Every name the kernel looks up to resolve the absolute `path`, links before what they lead to, the end last.

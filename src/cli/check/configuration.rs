@@ -40,8 +40,11 @@ fn closed_to_the_daemon(path: &Path, config: &Config) -> Option<Problem> {
     let user = User::from_name(name).ok()??;
     let directory = &config.permits.secrets_dir;
     let files = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
-    let others =
-        |path: &PathBuf| fs::metadata(path).is_ok_and(|it| it.uid() != user.uid.as_raw() && it.mode() & 0o005 == 0);
+    let others = |path: &PathBuf| {
+        // A directory may be open to the daemon's group; a secret is nobody's but its owner's.
+        let readable = |it: &fs::Metadata| if it.is_dir() { 0o055 } else { 0o005 } & it.mode() != 0;
+        fs::metadata(path).is_ok_and(|it| it.uid() != user.uid.as_raw() && !readable(&it))
+    };
     let closed = iter::once(directory.clone()).chain(files).find(others)?;
     let what = format!("{} is another user's: the daemon runs as {name}, who cannot read it", closed.display());
     Some(Problem::anywhere(Severity::Warning, what, format!("sudo chown -R {name}: {}", directory.display())))
@@ -58,6 +61,8 @@ impl ConfigurationFile {
     pub(super) fn examine(path: &Path, facts: &Facts) -> Self {
         let mut loaded = config::load_with(path, facts).map_err(|problems| problems.with_outcome("it cannot be used"));
         if let Ok(loaded) = &mut loaded {
+            // The daemon judges the file before it knows as whom it is going to work.
+            loaded.warnings.extend(guarded::distrust(path));
             Trust::judge_for(loaded.config.privileges.user.as_deref().unwrap_or(DAEMON));
             // Whoever checks need not be who may read them.
             if let Err(errors) = read_keys(&mut loaded.config) {
@@ -70,7 +75,6 @@ impl ConfigurationFile {
                 instances.chain(groups).collect::<Vec<_>>()
             };
             loaded.warnings.extend(unsafe_ones);
-            loaded.warnings.extend(guarded::distrust(path));
             loaded.warnings.extend(closed_to_the_daemon(path, &loaded.config));
         }
         Self { path: path.to_owned(), loaded }
