@@ -47,7 +47,7 @@ struct Router {
     /// The interval of the master that it hears (version 3).
     learnt: Option<AdverInterval>,
     announces_at: Option<Instant>,
-    /// Its addresses were seen in the kernel since it wrote them.
+    /// Its addresses were in the kernel since it wrote them.
     seen: bool,
     /// As backup: its timer has run out.
     wants: bool,
@@ -116,6 +116,13 @@ impl Keepalived {
                 }
                 self.settle(now);
             }
+            // The kernel tells of each change: one that was undone before this machine looked is seen all the same.
+            Input::Held { instance, result: Ok(()) } => {
+                self.routers
+                    .iter_mut()
+                    .filter(|it| it.config.name == instance)
+                    .for_each(|it| it.seen = it.role == Role::Master);
+            }
             Input::Reload(config) => self.reload(now, &config),
             Input::Command(Command::Stop | Command::Leave) => {
                 self.stopped = true;
@@ -123,7 +130,7 @@ impl Keepalived {
             }
             Input::Neighbor(_)
             | Input::Transmitted { .. }
-            | Input::Held { .. }
+            | Input::Held { result: Err(_), .. }
             | Input::Equipped { .. }
             | Input::NeverLoaded { .. }
             | Input::File { .. }
