@@ -56,6 +56,8 @@ pub(super) struct Waits {
     pub(super) since: Instant,
     /// It listens for a rival until then in any case.
     pub(super) listens_until: Instant,
+    /// From then on the old one has let go, also if it has no key and does not hear this node (`arbiter`).
+    pub(super) gone_at: Instant,
 }
 
 /// See the module.

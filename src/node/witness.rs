@@ -179,7 +179,9 @@ impl Instance {
     fn hold_or_give_up(&mut self, now: Instant, at: Instant, out: &mut Outbox) {
         let Some(waits) = self.vote.waits else { return };
         let is_there = !self.is_strict() && self.peers.all_replied_at().is_some_and(|at| waits.since <= at);
-        if is_there || self.vote.covers(now, self.tenure.planned()) {
+        // Without a word of the old one the key says that no other has it, not that the old one has let go.
+        let is_gone = waits.gone_at <= now && self.vote.covers(now, self.tenure.planned());
+        if is_there || is_gone {
             self.vote.waits = None;
             self.step(now, Event::HoldAt(now.max(waits.listens_until)), out);
         } else if at <= now {
@@ -246,10 +248,14 @@ impl Instance {
     /// How long a new master listens before it holds. One that takes from a master that is heard waits for the key, too
     /// (`strict`), or for a sign that this master is still there (`arbiter`): the two may have been parted since.
     pub(super) fn listens_for_the_witness(&mut self, now: Instant, listen: Duration) -> Duration {
-        if self.config.witness.is_none() || self.vote.covers(now, self.tenure.planned()) {
+        if self.config.witness.is_none() {
             return listen;
         }
-        self.vote.waits = Some(Waits { since: now, listens_until: now + listen });
+        let gone_at = self.lets_go_at().filter(|_| !self.is_strict()).unwrap_or(now);
+        if gone_at <= now && self.vote.covers(now, self.tenure.planned()) {
+            return listen;
+        }
+        self.vote.waits = Some(Waits { since: now, listens_until: now + listen, gone_at });
         self.down_interval()
     }
 
