@@ -256,6 +256,12 @@ impl Instance {
         self.permitted_at.is_some_and(|at| now <= at + self.down_interval())
     }
 
+    /// From when that counts no more, if it does now.
+    pub(super) fn leave_ends(&self, now: Instant) -> Option<Instant> {
+        let ends = self.permitted_at.filter(|_| self.is_permitted(now));
+        ends.map(|at| at + self.down_interval() + Duration::from_nanos(1))
+    }
+
     /// What the peers' advertisements say of the pair's configuration, as conditions.
     pub(super) fn name_peers(&mut self, now: Instant, out: &mut Outbox) {
         let within = self.down_interval() * 2;

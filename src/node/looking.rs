@@ -223,14 +223,17 @@ impl Instance {
 
     /// When the next question of the claim is due. A lower master that is heard is preempted, not asked for.
     pub(super) fn next_claim(&self, now: Instant) -> Option<Instant> {
-        let asks = self.claims() && !self.is_permitted(now);
         let down_at = match self.router.state() {
             State::Backup { down_at, .. } => down_at,
             State::Elected { since, .. } => since,
             State::Initialize | State::Master { .. } | State::Resigning { .. } => return None,
         };
-        (asks && !self.lower_master_heard(now.max(down_at)))
-            .then(|| self.claim.next_ask(down_at, spacing(self.down_interval()), self.interval()))
+        if !self.claims() || self.lower_master_heard(now.max(down_at)) {
+            return None;
+        }
+        let ask_at = self.claim.next_ask(down_at, spacing(self.down_interval()), self.interval());
+        // Nobody is asked while the master's leave counts, and whoever has not taken by then is one of several again.
+        Some(self.leave_ends(now).map_or(ask_at, |at| at.max(ask_at)))
     }
 
     /// Asks for every address, and for the peers, whose silence says that there is no rival.

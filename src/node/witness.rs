@@ -289,8 +289,7 @@ impl Instance {
         // Whoever could take from a master that is heard, and waits, looks again when it is not heard any more.
         let elected = matches!(self.router.state(), State::Elected { .. });
         let down = self.down_interval();
-        let permitted = self.permitted_at.map(|at| at + down + Duration::from_nanos(1));
-        let unheard = [self.lower_heard_at.map(|at| at + down), permitted].into_iter().flatten();
+        let unheard = [self.lower_heard_at.map(|at| at + down), self.leave_ends(now)].into_iter().flatten();
         let unheard = unheard.filter(|at| elected && now < *at);
         ends.into_iter().chain(lets_go).chain(self.vote.adopts).chain(unheard).min()
     }

@@ -290,7 +290,7 @@ impl VirtualRouter {
             (State::Backup { .. } | State::Elected { .. }, _) => (),
 
             // 6.4.3 Master.
-            (State::Master { adver_at, hold_at }, Event::Timeout) => self.serve(now, ours, adver_at, hold_at, out),
+            (State::Master { adver_at, .. }, Event::Timeout) => self.serve(now, ours, adver_at, out),
             (State::Master { adver_at, .. }, Event::Advertisement { adv, wins_tie }) => match adv.priority {
                 None => self.answer_resignation(now, ours, out),
                 Some(theirs) if theirs > ours => self.be_overruled(now, ours, adv, Reason::HigherPriority, out),

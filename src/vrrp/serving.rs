@@ -11,20 +11,16 @@ use crate::{wire::Priority, words::Instant};
 const BACKLOG: Duration = Duration::from_millis(2);
 
 impl VirtualRouter {
-    pub(super) fn serve(
-        &mut self,
-        now: Instant,
-        ours: Priority,
-        adver_at: Instant,
-        hold_at: Option<Instant>,
-        out: &mut Vec<Action>,
-    ) {
-        if hold_at.is_some_and(|at| at <= now) {
-            self.state = State::Master { adver_at, hold_at: None };
-            out.extend([Action::Hold, Action::Announce]);
-        }
+    pub(super) fn serve(&mut self, now: Instant, ours: Priority, adver_at: Instant, out: &mut Vec<Action>) {
+        // First what is due to be said: whoever slept holds nothing by what it said before.
         if adver_at <= now {
             self.advertise(now, ours, out);
+        }
+        if let State::Master { adver_at, hold_at: Some(at) } = self.state
+            && at <= now
+        {
+            self.state = State::Master { adver_at, hold_at: None };
+            out.extend([Action::Hold, Action::Announce]);
         }
     }
 
