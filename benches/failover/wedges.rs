@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ha::lab::memory::Memory;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::{
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::common::{Maker, Result, pair::Pair, table::Figure};
 
-pub(crate) const WEDGES: [Scene; 5] = [
+pub(crate) const WEDGES: [Scene; 6] = [
     Scene {
         name: "wedged-thread",
         title: "the thread that runs the protocol stands still for 10 s (ptrace), the process lives",
@@ -40,6 +41,12 @@ pub(crate) const WEDGES: [Scene; 5] = [
         title: "the worker gets no more memory for 20 s (RLIMIT_AS)",
         plan: alike,
         play: no_memory,
+    },
+    Scene {
+        name: "oom",
+        title: "the kernel's OOM killer ends the worker, in a control group whose memory is used up",
+        plan: alike,
+        play: oom,
     },
     Scene {
         name: "overrun",
@@ -120,6 +127,18 @@ fn no_memory(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {
         Ok(())
     };
     told(pair, run, LASTS * 2, begin, end)
+}
+
+/// All of the daemon lives with a bound, as in a unit with `MemoryMax`, and one process of it is chosen.
+fn oom(pair: &mut Pair, run: u32) -> Result<Vec<Figure>> {
+    let begin = |pair: &mut Pair| -> Result<Memory> {
+        let worker = worker(pair)?;
+        let memory = Memory::bounded()?;
+        memory.admit(&pair.daemons[0].process().family())?;
+        memory.exhaust(worker)?;
+        Ok(memory)
+    };
+    told(pair, run, LASTS, begin, |_| Ok(()))
 }
 
 /// More news than the buffer of its netlink socket holds, and one of them matters.

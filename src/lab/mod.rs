@@ -9,6 +9,7 @@ pub mod capture;
 pub mod client;
 pub mod daemon;
 pub mod fault;
+pub mod memory;
 pub mod netns;
 pub mod observer;
 pub mod plan;

@@ -1,12 +1,13 @@
 //! The daemon dies, freezes, or is taken apart: the address is a lease, and there are never two holders for long.
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use ha::lab::{Daemon, Host, Setup, capture::What, fault::Silence, world::SERVICE_ADDRESS};
+use ha::lab::{Daemon, Host, Setup, capture::What, fault::Silence, memory::Memory, world::SERVICE_ADDRESS};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -17,9 +18,10 @@ use crate::{
     stage::{A_FEW, A_HANDOVER, HA, Stage, pass, random_phase, repetitions, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 19] = [
+pub(crate) const STORIES: [Story; 20] = [
     Story { name: "crash_sigkill_of_everything", needs: &[], seconds: 120, tell: sigkill_of_everything },
     Story { name: "crash_sigkill_of_the_daemon", needs: &[], seconds: 60, tell: sigkill_of_the_daemon },
+    Story { name: "crash_out_of_memory", needs: &[Need::Memory], seconds: 60, tell: out_of_memory },
     Story { name: "crash_sigstop", needs: &[], seconds: 900, tell: sigstop },
     Story {
         name: "crash_sigstop_beside_keepalived",
@@ -85,6 +87,23 @@ fn sigkill_of_the_daemon(stage: &Stage) {
     stage.held_by(&[Host::Node2], 10);
     stage.leads_after_a_resignation(&node2);
     let two = stage.observer.two_holders(killed, Instant::now());
+    assert!(two < A_HANDOVER, "two holders for {two:?}");
+}
+
+/// The kernel's own OOM killer takes the daemon, the unit's memory being used up; the keeper lives there, too, and does its part.
+fn out_of_memory(stage: &Stage) {
+    let [mut node1, node2] = pair(stage);
+    pass(Duration::from_secs(1));
+    let [daemon, keeper] = node1.process().family()[..] else { panic!("{:?}", node1.process().family()) };
+    let memory = Memory::bounded().unwrap();
+    memory.admit(&[daemon, keeper]).unwrap();
+    let began = Instant::now();
+    assert!(memory.exhaust(daemon).unwrap() >= 1, "the kernel ended nobody");
+    let ended = node1.process().wait(Duration::from_secs(10)).unwrap();
+    assert_eq!(ended.signal(), Some(Signal::SIGKILL as i32), "{ended:?}");
+    stage.held_by(&[Host::Node2], 10);
+    stage.leads_after_a_resignation(&node2);
+    let two = stage.observer.two_holders(began, Instant::now());
     assert!(two < A_HANDOVER, "two holders for {two:?}");
 }
 

@@ -61,6 +61,8 @@ enum Need {
     Msmtpd,
     /// A witness.
     Etcd,
+    /// Control groups with bounded memory.
+    Memory,
 }
 
 /// A test.

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ha::lab::{netns, process::on_path};
+use ha::lab::{memory::Memory, netns, process::on_path};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{Need, Story, stage::Stage, stories};
@@ -68,6 +68,11 @@ fn run(story: &Story) -> Result<Completion, Failed> {
             }
             Need::Etcd if on_path("etcd").is_none() => {
                 return Ok(Completion::ignored_with("etcd is not installed (Debian: etcd-server)"));
+            }
+            Need::Memory => {
+                if let Err(trouble) = Memory::bounded() {
+                    return Ok(Completion::ignored_with(trouble.to_string()));
+                }
             }
             Need::Keepalived | Need::KeepalivedSigns | Need::Nft | Need::Msmtpd | Need::Etcd => {}
         }
