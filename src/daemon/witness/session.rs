@@ -3,6 +3,9 @@
 //!
 //! The renewal alone proves nothing: a member that has lost its leader may still renew. The look after it is answered by the
 //! whole cluster, and only both together are a word of the witness.
+//!
+//! Where nothing was heard the last time, what is not kept any more is given back before anything else. Otherwise a node whose questions
+//! arrive and whose answers are lost would hold for ever, by every renewal, what it has long let go of.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +63,10 @@ pub(super) struct Session {
     prefix: String,
     ttl: Duration,
     lease: Option<i64>,
+    /// What may be on it: what was seen there, and what was asked for.
+    held: BTreeSet<String>,
+    /// There was no answer to go by the last time.
+    unheard: bool,
 }
 
 /// A key that is there.
@@ -77,7 +84,7 @@ impl Identity {
 
 impl Session {
     pub(super) const fn new_at(identity: Identity, prefix: String, ttl: Duration) -> Self {
-        Self { identity, prefix, ttl, lease: None }
+        Self { identity, prefix, ttl, lease: None, held: BTreeSet::new(), unheard: false }
     }
 
     pub(super) fn new(identity: Identity, key: &str, ttl: Duration) -> Self {
@@ -92,7 +99,9 @@ impl Session {
         now: &dyn Fn() -> Instant,
         say: &dyn Fn(WitnessSays),
     ) -> Outcome {
-        match self.ask_all(etcd, wish, now, say) {
+        let asked = self.ask_all(etcd, wish, now, say);
+        self.unheard = asked.is_err();
+        match asked {
             Ok(true) => Outcome::Met,
             Ok(false) => Outcome::Unmet,
             Err(trouble) => {
@@ -119,22 +128,29 @@ impl Session {
         now: &dyn Fn() -> Instant,
         say: &dyn Fn(WitnessSays),
     ) -> Result<bool, Trouble> {
+        if let Some(lease) = self.lease.filter(|_| self.unheard) {
+            let let_go: Vec<String> = self.held.difference(&wish.keep).cloned().collect();
+            self.give_back(etcd, lease, &let_go)?;
+        }
         let (lease, asked_at, ttl) = self.renew(etcd, now, say)?;
         let found = look_at(etcd, &self.prefix)?;
         let mut seats: BTreeMap<String, Seat> =
             found.iter().filter_map(|(key, found)| Some((key.clone(), self.seat(lease, found)?))).collect();
         let spare = |(key, seat): &(&String, &Seat)| **seat == Seat::Ours && !wish.keep.contains(*key);
         let spare: Vec<String> = seats.iter().filter(spare).map(|(key, _)| key.clone()).collect();
-        if !spare.is_empty() {
-            self.give_back(etcd, &spare)?;
-            seats.retain(|key, _| !spare.contains(key));
-        }
+        let ours = seats.iter().filter(|(_, seat)| **seat == Seat::Ours);
+        self.held = ours.map(|(key, _)| key.clone()).collect();
+        self.give_back(etcd, lease, &spare)?;
+        seats.retain(|key, _| !spare.contains(key));
         let mut met = true;
         for set in &wish.take {
             if set.iter().all(|key| seats.get(key) == Some(&Seat::Ours)) {
                 continue;
             }
             let is_anothers = set.iter().any(|key| matches!(seats.get(key), Some(Seat::Another(_))));
+            if !is_anothers {
+                self.held.extend(set.iter().cloned());
+            }
             if is_anothers || !self.take(etcd, lease, set, &found)? {
                 met = false;
                 continue;
@@ -206,14 +222,17 @@ impl Session {
         Ok(said.get("succeeded").and_then(Value::as_bool) == Some(true))
     }
 
-    /// Nobody has to wait for the end of the lease.
-    fn give_back(&self, etcd: &mut dyn Etcd, keys: &[String]) -> Result<(), Trouble> {
+    /// Nobody has to wait for the end of the lease. What is on another one is another process's by now.
+    fn give_back(&mut self, etcd: &mut dyn Etcd, lease: i64, keys: &[String]) -> Result<(), Trouble> {
         let value = self.identity.value();
         for key in keys {
-            let compare =
-                json!({ "key": self.coded(key), "target": "VALUE", "result": "EQUAL", "value": coded(&value) });
+            let compare = [
+                json!({ "key": self.coded(key), "target": "VALUE", "result": "EQUAL", "value": coded(&value) }),
+                json!({ "key": self.coded(key), "target": "LEASE", "result": "EQUAL", "lease": lease.to_string() }),
+            ];
             let delete = json!({ "requestDeleteRange": { "key": self.coded(key) } });
-            etcd.ask("kv/txn", &json!({ "compare": [compare], "success": [delete] }))?;
+            etcd.ask("kv/txn", &json!({ "compare": compare, "success": [delete] }))?;
+            self.held.remove(key);
         }
         Ok(())
     }

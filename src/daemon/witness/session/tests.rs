@@ -179,6 +179,31 @@ fn what_is_not_wanted_any_more_is_given_back_and_the_end_revokes() {
     assert_eq!(said.borrow()[1], answered(0, &[]));
 }
 
+/// Its questions arrive, and the answers are lost: the first thing that is asked is what frees the others.
+#[test]
+fn who_hears_nothing_gives_back_what_it_let_go_of_before_it_renews_anything() {
+    let mut session = session();
+    let silent = || Err(Trouble::Silent("timeout after 500ms".to_owned()));
+    let mine = |found: &[(&str, &str, &str)]| [kept("5"), keys(found)];
+    let own = session.identity.value();
+    let mut answers = vec![granted(), keys(&[]), done(true), silent(), silent(), done(true)];
+    answers.extend(mine(&[("ipv6-51", own.as_str(), LEASE)]));
+    let (both, one) = (wish(&["ipv4-51", "ipv6-51"]), wish(&["ipv6-51"]));
+    let (outcomes, said, asked) = rounds(&mut session, answers, &[both.clone(), both, one.clone(), one.clone()]);
+    assert_eq!(outcomes, [Outcome::Met, Outcome::Silent, Outcome::Silent, Outcome::Met]);
+    assert_eq!(said.last(), Some(&answered(100_003, &[("ipv6-51", Seat::Ours)])));
+    let paths: Vec<&str> = asked.iter().skip(3).map(|(path, _)| path.as_str()).collect();
+    // While it keeps both it renews; as soon as one is let go of, that comes first, until it is heard that it is done.
+    assert_eq!(paths, ["lease/keepalive", "kv/txn", "kv/txn", "lease/keepalive", "kv/range"]);
+    let back = &asked[4].1;
+    assert_eq!(back["success"][0]["requestDeleteRange"]["key"], coded("ha/web/ipv4-51"));
+    assert_eq!((&back["compare"][1]["target"], &back["compare"][1]["lease"]), (&json!("LEASE"), &json!(LEASE)));
+    // What was heard is done with.
+    let answers = mine(&[("ipv6-51", own.as_str(), LEASE)]).into_iter().collect();
+    let (_, _, asked) = rounds(&mut session, answers, &[one]);
+    assert_eq!(asked.len(), 2, "{asked:?}");
+}
+
 #[test]
 fn nothing_follows_from_an_answer_that_is_none() {
     let refused = || Err(Trouble::Refused { code: 3, message: "etcdserver: user name is empty".to_owned() });
