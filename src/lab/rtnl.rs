@@ -17,7 +17,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use rtnetlink::{
-    AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_core::{
         NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
     },
@@ -189,6 +189,21 @@ impl Rtnl {
             }
         }
         Ok(found)
+    }
+
+    /// Everything for one address goes out of an interface, whatever network the address is of.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn add_way(&self, link: &str, address: IpAddr) -> Result<()> {
+        let failed = || format!("find the way to {address} through {link}");
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let route = RouteMessageBuilder::<IpAddr>::new().destination_prefix(address, length);
+        let route = route.map_err(|error| Trouble::kernel(failed())(io::Error::other(format!("{error:?}"))))?;
+        let message = route.output_interface(self.index_of(link)?).build();
+        self.tell(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+            .map_err(Trouble::kernel(failed()))
     }
 
     /// All addresses of this namespace.

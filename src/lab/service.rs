@@ -199,8 +199,17 @@ fn echo(socket: &UdpSocket, number: u8) {
 
 /// Serves each connection to `port` on a thread of its own.
 fn listen(netns: &Netns, port: u16, serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Result<()> {
+    listen_at(netns, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), serve)
+}
+
+/// The same at one place only.
+pub(super) fn listen_at(
+    netns: &Netns,
+    place: SocketAddr,
+    serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> Result<()> {
     let started = netns.run(move || -> io::Result<()> {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+        let listener = TcpListener::bind(place)?;
         let serve = Arc::new(serve);
         spawn("server", move || {
             for stream in listener.incoming().flatten() {
@@ -210,10 +219,10 @@ fn listen(netns: &Netns, port: u16, serve: impl Fn(TcpStream) -> io::Result<()> 
             }
         })
     })?;
-    started.map_err(Trouble::kernel(format!("listen on port {port} of {}", netns.name())))
+    started.map_err(Trouble::kernel(format!("listen on port {} of {}", place.port(), netns.name())))
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 

@@ -5,7 +5,8 @@
 //!        └──────────┴──── br0 ────┴─────────────┘             in the namespace "switch"
 //! ```
 //!
-//! A third node, `.23`, is there and has a cable only in a world that is built with three. Other networks are built from a
+//! A third node, `.23`, is there and has a cable only in a world that is built with three; the machine of a witness only where a
+//! scenario has one. Other networks are built from a
 //! [`Plan`]: a bridge for each of them, and as many cables as the plan has.
 
 use std::{
@@ -53,6 +54,8 @@ pub enum Host {
     Arbiter,
     /// Wants to be served.
     Client,
+    /// Runs etcd, where a scenario has a witness.
+    Witness,
 }
 
 impl Host {
@@ -72,6 +75,7 @@ impl Host {
             Self::Node3 => "node3",
             Self::Arbiter => "arbiter",
             Self::Client => "client",
+            Self::Witness => "witness",
         }
     }
 
@@ -102,6 +106,7 @@ impl Host {
             Self::Node3 => "to-node3",
             Self::Arbiter => "to-arbiter",
             Self::Client => "to-client",
+            Self::Witness => "to-witness",
         }
     }
 
@@ -111,7 +116,7 @@ impl Host {
         match self {
             Self::Node1 => Self::Node2,
             Self::Node2 => Self::Node1,
-            Self::Node3 | Self::Arbiter | Self::Client => self,
+            Self::Node3 | Self::Arbiter | Self::Client | Self::Witness => self,
         }
     }
 
@@ -122,6 +127,7 @@ impl Host {
             Self::Arbiter => 22,
             Self::Node3 => 23,
             Self::Client => 30,
+            Self::Witness => 31,
         }
     }
 }
@@ -136,7 +142,7 @@ impl fmt::Display for Host {
 #[derive(Debug)]
 pub struct World {
     switch: Machine,
-    machines: [Machine; 5],
+    machines: [Machine; 6],
     plan: Plan,
     directory: Directory,
 }
@@ -188,6 +194,7 @@ impl World {
             Machine::create(arbiter.name())?,
             Machine::create(client.name())?,
             Machine::create(Host::Node3.name())?,
+            Machine::create(Host::Witness.name())?,
         ];
         let world = Self { switch, machines, plan, directory: Directory::create()? };
         world.plan.cables.iter().try_for_each(|cable| world.lay(cable))?;
@@ -290,13 +297,14 @@ impl World {
     }
 
     const fn machine(&self, host: Host) -> &Machine {
-        let [node1, node2, arbiter, client, node3] = &self.machines;
+        let [node1, node2, arbiter, client, node3, witness] = &self.machines;
         match host {
             Host::Node1 => node1,
             Host::Node2 => node2,
             Host::Node3 => node3,
             Host::Arbiter => arbiter,
             Host::Client => client,
+            Host::Witness => witness,
         }
     }
 }

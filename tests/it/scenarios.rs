@@ -138,6 +138,44 @@ fn what_the_lab_cannot_play_is_refused_by_its_line() {
     assert!(!said.err.contains("line 3") && !said.err.contains("line 8"), "{}", said.err);
 }
 
+/// Where its addresses are no machine's here, where it is another one after a reload, where there is no etcd, and in chaos.
+#[test]
+fn a_witness_that_the_lab_cannot_be_is_refused() {
+    let desk = Desk::new();
+    let file = |name: &str| crate::sources::read(&format!("tests/scenarios/witness/{name}.toml"));
+    let elsewhere = |name: &str, place: &str| file(name).replace("192.168.0.22:2379", place);
+    desk.write("a.toml", &elsewhere("strict1", "etcd1:2379"));
+    desk.write("b.toml", &elsewhere("strict2", "192.168.0.21:2379"));
+    desk.write("c.toml", &elsewhere("strict2", "192.168.0.22:2380"));
+    desk.write("d.toml", &file("strict2"));
+    desk.write("story.txt", "node a a.toml\nnode b b.toml\nat 1s witness down\nat 2s reload b c.toml\n");
+    let lab = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ha"));
+        command.current_dir(desk.path()).args(["lab", "--scenario", "story.txt"]).args(more).env("PATH", "");
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(65), &b""[..]));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = lab(&[]);
+    for line in [
+        "node a: its witness at http://etcd1:2379 is a name, which the lab cannot look up; write its address",
+        "node b: its witness at http://192.168.0.21:2379 is on a node itself, and here it has a machine of its own",
+        "line 4: only in a simulation a daemon loads a configuration whose witness is where no node had one before",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains("line 3"), "{said}");
+    desk.write("story.txt", "node b d.toml\nat 2s reload b d.toml\n");
+    let said = lab(&[]);
+    assert!(
+        said.contains("node b: it has a witness, and etcd is not installed (Debian: apt install etcd-server)"),
+        "{said}"
+    );
+    assert!(!said.contains("line 2"), "{said}");
+    let said = lab(&["--chaos", "5"]);
+    assert!(said.contains("node b: it has a witness") || said.contains("there are too few nodes"), "{said}");
+}
+
 /// Each is played by itself, from a file of its own.
 #[test]
 fn several_networks_are_played_one_at_a_time() {

@@ -7,7 +7,7 @@ use crate::{
     stage::{HA, Stage},
 };
 
-pub(crate) const STORIES: [Story; 8] = [
+pub(crate) const STORIES: [Story; 10] = [
     Story { name: "a_scenario_comes_to_the_same_with_real_packets", needs: &[Need::Nft], seconds: 60, tell: the_same },
     Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 300, tell: a_little_chaos },
     Story {
@@ -33,6 +33,18 @@ pub(crate) const STORIES: [Story; 8] = [
         needs: &[Need::Keepalived],
         seconds: 100,
         tell: |_| as_simulated("mixed.txt", 9),
+    },
+    Story {
+        name: "what_befalls_the_witness_comes_to_the_same_with_a_real_etcd",
+        needs: &[Need::Etcd, Need::Nft],
+        seconds: 180,
+        tell: |_| as_simulated("witness_befallen.txt", 9),
+    },
+    Story {
+        name: "a_master_that_is_restarted_asks_the_real_etcd",
+        needs: &[Need::Etcd],
+        seconds: 100,
+        tell: |_| as_simulated("restarted_with_witness.txt", 3),
     },
     Story { name: "a_scenario_has_both_families", needs: &[], seconds: 100, tell: |_| as_simulated("families.txt", 5) },
     Story {

@@ -10,8 +10,9 @@ use std::{
 };
 
 use ha::lab::{
-    Daemon, Host, Process, Setup,
-    process::{self, on_path},
+    Daemon, Host, Setup,
+    etcd::{Launch, Member as Etcd},
+    process,
 };
 use nix::sys::signal::Signal;
 
@@ -32,10 +33,8 @@ const SECONDS: u64 = 30;
 
 /// A member of a cluster on the arbiter.
 struct Member {
-    number: u16,
-    size: u16,
-    scheme: &'static str,
-    process: Process,
+    etcd: Etcd,
+    url: String,
 }
 
 /// What stands beside this file: an authority, and a certificate of it for the arbiter's address. Both are valid until 2120.
@@ -43,50 +42,31 @@ fn authority(file: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/net/authority").join(file).display().to_string()
 }
 
-/// Members keep what they know in a directory each, over restarts.
-fn member(stage: &Stage, number: u16, size: u16, scheme: &str) -> Process {
-    let directory = stage.world.directory(Host::Arbiter).unwrap();
-    let client = format!("{scheme}://{}:{}", Host::Arbiter.address(), 2379 + number);
-    let peer = |number: u16| format!("http://127.0.0.1:{}", 2480 + number);
-    let cluster: Vec<String> = (0..size).map(|number| format!("m{number}={}", peer(number))).collect();
-    let arguments = [
-        ("--name", format!("m{number}")),
-        ("--data-dir", directory.join(format!("etcd{number}")).display().to_string()),
-        ("--listen-client-urls", client.clone()),
-        ("--advertise-client-urls", client),
-        ("--listen-peer-urls", peer(number)),
-        ("--initial-advertise-peer-urls", peer(number)),
-        ("--initial-cluster", cluster.join(",")),
-    ];
-    let secure = [("--cert-file", authority("server.pem")), ("--key-file", authority("server-key.pem"))];
-    let secure = secure.into_iter().filter(|_| scheme == "https");
-    let arguments: Vec<String> =
-        arguments.into_iter().chain(secure).map(|(name, value)| format!("{name}={value}")).collect();
-    let log = directory.join(format!("etcd{number}.log"));
-    Process::start(stage.world.netns(Host::Arbiter), &on_path("etcd").unwrap(), &arguments, &log).unwrap()
-}
-
 impl Member {
     fn start(stage: &Stage, number: u16, size: u16) -> Self {
-        Self { number, size, scheme: "http", process: member(stage, number, size, "http") }
+        Self::start_with(stage, number, size, "http", Vec::new())
     }
 
     /// Alone, and it speaks TLS only.
     fn start_secure(stage: &Stage) -> Self {
-        Self { number: 0, size: 1, scheme: "https", process: member(stage, 0, 1, "https") }
+        let files = [("cert-file", "server.pem"), ("key-file", "server-key.pem")];
+        let files = files.map(|(name, file)| format!("--{name}={}", authority(file)));
+        Self::start_with(stage, 0, 1, "https", files.into())
+    }
+
+    fn start_with(stage: &Stage, number: u16, size: u16, scheme: &str, more: Vec<String>) -> Self {
+        let url = format!("{scheme}://{}:{}", Host::Arbiter.address(), 2379 + number);
+        let launch = Launch { host: Host::Arbiter, number, size, clients: vec![url.clone()], more };
+        Self { etcd: Etcd::start(&stage.world, launch).unwrap(), url }
     }
 
     fn start_again(&mut self, stage: &Stage) {
-        self.process = member(stage, self.number, self.size, self.scheme);
-    }
-
-    fn url(&self) -> String {
-        format!("{}://{}:{}", self.scheme, Host::Arbiter.address(), 2379 + self.number)
+        self.etcd.start_again(&stage.world).unwrap();
     }
 
     /// What it says to a request; empty if it does not answer.
     fn ask(&self, stage: &Stage, path: &str, header: &str, body: &str) -> String {
-        let (url, ca) = (format!("{}/v3/{path}", self.url()), authority("ca.pem"));
+        let (url, ca) = (format!("{}/v3/{path}", self.url), authority("ca.pem"));
         let (header, body) = (header.to_owned(), body.to_owned());
         let output = stage.world.netns(Host::Client).run(move || {
             let request = ["-X", "POST", &url, "-H", &header, "-d", &body];
@@ -102,12 +82,12 @@ impl Member {
     }
 
     fn kill(&mut self) {
-        self.process.kill_family();
+        self.etcd.kill();
     }
 }
 
 fn config(node: Host, mode: &str, members: &[&Member]) -> String {
-    let urls: Vec<String> = members.iter().map(|member| format!("\"{}\"", member.url())).collect();
+    let urls: Vec<String> = members.iter().map(|member| format!("\"{}\"", member.url)).collect();
     format!(
         "{}\n[witness]\nendpoints = [{}]\nmode = \"{mode}\"\nkey = \"ha/lab\"\n",
         Setup::founding(node).toml(node),
@@ -220,11 +200,11 @@ fn strict(stage: &Stage) {
 
     // A cluster that does not answer for a while, and does then.
     for member in &mut members {
-        member.process.signal_family(Signal::SIGSTOP);
+        member.etcd.signal(Signal::SIGSTOP);
     }
     stage.held_by(&[], SECONDS);
     for member in &mut members {
-        member.process.signal_family(Signal::SIGCONT);
+        member.etcd.signal(Signal::SIGCONT);
     }
     stage.held_by(&[Host::Node1], SECONDS);
 
@@ -321,7 +301,7 @@ fn forgets(stage: &Stage) {
     let arguments = ["check".to_owned(), file, "--dry-run".to_owned()];
     let checked = process::output(stage.world.netns(Host::Node1), Path::new(HA), &arguments).unwrap();
     let checked = String::from_utf8(checked.stdout).unwrap();
-    assert!(checked.contains(&format!("{}: answers; held: ipv4-51 by node1", etcd.url())), "{checked}");
+    assert!(checked.contains(&format!("{}: answers; held: ipv4-51 by node1", etcd.url)), "{checked}");
 
     // Every lease is revoked: it is lost at once, taken again, and as the peer is visible nothing moves.
     let client = stage.client();

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{Files, Needs, Said, missing, standin};
+use super::{Files, Needs, Said, missing, standin, unfit, witness};
 use crate::{
     config::{Config, Instance},
     lab::{
@@ -201,6 +201,7 @@ impl Actor {
         table.remove("realtime_priority");
         table.remove("lock_memory");
         table.insert("secrets_dir".to_owned(), toml::Value::String(secrets.display().to_string()));
+        witness::dress(&mut table, &self.config)?;
         text_of(&table)
     }
 
@@ -240,10 +241,6 @@ fn table_of(config: &str) -> Result<toml::Table> {
 
 fn text_of(table: &toml::Table) -> Result<String> {
     toml::to_string(table).map_err(|error| unfit(&error.to_string()))
-}
-
-fn unfit(why: &str) -> Trouble {
-    Trouble::File { name: "the configuration".to_owned(), why: why.to_owned() }
 }
 
 #[cfg(test)]

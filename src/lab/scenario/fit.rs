@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::network::{HOSTS, plan, shared};
+use super::{
+    network::{HOSTS, plan, shared},
+    witness,
+};
 use crate::{
     config::Instance,
     lab::{
@@ -28,7 +31,8 @@ pub fn misfits(scenario: &Scenario, chaos: bool) -> Vec<(usize, String)> {
         found.push((0, format!("there are {count} nodes, and the lab has {} machines for them", HOSTS.len())));
     }
     for node in &scenario.nodes {
-        found.extend(unfit(node).map(|why| (0, format!("node {}: {why}", node.setup.name))));
+        let why = unfit(node).or_else(|| witness::refusal(&node.setup.config, &scenario.nodes));
+        found.extend(why.map(|why| (0, format!("node {}: {why}", node.setup.name))));
     }
     if chaos && found.is_empty() {
         found.extend(not_founding(&scenario.nodes).map(|why| (0, format!("{why}; {NETWORK}"))));
@@ -60,7 +64,6 @@ fn unfit(node: &Node) -> Option<String> {
         Kind::Ha | Kind::Keepalived if config.netns.is_some() || has(|it| it.netns.is_some()) => {
             "it works in a network namespace of its own"
         }
-        Kind::Ha | Kind::Keepalived if config.witness.is_some() => "it has a witness, and there is none here",
         Kind::Ha | Kind::Keepalived => return None,
     };
     Some(why.to_owned())
@@ -78,6 +81,9 @@ fn not_founding(nodes: &[Node]) -> Option<String> {
     }
     if let Some(node) = nodes.iter().find(|node| node.setup.kind != Kind::Ha) {
         return Some(format!("node {} is none of ha", node.setup.name));
+    }
+    if let Some(node) = nodes.iter().find(|node| node.setup.config.witness.is_some()) {
+        return Some(format!("node {} has a witness", node.setup.name));
     }
     let known = Plan::founding(if nodes.len() > 2 { &HOSTS } else { &Host::NODES });
     let found = plan(nodes, &BTreeSet::new());
@@ -101,9 +107,11 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         Act::Clock(..) => "wall clocks are set",
         Act::Takes { .. } | Act::Hangs { .. } => "policies are slow",
         Act::Forge { .. } => "advertisements are forged",
-        Act::Witness(_) => "there is a witness that fails",
         Act::Reload(index, Reload::File(file, ..)) if file.ends_with("toml") == is_keepalived(index) => {
             "a daemon loads a configuration of the other kind"
+        }
+        Act::Reload(_, Reload::File(_, config, _)) if witness::is_elsewhere(config, scenario) => {
+            "a daemon loads a configuration whose witness is where no node had one before"
         }
         Act::Reload(index, Reload::Priority(_)) if is_keepalived(index) => {
             "keepalived gets another priority without another file"
@@ -128,6 +136,7 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         | Act::Probe { .. }
         | Act::Rule { .. }
         | Act::Reload(..)
+        | Act::Witness(_)
         | Act::Calm => return None,
     };
     Some((step.line, format!("only in a simulation {why}; the lab cannot play this statement")))

@@ -15,6 +15,7 @@ mod standin;
 mod switch;
 mod verdict;
 mod watch;
+mod witness;
 
 use std::{
     thread,
@@ -171,6 +172,9 @@ fn perform(play: &Play) -> Result<bool> {
         for host in player.hosts() {
             println!("\nThe log of {}:\n{}", player.name(host), player.log(host));
         }
+        if let Some(witness) = &player.witness {
+            println!("\nThe end of the log of the witness:\n{}", witness.log());
+        }
     }
     Ok(well)
 }
@@ -188,6 +192,11 @@ fn until_so(patience: Duration, look: impl Fn() -> std::result::Result<(), Strin
             found => return found,
         }
     }
+}
+
+/// A configuration that cannot be run here.
+fn unfit(why: &str) -> Trouble {
+    Trouble::File { name: "the configuration".to_owned(), why: why.to_owned() }
 }
 
 /// A file that should be there.

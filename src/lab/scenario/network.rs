@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
+use super::witness;
 use crate::{
     config::Config,
     lab::{
@@ -50,17 +51,21 @@ pub(super) fn plan(nodes: &[Node], asked: &BTreeSet<IpAddr>) -> Plan {
             plan.cables.push(Cable { host, interface, wire, own: Vec::new() });
         }
     }
+    let places = witness::places(nodes);
     for wire in 0..wires {
         for host in [Host::Arbiter, Host::Client] {
             let usual = IpAddr::V4(host.address());
             let asked = asked.iter().copied().filter(|_| host == Host::Arbiter);
             let wanted: BTreeSet<IpAddr> = asked.chain([usual]).collect();
-            let own = wanted.into_iter().filter(|address| plan.is_on(wire, *address) && plan.is_free(*address));
+            let is_free =
+                |address: &IpAddr| plan.is_free(*address) && places.iter().all(|place| place.ip() != *address);
+            let own = wanted.into_iter().filter(|address| plan.is_on(wire, *address) && is_free(address));
             let own = own.filter_map(|address| IpNet::new(address, if address.is_ipv4() { PREFIX } else { 64 }).ok());
             let own = own.collect();
             plan.cables.push(Cable { host, interface: format!("eth{wire}"), wire, own });
         }
     }
+    plan.cables.extend(witness::cables(witness::hosts(nodes), &places, wires));
     plan
 }
 
@@ -119,6 +124,16 @@ mod tests {
         let known = Plan::founding(&Host::NODES);
         assert_eq!(plan.cables, known.cables);
         assert_eq!(plan.service, [IpAddr::from([192, 168, 0, 60])]);
+    }
+
+    #[test]
+    fn a_witness_has_a_network_of_its_own_and_its_address_is_nobody_elses() {
+        let witness = "[witness]\nendpoints = [\"http://192.168.0.22:2379\"]\nkey = \"ha/x\"\n";
+        let configs = [founding("192.168.0.21") + witness, founding("192.168.0.20") + witness];
+        let plan = plan(&nodes(&[&configs[0], &configs[1]]), &BTreeSet::new());
+        assert_eq!(of(&plan, Host::Node1), ["eth0 0 192.168.0.20/24", "witness 1 169.254.77.20/24"]);
+        assert_eq!(of(&plan, Host::Arbiter), ["eth0 0 "]);
+        assert_eq!(of(&plan, Host::Witness), ["witness 1 169.254.77.31/24 192.168.0.22/32"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     missing,
     network::{HOSTS, shared},
     switch::Switch,
+    witness::{self, Witness},
 };
 use crate::{
     config::Config,
@@ -32,7 +33,9 @@ pub(super) struct Player {
     pub(super) nodes: Vec<Actor>,
     /// Each address that the nodes share, and who watches it.
     observers: Vec<(IpNet, Observer)>,
-    switch: Switch,
+    pub(super) switch: Switch,
+    /// Where there is one.
+    pub(super) witness: Option<Witness>,
     reloads: Vec<(String, Files)>,
     program: PathBuf,
     pub(super) world: World,
@@ -53,6 +56,7 @@ impl Player {
             nodes,
             observers,
             switch: Switch::default(),
+            witness: Witness::start(&world, play)?,
             reloads: play.reloads.clone(),
             program: std::env::current_exe().map_err(Trouble::kernel("find this program"))?,
             world,
@@ -165,7 +169,8 @@ impl Player {
     /// Pulls or plugs one cable of a node, or all.
     fn plug(&mut self, index: usize, interface: Option<&str>, plugged: bool) -> Result<()> {
         let host = self.host_of(index)?;
-        let all = self.world.cables(host).map(|cable| cable.interface.clone());
+        let all = self.world.cables(host).filter(|cable| !witness::is_its(cable));
+        let all = all.map(|cable| cable.interface.clone());
         let meant: Vec<String> = all.filter(|name| interface.is_none_or(|interface| interface == name)).collect();
         let pulled = &mut self.node(index)?.pulled;
         pulled.retain(|name| !meant.contains(name));
@@ -228,6 +233,7 @@ impl Player {
             Act::Delete(index) => drop(self.world.delete_service_address(self.host_of(*index)?)),
             Act::Probe { machine, policy, probe, found } => self.probe(*machine, policy, probe, *found)?,
             Act::Reload(index, reload) => self.reload(*index, reload)?,
+            Act::Witness(mishap) => self.befall(*mishap)?,
             Act::Calm => self.calm()?,
             // A stand-in says what comes of it in the simulation.
             Act::Rule { .. } => {}
@@ -237,7 +243,6 @@ impl Player {
             | Act::Clock(..)
             | Act::Takes { .. }
             | Act::Hangs { .. }
-            | Act::Witness(_)
             | Act::Forge { .. } => {}
         }
         Ok(())
@@ -256,7 +261,7 @@ impl Player {
         Ok(())
     }
 
-    fn rule(&mut self) -> Result<()> {
+    pub(super) fn rule(&mut self) -> Result<()> {
         let hosts: Vec<Host> = self.hosts().collect();
         self.switch.rule(&self.world, &hosts)
     }
@@ -318,6 +323,7 @@ impl Player {
     fn calm(&mut self) -> Result<()> {
         (self.switch.loss, self.switch.blind) = (0, std::collections::BTreeSet::new());
         self.heal()?;
+        self.mend_witness()?;
         for index in 0..self.nodes.len() {
             self.mute(index, false)?;
             self.plug(index, None, true)?;

@@ -10,6 +10,8 @@ use crate::lab::{
 /// Advertisements, of both families.
 const ADVERTISEMENTS: [&str; 2] = ["ip protocol 112", "ip6 nexthdr 112"];
 const PINGS: [&str; 2] = ["ip protocol icmp", "icmpv6 type echo-request"];
+/// What of a connection carries something that is said; its beginning and its end do not.
+const SAID: &str = "tcp flags & psh == psh";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -20,6 +22,10 @@ pub(super) struct Switch {
     pub(super) filtered: BTreeSet<(Host, Host)>,
     /// The arbiter does not answer these.
     pub(super) blind: BTreeSet<Host>,
+    /// The witness gets nothing from these.
+    pub(super) away: BTreeSet<Host>,
+    /// These get no answer of the witness, which hears them.
+    pub(super) unheard: BTreeSet<Host>,
     /// So many of a hundred packets between nodes are lost.
     pub(super) loss: u32,
     /// There are rules.
@@ -68,8 +74,12 @@ impl Switch {
             self.filtered.iter().for_each(|(from, to)| push(*from, *to, what));
         }
         for what in PINGS {
-            self.blind.iter().for_each(|host| push(*host, Host::Arbiter, what));
+            for host in &self.blind {
+                [Host::Arbiter, Host::Witness].into_iter().for_each(|other| push(*host, other, what));
+            }
         }
+        self.away.iter().for_each(|host| push(*host, Host::Witness, ""));
+        self.unheard.iter().for_each(|host| push(Host::Witness, *host, SAID));
         if self.loss > 0 {
             let share = format!("numgen random mod 100 < {}", self.loss);
             for one in nodes {

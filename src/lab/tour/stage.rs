@@ -309,14 +309,14 @@ struct Pair<T> {
 impl<T> Pair<T> {
     const fn of(&self, node: Host) -> &T {
         match node {
-            Host::Node1 | Host::Node3 | Host::Arbiter | Host::Client => &self.node1,
+            Host::Node1 | Host::Node3 | Host::Arbiter | Host::Client | Host::Witness => &self.node1,
             Host::Node2 => &self.node2,
         }
     }
 
     const fn of_mut(&mut self, node: Host) -> &mut T {
         match node {
-            Host::Node1 | Host::Node3 | Host::Arbiter | Host::Client => &mut self.node1,
+            Host::Node1 | Host::Node3 | Host::Arbiter | Host::Client | Host::Witness => &mut self.node1,
             Host::Node2 => &mut self.node2,
         }
     }
