@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Auth, Claim, Config, Control, Hop, Instance, LastResort, Lease, OnConflict, OnError, Permits, PolicyChanges,
-    Preempt, Preference, Privileges, Protocol, Refusal, Route, Routing, Rule, RuleAction, Transport, Way,
+    Auth, Claim, Config, Control, GateUse, Hop, Instance, LastResort, Lease, OnConflict, OnError, Permits,
+    PolicyChanges, Preempt, Preference, Privileges, Protocol, Refusal, Route, Routing, Rule, RuleAction, Transport,
+    Way,
 };
 use crate::{
     wire::{AdverInterval, Priority, Vrid},
@@ -46,7 +47,7 @@ pub(crate) fn instance() -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: super::Notify::default(),
         accept: true,
-        gate: false,
+        gate: GateUse::Never,
         virtual_mac: None,
         tracks: super::Tracks::default(),
         last_resort: LastResort::Release,

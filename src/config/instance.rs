@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Facts, Instance, Netns, Routing, accept,
+    Facts, GateUse, Instance, Netns, Routing, accept,
     address::{self, Addresses},
     announce, auth_hmac,
     error::{Findings, Span},
@@ -143,7 +143,11 @@ fn assemble(raw: &RawInstance, parts: Parts<'_>, addresses: &Addresses, out: &mu
         announce,
         notify,
         accept,
-        gate: raw.gate.given().is_none_or(|(gate, _)| *gate),
+        gate: match raw.gate.given() {
+            None => GateUse::WhereNeeded,
+            Some((true, _)) => GateUse::Always,
+            Some((false, _)) => GateUse::Never,
+        },
         virtual_mac,
         tracks,
         last_resort,

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Instance, Lease, Witnessed};
+use super::{GateUse, Instance, Lease, Witnessed};
 use crate::wire::{AdverInterval, Priority, Version};
 
 /// How late the kernel can be: its own sweep (up to a second) and scheduling.
@@ -34,7 +34,7 @@ pub struct Planned {
     /// It supposes that the peer received the last advertisement. Each one lost adds an interval; the claim closes it.
     pub overlap: Duration,
     /// With a gate before the addresses, which closes this long after the last advertisement: where whole seconds are too
-    /// coarse.
+    /// coarse, or it is wanted always.
     pub gate: Option<Duration>,
     /// After the last advertisement it received, the peer takes over no earlier than this.
     pub earliest_takeover_by_peer: Duration,
@@ -72,11 +72,15 @@ pub fn lease_length(instance: &Instance, peer_priority: Option<Priority>) -> Pla
 }
 
 /// How long a gate stays open: until right before the peer takes over, in whole milliseconds. None where the lease does as
-/// well, and where it would close between two advertisements.
+/// well and it is not wanted all the same, and where it would close between two advertisements.
 fn gate(instance: &Instance, bound_end: Duration, earliest_takeover: Duration) -> Option<Duration> {
     // Without a carrier no advertisement leaves, and one that does not mind that goes on serving elsewhere.
-    let closes = instance.gate && instance.track_own_interface;
-    if !closes || instance.lease != Lease::Auto || bound_end.saturating_sub(earliest_takeover) <= OVERLAP_BORNE {
+    let wanted = match instance.gate {
+        GateUse::Always => true,
+        GateUse::WhereNeeded => bound_end.saturating_sub(earliest_takeover) > OVERLAP_BORNE,
+        GateUse::Never => false,
+    };
+    if !wanted || !instance.track_own_interface || instance.lease != Lease::Auto {
         return None;
     }
     let millis = earliest_takeover.saturating_sub(GATE_LATENESS).as_millis();
@@ -159,22 +163,33 @@ mod tests {
     #[test]
     fn below_a_second_a_gate_closes_before_the_peer_takes_over() {
         for (centis, millis) in [(1, 20), (2, 50), (10, 290), (50, 1493)] {
-            let planned = lease_length(&Instance { gate: true, ..v3(centis) }, None);
+            let planned = lease_length(&Instance { gate: GateUse::WhereNeeded, ..v3(centis) }, None);
             assert_eq!(planned.gate, Some(Duration::from_millis(millis)), "{centis}");
             assert!(planned.gate.unwrap() + GATE_LATENESS <= planned.earliest_takeover_by_peer);
             assert_eq!(planned.overlap, Duration::ZERO);
         }
-        let hasty = Instance { peer_down_adverts: 1, gate: true, ..v3(1) };
+        let hasty = Instance { peer_down_adverts: 1, gate: GateUse::Always, ..v3(1) };
         assert_eq!(lease_length(&hasty, None).gate, None, "it would close between two advertisements");
-        assert_eq!(lease_length(&Instance { gate: true, ..v2(1) }, None).gate, None, "whole seconds do");
-        let deaf = Instance { gate: true, track_own_interface: false, ..v3(20) };
+        assert_eq!(
+            lease_length(&Instance { gate: GateUse::WhereNeeded, ..v2(1) }, None).gate,
+            None,
+            "whole seconds do"
+        );
+        let deaf = Instance { gate: GateUse::Always, track_own_interface: false, ..v3(20) };
         assert_eq!(lease_length(&deaf, None).gate, None, "it would close with the link");
-        assert_eq!(lease_length(&Instance { lease: Lease::Off, gate: true, ..v3(10) }, None).gate, None);
+        assert_eq!(lease_length(&Instance { lease: Lease::Off, gate: GateUse::Always, ..v3(10) }, None).gate, None);
+    }
+
+    #[test]
+    fn a_gate_that_is_wanted_always_closes_before_the_peer_takes_over() {
+        let planned = lease_length(&Instance { gate: GateUse::Always, ..v2(1) }, None);
+        assert_eq!((planned.length, planned.gate), (seconds(2), Some(Duration::from_millis(2997))));
+        assert_eq!(planned.overlap, Duration::ZERO, "not even the 12 ms against a peer of priority 254");
     }
 
     #[test]
     fn ten_milliseconds_without_a_gate_leave_about_two_seconds() {
-        let planned = lease_length(&Instance { gate: false, ..v3(1) }, None);
+        let planned = lease_length(&Instance { gate: GateUse::Never, ..v3(1) }, None);
         assert_eq!((planned.length, planned.gate), (seconds(1), None));
         assert!((1980..2000).contains(&planned.overlap.as_millis()), "{:?}", planned.overlap);
     }
@@ -212,7 +227,7 @@ mod tests {
         fn without_a_gate_it_is_the_largest_lease_that_never_overlaps_or_the_smallest_that_holds(
             instance in any_instance(), priority in 1..=254u8, peer_down_adverts in 1..=100u8,
         ) {
-            let instance = Instance { peer_down_adverts, gate: false, ..instance };
+            let instance = Instance { peer_down_adverts, gate: GateUse::Never, ..instance };
             let planned = lease_length(&instance, Priority::new(priority));
             let length = planned.length.unwrap();
             let interval = instance.advertise.as_duration();

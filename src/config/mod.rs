@@ -242,8 +242,8 @@ pub struct Instance {
     pub notify: Notify,
     /// Whether a master answers what is sent to the virtual addresses; [`Instance::drops_packets`] is what follows.
     pub accept: bool,
-    /// A gate before the addresses where whole seconds are too long a lease; true by default.
-    pub gate: bool,
+    /// When there is a gate before the addresses; where whole seconds are too long a lease by default.
+    pub gate: GateUse,
     /// The device with the virtual router MAC address, if the addresses have one.
     pub virtual_mac: Option<VirtualMac>,
     /// What bears on it beside its own interface and its policies; what its group tracks too.
@@ -352,6 +352,17 @@ pub enum Lease {
     Off,
     /// This long, in whole seconds (the kernel's unit).
     Fixed(Duration),
+}
+
+/// When packets to the addresses are let in only until shortly before a peer would take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateUse {
+    /// Where whole seconds are too long a lease: with less than a second between advertisements.
+    WhereNeeded,
+    /// With a second and more too: it does not depend on when the kernel comes to removing an address.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Whether a time-out takeover looks first.

@@ -73,7 +73,8 @@ pub(super) fn confine_as_wanted(config: &Config, origin: &Origin) -> Result<(), 
     match (done.files, done.calls) {
         (true, true) => tracing::info!("confined: writes its own directories, starts no program, fewer system calls"),
         (files, calls) => tracing::warn!(
-            "confined in part: {}, {}. The kernel cannot do more (Landlock needs 5.13); ha goes on",
+            "confined in part: {}, {}. The kernel cannot do more (Landlock needs 5.13), or the unit forbids it (its \
+             SystemCallFilter must have seccomp and landlock_*); ha goes on",
             if files {
                 "writes its own directories and starts no program"
             } else {

@@ -37,17 +37,19 @@ pub struct Confined {
     pub calls: bool,
 }
 
-/// Confines the calling thread, and whatever it starts from now on. A kernel that cannot do a part of it does the rest.
+/// Confines the calling thread, and whatever it starts from now on. What cannot be done, because the kernel lacks it or whoever
+/// started this process has denied it that (a filter of system calls refuses with EPERM), is left out.
 ///
 /// # Errors
-/// The kernel can, and refused: a sentence. Some of it may be in force.
+/// It can be done, and was refused: a sentence. Some of it may be in force.
 pub fn confine(allowed: &Allowed) -> Result<Confined, String> {
     let files = files(&allowed.writable).map_err(|error| format!("Landlock refused: {error}"))?;
     let calls = match filter(allowed.namespaces) {
-        Some(program) => {
-            seccompiler::apply_filter(&program).map_err(|error| format!("seccomp refused: {error}"))?;
-            true
-        }
+        Some(program) => match seccompiler::apply_filter(&program) {
+            Ok(()) => true,
+            Err(seccompiler::Error::Seccomp(error)) if error.raw_os_error() == Some(libc::EPERM) => false,
+            Err(error) => return Err(format!("seccomp refused: {error}")),
+        },
         None => false,
     };
     Ok(Confined { files, calls })

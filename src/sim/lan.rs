@@ -20,7 +20,7 @@ use std::{
 
 use crate::{
     config::{
-        Auth, Checksum, Claim, Config, Control, Instance, LastResort, Lease, OnConflict, OnError, Permits,
+        Auth, Checksum, Claim, Config, Control, GateUse, Instance, LastResort, Lease, OnConflict, OnError, Permits,
         PolicyChanges, Preempt, Preference, Privileges, Protocol, Transport,
     },
     node::{
@@ -181,7 +181,7 @@ pub fn instance(priority: u8, peers: &[IpAddr]) -> Instance {
         announce: crate::vrrp::Announcing::default(),
         notify: crate::config::Notify::default(),
         accept: true,
-        gate: false,
+        gate: GateUse::Never,
         virtual_mac: None,
         tracks: crate::config::Tracks::default(),
         last_resort: LastResort::Release,

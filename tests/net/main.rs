@@ -44,6 +44,7 @@ mod stage;
 mod straight;
 mod tour;
 mod tracks;
+mod unit;
 mod vmac;
 mod witness;
 mod world;

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::{
         OnceLock, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -18,7 +18,7 @@ use std::{
 use ha::lab::{memory::Memory, netns, process::on_path};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::{Need, Story, stage::Stage, stories};
+use crate::{Need, Story, stage::Stage, stories, unit};
 
 /// Names the story to tell, in the process that tells it; `try-out` only tries the namespaces.
 pub(crate) const TELL: &str = "HA_NET_TELL";
@@ -40,7 +40,8 @@ static FLAKY: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn run_all() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
-    let trials = stories().into_iter().map(|story| Trial::ignorable_test(story.name, move || run(&story))).collect();
+    let trial = |story: Story| Trial::ignorable_test(story.name, move || run(&story));
+    let trials = stories().into_iter().map(trial).chain([unit::trial()]).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -113,7 +114,7 @@ fn tell_apart(story: &Story) -> Result<(), Failed> {
     let ended = wait(&mut child, Duration::from_secs(story.seconds));
     note_time(story.name, began.elapsed())?;
     let said = fs::read_to_string(directory.path().join(SAID)).unwrap_or_default();
-    match ended {
+    match ended.map(|status| status.success()) {
         Some(true) => Ok(()),
         Some(false) => Err(said.into()),
         None => Err(format!("{said}\nnot over after {} s", story.seconds).into()),
@@ -141,12 +142,12 @@ fn start(name: &str, directory: &Path) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Whether it ended well; `None` if it had to be stopped.
-fn wait(child: &mut Child, at_most: Duration) -> Option<bool> {
+/// How it ended; `None` if it had to be stopped.
+pub(crate) fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + at_most;
     while Instant::now() < until {
         if let Ok(Some(status)) = child.try_wait() {
-            return Some(status.success());
+            return Some(status);
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -212,7 +213,7 @@ fn no_namespaces() -> Option<&'static str> {
     let try_out = || {
         let directory = tempfile::tempdir().ok()?;
         let ended = wait(&mut start(TRY_OUT, directory.path()).ok()?, Duration::from_secs(10));
-        (ended != Some(true))
+        (!ended.is_some_and(|status| status.success()))
             .then(|| fs::read_to_string(directory.path().join(SAID)).unwrap_or_default().trim().to_owned())
     };
     WHY.get_or_init(try_out).as_deref()
