@@ -19,11 +19,11 @@ pub mod node;
 pub mod sim;
 
 pub mod control;
-pub mod lab;
 #[allow(unsafe_code, reason = "the kernel's interfaces; each use says why it is sound")]
 pub mod linux;
 pub mod probe;
 
 pub mod daemon;
+pub mod lab;
 
 pub mod cli;

@@ -15,12 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    ifaddrs::getifaddrs,
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket},
-};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::{
+    packets::open_on,
     trouble::{Result, Trouble},
     world::{Host, INTERFACE, SERVICE_ADDRESS, World},
 };
@@ -48,7 +46,7 @@ impl Asking {
         let (answers, over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (shared, ends) = (Arc::clone(&answers), Arc::clone(&over));
         let started = world.netns(Host::Client).run(move || -> io::Result<JoinHandle<()>> {
-            let socket = open()?;
+            let socket = open_on(INTERFACE)?;
             thread::Builder::new().name("asking".to_owned()).spawn(move || ask(&socket, &shared, &ends))
         })?;
         let thread = Some(started.map_err(Trouble::kernel("ask who has the address"))?);
@@ -68,17 +66,6 @@ impl Drop for Asking {
             let _ = thread.join();
         }
     }
-}
-
-/// A packet socket on the client's interface.
-fn open() -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
-    // The kernel's own list has the address of the link ready to be bound to.
-    let mut interfaces = getifaddrs()?.filter(|interface| interface.interface_name == INTERFACE);
-    let link = interfaces.find_map(|interface| interface.address?.as_link_addr().copied());
-    bind(fd.as_raw_fd(), &link.ok_or(io::ErrorKind::NotFound)?)?;
-    Ok(fd)
 }
 
 fn ask(socket: &OwnedFd, answers: &Mutex<Vec<Answered>>, over: &AtomicBool) {

@@ -28,6 +28,7 @@ use nix::{
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::{
+    packets::is_outgoing,
     trouble::{Result, Trouble},
     world::{Host, World},
 };
@@ -167,8 +168,8 @@ fn moment(stamp: TimeSpec) -> Instant {
 }
 
 fn heard(bytes: &[u8], address: &LinkAddr, at: Instant) -> Option<Frame> {
-    const OUTGOING: u8 = 4; // PACKET_OUTGOING: the switch passing it on
-    if address.pkttype() == OUTGOING {
+    // The switch passing it on.
+    if is_outgoing(address) {
         return None;
     }
     let what = decode(bytes)?;

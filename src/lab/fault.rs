@@ -7,12 +7,20 @@ use std::{
     fmt::Write as _,
     io::Write as _,
     net::Ipv4Addr,
+    os::fd::AsRawFd,
     process::{Command, Stdio},
     time::Instant,
 };
 
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, send},
+};
+
 use super::{
     netns::Netns,
+    packets::open_on,
+    plan::Cable,
     process::on_path,
     trouble::{Result, Trouble},
     world::{Host, INTERFACE, PREFIX, World},
@@ -35,9 +43,7 @@ impl World {
     /// What the kernel says.
     pub fn plug(&self, host: Host, plugged: bool) -> Result<Instant> {
         let now = Instant::now();
-        for cable in self.cables(host) {
-            self.switch_rtnl().set_up(&cable.port(), plugged)?;
-        }
+        self.cables(host).try_for_each(|cable| self.connect(cable, plugged))?;
         Ok(now)
     }
 
@@ -48,10 +54,35 @@ impl World {
     /// What the kernel says.
     pub fn plug_interface(&self, host: Host, interface: &str, plugged: bool) -> Result<Instant> {
         let now = Instant::now();
-        for cable in self.cables(host).filter(|cable| cable.interface == interface) {
-            self.switch_rtnl().set_up(&cable.port(), plugged)?;
-        }
+        let mut meant = self.cables(host).filter(|cable| cable.interface == interface);
+        meant.try_for_each(|cable| self.connect(cable, plugged))?;
         Ok(now)
+    }
+
+    fn connect(&self, cable: &Cable, plugged: bool) -> Result<()> {
+        if let Some(wires) = self.wires_of(cable) {
+            wires.plug(cable, plugged)?;
+        }
+        self.switch_rtnl().set_up(&cable.port(), plugged)
+    }
+
+    /// A frame arrives at an interface of a machine, and at nobody else's: whoever sent it is none of the machines.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such interface, and what the kernel says; a cable that is out is no error.
+    pub fn deliver(&self, host: Host, interface: &str, frame: Vec<u8>) -> Result<()> {
+        let cable =
+            self.cables(host).find(|cable| cable.interface == interface).ok_or(Trouble::Gone("an interface"))?;
+        let port = cable.port();
+        let sent = self.switch().run(move || -> std::io::Result<()> {
+            let socket = open_on(&port)?;
+            match send(socket.as_raw_fd(), &frame, MsgFlags::empty()) {
+                Ok(_) | Err(Errno::ENETDOWN) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })?;
+        sent.map_err(Trouble::kernel("send a frame"))
     }
 
     /// Sets a machine's interface up or down, as its administrator would.

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod memory;
 pub mod netns;
 pub mod observer;
+mod packets;
 pub mod plan;
 pub mod process;
 pub mod relay;
@@ -21,6 +22,7 @@ pub mod scenario;
 pub mod service;
 pub mod tour;
 pub mod trouble;
+pub mod wires;
 pub mod world;
 
 pub use daemon::{Daemon, Setup};

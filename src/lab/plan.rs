@@ -77,6 +77,18 @@ impl Cable {
         if self.wire == 0 { port.to_owned() } else { format!("{port}.{}", self.wire) }
     }
 
+    /// Where it is laid in two pieces ([`wires`](super::wires)): the end of the piece to the switch.
+    #[must_use]
+    pub fn near(&self) -> String {
+        self.port().replacen("to-", "near-", 1)
+    }
+
+    /// The end of the piece to the machine.
+    #[must_use]
+    pub fn far(&self) -> String {
+        self.port().replacen("to-", "far-", 1)
+    }
+
     /// The Ethernet address of its interface.
     #[must_use]
     pub const fn mac(&self) -> [u8; 6] {
@@ -112,6 +124,7 @@ mod tests {
         let cable = |wire| Cable { host: Host::Node1, interface: "eth1".to_owned(), wire, own: Vec::new() };
         assert_eq!((cable(0).port(), cable(0).mac()), ("to-node1".to_owned(), Host::Node1.mac()));
         assert_eq!((cable(1).port(), cable(1).mac()), ("to-node1.1".to_owned(), [2, 0, 0, 0, 1, 20]));
+        assert_eq!((cable(0).near(), cable(12).far()), ("near-node1".to_owned(), "far-node1.12".to_owned()));
     }
 
     #[test]

@@ -262,7 +262,7 @@ fn detour(program: &Path, arguments: &[String]) -> io::Result<Command> {
 }
 
 /// Everything that descends from `ancestor` now.
-fn descendants_of(ancestor: i32) -> Vec<i32> {
+pub(super) fn descendants_of(ancestor: i32) -> Vec<i32> {
     let parents: Vec<(i32, i32)> = processes().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
     let mut found = vec![ancestor];
     let mut next = 0;

@@ -26,6 +26,7 @@ use super::{
     plan::{Cable, Plan},
     rtnl::{Plug, Rtnl},
     trouble::{Result, Trouble},
+    wires::Wires,
 };
 
 /// The service address of the founding scenario.
@@ -36,6 +37,8 @@ pub const SERVICE_ADDRESS_6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 
 pub const PREFIX: u8 = 24;
 /// The interface of each machine.
 pub const INTERFACE: &str = "eth0";
+/// The Ethernet address of whoever is no machine of the lab.
+pub(crate) const STRANGER: [u8; 6] = [2, 0, 0, 0, 0xba, 0xd1];
 /// What a switch is called, with the number of its network.
 const BRIDGE: &str = "br";
 /// Far more than the second that a kernel may take.
@@ -144,6 +147,7 @@ pub struct World {
     switch: Machine,
     machines: [Machine; 6],
     plan: Plan,
+    wires: Option<Wires>,
     directory: Directory,
 }
 
@@ -183,6 +187,27 @@ impl World {
     ///
     /// What the kernel says.
     pub fn build_plan(plan: Plan) -> Result<Self> {
+        Self::build_with(plan, None)
+    }
+
+    /// The same, and what is on its way from one node to another can be held back and doubled ([`wires`](Self::wires)). Chance
+    /// comes from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn build_delayed(plan: Plan, seed: u64) -> Result<Self> {
+        let mut world = Self::build_with(plan, Some(Wires::create()?))?;
+        let (nodes, others): (Vec<Cable>, Vec<Cable>) =
+            world.plan.cables.iter().cloned().partition(|cable| world.plan.nodes.contains(&cable.host));
+        let bystanders = others.iter().map(Cable::mac).chain([STRANGER]).collect();
+        if let Some(wires) = &mut world.wires {
+            wires.start(&nodes, bystanders, seed)?;
+        }
+        Ok(world)
+    }
+
+    fn build_with(plan: Plan, wires: Option<Wires>) -> Result<Self> {
         let switch = Machine::create("switch")?;
         for wire in 0..plan.wires() {
             switch.rtnl.add_bridge(&format!("{BRIDGE}{wire}"))?;
@@ -196,7 +221,7 @@ impl World {
             Machine::create(Host::Node3.name())?,
             Machine::create(Host::Witness.name())?,
         ];
-        let world = Self { switch, machines, plan, directory: Directory::create()? };
+        let world = Self { switch, machines, plan, wires, directory: Directory::create()? };
         world.plan.cables.iter().try_for_each(|cable| world.lay(cable))?;
         world.wait_for_cables()?;
         Ok(world)
@@ -212,6 +237,17 @@ impl World {
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What can hold packets back, where there is such a thing.
+    #[must_use]
+    pub const fn wires(&self) -> Option<&Wires> {
+        self.wires.as_ref()
+    }
+
+    /// The same for a cable that leads through them.
+    pub(crate) fn wires_of(&self, cable: &Cable) -> Option<&Wires> {
+        self.wires().filter(|_| self.plan.nodes.contains(&cable.host))
     }
 
     /// The cables of a machine.
@@ -283,7 +319,11 @@ impl World {
     fn lay(&self, cable: &Cable) -> Result<()> {
         let machine = self.machine(cable.host);
         let (port, interface) = (cable.port(), cable.interface.clone());
-        self.switch.rtnl.add_cable(&port, Plug { name: &interface, mac: cable.mac(), netns: &machine.netns })?;
+        if let Some(wires) = self.wires_of(cable) {
+            wires.lay(cable, (&self.switch.rtnl, &self.switch.netns), &machine.netns)?;
+        } else {
+            self.switch.rtnl.add_cable(&port, Plug { name: &interface, mac: cable.mac(), netns: &machine.netns })?;
+        }
         self.switch.rtnl.attach(&port, &format!("{BRIDGE}{}", cable.wire))?;
         for own in &cable.own {
             machine.rtnl.add_address(&interface, own.addr(), own.prefix_len(), None)?;

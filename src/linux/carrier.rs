@@ -1,4 +1,4 @@
-//! Whether an interface has a carrier right now.
+//! What drivers say of an interface, and are told: whether it has a carrier right now, and who computes checksums.
 //!
 //! Link events are rate-limited by the kernel (up to a second late); the driver itself answers at once, and in the
 //! network namespace of the caller, which `/sys` need not show.
@@ -14,6 +14,9 @@ use crate::words::InterfaceName;
 
 /// `ETHTOOL_GLINK` of `linux/ethtool.h`: the link as the driver sees it.
 const ETHTOOL_GLINK: u32 = 0x0000_000a;
+
+/// `ETHTOOL_STXCSUM`: whether the interface completes checksums itself.
+const ETHTOOL_STXCSUM: u32 = 0x0000_0017;
 
 /// `struct ethtool_value`.
 #[repr(C)]
@@ -48,15 +51,28 @@ impl Drivers {
     }
 }
 
-/// `SIOCETHTOOL`.
+/// The kernel computes all checksums before it hands a packet to this interface, and cuts it to size: whoever hears the interface
+/// hears whole packets.
+///
+/// # Errors
+/// There is no such interface, it cannot be told, or the caller may not.
+pub fn compute_checksums(interface: &InterfaceName) -> io::Result<()> {
+    let Drivers(socket) = Drivers::open()?;
+    ethtool(&socket, interface, EthtoolValue { cmd: ETHTOOL_STXCSUM, data: 0 }).map(drop)
+}
+
 fn driver_link(socket: &impl AsRawFd, interface: &InterfaceName) -> io::Result<bool> {
-    let mut value = EthtoolValue { cmd: ETHTOOL_GLINK, data: 0 };
+    ethtool(socket, interface, EthtoolValue { cmd: ETHTOOL_GLINK, data: 0 }).map(|value| value.data != 0)
+}
+
+/// `SIOCETHTOOL`.
+fn ethtool(socket: &impl AsRawFd, interface: &InterfaceName, mut value: EthtoolValue) -> io::Result<EthtoolValue> {
     let mut request = named(interface);
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: `request` names the interface with a terminating zero and points to a live ethtool_value, which is what
-    // SIOCETHTOOL with ETHTOOL_GLINK reads and writes; both outlive the call.
+    // SIOCETHTOOL reads and writes with both commands above; both outlive the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value.data != 0) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
 
 /// `SIOCGIFFLAGS`.

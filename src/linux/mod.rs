@@ -34,7 +34,7 @@ mod vrrp_socket;
 pub use address_request::{MARK, kernel_keeps_marks};
 pub use addresses::{Holder, Which};
 pub use allocator::{CountingAllocator, return_large_buffers};
-pub use carrier::Drivers;
+pub use carrier::{Drivers, compute_checksums};
 pub use changes::{announce_address, change_address, change_route, signal_processes};
 pub use clock::{Alarm, BootClock, Waker, wall_clock};
 pub use confine::{Allowed, Confined, confine};

@@ -25,5 +25,6 @@ pub use mutation::Mutation;
 pub use promise::{Breach, Done, Held, Promise};
 pub use scenario::{Claim, Expectation, File, Happening, Node, Outcome, Problem, Reign, Scenario, Step, play, read};
 pub use shrink::shrink;
+pub(crate) use storm::Dice;
 pub use storm::{rage, storm};
-pub use world::{Act, Air, Found, Kind, Machine, Mishap, Place, Reload, Setup, Violation, World, network};
+pub use world::{Act, Air, Forgery, Found, Kind, Machine, Mishap, Place, Reload, Setup, Violation, World, network};

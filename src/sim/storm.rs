@@ -48,16 +48,17 @@ enum Weather {
 }
 
 /// Chance that has nothing to do with that of the world.
-pub(super) struct Dice(u64);
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Self(seed.wrapping_add(0x51).wrapping_mul(0xd134_2543_de82_ef95) | 1);
         dice.roll(2);
         dice
     }
 
-    pub(super) fn roll(&mut self, below: u64) -> u64 {
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -46,6 +46,7 @@ mod tour;
 mod tracks;
 mod unit;
 mod vmac;
+mod wires;
 mod witness;
 mod world;
 
@@ -93,6 +94,7 @@ fn stories() -> Vec<Story> {
     all.extend(restart::STORIES);
     all.extend(scenario::STORIES);
     all.extend(vmac::STORIES);
+    all.extend(wires::STORIES);
     all.extend(networks::STORIES);
     all.extend(netns::STORIES);
     all.extend(hostile::STORIES);

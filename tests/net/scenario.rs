@@ -7,7 +7,7 @@ use crate::{
     stage::{HA, Stage},
 };
 
-pub(crate) const STORIES: [Story; 10] = [
+pub(crate) const STORIES: [Story; 11] = [
     Story { name: "a_scenario_comes_to_the_same_with_real_packets", needs: &[Need::Nft], seconds: 60, tell: the_same },
     Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 300, tell: a_little_chaos },
     Story {
@@ -45,6 +45,12 @@ pub(crate) const STORIES: [Story; 10] = [
         needs: &[Need::Etcd],
         seconds: 100,
         tell: |_| as_simulated("restarted_with_witness.txt", 3),
+    },
+    Story {
+        name: "a_scenario_has_packets_that_are_late_or_come_twice_and_whoever_is_late_himself",
+        needs: &[],
+        seconds: 100,
+        tell: |_| as_simulated("late_and_twice.txt", 9),
     },
     Story { name: "a_scenario_has_both_families", needs: &[], seconds: 100, tell: |_| as_simulated("families.txt", 5) },
     Story {

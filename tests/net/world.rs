@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ha::lab::{Host, Setup, capture::What, fault::Silence};
+use ha::lab::{Host, Setup, World, capture::What, fault::Silence};
 
 use crate::{
     Need, Story,
@@ -79,7 +79,7 @@ fn cables_and_filters(stage: &Stage) {
     world.recreate_interface(Host::Node1).unwrap();
     carrier(true);
 
-    let ear = Ear::of(stage, Host::Node2);
+    let ear = Ear::of(world, Host::Node2);
     let [group, unicast] = [[224, 0, 0, 18], [192, 168, 0, 21]];
     let hears = |destination: [u8; 4]| {
         let number = new_tag();
@@ -162,37 +162,47 @@ fn pair(stage: &Stage) -> [ha::lab::Daemon; 2] {
     pair
 }
 
+/// Longer than a packet is under way.
+const SOON: Duration = Duration::from_millis(150);
+
 /// Listens for protocol 112 on a machine.
-struct Ear(socket2::Socket);
+pub(crate) struct Ear(socket2::Socket);
 
 impl Ear {
-    fn of(stage: &Stage, host: Host) -> Self {
+    pub(crate) fn of(world: &World, host: Host) -> Self {
         use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
-        let opened = stage.world.netns(host).run(|| -> std::io::Result<Socket> {
+        let opened = world.netns(host).run(|| -> std::io::Result<Socket> {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
             let interface = InterfaceIndexOrAddress::Index(nix::net::if_::if_nametoindex("eth0")?);
             socket.join_multicast_v4_n(&[224, 0, 0, 18].into(), &interface)?;
-            socket.set_read_timeout(Some(Duration::from_millis(150)))?;
+            socket.set_read_timeout(Some(SOON))?;
             Ok(socket)
         });
         Self(opened.unwrap().unwrap())
     }
 
     /// Whether a datagram with this payload is heard soon.
-    fn hears(&self, payload: &[u8]) -> bool {
+    pub(crate) fn hears(&self, payload: &[u8]) -> bool {
+        self.hears_within(payload, SOON)
+    }
+
+    /// The same, with more patience.
+    pub(crate) fn hears_within(&self, payload: &[u8], at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
         let mut bytes = [0; 256];
         loop {
             match std::io::Read::read(&mut &self.0, &mut bytes) {
                 Ok(length) if bytes[..length].ends_with(payload) => return true,
                 Ok(_) => {}
-                Err(_) => return false,
+                Err(_) if Instant::now() > until => return false,
+                Err(_) => {}
             }
         }
     }
 }
 
 /// A payload unlike any other.
-fn new_tag() -> [u8; 8] {
+pub(crate) fn new_tag() -> [u8; 8] {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0x1122_3344);
     NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes()

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{Files, Needs, Said, missing, standin, unfit, witness};
+use super::{Files, Needs, Said, late::Pace, missing, standin, unfit, witness};
 use crate::{
     config::{Config, Instance},
     lab::{
@@ -36,6 +36,7 @@ pub(super) struct Actor {
     files: Files,
     /// Which of its policies are played by stand-ins.
     stand_ins: Vec<(String, bool)>,
+    pub(super) pace: Pace,
     daemon: Option<Daemon>,
     webs: Vec<Web>,
     _mailbox: Mailbox,
@@ -70,6 +71,7 @@ impl Actor {
             config: setup.config.clone(),
             files: files.clone(),
             stand_ins: mine.map(|(_, name)| (name.clone(), has_check(name))).collect(),
+            pace: Pace::default(),
             daemon: None,
             webs: needs.ports.iter().map(|port| Web::start_at(world, host, *port)).collect::<Result<_>>()?,
             _mailbox: Mailbox::start(world, host)?,
@@ -79,6 +81,33 @@ impl Actor {
             stopping: false,
             started_at: None,
         })
+    }
+
+    /// Its daemon does not run and does not know, or goes on.
+    pub(super) fn freeze(&mut self, frozen: bool) -> Result<()> {
+        self.pace.hurry();
+        self.pace.frozen = frozen;
+        if frozen {
+            self.daemon()?.freeze();
+            return Ok(());
+        }
+        self.daemon()?.thaw();
+        self.keep_pace()
+    }
+
+    /// From now on its daemon is late, up to so long.
+    pub(super) fn slow_down(&mut self, most: Duration) -> Result<()> {
+        self.pace.hurry();
+        self.pace.slow = most;
+        self.keep_pace()
+    }
+
+    fn keep_pace(&mut self) -> Result<()> {
+        if self.runs()? {
+            let pid = self.daemon()?.process().pid();
+            self.pace.keep(pid)?;
+        }
+        Ok(())
     }
 
     pub(super) fn daemon(&mut self) -> Result<&mut Daemon> {
@@ -127,7 +156,8 @@ impl Actor {
                 Daemon::ha(world, self.host, program, &config, &policies)?
             }
         });
-        Ok(())
+        self.pace.frozen = false;
+        self.keep_pace()
     }
 
     /// Its daemon is to read these files, or the same again.

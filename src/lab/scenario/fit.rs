@@ -101,12 +101,7 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
     let is_keepalived =
         |index: &usize| scenario.nodes.get(*index).is_some_and(|node| node.setup.kind == Kind::Keepalived);
     let why = match act {
-        Act::Duplicates(_) => "packets are duplicated",
-        Act::Delay(..) => "packets are delayed",
-        Act::Slow(..) => "a daemon is slow",
-        Act::Clock(..) => "wall clocks are set",
-        Act::Takes { .. } | Act::Hangs { .. } => "policies are slow",
-        Act::Forge { .. } => "advertisements are forged",
+        Act::Clock(..) => "a machine has a wall clock of its own",
         Act::Reload(index, Reload::File(file, ..)) if file.ends_with("toml") == is_keepalived(index) => {
             "a daemon loads a configuration of the other kind"
         }
@@ -124,6 +119,8 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         | Act::Partition(_)
         | Act::Heal
         | Act::Loss(_)
+        | Act::Duplicates(_)
+        | Act::Delay(..)
         | Act::Freeze(_)
         | Act::Thaw(_)
         | Act::Kill(_)
@@ -131,10 +128,14 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         | Act::Stop(_)
         | Act::PowerOff(_)
         | Act::Start(_)
+        | Act::Slow(..)
         | Act::Mute(..)
         | Act::Delete(_)
         | Act::Probe { .. }
         | Act::Rule { .. }
+        | Act::Takes { .. }
+        | Act::Hangs { .. }
+        | Act::Forge { .. }
         | Act::Reload(..)
         | Act::Witness(_)
         | Act::Calm => return None,

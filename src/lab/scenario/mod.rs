@@ -7,6 +7,7 @@
 mod actor;
 mod census;
 mod fit;
+mod late;
 mod look;
 mod network;
 mod order;
@@ -95,7 +96,9 @@ pub fn play(play: &Play) -> i32 {
 
 fn perform(play: &Play) -> Result<bool> {
     netns::enter()?;
-    let world = World::build_plan(network::plan(&play.scenario.nodes, &play.needs.asked))?;
+    let plan = network::plan(&play.scenario.nodes, &play.needs.asked);
+    let delayed = network::is_delayed(&play.scenario);
+    let world = if delayed { World::build_delayed(plan, play.scenario.seed) } else { World::build_plan(plan) }?;
     let _ending = Ending::watch(world.root().to_owned())?;
     let mut player = Player::new(world, play)?;
     let mut tale = Tale::default();

@@ -11,7 +11,7 @@ use crate::{
         plan::{Cable, Plan},
         world::{Host, PREFIX},
     },
-    sim::{Node, Setup, network},
+    sim::{Act, Happening, Node, Scenario, Setup, network},
 };
 
 /// Which machine of the lab the nodes are, in the order of the scenario.
@@ -67,6 +67,11 @@ pub(super) fn plan(nodes: &[Node], asked: &BTreeSet<IpAddr>) -> Plan {
     }
     plan.cables.extend(witness::cables(witness::hosts(nodes), &places, wires));
     plan
+}
+
+/// Whether packets take their time in it, or come twice: then the cables of its nodes allow for it.
+pub(super) fn is_delayed(scenario: &Scenario) -> bool {
+    scenario.steps.iter().any(|step| matches!(step.what, Happening::Do(Act::Delay(..) | Act::Duplicates(_))))
 }
 
 /// Interfaces that a node follows without speaking there; what the daemon makes itself is none of them.

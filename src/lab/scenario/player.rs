@@ -11,6 +11,7 @@ use super::{
     Files, Play, Said,
     actor::{Actor, STOPS},
     census::Vitals,
+    late::Pace,
     missing,
     network::{HOSTS, shared},
     switch::Switch,
@@ -22,9 +23,12 @@ use crate::{
         observer::Observer,
         service::Mood,
         trouble::{Result, Trouble},
-        world::{Host, World},
+        wires::Manner,
+        world::{Host, STRANGER, World},
     },
-    sim::{Act, Found, Kind, Reload},
+    sim::{Act, Forgery, Found, Kind, Reload},
+    wire::multicast_frame,
+    words::MacAddr,
 };
 
 /// See the module. The daemons go first.
@@ -50,7 +54,9 @@ impl Player {
         let mut nodes = Vec::new();
         for (index, (node, files)) in play.scenario.nodes.iter().zip(&play.files).enumerate() {
             let host = HOSTS.get(index).copied().ok_or_else(|| missing(&node.file))?;
-            nodes.push(Actor::new(&world, host, index, node, files, &play.needs)?);
+            let mut actor = Actor::new(&world, host, index, node, files, &play.needs)?;
+            actor.pace = Pace::of(play.scenario.seed.wrapping_add(u64::try_from(index).unwrap_or_default()));
+            nodes.push(actor);
         }
         Ok(Self {
             nodes,
@@ -211,10 +217,16 @@ impl Player {
                 self.switch.loss = *percent;
                 self.rule()?;
             }
-            Act::Freeze(index) => drop(self.node(*index)?.daemon()?.freeze()),
-            Act::Thaw(index) => drop(self.node(*index)?.daemon()?.thaw()),
+            Act::Duplicates(percent) => self.treat(|manner| manner.duplicates = *percent),
+            Act::Delay(least, most) => self.treat(|manner| manner.delay = (*least, *most)),
+            Act::Freeze(index) => self.node(*index)?.freeze(true)?,
+            Act::Thaw(index) => self.node(*index)?.freeze(false)?,
             Act::Kill(index) => self.kill(*index)?,
-            Act::KillAll(index) => drop(self.node(*index)?.daemon()?.kill()),
+            Act::KillAll(index) => {
+                let node = self.node(*index)?;
+                node.pace.hurry();
+                node.daemon()?.kill();
+            }
             Act::Stop(index) => {
                 let node = self.node(*index)?;
                 if node.runs()? {
@@ -225,9 +237,11 @@ impl Player {
             Act::PowerOff(index) => {
                 let node = self.nodes.get_mut(*index).ok_or(Trouble::Gone("a node"))?;
                 node.powered = false;
+                node.pace.hurry();
                 node.daemon()?.lose_power(&self.world)?;
             }
             Act::Start(index) => self.start(*index)?,
+            Act::Slow(index, late) => self.node(*index)?.slow_down(*late)?,
             Act::Mute(index, mute) => self.mute(*index, *mute)?,
             // There may be none.
             Act::Delete(index) => drop(self.world.delete_service_address(self.host_of(*index)?)),
@@ -235,15 +249,11 @@ impl Player {
             Act::Reload(index, reload) => self.reload(*index, reload)?,
             Act::Witness(mishap) => self.befall(*mishap)?,
             Act::Calm => self.calm()?,
+            Act::Forge { to, priority } => self.forge(*to, *priority)?,
             // A stand-in says what comes of it in the simulation.
-            Act::Rule { .. } => {}
-            Act::Duplicates(_)
-            | Act::Delay(..)
-            | Act::Slow(..)
-            | Act::Clock(..)
-            | Act::Takes { .. }
-            | Act::Hangs { .. }
-            | Act::Forge { .. } => {}
+            Act::Rule { .. } | Act::Takes { .. } | Act::Hangs { .. } => {}
+            // Refused before.
+            Act::Clock(..) => {}
         }
         Ok(())
     }
@@ -252,6 +262,7 @@ impl Player {
     fn kill(&mut self, index: usize) -> Result<()> {
         let node = self.node(index)?;
         let all = node.kind == Kind::Keepalived;
+        node.pace.hurry();
         let daemon = node.daemon()?;
         if all {
             daemon.kill()
@@ -259,6 +270,24 @@ impl Player {
             daemon.kill_alone()
         };
         Ok(())
+    }
+
+    /// Where nothing can be held back, nothing is to be: [`is_delayed`](super::network::is_delayed).
+    fn treat(&self, change: impl FnOnce(&mut Manner)) {
+        if let Some(wires) = self.world.wires() {
+            wires.treat(change);
+        }
+    }
+
+    /// It arrives at this node and at nobody else.
+    fn forge(&self, to: usize, priority: u8) -> Result<()> {
+        let node = self.nodes.get(to).ok_or(Trouble::Gone("a node"))?;
+        let Some(instance) = node.config.instances.first() else { return Ok(()) };
+        let frame = Forgery::of(instance, priority).and_then(|Forgery { source, destination, payload }| {
+            multicast_frame(MacAddr(STRANGER), source, destination, &payload)
+        });
+        let interface = instance.interface.as_str();
+        frame.map_or(Ok(()), |frame| self.world.deliver(node.host, interface, frame))
     }
 
     pub(super) fn rule(&mut self) -> Result<()> {
@@ -324,13 +353,15 @@ impl Player {
         (self.switch.loss, self.switch.blind) = (0, std::collections::BTreeSet::new());
         self.heal()?;
         self.mend_witness()?;
+        self.treat(|manner| *manner = Manner::default());
         for index in 0..self.nodes.len() {
             self.mute(index, false)?;
             self.plug(index, None, true)?;
             let node = self.node(index)?;
             node.serve(Mood::Well);
+            node.slow_down(Duration::ZERO)?;
             if node.runs()? {
-                node.daemon()?.thaw();
+                node.freeze(false)?;
             }
             // One that was told to stop while it was frozen does so now.
             if node.stopping {

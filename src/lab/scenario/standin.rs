@@ -15,6 +15,10 @@ use crate::{
     sim::{Act, Found, Happening, Node, Outcome, Scenario, What},
 };
 
+/// Of a policy that does not come back, and of one that throws, nothing is known: a stand-in throws.
+const LOST: &str = "its evaluation does not come back";
+const FAILED: &str = "the policy could not be evaluated";
+
 /// What the policies of the nodes need of the lab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -110,7 +114,10 @@ fn is_told(scenario: &Scenario, node: usize, name: &str) -> bool {
         if let Act::Probe { machine, policy, probe, found } = act {
             let plain = *found != Found::Blind && matches!(probe.as_str(), "http" | "ping");
             (*machine, policy.as_str()) == (node, name) && !plain
-        } else if let Act::Rule { machine, policy, .. } = act {
+        } else if let Act::Rule { machine, policy, .. }
+        | Act::Takes { machine, policy, .. }
+        | Act::Hangs { machine, policy, .. } = act
+        {
             (*machine, policy.as_str()) == (node, name)
         } else {
             false
@@ -157,6 +164,7 @@ pub(super) fn text(directory: &Path, policy: &str, has_check: bool) -> String {
          fn check() {{\n\
          let said = said();\n\
          if said == \"\" {{ return hold(\"nothing was simulated yet\"); }}\n\
+         if said.contains(\"{LOST}\") || said.contains(\"{FAILED}\") {{ throw said; }}\n\
          if said.starts_with(\"hold\") {{ return hold(said); }}\n\
          if said.starts_with(\"maintenance\") {{ return maintenance(said); }}\n\
          require(\"as_simulated\", !said.starts_with(\"fault\"), #{{ fall: 1, rise: 1 }});\n\
@@ -170,7 +178,16 @@ pub(super) fn text(directory: &Path, policy: &str, has_check: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        policy::{
+            Clock, Judge, Verdict, WallTime,
+            probe::{ErrorKind, Field, Pending, ProbeOutcome, ProbeRequest, Prober},
+        },
+        words::Instant,
+    };
 
     fn asks_of(check: &str) -> Option<(Vec<u16>, Vec<String>)> {
         let engine = Engine::new();
@@ -206,5 +223,47 @@ mod tests {
         let rules: Vec<&str> = policy.rules_named().iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(rules, ["as_simulated"]);
         Policy::load(&engine, "p", "p.rhai", &text(directory.path(), "p", false)).unwrap();
+    }
+
+    /// Reads whatever file it is asked for as this.
+    struct Reads(&'static str);
+
+    impl Prober for Reads {
+        fn start(&self, _: &ProbeRequest) -> Pending {
+            let (answer, pending) = std::sync::mpsc::channel();
+            let fields = [("content", Field::text(self.0))].into_iter().collect();
+            let (why, error) = (String::new(), ErrorKind::None);
+            answer.send(ProbeOutcome { ok: true, why, error, blind: false, elapsed: Duration::ZERO, fields }).unwrap();
+            pending
+        }
+    }
+
+    /// It stands still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Instant {
+            Instant::ZERO
+        }
+
+        fn wall(&self) -> WallTime {
+            WallTime::default()
+        }
+    }
+
+    #[test]
+    fn of_what_does_not_come_back_a_stand_in_knows_no_more_than_the_node() {
+        let engine = Engine::new();
+        let policy = Policy::load(&engine, "p", "p.rhai", &text(Path::new("/nowhere"), "p", true)).unwrap();
+        let says = |said: &'static str| {
+            let (prober, clock): (Arc<dyn Prober>, Arc<dyn Clock>) = (Arc::new(Reads(said)), Arc::new(Still));
+            let report = Judge::new().evaluate(&engine, &policy, 1, &Context::default(), &prober, &clock);
+            (matches!(report.verdict, Verdict::Hold { .. }), report.error.is_some())
+        };
+        assert_eq!(says("healthy"), (false, false));
+        assert_eq!(says("hold: the disk is busy"), (true, false));
+        let lost = "hold: policy p: its evaluation does not come back; the role stays as it is";
+        assert_eq!(says(lost), (true, true));
+        assert_eq!(says("hold: the policy could not be evaluated: it throws"), (true, true));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Delivery, World, mishap::Mishap};
+use super::{Air, Delivery, World, forgery::Forgery, mishap::Mishap};
 use crate::{
     config::Config,
     node::Will,
     policy::{Forced, Policy},
     sim::{log::What, mutation::Mutation},
-    wire::{self, Priority},
+    wire::Priority,
     words::{InterfaceName, readable},
 };
 
@@ -393,31 +393,7 @@ impl World {
         let machine = &self.machines[to];
         let Some(instance) = machine.config.instances.first() else { return };
         let Some(port) = super::port_of(machine, &instance.interface) else { return };
-        let adv = wire::Advertisement {
-            vrid: instance.vrid,
-            priority: Priority::new(priority),
-            interval: instance.advertise,
-            addresses: instance.addresses.iter().map(ipnet::IpNet::addr).collect(),
-        };
-        let (source, destination) = match instance.addresses.first() {
-            Some(ipnet::IpNet::V6(_)) => {
-                (std::net::IpAddr::V6([0xfe80, 0, 0, 0, 0, 0, 0xbad, 1].into()), instance.group())
-            }
-            Some(ipnet::IpNet::V4(net)) => {
-                let stranger = net.hosts().last().unwrap_or(net.addr());
-                (std::net::IpAddr::V4(stranger), instance.group())
-            }
-            None => return,
-        };
-        let payload = match &instance.protocol {
-            crate::config::Protocol::V2(crate::config::Auth::Pass(password)) => wire::encode_v2(&adv, Some(password)),
-            crate::config::Protocol::V2(crate::config::Auth::None | crate::config::Auth::Secret(_)) => {
-                wire::encode_v2(&adv, None)
-            }
-            crate::config::Protocol::V3(_) => {
-                wire::encode_v3(&adv, source, destination, wire::ChecksumForm::PseudoHeader)
-            }
-        };
+        let Some(Forgery { source, destination, payload }) = Forgery::of(instance, priority) else { return };
         if instance.claim == crate::config::Claim::Off {
             // Whoever does not look believes that the master has resigned, whoever says so (R17).
             self.clear_since = None;
@@ -430,7 +406,7 @@ impl World {
     fn calm(&mut self) {
         self.heal();
         self.etcd.mend();
-        (self.air.loss, self.air.duplicates) = (0, 0);
+        (self.air.loss, self.air.duplicates, self.air.delay) = (0, 0, Air::default().delay);
         for index in 0..self.machines.len() {
             self.machines[index].mute = false;
             self.machines[index].slow = Duration::ZERO;

@@ -6,6 +6,7 @@
 
 mod checks;
 mod faults;
+mod forgery;
 mod judging;
 mod kernel;
 mod machine;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 pub use checks::Violation;
 pub(super) use faults::time;
 pub use faults::{Act, Found, Reload};
+pub use forgery::Forgery;
 pub use machine::Machine;
 pub use mishap::Mishap;
 pub use placing::{Kind, Place, Setup, network};
