@@ -1,6 +1,6 @@
 //! What runs on a machine: the real node, or a model of keepalived. The same verbs for both.
 
-use super::{Kind, keepalived::Keepalived};
+use super::{Kind, Release, keepalived::Keepalived};
 use crate::{
     config::Config,
     node::{Ears, Input, Node, NodeStatus, Output, Will},
@@ -15,10 +15,10 @@ pub(super) enum Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(kind: Kind, now: Instant, config: &Config) -> Self {
+    pub(super) fn new(kind: Kind, release: Release, now: Instant, config: &Config) -> Self {
         match kind {
             Kind::Ha => Self::Ha(Box::new(Node::new(now, config))),
-            Kind::Keepalived => Self::Keepalived(Box::new(Keepalived::new(now, config))),
+            Kind::Keepalived => Self::Keepalived(Box::new(Keepalived::new(release, now, config))),
         }
     }
 

@@ -1,7 +1,8 @@
-//! A peer that behaves as keepalived 2.2 was measured to: same four verbs as a node, other decisions.
+//! A peer that behaves as keepalived 2.2 and 2.4 were measured to: same four verbs as a node, other decisions.
 //!
 //! What it has in common with RFC 3768 and 9568 is not repeated here. What it does its own way: it drops advertisements whose
-//! addresses, version, password or (version 2) interval are not its own; a backup ignores a lower master and takes over when its
+//! version, password or (version 2) interval are not its own, and 2.2 those with other addresses as well, which 2.4 believes; 2.4 signs
+//! where it is told to (`auth_hmac`), 2.2 does not; a backup ignores a lower master and takes over when its
 //! timer ends; a loser says nothing; an address that somebody deleted is given up with priority 0 and retaken after the skew
 //! time; addresses have no lifetime and stay where the process is killed; nobody is asked before a takeover. Groups: `group`.
 
@@ -9,13 +10,14 @@ mod group;
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
+use super::Release;
 use crate::{
-    config::{Auth, Config, Instance, Preempt, Protocol, Transport},
+    config::{Auth, AuthHmac, Config, HmacMode, Instance, Preempt, Protocol, Transport},
     node::{
         Command, Datagram, Event, Hold, Input, InstanceStatus, Journal, Lifetime, NodeStatus, Output, Role, Transmit,
     },
     policy::Verdict,
-    wire::{self, AdverInterval, Advertisement, AuthField, ChecksumForm, Priority},
+    wire::{self, AdverInterval, Advertisement, AuthField, ChecksumForm, Priority, Stamp, Trailer},
     words::{Family, Instant},
 };
 
@@ -25,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Keepalived {
+    release: Release,
     config: Config,
     routers: Vec<Router>,
     outbox: VecDeque<Output>,
@@ -34,6 +37,7 @@ pub(super) struct Keepalived {
 
 #[derive(Debug)]
 struct Router {
+    release: Release,
     config: Instance,
     role: Role,
     since: Instant,
@@ -54,10 +58,10 @@ struct Router {
 }
 
 impl Keepalived {
-    pub(super) fn new(now: Instant, config: &Config) -> Self {
+    pub(super) fn new(release: Release, now: Instant, config: &Config) -> Self {
         let mut new =
-            Self { config: config.clone(), routers: Vec::new(), outbox: VecDeque::new(), stopped: false, now };
-        new.routers = config.instances.iter().map(|instance| Router::new(now, instance.clone())).collect();
+            Self { release, config: config.clone(), routers: Vec::new(), outbox: VecDeque::new(), stopped: false, now };
+        new.routers = config.instances.iter().map(|instance| Router::new(release, now, instance.clone())).collect();
         for router in &new.routers {
             // What a dead one left behind is removed first.
             new.outbox.push_back(Output::Hold(router.hold(false)));
@@ -151,7 +155,7 @@ impl Keepalived {
             });
             match known {
                 Some(router) => router.config = instance.clone(),
-                None => self.routers.push(Router::new(now, instance.clone())),
+                None => self.routers.push(Router::new(self.release, now, instance.clone())),
             }
         }
         let out = &mut self.outbox;
@@ -191,8 +195,9 @@ impl Keepalived {
 }
 
 impl Router {
-    fn new(now: Instant, config: Instance) -> Self {
+    fn new(release: Release, now: Instant, config: Instance) -> Self {
         Self {
+            release,
             config,
             role: Role::Fault,
             since: now,
@@ -258,7 +263,7 @@ impl Router {
             Role::Fault => self.timer = None,
             Role::Backup => (self.timer, self.wants) = (None, true),
             Role::Master => {
-                self.advertise(Some(self.priority()), out);
+                self.advertise(now, Some(self.priority()), out);
                 self.timer = Some(now + self.config.advertise.as_duration());
             }
         }
@@ -267,7 +272,7 @@ impl Router {
     /// First the advertisement, then the addresses, then the announcement.
     fn take(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         (self.learnt, self.wants) = (None, false);
-        self.advertise(Some(self.priority()), out);
+        self.advertise(now, Some(self.priority()), out);
         self.become_role(now, Role::Master, "no advertisement", out);
         out.push_back(Output::Hold(self.hold(true)));
         self.announce(out);
@@ -294,6 +299,10 @@ impl Router {
         if multicast != (self.config.transport == Transport::Multicast) || Some(datagram.source) == self.source {
             return None;
         }
+        let (message, trailer) = Trailer::split(datagram.source, datagram.payload).ok()?;
+        if !self.believes(datagram.source, message, trailer.as_ref()) {
+            return None;
+        }
         let decoded = wire::decode(datagram.source, datagram.destination, datagram.payload).ok()?;
         let adv = decoded.advertisement;
         if decoded.version != self.config.protocol.version() {
@@ -311,7 +320,24 @@ impl Router {
             }
             Protocol::V3(_) => true,
         };
-        (understood && ours == theirs).then_some(adv)
+        (understood && (ours == theirs || self.release.believes_other_addresses())).then_some(adv)
+    }
+
+    /// How it signs, if it does: 2.2 does not know the word.
+    fn signing(&self) -> Option<&AuthHmac> {
+        self.config.auth_hmac.as_ref().filter(|_| self.release.signs())
+    }
+
+    /// What is signed has another length, so whoever does not sign drops it; whoever does wants a key that it has.
+    fn believes(&self, source: IpAddr, message: &[u8], trailer: Option<&Trailer>) -> bool {
+        match (self.signing(), trailer) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some(auth), None) => auth.mode != HmacMode::Enforce,
+            (Some(auth), Some(trailer)) => {
+                auth.key(trailer.key).is_some_and(|key| trailer.is_made_with(key, source, message))
+            }
+        }
     }
 
     fn hear_as_backup(&mut self, now: Instant, adv: &Advertisement) {
@@ -338,14 +364,14 @@ impl Router {
 
     fn hear_as_master(&mut self, now: Instant, adv: &Advertisement, source: IpAddr, out: &mut VecDeque<Output>) {
         let Some(priority) = adv.priority else {
-            return self.advertise(Some(self.priority()), out);
+            return self.advertise(now, Some(self.priority()), out);
         };
         let wins_tie = self.source.is_some_and(|own| source > own);
         if priority > self.priority() || priority == self.priority() && wins_tie {
             self.learnt = Some(adv.interval).filter(|_| matches!(self.config.protocol, Protocol::V3(_)));
             return self.step_back(now, "a higher advertisement", out);
         }
-        self.advertise(Some(self.priority()), out);
+        self.advertise(now, Some(self.priority()), out);
         self.announce(out);
         self.announces_at = Some(now + AGAIN);
     }
@@ -359,7 +385,7 @@ impl Router {
         if complete {
             self.seen = true;
         } else if self.seen {
-            self.advertise(None, out);
+            self.advertise(now, None, out);
             out.push_back(Output::Hold(self.hold(false)));
             self.become_role(now, Role::Backup, "an address was deleted", out);
             self.timer = Some(now + self.skew());
@@ -368,7 +394,7 @@ impl Router {
 
     fn fault(&mut self, now: Instant, why: &str, out: &mut VecDeque<Output>) {
         if self.role == Role::Master {
-            self.advertise(None, out);
+            self.advertise(now, None, out);
             out.push_back(Output::Hold(self.hold(false)));
         }
         (self.timer, self.announces_at, self.wants) = (None, None, false);
@@ -403,7 +429,7 @@ impl Router {
         out.push_back(Output::Announce { instance, interface, mac: None, addresses });
     }
 
-    fn advertise(&self, priority: Option<Priority>, out: &mut VecDeque<Output>) {
+    fn advertise(&self, now: Instant, priority: Option<Priority>, out: &mut VecDeque<Output>) {
         let Some(source) = self.source else { return };
         let adv = Advertisement {
             vrid: self.config.vrid,
@@ -420,7 +446,11 @@ impl Router {
             Protocol::V2(Auth::None | Auth::Secret(_)) => wire::encode_v2(&adv, None),
             Protocol::V3(_) => wire::encode_v3(&adv, source, *destination, ChecksumForm::PseudoHeader),
         };
-        let payloads = destinations.iter().map(payload).collect();
+        let sealed = |payload: Vec<u8>| match self.signing().and_then(AuthHmac::signs_with) {
+            Some((id, key)) => wire::sign(payload, source, id, key, Stamp::at(now.since_epoch())),
+            None => payload,
+        };
+        let payloads = destinations.iter().map(payload).map(sealed).collect();
         let (instance, interface) = (self.config.name.clone(), self.config.interface.clone());
         out.push_back(Output::Transmit(Transmit {
             instance,

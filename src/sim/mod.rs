@@ -27,4 +27,6 @@ pub use scenario::{Claim, Expectation, File, Happening, Node, Outcome, Problem, 
 pub use shrink::shrink;
 pub(crate) use storm::Dice;
 pub use storm::{rage, storm};
-pub use world::{Act, Air, Forgery, Found, Kind, Machine, Mishap, Place, Reload, Setup, Violation, World, network};
+pub use world::{
+    Act, Air, Forgery, Found, Kind, Machine, Mishap, Place, Release, Reload, Setup, Violation, World, network,
+};

@@ -33,6 +33,17 @@ fn every_scenario_that_comes_along_ends_as_it_expects() {
     }
 }
 
+/// Both models of keepalived; where a pair sees the difference, that of 2.4. A pair that does not understand each other has in the end
+/// whoever does not listen.
+#[test]
+fn storms_beside_either_keepalived_break_nothing() {
+    for story in ["mixed", "mixed_routers", "other_addresses_2_4", "signed_2_4"] {
+        let file = crate::sources::root().join(format!("tests/scenarios/{story}.txt"));
+        let (well, said) = played(&file, &["--storm", "8"]);
+        assert!(well, "{story}:\n{said}");
+    }
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story_and_another_one_another() {
     let file = crate::sources::root().join("tests/scenarios/one_way.txt");

@@ -25,7 +25,7 @@ A scenario has one statement a line; # begins a comment:
   seed 7                                where chance comes from
   node a node1.toml                     a node and its configuration, beside the scenario
   node b node2.toml eth0=10.0.0.3/24    with an address of its own, if nothing else says it
-  keepalived c keepalived.conf          a model of keepalived instead of the real node
+  keepalived c keepalived.conf [2.4]    a model of keepalived instead of the real node; of 2.2 unless it is said
   at 5s VERB ...                        what happens; at +2s: two seconds after the step above
   end 60s                               when it is over; else 10 s after the last step
   late 1s, two 30ms                     how late kernels are; nobody shares an address for longer

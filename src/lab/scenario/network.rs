@@ -98,6 +98,7 @@ mod tests {
             let setup = Setup {
                 name: name.to_owned(),
                 kind: Kind::Ha,
+                release: crate::sim::Release::default(),
                 config: config.unwrap().config,
                 addresses: std::collections::BTreeMap::new(),
                 policies: std::collections::BTreeMap::new(),

@@ -227,7 +227,14 @@ mod tests {
         let config = crate::config::parse(&text, Path::new("/x/ha.toml"), &Facts::default());
         let config = config.unwrap().config;
         let (addresses, policies) = <(std::collections::BTreeMap<_, _>, std::collections::BTreeMap<_, _>)>::default();
-        let setup = Setup { name: "x".to_owned(), kind: Kind::Ha, config, addresses, policies };
+        let setup = Setup {
+            name: "x".to_owned(),
+            kind: Kind::Ha,
+            release: crate::sim::Release::default(),
+            config,
+            addresses,
+            policies,
+        };
         Node { file: "ha.toml".to_owned(), setup }
     }
 

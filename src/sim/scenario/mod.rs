@@ -130,6 +130,9 @@ impl fmt::Display for Scenario {
                 super::Kind::Keepalived => "keepalived",
             };
             write!(f, "{word} {} {file}", setup.name)?;
+            if setup.release != super::Release::default() {
+                write!(f, " {}", setup.release.word())?;
+            }
             for (interface, addresses) in &setup.addresses {
                 addresses.iter().try_for_each(|address| write!(f, " {interface}={address}"))?;
             }

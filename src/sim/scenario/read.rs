@@ -9,7 +9,7 @@ use super::{
 use crate::{
     node::Role,
     policy::{Policy, Simulation},
-    sim::{Act, Found, Kind, Mishap, Reload, Setup},
+    sim::{Act, Found, Kind, Mishap, Release, Reload, Setup},
     wire::Priority,
 };
 
@@ -176,6 +176,12 @@ impl Reader<'_> {
             return Err("nodes come before the first step".to_owned());
         }
         let file = words.next("the node's configuration file")?;
+        let mut release = Release::default();
+        for known in [Release::Two, Release::Four] {
+            if kind == Kind::Keepalived && words.take(known.word()) {
+                release = known;
+            }
+        }
         let mut addresses: BTreeMap<_, Vec<_>> = BTreeMap::new();
         while let Some(word) = words.maybe() {
             let wrong = || format!("\"{word}\" is no address of an interface; write eth0=192.168.0.20/24");
@@ -184,7 +190,7 @@ impl Reader<'_> {
             addresses.entry(interface).or_default().push(address.parse().map_err(|_| wrong())?);
         }
         let File { config, policies } = (self.load)(file)?;
-        let setup = Setup { name: name.to_owned(), kind, config, addresses, policies };
+        let setup = Setup { name: name.to_owned(), kind, release, config, addresses, policies };
         self.scenario.nodes.push(Node { file: file.to_owned(), setup });
         Ok(())
     }

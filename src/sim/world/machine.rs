@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::{
     Delivery,
     judging::Judging,
-    placing::{Kind, Setup},
+    placing::{Kind, Release, Setup},
 };
 use crate::{
     config::{Config, Instance, Renames, Witnessed},
@@ -41,6 +41,8 @@ pub struct Machine {
     pub name: String,
     /// What runs on it.
     pub kind: Kind,
+    /// Which keepalived, if it is one.
+    pub release: Release,
     /// What its daemon was told last.
     pub config: Config,
     pub(super) daemon: Daemon,
@@ -86,11 +88,12 @@ pub struct Machine {
 
 impl Machine {
     pub(super) fn new(now: Instant, engine: &Engine, setup: Setup, ports: Vec<Port>) -> Self {
-        let Setup { name, kind, config, policies, .. } = setup;
+        let Setup { name, kind, release, config, policies, .. } = setup;
         let mut machine = Self {
             name,
             kind,
-            daemon: Daemon::new(kind, now, &config),
+            release,
+            daemon: Daemon::new(kind, release, now, &config),
             config,
             ports,
             policies,
@@ -123,7 +126,7 @@ impl Machine {
 
     /// A new process, which has seen nothing yet.
     pub(super) fn begin(&mut self, now: Instant, engine: &Engine) {
-        self.daemon = Daemon::new(self.kind, now, &self.config);
+        self.daemon = Daemon::new(self.kind, self.release, now, &self.config);
         self.asking = Asking::begin(now, self.witnessed());
         (self.alive, self.frozen, self.powered, self.started_at) = (true, false, true, now);
         self.wakes_at = None;

@@ -32,7 +32,7 @@ pub use faults::{Act, Found, Reload};
 pub use forgery::Forgery;
 pub use machine::Machine;
 pub use mishap::Mishap;
-pub use placing::{Kind, Place, Setup, network};
+pub use placing::{Kind, Place, Release, Setup, network};
 
 use super::{log::Entry, mutation::Mutation, witness::Etcd};
 use crate::{

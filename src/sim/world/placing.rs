@@ -23,6 +23,35 @@ pub enum Kind {
     Keepalived,
 }
 
+/// Which keepalived a model is of, as far as a pair sees a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// 2.2, and what came before 2.3.3: it drops what serves other addresses, and knows no `auth_hmac`.
+    #[default]
+    Two,
+    /// 2.4 from 2.4.2 on: it believes what serves other addresses, whatever the version of the protocol, and signs.
+    Four,
+}
+
+impl Release {
+    /// As a scenario has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Two => "2.2",
+            Self::Four => "2.4",
+        }
+    }
+
+    pub(in crate::sim) const fn believes_other_addresses(self) -> bool {
+        matches!(self, Self::Four)
+    }
+
+    pub(in crate::sim) const fn signs(self) -> bool {
+        matches!(self, Self::Four)
+    }
+}
+
 /// A machine before it is there.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -30,6 +59,8 @@ pub struct Setup {
     pub name: String,
     /// What runs on it.
     pub kind: Kind,
+    /// Which keepalived, if it is one.
+    pub release: Release,
     /// Its configuration.
     pub config: Config,
     /// Its own addresses, where they do not follow from the configurations.
