@@ -87,6 +87,7 @@ mod tests {
             generation: 1,
             started_at: Instant::ZERO,
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict: Verdict::Healthy { delta: 0, note: String::new() },
             rules,
             observed_ok: true,

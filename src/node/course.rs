@@ -61,7 +61,8 @@ impl Judged<'_> {
         let mut judgement = Judgement::new(&names);
         judgement.weigh(&self.instance.policy_weights);
         for report in self.reports {
-            judgement.said(report.clone());
+            // How it would be is asked of what was said, however long ago.
+            judgement.said(Report { followed_within: None, ..report.clone() });
         }
         judgement
     }

@@ -152,14 +152,17 @@ impl Judgement {
         self.policies.values().any(|word| word.report().is_some_and(|report| report.may_take_over == Some(false)))
     }
 
-    /// When an error has lasted so long that it becomes a fault, if that lies ahead.
+    /// When a policy is not heard of any more, or an error has lasted so long that it becomes a fault; what lies ahead of it.
     pub(super) fn next_change(&self, now: Instant, on_error: OnError) -> Option<Instant> {
-        let OnError::FaultAfter(time) = on_error else { return None };
         let since = self.policies.values().filter_map(|word| match word {
-            Word::Said { error_since, .. } => *error_since,
+            Word::Said { report, error_since } => error_since.or_else(|| report.counts_until()),
             Word::Nothing | Word::NeverLoaded(_) => None,
         });
-        since.map(|since| since + time).filter(|at| now < *at).min()
+        let fault_at = |since: Instant| match on_error {
+            OnError::Hold => None,
+            OnError::FaultAfter(time) => Some(since + time),
+        };
+        since.flat_map(|since| [Some(since), fault_at(since)]).flatten().filter(|at| now < *at).min()
     }
 
     /// What each policy adds to the priority.
@@ -219,15 +222,23 @@ impl Word {
             Self::Nothing => Opinion::Starting,
             Self::NeverLoaded(why) => Opinion::NeverLoaded { why: format!("policy {policy}: {why}") },
             Self::Said { report, error_since: Some(since) } => failed(report, *since, now, on_error),
-            Self::Said { report, error_since: None } => match &report.verdict {
-                Verdict::Starting => Opinion::Starting,
-                Verdict::Healthy { delta, .. } => Opinion::Healthy { delta: *delta },
-                Verdict::Fault { why, cause } => Opinion::Fault { why: why.clone(), cause: *cause },
-                Verdict::Hold { why } => Opinion::Hold { why: why.clone(), cause: HoldCause::Script },
-                Verdict::Maintenance { why } => Opinion::Maintenance { why: why.clone() },
+            Self::Said { report, error_since: None } => match report.counts_until().filter(|until| *until <= now) {
+                Some(since) => failed(&silent(report), since, now, on_error),
+                None => Opinion::of(&report.verdict),
             },
         }
     }
+}
+
+/// A report in place of those that do not come. Whoever evaluates says an error himself (R21); nothing is said where a thread of
+/// the daemon waits for what does not come.
+fn silent(report: &Report) -> Report {
+    let why = format!(
+        "policy {}: nothing is heard of it any more, not even that it hangs; the role stays as it is. That is a fault of ha: \
+         restart it",
+        report.policy
+    );
+    Report { verdict: Verdict::Hold { why: why.clone() }, error: Some(why), ..report.clone() }
 }
 
 /// What a policy comes to that cannot be evaluated: a hold, and a fault once it has lasted, if that is wanted (R21).
@@ -249,6 +260,16 @@ fn failed(report: &Report, since: Instant, now: Instant, on_error: OnError) -> O
 impl Opinion {
     /// Nothing is the matter.
     pub(super) const WELL: Self = Self::Healthy { delta: 0 };
+
+    fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Starting => Self::Starting,
+            Verdict::Healthy { delta, .. } => Self::Healthy { delta: *delta },
+            Verdict::Fault { why, cause } => Self::Fault { why: why.clone(), cause: *cause },
+            Verdict::Hold { why } => Self::Hold { why: why.clone(), cause: HoldCause::Script },
+            Verdict::Maintenance { why } => Self::Maintenance { why: why.clone() },
+        }
+    }
 
     /// Both taken together: the graver one, and of two of a kind what both say.
     pub(super) fn beside(self, other: Self) -> Self {
@@ -289,6 +310,7 @@ mod tests {
             generation: 1,
             started_at: Instant::from_epoch(Duration::from_secs(5)),
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict,
             rules: vec![],
             observed_ok: true,
@@ -428,6 +450,27 @@ mod tests {
         judgement.said(report("a", healthy(0)));
         judgement.said(failing(80));
         assert!(is_hold(judgement.opinion(at(139), wanted)));
+    }
+
+    #[test]
+    fn a_policy_that_falls_silent_is_held_like_one_that_cannot_be_evaluated() {
+        let promise = |verdict| Report { followed_within: Some(Duration::from_secs(9)), ..report("a", verdict) };
+        let wanted = OnError::FaultAfter(Duration::from_secs(60));
+        for verdict in [healthy(10), fault(FaultCause::Rules), Verdict::Maintenance { why: String::new() }] {
+            let mut judgement = Judgement::new(&["a".to_owned()]);
+            judgement.said(promise(verdict));
+            assert_eq!(judgement.next_change(at(5), OnError::Hold), Some(at(14)));
+            let before = judgement.opinion(at(13), OnError::Hold);
+            assert!(!matches!(before, Opinion::Hold { .. }), "{before:?}");
+            let silent = judgement.opinion(at(14), OnError::Hold);
+            assert!(matches!(silent, Opinion::Hold { cause: HoldCause::Error, .. }), "{silent:?}");
+            assert_eq!(judgement.next_change(at(14), OnError::Hold), None);
+            assert_eq!(judgement.next_change(at(14), wanted), Some(at(74)));
+            assert!(matches!(judgement.opinion(at(74), wanted), Opinion::Fault { cause: FaultCause::Rules, .. }));
+            // One word ends it.
+            judgement.said(Report { started_at: at(80), ..promise(healthy(0)) });
+            assert_eq!(judgement.opinion(at(88), OnError::Hold), Opinion::Healthy { delta: 0 });
+        }
     }
 
     #[test]

@@ -217,6 +217,7 @@ mod tests {
             generation: 1,
             started_at: Instant::ZERO + HOUR,
             elapsed: SECOND / 100,
+            followed_within: None,
             verdict,
             rules,
             observed_ok: true,

@@ -106,6 +106,7 @@ impl Judge {
             generation,
             started_at: evaluation.started_at,
             elapsed: clock.now().saturating_since(evaluation.started_at),
+            followed_within: Some(policy.followed_within()),
             verdict,
             rules,
             observed_ok,

@@ -11,7 +11,16 @@ const FAST_MIN: Duration = Duration::from_millis(100);
 /// No policy is evaluated more often.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// How long a report may be on its way: longer than whoever watches evaluations takes to say that one does not come back.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
+
 impl Policy {
+    /// How long after one report the next is there at the latest.
+    #[must_use]
+    pub fn followed_within(&self) -> Duration {
+        self.interval().max(INTERVAL_MIN) + self.deadline() + ON_ITS_WAY
+    }
+
     /// How long after one evaluation the next is due. `fast`: the node waits for what it says; `in_transition`: the next
     /// observation can change a gate.
     #[must_use]

@@ -21,6 +21,8 @@ pub struct Report {
     pub started_at: Instant,
     /// How long it took.
     pub elapsed: Duration,
+    /// How long after that the next one is there at the latest; none: nobody has promised one.
+    pub followed_within: Option<Duration>,
     /// What follows for the instance.
     pub verdict: Verdict,
     /// Every evaluated or lingering rule, in the order of the script.
@@ -107,6 +109,12 @@ pub struct RuleReport {
 }
 
 impl Report {
+    /// When the next one is there at the latest, on the driver's clock. After that this one says nothing any more.
+    #[must_use]
+    pub fn counts_until(&self) -> Option<Instant> {
+        self.followed_within.map(|within| self.started_at + self.elapsed + within)
+    }
+
     /// It says of the instance what `before` said; only times, counters and words may differ.
     #[must_use]
     pub fn says_what(&self, before: &Self) -> bool {

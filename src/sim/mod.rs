@@ -28,5 +28,5 @@ pub use shrink::shrink;
 pub(crate) use storm::Dice;
 pub use storm::{rage, storm};
 pub use world::{
-    Act, Air, Forgery, Found, Kind, Machine, Mishap, Place, Release, Reload, Setup, Violation, World, network,
+    Act, Air, Forgery, Found, Hangs, Kind, Machine, Mishap, Place, Release, Reload, Setup, Violation, World, network,
 };

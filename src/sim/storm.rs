@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Act, Found, Happening, Kind, Mishap, Mutation, Node, Reload, Scenario, Step, World, oracle,
+    Act, Found, Hangs, Happening, Kind, Mishap, Mutation, Node, Reload, Scenario, Step, World, oracle,
     scenario::{Claim as Expected, Expectation},
     world::BEGINNING,
 };
@@ -247,8 +247,12 @@ fn slow_policy(dice: &mut Dice, nodes: &[Node], machine: usize) -> Option<Act> {
     let policy = (*policies.get(dice.index(policies.len()))?).clone();
     Some(match dice.roll(3) {
         0 => Act::Takes { machine, policy, time: Duration::from_millis(1 + dice.roll(3000)) },
-        1 => Act::Hangs { machine, policy, hangs: true },
-        _ => Act::Hangs { machine, policy, hangs: false },
+        // Of every second machine nobody says so, but by keepalived, which asks itself.
+        1 if machine % 2 == 1 && nodes.get(machine)?.setup.kind == Kind::Ha => {
+            Act::Hangs { machine, policy, hangs: Hangs::Untold }
+        }
+        1 => Act::Hangs { machine, policy, hangs: Hangs::Told },
+        _ => Act::Hangs { machine, policy, hangs: Hangs::No },
     })
 }
 

@@ -118,6 +118,7 @@ mod tests {
             generation: 0,
             started_at: Instant::ZERO,
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict,
             rules: vec![rule],
             observed_ok: false,

@@ -196,6 +196,7 @@ mod tests {
             generation: 0,
             started_at: Instant::ZERO,
             elapsed: std::time::Duration::ZERO,
+            followed_within: None,
             verdict,
             rules: vec![],
             observed_ok: true,

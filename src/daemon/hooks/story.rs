@@ -207,6 +207,7 @@ mod tests {
             generation,
             started_at: Instant::ZERO,
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict: Verdict::Starting,
             rules: vec![rule],
             observed_ok: true,

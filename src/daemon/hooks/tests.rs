@@ -165,6 +165,7 @@ fn report(policy: &str, generation: u64) -> Report {
         generation,
         started_at: Instant::ZERO,
         elapsed: Duration::ZERO,
+        followed_within: None,
         verdict: Verdict::Healthy { delta: 0, note: String::new() },
         rules: vec![],
         observed_ok: true,

@@ -127,6 +127,7 @@ mod tests {
             generation: 1,
             started_at: NOW,
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict: Verdict::Starting,
             rules,
             observed_ok: true,

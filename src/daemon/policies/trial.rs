@@ -256,6 +256,7 @@ mod tests {
             generation,
             started_at: Instant::from_epoch(Duration::from_secs(at)),
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict,
             rules: vec![],
             observed_ok: true,

@@ -180,6 +180,7 @@ impl Lan {
             generation: 1,
             started_at: self.now,
             elapsed: Duration::ZERO,
+            followed_within: None,
             verdict,
             rules: vec![],
             observed_ok,

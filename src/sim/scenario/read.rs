@@ -9,7 +9,7 @@ use super::{
 use crate::{
     node::Role,
     policy::{Policy, Simulation},
-    sim::{Act, Found, Kind, Mishap, Release, Reload, Setup},
+    sim::{Act, Found, Hangs, Kind, Mishap, Release, Reload, Setup},
     wire::Priority,
 };
 
@@ -341,11 +341,14 @@ impl Reader<'_> {
     fn policy(&self, words: &mut Words<'_>) -> Result<Act, String> {
         let machine = self.machine(words)?;
         let policy = self.policy_of(machine, words)?.name().to_owned();
-        Ok(match words.next("takes, hangs or returns")? {
+        Ok(match words.next("takes, hangs, silent or returns")? {
             "takes" => Act::Takes { machine, policy, time: duration(words.next("the time, 800ms,")?)? },
-            "hangs" => Act::Hangs { machine, policy, hangs: true },
-            "returns" => Act::Hangs { machine, policy, hangs: false },
-            other => return Err(format!("\"{other}\" is nothing that a policy does; known: takes, hangs, returns")),
+            "hangs" => Act::Hangs { machine, policy, hangs: Hangs::Told },
+            "silent" => Act::Hangs { machine, policy, hangs: Hangs::Untold },
+            "returns" => Act::Hangs { machine, policy, hangs: Hangs::No },
+            other => {
+                return Err(format!("\"{other}\" is nothing that a policy does; known: takes, hangs, silent, returns"));
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Air, Delivery, World, forgery::Forgery, mishap::Mishap};
+use super::{Air, Delivery, World, forgery::Forgery, judging::Hangs, mishap::Mishap};
 use crate::{
     config::Config,
     node::Will,
@@ -86,7 +86,7 @@ pub enum Act {
     /// Evaluations of a policy take this long.
     Takes { machine: usize, policy: String, time: Duration },
     /// Evaluations of a policy do not come back, or do so again.
-    Hangs { machine: usize, policy: String, hangs: bool },
+    Hangs { machine: usize, policy: String, hangs: Hangs },
     /// A configuration is loaded anew.
     Reload(usize, Reload),
     /// Somebody who is none of the machines sends an advertisement to a machine, of its first virtual router.
@@ -137,7 +137,12 @@ impl Act {
                 format!("policy {} {policy} takes {}", name(machine), time(*takes))
             }
             Self::Hangs { machine, policy, hangs } => {
-                format!("policy {} {policy} {}", name(machine), if *hangs { "hangs" } else { "returns" })
+                let word = match hangs {
+                    Hangs::No => "returns",
+                    Hangs::Told => "hangs",
+                    Hangs::Untold => "silent",
+                };
+                format!("policy {} {policy} {word}", name(machine))
             }
             Self::Reload(index, Reload::Same) => format!("reload {}", name(index)),
             Self::Reload(index, Reload::Priority(priority)) => format!("reload {} priority {priority}", name(index)),
@@ -415,7 +420,7 @@ impl World {
             self.start(index);
             self.plug(index, None, true);
             for judging in &mut self.machines[index].judges {
-                judging.hangs = false;
+                judging.hangs = Hangs::No;
                 judging.takes = Duration::from_millis(1);
                 judging.simulation.context.forced.clear();
                 judging.simulation.mend(None);

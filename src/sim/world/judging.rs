@@ -13,6 +13,18 @@ use crate::{
 /// How much longer than the policy's own deadline an evaluation may take before it counts as lost.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What becomes of the evaluations of a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hangs {
+    /// They come back.
+    #[default]
+    No,
+    /// They do not, and the daemon says so.
+    Told,
+    /// They do not, and nobody says so: whoever would is stuck as well.
+    Untold,
+}
+
 /// One policy in one instance.
 #[derive(Debug)]
 pub(super) struct Judging {
@@ -23,8 +35,8 @@ pub(super) struct Judging {
     pub(super) due: Instant,
     /// How long an evaluation takes.
     pub(super) takes: Duration,
-    /// Evaluations do not come back.
-    pub(super) hangs: bool,
+    /// Whether evaluations come back.
+    pub(super) hangs: Hangs,
     /// What is under way, and when it is there.
     pub(super) under_way: Option<(Instant, Report)>,
     /// What it said last.
@@ -39,7 +51,7 @@ impl Judging {
             pace: Pace::Normal,
             due: now + Duration::from_millis(2),
             takes: Duration::from_millis(1),
-            hangs: false,
+            hangs: Hangs::No,
             under_way: None,
             last: None,
         }
@@ -54,6 +66,16 @@ impl Judging {
         self.under_way.as_ref().map_or(self.due, |(at, _)| *at)
     }
 
+    /// Nothing is handed in; from some moment on that is worth as much as an error.
+    fn say_nothing(&mut self, now: Instant) {
+        let counts_until = self.last.as_ref().and_then(Report::counts_until);
+        if let Some(until) = counts_until.filter(|until| *until <= now) {
+            self.last = Some(Report { followed_within: None, ..self.lost(until, now) });
+        }
+        let next = now + self.simulation.period(false).max(Duration::from_millis(10));
+        self.due = counts_until.filter(|until| now < *until).map_or(next, |until| until.min(next));
+    }
+
     /// What it is taken for while it does not come back.
     fn lost(&self, began: Instant, now: Instant) -> Report {
         let policy = self.simulation.policy();
@@ -63,6 +85,7 @@ impl Judging {
             generation: 1,
             started_at: began,
             elapsed: now.saturating_since(began),
+            followed_within: Some(policy.followed_within()),
             verdict: Verdict::Hold { why: why.clone() },
             rules: self.last.as_ref().map(|last| last.rules.clone()).unwrap_or_default(),
             observed_ok: false,
@@ -93,6 +116,10 @@ impl World {
     fn evaluate(&mut self, index: usize, at: usize) {
         let now = self.now;
         let machine = &mut self.machines[index];
+        if machine.judges[at].hangs == Hangs::Untold {
+            machine.judges[at].say_nothing(now);
+            return;
+        }
         let status = machine.daemon.status();
         let judging = &mut machine.judges[at];
         let fast = judging.pace == Pace::Fast;
@@ -104,7 +131,7 @@ impl World {
         };
         judging.simulation.context = Context { forced, ..context };
         judging.simulation.set_wall(machine.wall);
-        let (ready, report) = if judging.hangs {
+        let (ready, report) = if judging.hangs == Hangs::Told {
             let ready = now + judging.simulation.policy().deadline() + GRACE;
             (ready, judging.lost(now, ready))
         } else {

@@ -30,6 +30,7 @@ pub use checks::Violation;
 pub(super) use faults::time;
 pub use faults::{Act, Found, Reload};
 pub use forgery::Forgery;
+pub use judging::Hangs;
 pub use machine::Machine;
 pub use mishap::Mishap;
 pub use placing::{Kind, Place, Release, Setup, network};

@@ -346,6 +346,7 @@ impl Wires {
                 generation: 1,
                 started_at: now,
                 elapsed: Duration::ZERO,
+                followed_within: None,
                 observed_ok: matches!(verdict, Verdict::Healthy { .. }),
                 verdict,
                 rules: vec![],

@@ -332,6 +332,7 @@ impl Pair {
             generation: generation.number,
             started_at,
             elapsed: self.now().saturating_since(started_at),
+            followed_within: Some(generation.policy.followed_within()),
             verdict: Verdict::Hold { why: why.clone() },
             rules: self.judged.as_ref().map(|last| last.rules.clone()).unwrap_or_default(),
             observed_ok: false,

@@ -106,6 +106,7 @@ impl Rig {
                 generation,
                 started_at: Instant::ZERO,
                 elapsed: Duration::ZERO,
+                followed_within: None,
                 verdict: Verdict::Starting,
                 rules: vec![],
                 observed_ok: true,
