@@ -12,15 +12,15 @@ use super::{
     answer::{Answer, Failure, Fields},
     certificate::{Certificate, Validity},
     deadline::Deadline,
-    workers::Workers,
+    looks::Looks,
 };
 use crate::policy::probe::{CertRequest, ErrorKind, Field};
 
 /// `ok`: the first certificate in the file is valid now and for the wanted days. Fields: `subject`, `days`. A file that is
 /// not there or has no certificate is an answer; one that may not be read is none.
-pub(super) async fn probe(workers: &Workers, cert: &CertRequest, deadline: Deadline) -> Answer {
+pub(super) async fn probe(looks: &Looks, cert: &CertRequest, deadline: Deadline) -> Answer {
     let path = cert.path.clone();
-    let found = workers.run(deadline, move || first(&path)).await.and_then(|found| found);
+    let found = looks.run(&cert.path, deadline, move || first(&path)).await.and_then(|found| found);
     let now = Timestamp::now();
     let fields = Fields::from([
         ("subject", found.as_ref().map_or(Field::Unit, |found| Field::text(&found.subject))),

@@ -1,7 +1,4 @@
 //! The disk probe: what is mounted where, whether it takes a write, and how much room it has.
-//!
-//! A file system whose server or device is gone makes everybody wait who touches it. A look that does not come back stays
-//! on its thread; while one is missing for longer than the probe may take, the next answers at once instead of joining it.
 
 use std::{
     ffi::OsString,
@@ -9,8 +6,6 @@ use std::{
     io::{self, ErrorKind as Io, Write},
     os::unix::{ffi::OsStringExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 use nix::errno::Errno;
@@ -19,42 +14,17 @@ use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
 use super::{
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
-    workers::Workers,
+    looks::Looks,
 };
 use crate::policy::probe::{DiskRequest, ErrorKind, Field};
 
 /// What a write test writes: more than fits into an inode.
 const TEST: [u8; 4096] = [0x5a; 4096];
 
-/// The looks that are under way.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Looks(Arc<Mutex<Vec<(PathBuf, Instant)>>>);
-
-impl Looks {
-    /// `ok`: mounted, not read-only, within its limits. Fields: `mounted`, `read_only`, `free_pct`, `inodes_pct`, `fstype`.
-    pub(super) async fn probe(&self, workers: &Workers, wanted: &DiskRequest, deadline: Deadline) -> Answer {
-        if let Some(missing) = self.missing(&wanted.path).filter(|missing| *missing > deadline.left()) {
-            let why = format!("the last look at it has not come back for {} s", missing.as_secs());
-            return unknown(Failure::new(ErrorKind::Timeout, why));
-        }
-        let (looks, wanted, began) = (self.clone(), wanted.clone(), Instant::now());
-        looks.under_way().push((wanted.path.clone(), began));
-        let work = move || {
-            let answer = look(&wanted);
-            looks.under_way().retain(|(path, at)| !(*path == wanted.path && *at == began));
-            answer
-        };
-        workers.run(deadline, work).await.unwrap_or_else(unknown)
-    }
-
-    /// For how long the oldest look at the path has been under way.
-    fn missing(&self, path: &Path) -> Option<Duration> {
-        self.under_way().iter().filter(|(other, _)| other == path).map(|(_, began)| began.elapsed()).max()
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, Vec<(PathBuf, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// `ok`: mounted, not read-only, within its limits. Fields: `mounted`, `read_only`, `free_pct`, `inodes_pct`, `fstype`.
+pub(super) async fn probe(looks: &Looks, wanted: &DiskRequest, deadline: Deadline) -> Answer {
+    let (path, wanted) = (wanted.path.clone(), wanted.clone());
+    looks.run(&path, deadline, move || look(&wanted)).await.unwrap_or_else(unknown)
 }
 
 fn unknown(failure: Failure) -> Answer {
@@ -206,13 +176,5 @@ mod tests {
     #[test]
     fn nothing_of_nothing_is_not_known() {
         assert_eq!((percent(0, 0), percent(0, 9), percent(1, 3)), (None, Some(0.0), Some(25.0)));
-    }
-
-    #[test]
-    fn a_look_that_is_missing_is_not_joined() {
-        let looks = Looks::default();
-        assert_eq!(looks.missing(Path::new("/srv")), None);
-        looks.under_way().push(("/srv".into(), Instant::now()));
-        assert!(looks.missing(Path::new("/srv")).is_some() && looks.missing(Path::new("/srv2")).is_none());
     }
 }

@@ -4,6 +4,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io,
     net::SocketAddr,
+    path::Path,
     time::Duration,
 };
 
@@ -70,7 +71,7 @@ async fn ask(
 ) -> Result<Response, Failure> {
     let (host, port) = match &dns.server {
         Some(server) => server.clone(),
-        None => (shared.files.run(deadline, usual_server).await??, 53),
+        None => (shared.looks.run(Path::new(RESOLV_CONF), deadline, usual_server).await??, 53),
     };
     let servers = shared.names.resolve(&host, port, request.family(), deadline).await?;
     let exit = Exit::of(request);

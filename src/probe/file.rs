@@ -10,7 +10,7 @@ use std::{
 use super::{
     answer::{Answer, Failure, Fields},
     deadline::Deadline,
-    workers::Workers,
+    looks::Looks,
 };
 use crate::policy::probe::{ErrorKind, Field};
 
@@ -19,9 +19,9 @@ const CONTENT_MAX: u64 = 64 * 1024;
 
 /// `ok`: exists. Fields: `exists`, `size` (bytes), `age` (seconds since the last modification), `mode` (the
 /// permission bits, `0o640`), `content` (the first 64 KiB of a regular file that may be read, else nothing known).
-pub(super) async fn probe(workers: &Workers, path: &Path, deadline: Deadline) -> Answer {
-    let path: PathBuf = path.to_owned();
-    workers.run(deadline, move || look_at(&path)).await.unwrap_or_else(|failure| answer(Err(failure), Field::Unit))
+pub(super) async fn probe(looks: &Looks, path: &Path, deadline: Deadline) -> Answer {
+    let own: PathBuf = path.to_owned();
+    looks.run(path, deadline, move || look_at(&own)).await.unwrap_or_else(|failure| answer(Err(failure), Field::Unit))
 }
 
 fn look_at(path: &Path) -> Answer {

@@ -20,6 +20,7 @@ mod http;
 mod iface;
 mod links;
 mod listening;
+mod looks;
 mod names;
 mod neigh;
 mod netlink;
@@ -50,10 +51,10 @@ use tokio::runtime::Handle;
 use self::{
     answer::{Answer, Fields},
     deadline::Deadline,
-    disk::Looks,
     exec::Programs,
     iface::Errors,
     listening::Owners,
+    looks::Looks,
     names::Names,
     ping::Pings,
     service::{Bus, Units},
@@ -90,7 +91,6 @@ struct Shared {
     units: Units,
     roots: Roots,
     exchanges: Workers,
-    files: Workers,
     looks: Looks,
     machine: Workers,
     owners: Owners,
@@ -121,8 +121,7 @@ impl RealProber {
             units: Units::new(bus),
             roots: Roots::new(),
             exchanges: Workers::new(handle.clone(), "http and arping probes", 256),
-            files: Workers::new(handle.clone(), "file, disk, cert and tls probes", 16),
-            looks: Looks::default(),
+            looks: Looks::new(handle.clone()),
             machine: Workers::new(handle.clone(), "probes of this machine", 16),
             owners: Owners::default(),
             errors: Errors::default(),
@@ -235,9 +234,9 @@ impl Shared {
             ProbeKind::Udp(udp) => udp::probe(&self.names, request, udp, deadline).await,
             ProbeKind::UnixSocket(socket) => unix_socket::probe(socket, deadline).await,
             ProbeKind::Dns(dns) => dns::probe(self, request, dns, deadline).await,
-            ProbeKind::Cert(cert) => cert::probe(&self.files, cert, deadline).await,
+            ProbeKind::Cert(cert) => cert::probe(&self.looks, cert, deadline).await,
             ProbeKind::Service(service) => self.units.probe(&service.unit, deadline).await,
-            ProbeKind::File(file) => file::probe(&self.files, &file.path, deadline).await,
+            ProbeKind::File(file) => file::probe(&self.looks, &file.path, deadline).await,
             &ProbeKind::Listening(wanted) => {
                 self.look(deadline, move |shared| listening::look(&shared.owners, &wanted)).await
             }
@@ -245,7 +244,7 @@ impl Shared {
                 let wanted = wanted.clone();
                 self.look(deadline, move |_| process::look(&wanted)).await
             }
-            ProbeKind::Disk(wanted) => self.looks.probe(&self.files, wanted, deadline).await,
+            ProbeKind::Disk(wanted) => disk::probe(&self.looks, wanted, deadline).await,
             &ProbeKind::Memory(wanted) => self.look(deadline, move |_| vitals::memory(&wanted)).await,
             &ProbeKind::Load(wanted) => self.look(deadline, move |_| vitals::load(&wanted)).await,
             ProbeKind::Cpu(_) => self.processors.probe(deadline.left()).await,

@@ -69,7 +69,8 @@ async fn encrypt(
     let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
     let name = tls::server_name(request.sni.as_deref().unwrap_or(host))?;
     let (roots, request) = (shared.roots.clone(), request.clone());
-    let config = shared.files.run(deadline, move || roots.config(&request)).await??;
+    let file = tls::file_of(&request).to_owned();
+    let config = shared.looks.run(&file, deadline, move || roots.config(&request)).await??;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls::failure(&error))
 }
 

@@ -54,6 +54,12 @@ impl Roots {
     }
 }
 
+/// The file that is read for it, the first if there are several.
+pub(super) fn file_of(tls: &TlsRequest) -> &Path {
+    let own = tls.identity.as_ref().map(|identity| identity.cert.as_path());
+    own.or(tls.ca.as_deref()).unwrap_or(Path::new(BUNDLES[0]))
+}
+
 fn configure(tls: &TlsRequest) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
