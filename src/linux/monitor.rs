@@ -3,6 +3,8 @@
 //! What was reported is remembered, so only differences are told: the renewal of a lease is none, and the rest of a
 //! lifetime is as it was when its address was told. After anything that can have lost an event the whole is read anew.
 
+mod failures;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -12,6 +14,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use self::failures::Failures;
 use super::{
     clock::Waker,
     rtnl::{Address, GROUPS, Link, Rtnl, Seen},
@@ -20,9 +23,6 @@ use crate::{
     node::{AddressSeen, LinkSeen},
     words::InterfaceName,
 };
-
-/// How long a socket that failed rests before it is made anew: a storm of events must not become a storm of dumps.
-const REST: Duration = Duration::from_millis(20);
 
 /// A change of this machine's network, as [`Input`](crate::node::Input) has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,14 +86,16 @@ struct Table {
 
 fn watch(events: Rtnl, stop: &Waker, mut report: impl FnMut(MonitorEvent)) {
     let mut table = Table::default();
-    let mut events = Ok(events);
+    let (mut events, mut failures) = (Ok(events), Failures::default());
     loop {
-        let error = match events.and_then(|events| session(events, &mut table, stop, &mut report)) {
+        let error = match events.and_then(|events| session(events, &mut table, stop, &mut failures, &mut report)) {
             Ok(()) => return,
             Err(error) => error,
         };
-        tracing::warn!(%error, "events of the network were lost; ha reads all links and addresses anew");
-        if readable(stop, None, Some(REST)).is_ok_and(|ready| ready.stop) {
+        if failures.is_first() {
+            tracing::warn!(%error, "events of the network were lost; ha reads all links and addresses anew, until it can");
+        }
+        if readable(stop, None, Some(failures.rest())).is_ok_and(|ready| ready.stop) {
             return;
         }
         events = Rtnl::open(GROUPS);
@@ -101,9 +103,17 @@ fn watch(events: Rtnl, stop: &Waker, mut report: impl FnMut(MonitorEvent)) {
 }
 
 /// Until it is stopped, or something may have been lost.
-fn session(mut events: Rtnl, table: &mut Table, stop: &Waker, report: &mut impl FnMut(MonitorEvent)) -> io::Result<()> {
+fn session(
+    mut events: Rtnl,
+    table: &mut Table,
+    stop: &Waker,
+    failures: &mut Failures,
+    report: &mut impl FnMut(MonitorEvent),
+) -> io::Result<()> {
     // Subscribed already: what changes during the dump comes as an event after it.
-    table.replace(Table::read()?).into_iter().for_each(&mut *report);
+    let new = Table::read()?;
+    failures.are_over();
+    table.replace(new).into_iter().for_each(&mut *report);
     loop {
         let ready = readable(stop, Some(&events), None)?;
         if ready.stop {
