@@ -107,6 +107,7 @@ struct Running {
 impl Place {
     /// The policies that are meant, by network: this one, or all of them.
     fn policies(&self, named: Option<&str>) -> Result<Vec<Running>, Trouble> {
+        named.map_or(Ok(()), name)?;
         let status = self.daemon.client().status()?;
         if let Some(network) = self.network.as_deref().filter(|name| *name != OWN)
             && !status.networks.iter().any(|known| known.name == network)
@@ -201,7 +202,8 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         Command::Rollback(choice) => perform_choice(choice, Wanted::Rollback),
         Command::Pin(choice) => perform_choice(choice, Wanted::Pin),
         Command::Unpin(one) => choose(&one.place, one.policy.as_deref(), &Wanted::Unpin),
-        Command::Use(using) => choose(&using.place, using.policy.as_deref(), &Wanted::Use(using.file.clone())),
+        Command::Use(using) => name(&using.file)
+            .and_then(|()| choose(&using.place, using.policy.as_deref(), &Wanted::Use(using.file.clone()))),
     };
     match done {
         Ok(()) => Code::OK,
@@ -216,6 +218,17 @@ pub(super) fn perform(arguments: &Arguments) -> Code {
         }
         Err(Trouble::Unanswered(why)) => status::unanswered(&why),
     }
+}
+
+/// Whether it can be one, of a policy or of a file: no daemon is asked for anything else.
+fn name(text: &str) -> Result<(), Trouble> {
+    let never = |letter: char| letter == '/' || letter.is_whitespace() || letter.is_control();
+    if !text.is_empty() && !text.contains(never) {
+        return Ok(());
+    }
+    Err(Trouble::Unclear(format!(
+        "{text:?} is no name of a policy: that is a file's of the policy directory, without the directory and without .rhai"
+    )))
 }
 
 fn perform_list(list: &List) -> Result<(), Trouble> {
@@ -323,6 +336,17 @@ fn difference(old: &Texts, new: &Texts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_no_name_of_a_policy() {
+        for text in ["../../etc/passwd", "", "web policy", "web\r\n"] {
+            assert!(
+                matches!(name(text), Err(Trouble::Unclear(why)) if why.contains("is no name of a policy")),
+                "{text}"
+            );
+        }
+        assert!(["check_local", "web.2", "größe"].iter().all(|text| name(text).is_ok()));
+    }
     use crate::control::protocol::{Kept, Pinned};
 
     #[test]
