@@ -20,7 +20,7 @@ use crate::{
     config::{self, Config, Control, Netns},
     control::Client,
     daemon::{
-        leftovers,
+        leftovers, process_that_runs,
         store::{Lock, Record, Store},
     },
     linux::{BootClock, Holder, Which},
@@ -182,12 +182,23 @@ impl Target {
         if Client::new(&self.control.socket).status().is_ok() {
             return Err(alive());
         }
-        match patiently(store) {
-            Ok(lock) => Ok(Some(lock)),
-            // No state directory: no daemon has ever had it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(alive()),
-            Err(error) => Err(system("the state directory cannot be locked", &error)),
+        let lock = match patiently(store) {
+            Ok(lock) => Some(lock),
+            // No state directory: no daemon has had it, or somebody deleted it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(alive()),
+            Err(error) => return Err(system("the state directory cannot be locked", &error)),
+        };
+        // Socket and lock are files that can be deleted beneath a daemon.
+        let until = Instant::now() + LEAVING;
+        match self.config.as_ref().and_then(|config| process_that_runs(config, until)) {
+            Some(pid) => Err(Failure(
+                Code::TRY_AGAIN,
+                format!(
+                    "process {pid} runs a virtual router of this configuration and holds its addresses itself; nothing is removed"
+                ),
+            )),
+            None => Ok(lock),
         }
     }
 }

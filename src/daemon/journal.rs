@@ -3,9 +3,12 @@
 //! A line is a sentence; its values travel along as fields for subscribers that keep them. What is an alarm is repeated
 //! for as long as it is so, because a line of last night is not seen in the morning.
 
+mod lines;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
+    fmt, panic,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use self::lines::{Lines, Stderr};
 use crate::{
     config::{Netns, Renames},
     control::{
@@ -33,6 +37,12 @@ const HISTORY_MAX: usize = 256;
 const REMIND_EVERY: Duration = Duration::from_secs(600);
 /// Target of every line whose fields are already in its sentence.
 const TARGET: &str = "ha::journal";
+/// How long the end of the process waits for whoever reads its last lines. Shorter than any lease: a process after this one
+/// may be waited for.
+const LAST_LINES: Duration = Duration::from_millis(300);
+
+/// Where the process's lines go.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// What happened lately and what is wrong now.
 #[derive(Debug, Default)]
@@ -193,24 +203,77 @@ fn is_alarm(condition: &Condition) -> bool {
 
 /// Sends the process's lines to standard error; `HA_LOG` chooses what, as in `warn,ha=debug` (`info` unless told or not
 /// understood). Under systemd a line has its priority in front and no time, which the journal knows better. A process that works
-/// in another `network` says so in each line. A second call does nothing.
+/// in another `network` says so in each line. Panics are lines too. A second call does nothing.
 pub fn init(network: Option<&Netns>) {
     let told = std::env::var("HA_LOG").ok().and_then(|told| told.parse().ok());
     let filter: Targets =
         told.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("ha", Level::INFO));
     let whose = network.map(|network| format!("network {network}: ")).unwrap_or_default();
     let format = Format { journald: std::env::var_os("JOURNAL_STREAM").is_some(), whose };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(format);
+    let queue = Lines::new({
+        let format = format.clone();
+        move |lost| format.missing(lost).into_bytes()
+    });
+    let writer = queue.clone();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).event_format(format);
     let subscriber = tracing_subscriber::registry().with(lines).with(filter);
     // An error means that somebody else listens already.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = LINES.set(queue);
+        panic::set_hook(Box::new(|panic| {
+            tracing::error!("a fault of ha: {}", panic.to_string().replace('\n', " "));
+            finish();
+        }));
+    }
+}
+
+/// From now on nobody but a thread made here waits for whoever reads standard error. It has the rights of the thread that
+/// calls, and before nothing may depend on a line.
+pub fn detach() {
+    let Some(lines) = LINES.get() else { return };
+    if let Err(error) = lines.start(Stderr) {
+        tracing::warn!("no thread writes the journal ({error}): while nobody reads it, this process waits for that");
+    }
+}
+
+/// Waits for the last lines to be written, for a moment.
+pub fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.finish(LAST_LINES);
+    }
 }
 
 /// One line, one event.
+#[derive(Clone)]
 struct Format {
     journald: bool,
     /// What every line begins with.
     whose: String,
+}
+
+impl Format {
+    /// What stands before the sentence.
+    fn begin(&self, out: &mut impl fmt::Write, level: Level) -> fmt::Result {
+        if self.journald {
+            write!(out, "<{}>", syslog_priority(level))?;
+        } else {
+            write!(out, "{:.3} {:>5} ", jiff::Timestamp::now(), level)?;
+        }
+        out.write_str(&self.whose)
+    }
+
+    /// The line in place of those that nobody took.
+    fn missing(&self, lost: u64) -> String {
+        let mut line = String::new();
+        // A string takes everything.
+        let _ = self.begin(&mut line, Level::WARN);
+        let (lines, are) = if lost == 1 { ("line", "is") } else { ("lines", "are") };
+        line.push_str(&format!(
+            "{lost} {lines} {are} missing here: whoever reads standard error (the system's journal) did not keep up, and ha does \
+             not wait for that. `ha status` and `ha events` know what happened\n"
+        ));
+        line
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Format
@@ -220,14 +283,9 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &TraceEvent<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        if self.journald {
-            write!(out, "<{}>", syslog_priority(*metadata.level()))?;
-        } else {
-            write!(out, "{:.3} {:>5} ", jiff::Timestamp::now(), metadata.level())?;
-        }
+        self.begin(&mut out, *metadata.level())?;
         let mut fields = Fields { message: String::new(), others: String::new() };
         event.record(&mut fields);
-        out.write_str(&self.whose)?;
         out.write_str(&fields.message)?;
         if metadata.target() != TARGET {
             out.write_str(&fields.others)?;
@@ -358,6 +416,15 @@ mod tests {
         let other = Condition { name: "policy_stale", text: "another text".into() };
         lines(|| journal.record(&at(1, Event::Cleared(other))));
         assert_eq!(lines(|| journal.remind(Instant::from_epoch(Duration::from_secs(5000)))), "");
+    }
+
+    #[test]
+    fn lines_that_are_missing_are_said_as_a_line() {
+        let line = Format { journald: true, whose: "network blue: ".to_owned() }.missing(3);
+        assert!(
+            line.starts_with("<4>network blue: 3 lines are missing here: ") && line.ends_with("happened\n"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     store::{Record, Store},
 };
 use crate::{
-    config::{Config, RoutingKeys},
+    config::{Config, Instance, Lease, RoutingKeys},
     linux::{Guards, Holder, Macvlans, Routes, Which},
 };
 
@@ -25,13 +25,39 @@ pub(super) fn take_over(store: &Store, config: &Config) -> Result<Vec<Record>, S
     Ok(before)
 }
 
-/// Records what may be held from now on.
+/// Records what may be held from now on, if that is not what is recorded. Where it cannot be and all that may be held has a
+/// lifetime, the daemon goes on without.
 ///
 /// # Errors
 /// A sentence.
 pub(super) fn record(store: &Store, config: &Config) -> Result<(), String> {
-    let before = store.held().unwrap_or_default();
-    store.record_held(&Record::after(config, &before)).map_err(|error| unrecorded(&error))
+    let before = store.held();
+    let wanted = Record::after(config, before.as_deref().unwrap_or_default());
+    if before.is_ok_and(|before| before == wanted) {
+        return Ok(());
+    }
+    let Err(error) = store.record_held(&wanted) else { return Ok(()) };
+    if let Some(instance) = lasting(config) {
+        return Err(format!(
+            "{}. {instance} has an address, a table, a device, a route or a rule without a lifetime, which nobody would find \
+             after a crash",
+            unrecorded(&error)
+        ));
+    }
+    tracing::warn!("{}; it goes on, for the kernel removes all of that by itself", unrecorded(&error));
+    Ok(())
+}
+
+/// The first instance with something that stays when daemon and keeper have died. What keeps packets away only while an
+/// address is on its way ends with it.
+fn lasting(config: &Config) -> Option<&str> {
+    let lasts = |instance: &&Instance| {
+        instance.lease == Lease::Off
+            || !guards_of(instance, &instance.all_addresses()).is_empty()
+            || devices_of(instance).next().is_some()
+            || instance.routing.keys() != RoutingKeys::default()
+    };
+    config.instances.iter().find(lasts).map(|instance| instance.name.as_str())
 }
 
 pub(super) fn unrecorded(error: &io::Error) -> String {
@@ -127,4 +153,41 @@ pub fn remove_equipment(record: &Record) -> Result<Vec<String>, String> {
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::fixture;
+
+    /// The directory of the store is a file: nothing can be written there, by root neither.
+    #[test]
+    fn a_record_that_cannot_be_written_stops_only_what_has_no_lifetime() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("state");
+        fs::write(&file, "").unwrap();
+        let (store, (mut config, _)) = (Store::at(&file), fixture::pair());
+        assert_eq!(record(&store, &config), Ok(()), "addresses with a lease");
+        config.instances[0].lease = Lease::Off;
+        let why = record(&store, &config).unwrap_err();
+        assert!(why.contains("cannot be recorded") && why.contains("without a lifetime"), "{why}");
+    }
+
+    #[test]
+    fn what_is_recorded_already_is_not_written_and_a_directory_that_was_deleted_is_made_again() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = base.path().join("state");
+        let (store, (mut config, _)) = (Store::open(&directory).unwrap(), fixture::pair());
+        record(&store, &config).unwrap();
+        let written = |name: &str| fs::metadata(directory.join(name)).unwrap().modified().unwrap();
+        let first = written("held.json");
+        config.instances[0].priority = crate::wire::Priority::new(7).unwrap();
+        record(&store, &config).unwrap();
+        assert_eq!(written("held.json"), first);
+        fs::remove_dir_all(&directory).unwrap();
+        record(&store, &config).unwrap();
+        assert_eq!(store.held().unwrap(), Record::of(&config));
+    }
 }

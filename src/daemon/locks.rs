@@ -1,10 +1,13 @@
 //! One daemon for each virtual router of this machine (R30): the locks this process holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use crate::{
     config::{Config, Instance},
-    linux::VirtualRouterLock,
+    linux::{VirtualRouterLock, user_number},
     wire::Vrid,
     words::{Family, InterfaceName},
 };
@@ -44,6 +47,13 @@ impl Locks {
         self.held.retain(|held, _| needed.contains(held));
         Ok(())
     }
+}
+
+/// The process that still runs one of these virtual routers then, by the name that no deleted file takes from it.
+pub fn runs(config: &Config, until: Instant) -> Option<i32> {
+    let user = config.privileges.user.as_deref().and_then(user_number);
+    let mut all = config.instances.iter().flat_map(keys);
+    all.find_map(|(interface, vrid, family)| VirtualRouterLock::holder(&interface, vrid, family, user, until))
 }
 
 /// On every interface where it advertises.

@@ -37,6 +37,7 @@ pub use devices::devices_of;
 pub use equipment::guards_of;
 pub use gates::gate_of;
 pub use keys::{TODO as SECRET_TODO, read_keys, read_keys_beside};
+pub use locks::runs as process_that_runs;
 pub use networks::Part;
 pub use origin::{Keepalived, Origin};
 pub use run::run;

@@ -5,8 +5,10 @@ mod handing;
 mod parts;
 mod reload;
 mod restart;
+mod signals;
 
 use std::{
+    io::ErrorKind,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -14,10 +16,10 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
 };
 
+use self::signals::{Signals, Wanted};
 use super::{
     answer,
     boot::{self, Booted},
@@ -74,7 +76,7 @@ pub fn run(origin: &Origin) -> ExitCode {
         // Else it would be called "exe", by the way it was started. A name is no reason to fail.
         let _ = rustix::thread::set_name(c"ha");
     }
-    match in_runtime(origin) {
+    let code = match in_runtime(origin) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             tracing::error!(
@@ -83,7 +85,9 @@ pub fn run(origin: &Origin) -> ExitCode {
             ExitCode::from(70)
         }
         Err(refusal) => refusal.told(),
-    }
+    };
+    journal::finish();
+    code
 }
 
 /// One thread: everything on it waits most of the time, and what computes has threads of its own. A probe that hangs does
@@ -91,7 +95,10 @@ pub fn run(origin: &Origin) -> ExitCode {
 fn in_runtime(origin: &Origin) -> Result<bool, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK).enable_all().build();
     let runtime = runtime.map_err(|error| Refusal::machine("the runtime cannot be started", &error))?;
-    let ended = runtime.block_on(async { Daemon::start(origin)?.serve().await });
+    let ended = runtime.block_on(async {
+        let signals = Signals::take()?;
+        Ok(Daemon::start(origin)?.serve(signals).await)
+    });
     runtime.shutdown_background();
     ended
 }
@@ -114,7 +121,7 @@ struct Daemon {
     /// Runs by the last good configuration because the file is broken.
     last_good: bool,
     store: Store,
-    _state_lock: store::Lock,
+    _state_lock: Option<store::Lock>,
     locks: Locks,
     journal: Journal,
     mailer: Option<Mailer>,
@@ -155,8 +162,18 @@ impl Daemon {
         privileges::stay(&whole).map_err(Refusal::Machine)?;
         let store = Store::open(&config.control.state_dir)
             .map_err(|error| Refusal::machine("the state directory cannot be used", &error))?;
-        let state_lock =
-            store.lock().map_err(|error| Refusal::Busy(format!("the state directory is in use: {error}")))?;
+        let state_lock = match store.lock() {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(Refusal::Busy(format!("the state directory is in use: {error}")));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "the state directory cannot be locked: {error}; ha goes on, and remembers nothing there"
+                );
+                None
+            }
+        };
         let locks = Locks::take(&config).map_err(Refusal::Busy)?;
         for warning in &loaded.warnings {
             tracing::warn!("{}", warning.what());
@@ -167,6 +184,7 @@ impl Daemon {
             tracing::warn!("the record of what was left to this process cannot be removed: {error}");
         }
         privileges::confine_as_wanted(&whole, origin).map_err(Refusal::Machine)?;
+        journal::detach();
         let (keeper, complaint) = Keeper::start();
         if let Some(complaint) = complaint {
             tracing::warn!("{complaint}");
@@ -241,18 +259,13 @@ impl Daemon {
     }
 
     /// Until the protocol thread has ended; says whether it ended because it was asked to.
-    async fn serve(mut self) -> Result<bool, Refusal> {
-        let signals = |kind| signal(kind).map_err(|error| Refusal::machine("signals cannot be had", &error));
-        let mut terminate = signals(SignalKind::terminate())?;
-        let mut interrupt = signals(SignalKind::interrupt())?;
-        let mut hangup = signals(SignalKind::hangup())?;
+    async fn serve(mut self, mut signals: Signals) -> bool {
         let mut remind = tokio::time::interval(REMIND);
         let mut stopping = false;
         loop {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => self.terminate(&mut stopping).await,
-                _ = interrupt.recv() => self.stop(&mut stopping),
+                wanted = signals.next() => self.obey(wanted, &mut stopping).await,
                 () = self.superior.ended() => self.left_alone(&mut stopping),
                 told = self.protocol.told.recv() => match told {
                     Some(told) => self.hear(told),
@@ -260,7 +273,6 @@ impl Daemon {
                 },
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
-                _ = hangup.recv() => self.reload(None, None, drop).await,
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
@@ -289,7 +301,20 @@ impl Daemon {
             let _ = mailer.finish(MAIL_PATIENCE);
         }
         self.networks.finish().await;
-        Ok((stopping || self.left) && in_order)
+        (stopping || self.left) && in_order
+    }
+
+    async fn obey(&mut self, wanted: Wanted, stopping: &mut bool) {
+        match wanted {
+            Wanted::Terminate => self.terminate(stopping).await,
+            Wanted::Stop => self.stop(stopping),
+            Wanted::Reload => self.reload(None, None, drop).await,
+            Wanted::Nothing(name) => {
+                tracing::info!(
+                    "{name} changes nothing, and ha writes no file for it: `ha status` shows how this node is"
+                );
+            }
+        }
     }
 
     fn stop(&mut self, stopping: &mut bool) {

@@ -95,18 +95,18 @@ impl Store {
         Self { directory: directory.to_owned() }
     }
 
-    /// Makes the directory this process's own.
+    /// Makes the directory this process's own. Where nothing can be written, a file of an earlier process will do.
     ///
     /// # Errors
     /// `WouldBlock` if another process has it; otherwise what the system said.
     pub fn lock(&self) -> io::Result<Lock> {
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(self.directory.join(LOCK))?;
+        let path = self.directory.join(LOCK);
+        let mut options = fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(&path).or_else(|error| {
+            let read = fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+            read.map_err(|_| error)
+        })?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
         Ok(Lock(file))
     }
@@ -153,10 +153,8 @@ impl Store {
     pub fn record_left(&self, until: Option<Instant>) -> io::Result<()> {
         let path = self.directory.join(LEFT);
         let Some(until) = until else {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            };
+            // A file system that is read-only refuses before it looks.
+            return if fs::exists(&path)? { fs::remove_file(&path) } else { Ok(()) };
         };
         let until_ms = u64::try_from(until.since_epoch().as_millis()).unwrap_or(u64::MAX);
         replace(&path, &serde_json::to_vec(&LeftFile { boot: boot_id(), until_ms })?, |_| Ok(()))
@@ -250,17 +248,22 @@ impl Store {
 fn replace(target: &Path, content: &[u8], sync: impl Fn(&fs::File) -> io::Result<()>) -> io::Result<()> {
     let mut aside = target.to_owned().into_os_string();
     aside.push(".new");
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&aside)?;
+    let directory = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let open = || {
+        let mut options = fs::OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&aside)
+    };
+    let mut file = match open() {
+        // Somebody deleted the directory.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            open()?
+        }
+        opened => opened?,
+    };
     io::Write::write_all(&mut file, content)?;
     sync(&file)?;
     fs::rename(&aside, target)?;
-    let directory = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
     sync(&fs::File::open(directory)?)
 }
 

@@ -12,6 +12,8 @@ use std::{
         unix::net::{SocketAddr, UnixListener, UnixStream},
     },
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,11 +23,14 @@ use crate::{
     words::{Family, InterfaceName},
 };
 
+/// How often it is looked whether a process that ends has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// While it lives, no other daemon runs this virtual router. Descriptors are closed on exec; a forked child that goes on
 /// without exec shares the lock.
 #[derive(Debug)]
 pub struct VirtualRouterLock {
-    _file: File,
+    _file: Option<File>,
     _name: Option<UnixListener>,
 }
 
@@ -55,7 +60,47 @@ impl VirtualRouterLock {
     /// [`LockError::Held`] if another process has it.
     pub fn acquire(state_dir: &Path, interface: &InterfaceName, vrid: Vrid, family: Family) -> Result<Self, LockError> {
         let router = Router { interface, vrid, family };
-        Ok(Self { _file: lock_file(state_dir, &router)?, _name: take_name(&router)? })
+        let file = match lock_file(state_dir, &router) {
+            Ok(file) => Ok(file),
+            Err(LockError::Failed(why)) => Err(why),
+            Err(held) => return Err(held),
+        };
+        let name = take_name(&router)?;
+        let file = match (file, &name) {
+            (Ok(file), _) => Some(file),
+            (Err(why), Some(_)) => {
+                tracing::warn!("{why}; the name of a socket keeps another ha from it meanwhile");
+                None
+            }
+            (Err(why), None) => {
+                return Err(LockError::Failed(format!(
+                    "{why}. ha does not start; make state_dir a directory it can write to"
+                )));
+            }
+        };
+        Ok(Self { _file: file, _name: name })
+    }
+
+    /// The process that runs a virtual router in this network namespace, if it is root's, this user's or that `user`'s, a
+    /// number, and still does then; whatever has become of its files.
+    #[must_use]
+    pub fn holder(
+        interface: &InterfaceName,
+        vrid: Vrid,
+        family: Family,
+        user: Option<u32>,
+        until: Instant,
+    ) -> Option<i32> {
+        let address = SocketAddr::from_abstract_name(Router { interface, vrid, family }.name()).ok()?;
+        while UnixListener::bind_addr(&address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+            if until <= Instant::now() {
+                // Asked once: nobody takes what is asked from the queue of a listener.
+                let holder = holder(&address).filter(|holder| holder.may_run_it() || Some(holder.uid) == user);
+                return holder.map(|holder| holder.pid);
+            }
+            thread::sleep(LOOK);
+        }
+        None
     }
 }
 
@@ -67,6 +112,10 @@ struct Router<'a> {
 }
 
 impl Router<'_> {
+    fn name(&self) -> String {
+        format!("ha/vr/{}/{}/{}", self.interface, self.vrid, self.family())
+    }
+
     const fn family(&self) -> &'static str {
         match self.family {
             Family::V4 => "ipv4",
@@ -86,14 +135,11 @@ impl Router<'_> {
 
 fn lock_file(state_dir: &Path, router: &Router<'_>) -> Result<File, LockError> {
     let path = state_dir.join(format!("{}-{}-{}.lock", router.interface, router.vrid, router.family()));
-    let failed = |error: io::Error| {
-        LockError::Failed(format!(
-            "{} cannot be opened: {error}. ha does not start; make state_dir a directory it can write to",
-            path.display()
-        ))
-    };
+    let failed = |error: io::Error| LockError::Failed(format!("{} cannot be opened: {error}", path.display()));
     fs::create_dir_all(state_dir).map_err(failed)?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    // Where nothing can be written, a file of an earlier process will do.
+    let file = file.or_else(|error| File::open(&path).map_err(|_| error)).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(router.held(&format!("{} is locked", path.display()))),
@@ -103,7 +149,7 @@ fn lock_file(state_dir: &Path, router: &Router<'_>) -> Result<File, LockError> {
 
 /// `None` if somebody without the right to it sits on the name: any local user can, and that must not stop a start.
 fn take_name(router: &Router<'_>) -> Result<Option<UnixListener>, LockError> {
-    let name = format!("ha/vr/{}/{}/{}", router.interface, router.vrid, router.family());
+    let name = router.name();
     let failed = |error: io::Error| {
         LockError::Failed(format!("the socket name @{name} cannot be taken: {error}. ha does not start"))
     };
@@ -194,6 +240,21 @@ mod tests {
         rustix::net::bind(&squatter, &address).unwrap();
         let state = tempfile::tempdir().unwrap();
         VirtualRouterLock::acquire(state.path(), &interface, vrid, Family::V4).unwrap();
+    }
+
+    /// The directory is a file: nothing can be written there, by root neither.
+    #[test]
+    fn a_directory_that_takes_no_file_stops_nothing_where_the_name_can_be_had() {
+        let (interface, vrid) = router("ha-lock-e");
+        let base = tempfile::tempdir().unwrap();
+        let state = base.path().join("state");
+        fs::write(&state, "").unwrap();
+        let first = VirtualRouterLock::acquire(&state, &interface, vrid, Family::V4).unwrap();
+        let second = VirtualRouterLock::acquire(&state, &interface, vrid, Family::V4);
+        assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
+        assert!(VirtualRouterLock::holder(&interface, vrid, Family::V4, None, Instant::now()).is_some());
+        drop(first);
+        assert_eq!(VirtualRouterLock::holder(&interface, vrid, Family::V4, None, Instant::now()), None);
     }
 
     #[test]

@@ -50,5 +50,5 @@ pub use process_events::{ProcessEvent, ProcessEvents};
 pub use realtime::{lock_memory, realtime, spare_from_oom_killer};
 pub use routes::{Outcome, Routes};
 pub use understood::{Family, understood};
-pub use user::{become_user, forgo_capabilities, has_capability, keep_capabilities, make_directory_for};
+pub use user::{become_user, forgo_capabilities, has_capability, keep_capabilities, make_directory_for, user_number};
 pub use vrrp_socket::{DATAGRAM_MAX, Received, VrrpSocket};

@@ -34,6 +34,12 @@ pub fn forgo_capabilities(unwanted: &[&str]) -> Result<(), String> {
     limit(&kept).map(drop)
 }
 
+/// The number of the user with this name, if there is one.
+#[must_use]
+pub fn user_number(name: &str) -> Option<u32> {
+    lookup(name).ok().map(|user| user.uid.as_raw())
+}
+
 /// Becomes a user for good, with these capabilities and no other; what it starts has them too. Nothing but that if this is
 /// that user already. Must be called while there is one thread.
 ///
