@@ -212,12 +212,14 @@ mod tests {
     fn what_could_not_be_written_is_written_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
+        // Where a file is, no directory can be made.
+        std::fs::write(&state, "").unwrap();
         let store = Store::at(&state);
         let keeping = Keeping::open(store.clone(), Arc::new(Hand(Mutex::default())));
         keeping.keep("VI_1", "check", Instant::ZERO, held(60));
         keeping.write();
+        std::fs::remove_file(&state).unwrap();
         assert_eq!(store.memory().unwrap(), None);
-        std::fs::create_dir(&state).unwrap();
         keeping.write();
         assert!(store.memory().unwrap().unwrap().contains("status 500"));
     }
