@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) const STORIES: [Story; 1] =
-    [Story { name: "lab_holds_packets_back_and_doubles_them", needs: &[], seconds: 60, tell: holds_back }];
+    [Story { name: "lab_holds_packets_back_and_doubles_them", needs: &[], seconds: 300, tell: holds_back }];
 
 /// For whatever must come about.
 const PATIENCE: Duration = Duration::from_secs(60);
