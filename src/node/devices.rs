@@ -90,6 +90,8 @@ impl Instance {
         self.unsettled = true;
         match self.router.state() {
             State::Backup { .. } | State::Elected { .. } => {
+                let is_peer = may_be_a_peer_beside(&self.peers, &self.config, &frame.interface, frame.mac);
+                self.see_a_holder(now, is_peer);
                 if answers && self.claim.is_running() && self.claim.answered_beside(now, &frame.interface, frame.mac) {
                     // Two, for one may be lost.
                     out.extend([self.ask(address, None, Some(frame.mac)), self.ask(address, None, Some(frame.mac))]);

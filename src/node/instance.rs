@@ -99,6 +99,8 @@ pub(super) struct Instance {
     pub(super) master: Option<IpAddr>,
     /// The last valid advertisement that was not a resignation.
     pub(super) alive_heard_at: Option<Instant>,
+    /// When a peer's machine last answered for the addresses, for whoever listens and has a witness.
+    pub(super) holder_seen_at: Option<Instant>,
     /// When the silence first elected it. Letting a rival go first (R19c) does not end a silence.
     pub(super) silent_since: Option<Instant>,
     /// The last one that did not restart the down timer: a lower master is about to be preempted (R3).
@@ -175,6 +177,7 @@ impl Instance {
             behind_since: None,
             master: None,
             alive_heard_at: None,
+            holder_seen_at: None,
             silent_since: None,
             lower_heard_at: None,
             permitted_at: None,

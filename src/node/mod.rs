@@ -24,6 +24,7 @@ mod looking;
 mod output;
 mod paths;
 mod peers;
+mod questions;
 mod reason;
 mod reload;
 mod rivals;
@@ -59,6 +60,7 @@ pub use input::{AddressSeen, Command, Datagram, FileSays, Input, LinkSeen, Neigh
 use instance::{Instance, Outbox};
 use links::{Links, quiet_until};
 pub use output::{Ask, Event, Hold, Journal, Lifetime, Output, Pace, Routes, Transmit, Will};
+use questions::Questions;
 use roll::Roll;
 pub use signing::Seal;
 use signing::WallClock;
@@ -122,6 +124,8 @@ pub struct Node {
     clock: Option<WallClock>,
     /// Datagrams that belong to no instance.
     unclaimed: u64,
+    /// What is asked on the links, and not answered yet.
+    questions: Questions,
     /// What the witness was told last.
     wished: Wish,
     now: Instant,
@@ -146,6 +150,7 @@ impl Node {
             addresses: BTreeMap::new(),
             clock: None,
             unclaimed: 0,
+            questions: Questions::default(),
             wished: Wish::default(),
             now,
             outbox: Outbox::new(),
@@ -164,11 +169,13 @@ impl Node {
     /// Takes one input. Fires no timer: packets are believed before timeouts.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.advance(now);
+        let before = self.outbox.len();
         match input {
             Input::Datagram(datagram) => self.on_datagram(datagram),
             Input::Neighbor(frame) => {
                 let interface = frame.interface.clone();
-                self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, out));
+                let asked_at = self.asked_at(&frame);
+                self.each_on(&interface, |now, instance, out| instance.on_neighbor(now, &frame, asked_at, out));
                 self.each_beside(&interface, |now, instance, out| instance.on_device_neighbor(now, &frame, out));
             }
             Input::Link(link) => self.see_link(&link),
@@ -229,12 +236,14 @@ impl Node {
         }
         self.retire();
         self.move_together();
+        self.tell_before_asking(before);
         self.wish();
     }
 
     /// Fires what is due. Calling it early, or twice, does nothing.
     pub fn handle_timeout(&mut self, now: Instant, ears: Ears) {
         self.advance(now);
+        let before = self.outbox.len();
         self.settle_links();
         let out = &mut self.outbox;
         self.instances.tell_the_time(now, ears, |instance| instance.on_timeout(now, ears, out));
@@ -244,12 +253,17 @@ impl Node {
         self.retire();
         self.move_together();
         self.take_together();
+        self.tell_before_asking(before);
         self.wish();
     }
 
     /// The next wanted effect, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outbox.pop_front()
+        let output = self.outbox.pop_front();
+        if let Some(Output::Ask(ask)) = &output {
+            self.questions.asked(self.now, ask);
+        }
+        output
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due at the latest, and why.

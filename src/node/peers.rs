@@ -22,8 +22,7 @@ const REACHABLE_FOR: Duration = Duration::from_millis(2500);
 /// Machines of one peer on one interface, at most; then they are learned anew.
 const MACS_MAX: usize = 8;
 
-/// How long a sign of life counts where a third vote is asked about the silence: of every kind the same, so that both nodes know
-/// it.
+/// How long an answer counts where a third vote is asked about the silence, from its question on.
 pub(super) const VISIBLE_FOR: Duration = REACHABLE_FOR;
 
 /// Whoever shows itself after longer than this was away in between, for it was asked.
@@ -44,8 +43,10 @@ struct Peer {
     /// Where it is on other interfaces that have addresses of the virtual router: there more than one of its own may answer.
     beside: BTreeMap<InterfaceName, BTreeSet<MacAddr>>,
     answered_at: Option<Instant>,
-    /// When it last answered a question, of whoever asks on this machine.
+    /// When the last question was asked that it has answered, by whoever asks on this machine.
     replied_at: Option<Instant>,
+    /// When it last asked for something: it sees this node, if it gets the answer.
+    asks_at: Option<Instant>,
     /// Since when it is there without a break, as far as the questions tell.
     there_since: Option<Instant>,
     /// The first question since the last answer.
@@ -120,10 +121,17 @@ impl Peers {
         }
     }
 
-    /// What was seen of it is the answer to a question.
-    pub(super) fn replied(&mut self, now: Instant, address: IpAddr) {
+    /// What was seen of it is the answer to a question of that time.
+    pub(super) fn replied(&mut self, asked_at: Instant, address: IpAddr) {
         if let Some(peer) = self.known.get_mut(&address) {
-            peer.replied_at = Some(now);
+            peer.replied_at = peer.replied_at.max(Some(asked_at));
+        }
+    }
+
+    /// What was seen of it is a question.
+    pub(super) fn asks(&mut self, now: Instant, address: IpAddr) {
+        if let Some(peer) = self.known.get_mut(&address) {
+            peer.asks_at = Some(now);
         }
     }
 
@@ -155,17 +163,17 @@ impl Peers {
         self.known.values().filter(|peer| peer.configured).map(|peer| peer.answered_at).min().flatten()
     }
 
-    /// When every configured peer has answered a question. `None`: one never has.
+    /// From when on no configured peer has left every question unanswered. `None`: one has never answered.
     pub(super) fn all_replied_at(&self) -> Option<Instant> {
         self.known.values().filter(|peer| peer.configured).map(|peer| peer.replied_at).min().flatten()
     }
 
-    /// When a master last saw this node, as far as the questions tell: whoever is seen here sees this node as well. A peer that is
-    /// there for `patience`, and was not heard since `heard`, is no master. `None`: none can have, since `heard`.
+    /// When a master last saw this node at the latest: it sees it by the answer to a question, and this node sees the question. A peer
+    /// that is there for `patience`, and was not heard since `heard`, is no master. `None`: none can have.
     pub(super) fn a_master_saw_us_at(&self, heard: Instant, patience: Duration) -> Option<Instant> {
         let configured = self.known.values().filter(|peer| peer.configured);
         let saw = configured.filter_map(|peer| {
-            let at = peer.answered_at?;
+            let at = peer.asks_at?;
             (at < peer.there_since.map_or(heard, |since| since.max(heard)) + patience).then_some(at)
         });
         saw.max()
@@ -213,11 +221,15 @@ impl Peers {
         self.known.values().any(|peer| peer.alive(now, down))
     }
 
-    /// Until when every configured peer counts as visible, if none shows itself again; `None`: one never has.
+    /// Until when every configured peer counts as visible, if none answers again; `None`: one never has. Whoever answers has seen
+    /// the question, and so knows what is believed of it here; of any other sign of life it may not.
     pub(super) fn visible_until(&self) -> Option<Instant> {
-        let shown = |peer: &Peer| peer.last_sign().max(peer.answered_at);
-        let configured = self.known.values().filter(|peer| peer.configured);
-        configured.map(shown).min().flatten().map(|at| at + VISIBLE_FOR)
+        self.all_replied_at().map(|at| at + VISIBLE_FOR)
+    }
+
+    /// When any configured peer last asked for something.
+    pub(super) fn last_asks_at(&self) -> Option<Instant> {
+        self.known.values().filter(|peer| peer.configured).filter_map(|peer| peer.asks_at).max()
     }
 
     /// No configured peer has answered a question that was asked at least `patience` ago.
@@ -345,14 +357,36 @@ mod tests {
         let mut peers = Peers::new(&[PEER]);
         assert_eq!(peers.a_master_saw_us_at(at(0), patience), None);
         for millis in [1000, 2000, 3000] {
-            peers.seen(at(millis), PEER, MacAddr([2; 6]));
+            shows_itself(&mut peers, millis);
             assert_eq!(peers.a_master_saw_us_at(at(500), patience), Some(at(millis)));
         }
-        peers.seen(at(4300), PEER, MacAddr([2; 6]));
+        shows_itself(&mut peers, 4300);
         assert_eq!(peers.a_master_saw_us_at(at(500), patience), None);
         // It was away, and its advertisements with it.
-        peers.seen(at(5801), PEER, MacAddr([2; 6]));
+        shows_itself(&mut peers, 5801);
         assert_eq!(peers.a_master_saw_us_at(at(500), patience), Some(at(5801)));
+        // That it answers says nothing of what it sees.
+        peers.seen(at(6000), PEER, MacAddr([2; 6]));
+        assert_eq!(peers.a_master_saw_us_at(at(500), patience), Some(at(5801)));
+        assert_eq!(peers.last_asks_at(), Some(at(5801)));
+    }
+
+    fn shows_itself(peers: &mut Peers, millis: u64) {
+        peers.asks(at(millis), PEER);
+        peers.seen(at(millis), PEER, MacAddr([2; 6]));
+    }
+
+    #[test]
+    fn only_an_answer_makes_a_peer_visible_and_from_its_question_on() {
+        let mut peers = Peers::new(&[PEER]);
+        peers.heard(at(0), PEER, &adv(99));
+        shows_itself(&mut peers, 1000);
+        assert_eq!(peers.visible_until(), None);
+        peers.replied(at(900), PEER);
+        assert_eq!(peers.visible_until(), Some(at(3400)));
+        // One that came late takes nothing back.
+        peers.replied(at(800), PEER);
+        assert_eq!(peers.visible_until(), Some(at(3400)));
     }
 
     #[test]

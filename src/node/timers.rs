@@ -3,7 +3,9 @@
 use super::{
     Wake,
     instance::{Instance, Outbox},
-    peers, tenure,
+    peers,
+    questions::UNDER_WAY,
+    tenure,
 };
 use crate::{
     vrrp::{Event, Reason, State},
@@ -91,8 +93,15 @@ impl Instance {
         if !self.peers.any_configured() || self.primary().is_none() {
             return None;
         }
-        let last = self.peers_asked_at.max(self.peers.all_shown_at());
-        Some(last.map_or(Instant::ZERO, |at| at + peers::ASK_INTERVAL + peers::ASK_SLACK))
+        let patience = peers::ASK_INTERVAL + peers::ASK_SLACK;
+        if !self.counts_answers() {
+            let last = self.peers_asked_at.max(self.peers.all_shown_at());
+            return Some(last.map_or(Instant::ZERO, |at| at + patience));
+        }
+        let Some(asked_at) = self.peers_asked_at else { return Some(Instant::ZERO) };
+        let again = asked_at + UNDER_WAY;
+        let answered = self.peers.all_replied_at().filter(|_| !self.asks_when_it_advertises());
+        Some(answered.map_or(again, |at| again.max(at + patience)))
     }
 
     /// When something is due, and what.

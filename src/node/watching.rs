@@ -20,8 +20,15 @@ use crate::{
 pub(super) const CONFLICT_REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Instance {
-    /// A frame of ARP or neighbour discovery was seen on this instance's interface.
-    pub(super) fn on_neighbor(&mut self, now: Instant, frame: &NeighborFrame, out: &mut Outbox) {
+    /// A frame of ARP or neighbour discovery was seen on this instance's interface. `asked_at`: when somebody on this machine asked
+    /// what it answers, at the earliest.
+    pub(super) fn on_neighbor(
+        &mut self,
+        now: Instant,
+        frame: &NeighborFrame,
+        asked_at: Option<Instant>,
+        out: &mut Outbox,
+    ) {
         let own = self.link.as_ref().and_then(|link| link.mac);
         if Some(frame.source_mac) == own || Some(frame.mac) == own {
             return;
@@ -32,9 +39,14 @@ impl Instance {
         }
         self.heard_foreign();
         match frame.kind {
-            NeighborKind::Request { sender, .. } => self.speaks_for(now, sender, frame.mac, false, out),
+            NeighborKind::Request { sender, .. } => {
+                self.peers.asks(now, sender);
+                self.speaks_for(now, sender, frame.mac, false, out);
+            }
             NeighborKind::Reply { address } => {
-                self.peers.replied(now, address);
+                if let Some(asked_at) = asked_at {
+                    self.peers.replied(asked_at, address);
+                }
                 self.speaks_for(now, address, frame.mac, true, out);
             }
             NeighborKind::Announcement { address } => {
@@ -72,6 +84,7 @@ impl Instance {
         match self.router.state() {
             State::Backup { .. } | State::Elected { .. } => {
                 self.paths.answered(now);
+                self.see_a_holder(now, self.may_be_a_peer(mac));
                 if answers && self.claim.is_running() && self.claim.answered(now, mac) {
                     // Two, for one may be lost.
                     out.extend([self.ask(address, None, Some(mac)), self.ask(address, None, Some(mac))]);

@@ -11,7 +11,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Node, Output,
+    Ask, NeighborFrame, Node, Output,
     instance::{Instance, Outbox},
     peers::{ASK_INTERVAL, ASK_SLACK, VISIBLE_FOR},
     vote::{Seat, Vote, Waits, WitnessSays, WitnessStatus},
@@ -19,15 +19,19 @@ use super::{
 use crate::{
     config::{WitnessMode, Witnessed},
     vrrp::{Event, Reason, State},
+    wire::NeighborKind,
     words::{Instant, readable},
 };
 
-/// A master that is silent for this long, and that had no key, has let go: its own patience, and what its turn may be late.
+/// A master that was answered so long ago, and that had no key, has let go: its own patience, and what its turn may be late.
 const HAS_LET_GO: Duration = VISIBLE_FOR.saturating_add(Duration::from_millis(500));
 /// How long a process that goes on with another's addresses waits for a word.
 const ADOPTING: Duration = Duration::from_millis(500);
 /// How long a node whose witness did not come does not preempt again.
 const PREEMPT_AGAIN: Duration = Duration::from_secs(10);
+
+/// For so many questions that may be under way still a new master asks once more.
+const AGAIN_MAX: usize = 2;
 
 /// What a node wants of its witness, as a level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +92,58 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whose question an answer is to nobody can see. So while a new master waits for a peer's, whoever asks that peer lets it
+    /// advertise first, and asks then: what is answered was asked after that, and no parting comes between the two. `before`: so much
+    /// waited to leave before this step.
+    pub(super) fn tell_before_asking(&mut self, before: usize) {
+        let waits = |instance: &Instance| instance.asks_when_it_advertises();
+        if !self.instances.values().chain(&self.leaving).any(waits) {
+            return;
+        }
+        let is_ask = |output: &Output| matches!(output, Output::Ask(_));
+        let fresh = self.outbox.split_off(before.min(self.outbox.len()));
+        let (mut asks, mut wanted): (Outbox, Outbox) = fresh.into_iter().partition(is_ask);
+        let is_told = |wanted: &Outbox, instance: &Instance| {
+            let name = &instance.config.name;
+            wanted.iter().any(|output| matches!(output, Output::Transmit(transmit) if transmit.instance == *name))
+        };
+        let is_asked = |asks: &Outbox, instance: &Instance| {
+            let (interface, peers) = (&instance.config.interface, &instance.config.peers);
+            let is_meant = |ask: &Ask| ask.interface == *interface && peers.contains(&ask.target);
+            asks.iter().any(|output| matches!(output, Output::Ask(ask) if is_meant(ask)))
+        };
+        let now = self.now;
+        let untold = |instance: &Instance| waits(instance) && is_asked(&asks, instance);
+        let mut told = Outbox::new();
+        for instance in self.instances.matching_mut(untold).chain(self.leaving.iter_mut().filter(|it| untold(it))) {
+            if !is_told(&wanted, instance) {
+                let priority = instance.router.standing().priority();
+                instance.transmit(now, priority, &mut told);
+            }
+        }
+        let (more, sent): (Outbox, Outbox) = told.into_iter().partition(is_ask);
+        wanted.extend(sent);
+        asks.extend(more);
+        // An answer counts as one to what was asked before, so one more is asked for each of those.
+        let again = |output: &Output| {
+            let Output::Ask(ask) = output else { return Vec::new() };
+            vec![output.clone(); self.questions.under_way(now, ask).min(AGAIN_MAX)]
+        };
+        let again: Vec<Output> = asks.iter().flat_map(again).collect();
+        asks.extend(again);
+        self.outbox.extend(wanted.into_iter().chain(asks));
+    }
+
+    /// When what this frame answers was asked at the earliest, if it was asked on this machine.
+    pub(super) fn asked_at(&mut self, frame: &NeighborFrame) -> Option<Instant> {
+        match frame.kind {
+            NeighborKind::Reply { address } => self.questions.answered(self.now, &frame.interface, address),
+            NeighborKind::Request { .. } | NeighborKind::Announcement { .. } | NeighborKind::Probe { .. } => None,
+        }
+    }
+}
+
 impl Instance {
     fn wants_the_witness(&self) -> Want {
         match (self.config.witness, self.router.state()) {
@@ -98,6 +154,11 @@ impl Instance {
             (Some(_), State::Elected { .. } | State::Master { .. }) => Want::Take,
             (Some(_), State::Resigning { .. }) => Want::Keep,
         }
+    }
+
+    /// What its peer's being there says is decisive, and only an answer says it.
+    pub(super) fn counts_answers(&self) -> bool {
+        self.config.witness.is_some_and(|witness| witness.mode == WitnessMode::Arbiter)
     }
 
     fn is_strict(&self) -> bool {
@@ -180,7 +241,9 @@ impl Instance {
         let Some(waits) = self.vote.waits else { return };
         let is_there = !self.is_strict() && self.peers.all_replied_at().is_some_and(|at| waits.since <= at);
         // Without a word of the old one the key says that no other has it, not that the old one has let go.
-        let is_gone = waits.gone_at <= now && self.vote.covers(now, self.tenure.planned());
+        // It may have seen this node meanwhile.
+        let saw = self.peers.last_asks_at().filter(|_| !self.is_strict()).map_or(Instant::ZERO, |at| at + HAS_LET_GO);
+        let is_gone = waits.gone_at.max(saw) <= now && self.vote.covers(now, self.tenure.planned());
         if is_there || is_gone {
             self.vote.waits = None;
             self.step(now, Event::HoldAt(now.max(waits.listens_until)), out);
@@ -232,17 +295,24 @@ impl Instance {
         (self.vote.silent().is_some() || self.vote.seat().is_none()).then(|| self.vote.objection(mode))
     }
 
-    /// When a master that had no key has let go: it sees nobody either (`arbiter`). It last saw this node when they were parted
-    /// at the latest: before its next advertisement was due, for that one was not heard; or, where they met for less than an
-    /// interval since, when this node saw it then.
+    /// When a master that had no key has let go: nobody answers it either (`arbiter`). Whatever was lost, this node has seen each question
+    /// that it answered. Whoever asks and neither advertises nor answers for the addresses is no master.
     fn lets_go_at(&self) -> Option<Instant> {
         let State::Elected { since, master_interval } = self.router.state() else { return None };
         let listened = self.silent_since.unwrap_or(since) - self.down_interval();
-        let heard = self.alive_heard_at.map_or(listened, |at| at.max(listened));
-        let interval = master_interval.as_duration();
-        let met = self.peers.a_master_saw_us_at(heard, interval.max(ASK_INTERVAL + ASK_SLACK) * 3);
-        let parted = heard + interval;
-        Some(met.map_or(parted, |at| at.max(parted)) + HAS_LET_GO)
+        let heard = listened.max(self.alive_heard_at.max(self.holder_seen_at).unwrap_or(Instant::ZERO));
+        // Long enough for the first claim, whose answer shows a master that is not heard.
+        let asks = ASK_INTERVAL + ASK_SLACK;
+        let claim = self.down_interval() + master_interval.as_duration().max(asks);
+        let saw = self.peers.a_master_saw_us_at(heard, claim.max(asks * 3));
+        Some(saw.map_or(heard, |at| at.max(heard)) + HAS_LET_GO)
+    }
+
+    /// A peer's machine answers for the addresses.
+    pub(super) const fn see_a_holder(&mut self, now: Instant, is_peer: bool) {
+        if is_peer {
+            self.holder_seen_at = Some(now);
+        }
     }
 
     /// How long a new master listens before it holds. One that takes from a master that is heard waits for the key, too

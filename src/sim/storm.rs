@@ -42,8 +42,8 @@ enum Weather {
     Strangers,
     /// As freezes, and advertisements are filtered while questions and answers pass.
     Filters,
-    /// For pairs with a witness: nothing passes between the nodes, either way, and nodes end and begin. Whatever becomes of the
-    /// witness, two holders are but a handover.
+    /// For pairs with a witness: nothing passes between the nodes, one way or either, and nodes end and begin. Whatever becomes of
+    /// the witness, two holders are but a handover.
     Partings,
 }
 
@@ -84,15 +84,14 @@ pub fn storm(nodes: &[Node], seed: u64, length: Duration) -> Scenario {
     let has_witness = nodes.iter().any(|node| node.setup.config.witness.is_some());
     // Whoever has lost all that it knew gives a key away that counts for its holder still.
     let forgets = has_witness && dice.roll(4) == 0;
-    let mut parted = false;
     let mut steps = Vec::new();
     let mut at = SETTLING;
     while at < SETTLING + length {
         let act = match weather {
             Weather::Wild if has_witness && dice.roll(6) == 0 => Some(Act::Witness(mishap(&mut dice, nodes, forgets))),
-            Weather::Partings if dice.roll(4) == 0 => {
-                parted = !parted;
-                steps.extend(meet(nodes, parted).map(|act| Step { at, line: 0, what: Happening::Do(act) }));
+            Weather::Partings if dice.roll(3) == 0 => {
+                let acts = meet_or_part(&mut dice, nodes.len());
+                steps.extend(acts.into_iter().map(|act| Step { at, line: 0, what: Happening::Do(act) }));
                 None
             }
             Weather::Partings if dice.roll(2) == 0 => Some(Act::Witness(mishap(&mut dice, nodes, false))),
@@ -130,12 +129,15 @@ fn are_all(nodes: &[Node], mode: WitnessMode) -> bool {
     nodes.iter().all(|node| node.setup.kind == Kind::Ha) && instances.all(is_so)
 }
 
-/// Nobody hears anybody, or everybody does.
-fn meet(nodes: &[Node], parted: bool) -> impl Iterator<Item = Act> {
-    let all = nodes.len();
-    let pairs = (0..all).flat_map(move |from| (0..all).map(move |to| (from, to)));
-    let cuts = pairs.filter(move |(from, to)| parted && from != to).map(|(from, to)| Act::Cut(from, to));
-    cuts.chain((!parted).then_some(Act::Heal))
+/// One does not hear another one any more, nobody hears anybody, or everybody does.
+fn meet_or_part(dice: &mut Dice, all: usize) -> Vec<Act> {
+    let pairs = (0..all).flat_map(|from| (0..all).map(move |to| (from, to)));
+    let cuts: Vec<Act> = pairs.filter(|(from, to)| from != to).map(|(from, to)| Act::Cut(from, to)).collect();
+    match dice.roll(5) {
+        0 => cuts.get(dice.index(cuts.len())).cloned().into_iter().collect(),
+        1 | 2 => cuts,
+        _ => vec![Act::Heal],
+    }
 }
 
 /// What an address does not outlive: the keeper lets go for a dead daemon.

@@ -117,7 +117,7 @@ fn what_breaks_is_shrunk_to_a_few_steps_that_break_it_again() {
 }
 
 /// Pairs and triples whose nodes are in files, in every form.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     FOUNDING,
     "node a examples/fast-node1.toml\nnode b examples/fast-node2.toml\n",
     "node a examples/ipv6-node1.toml\nnode b examples/ipv6-node2.toml\n",
@@ -127,6 +127,7 @@ const PLACES: [&str; 9] = [
     WITNESSED,
     "node a tests/scenarios/witness/arbiter1.toml\nnode b tests/scenarios/witness/arbiter2.toml\n",
     "node a tests/scenarios/witness/short1.toml\nnode b tests/scenarios/witness/short2.toml\n",
+    "node a tests/scenarios/witness/several1.toml\nnode b tests/scenarios/witness/several2.toml\n",
 ];
 
 #[test]
