@@ -96,6 +96,8 @@ impl Health {
                 }
                 State::Master | State::Backup => {}
             }
+            let misplaced = instance.conditions.iter().filter(|condition| condition.name == "address_misplaced");
+            health.critical.extend(misplaced.map(|condition| format!("{name}: {}", condition.text)));
             let alarms = instance.conditions.iter().filter(|condition| !passes(condition));
             health.warnings.extend(alarms.map(|condition| format!("{name}: {}", condition.text)));
         }
@@ -487,6 +489,9 @@ mod tests {
         assert_eq!(said(&status).0, 0);
         status.instances[0].conditions.push(Condition { name: "hold".into(), text: "the policy | throws".into() });
         assert_eq!(said(&status), (1, "HA WARNING - VI_1: the policy   throws\n".into()));
+        status.instances[0].conditions.push(Condition { name: "address_misplaced".into(), text: "there".into() });
+        assert_eq!(said(&status), (2, "HA CRITICAL - VI_1: there\n".into()));
+        status.instances[0].conditions.pop();
         status.instances[0].held.clear();
         assert_eq!(said(&status), (2, "HA CRITICAL - VI_1 is master without its addresses\n".into()));
         status.instances[0].state = State::Fault;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Transport,
+    Config, Facts, Problem, Severity, Transport,
     address::{Addresses, node_address},
     error::{Findings, Span},
     raw::RawInstance,
@@ -91,6 +91,23 @@ fn nobody_named(raw: &RawInstance, transport: Transport, out: &mut Findings) {
             "write peers = [\"192.168.0.21\"] with the address of each other node",
         ),
     }
+}
+
+/// Peers that are this machine itself: most often the file of the other node, copied. The daemon takes them for nobody.
+#[must_use]
+pub fn own_peers(config: &Config, facts: &Facts) -> Vec<Problem> {
+    let own = config.instances.iter().flat_map(|instance| {
+        let here = facts.of_network(instance.netns.as_ref()).networks(&instance.interface).unwrap_or_default();
+        let is_here = move |peer: &&IpAddr| here.iter().any(|net| net.addr() == **peer);
+        instance.peers.iter().filter(is_here).map(move |peer| (instance, peer))
+    });
+    let problem = |(instance, peer): (&super::Instance, &IpAddr)| {
+        let what =
+            format!("{}: the peer {peer} is this machine's own address on {}", instance.name, instance.interface);
+        let todo = "write the other node's address there; if this is the other node's file, look at it there";
+        Problem::anywhere(Severity::Warning, what, todo)
+    };
+    own.map(problem).collect()
 }
 
 /// Over IPv6 multicast, advertisements come from link-local addresses (RFC 9568, 5.1.2.1).

@@ -73,6 +73,7 @@ pub use error::{Problem, Problems, Severity};
 pub use events::EventStream;
 pub use file::{Facts, Loaded, load, load_with, parse};
 pub use group::Group;
+pub use hearing::own_peers;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};
 pub use manner::{Deleted, Manner, NetworkRoute, Scope};
 pub use netns::Netns;

@@ -107,6 +107,8 @@ pub(super) struct Link {
     /// The number of the interface beneath it.
     pub(super) beneath: Option<u32>,
     pub(super) is_macvlan: bool,
+    /// The number of the bridge, bond, team or virtual switch that it is a port of.
+    pub(super) port_of: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,6 +393,7 @@ fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
         return Ok(None);
     }
     let (mut name, mut mac, mut mtu, mut beneath, mut macvlan) = (None, None, 0, None, false);
+    let (mut master, mut is_port) = (None, false);
     for attribute in attributes(payload, HEADER) {
         let attribute = attribute?;
         match attribute.kind() {
@@ -400,13 +403,17 @@ fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
             }
             libc::IFLA_MTU => mtu = number(attribute.value()).unwrap_or(0),
             libc::IFLA_LINK => beneath = number(attribute.value()),
-            libc::IFLA_LINKINFO => macvlan = is_macvlan(attribute.value()),
+            libc::IFLA_MASTER => master = number(attribute.value()),
+            libc::IFLA_LINKINFO => {
+                (macvlan, is_port) = (is_macvlan(attribute.value()), is_port_of_its_master(attribute.value()))
+            }
             _ => {}
         }
     }
     let carrier = header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running);
     let up = header.flags.contains(LinkFlags::Up);
-    Ok(Some(Link { index: header.index, name, mac, up, carrier, mtu, beneath, is_macvlan: macvlan }))
+    let port_of = master.filter(|_| is_port);
+    Ok(Some(Link { index: header.index, name, mac, up, carrier, mtu, beneath, is_macvlan: macvlan, port_of }))
 }
 
 /// `None` if it is no internet address.
@@ -469,8 +476,18 @@ fn number(value: &[u8]) -> Option<u32> {
 /// `IFLA_INFO_KIND` of `IFLA_LINKINFO`.
 fn is_macvlan(information: &[u8]) -> bool {
     const IFLA_INFO_KIND: u16 = 1;
+    said(information, IFLA_INFO_KIND, &["macvlan"])
+}
+
+/// `IFLA_INFO_SLAVE_KIND` of `IFLA_LINKINFO`: what takes away what arrives. An interface of a VRF goes on hearing.
+fn is_port_of_its_master(information: &[u8]) -> bool {
+    const IFLA_INFO_SLAVE_KIND: u16 = 4;
+    said(information, IFLA_INFO_SLAVE_KIND, &["bridge", "bond", "team", "openvswitch"])
+}
+
+fn said(information: &[u8], kind: u16, words: &[&str]) -> bool {
     let mut all = NlasIterator::new(information).flatten();
-    all.any(|attribute| attribute.kind() == IFLA_INFO_KIND && text(attribute.value()) == Some("macvlan"))
+    all.any(|attribute| attribute.kind() == kind && text(attribute.value()).is_some_and(|text| words.contains(&text)))
 }
 
 fn text(value: &[u8]) -> Option<&str> {

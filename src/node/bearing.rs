@@ -15,7 +15,7 @@ use super::{
 use crate::{
     vrrp::{Event, Standing, State, Then},
     wire::{Priority, Version},
-    words::{Instant, readable},
+    words::{Instant, InterfaceName, readable},
 };
 
 /// How long an instance is given to find what it needs of the machine before it is said to be in fault from the start.
@@ -121,6 +121,9 @@ impl Instance {
         }
         if !link.carrier && self.config.track_own_interface {
             return Some(format!("interface {interface} has no carrier: cable, switch port or the machine's host"));
+        }
+        if let Some(of) = link.port_of.as_ref().filter(|_| self.config.track_own_interface) {
+            return Some(port(interface, of));
         }
         if self.primary().is_none() {
             return Some(match self.config.source {
@@ -304,6 +307,14 @@ impl Instance {
             Bearing::Fit(_) => "must not take part".to_owned(),
         }
     }
+}
+
+/// Why an interface is of no use that is a part of another one.
+pub(super) fn port(interface: &InterfaceName, of: &str) -> String {
+    format!(
+        "{interface} is a port of {of}: what arrives there is {of}'s, and this node would hear nobody. Take it out \
+         (ip link set {interface} nomaster), or move its addresses to {of} and write that as the interface"
+    )
 }
 
 fn isolated(why: &str, consequence: &str) -> String {

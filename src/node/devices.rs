@@ -98,7 +98,7 @@ impl Instance {
                 }
             }
             State::Master { hold_at: None, .. } => {
-                self.second_holder_beside(now, &frame.interface, address, frame.mac, out);
+                self.second_holder_beside(now, &frame.interface, address, frame.mac, answers, out);
             }
             State::Resigning { .. } if matches!(frame.kind, NeighborKind::Announcement { .. }) => {
                 self.step(now, Event::Relieved, out);
@@ -187,7 +187,7 @@ impl Instance {
                 Some(link) if !link.carrier => Some(format!(
                     "interface {name}, for {addresses}, has no carrier: cable, switch port or the machine's host"
                 )),
-                Some(_) => None,
+                Some(link) => link.port_of.as_ref().map(|of| super::bearing::port(name, of)),
             }
         })
     }

@@ -74,6 +74,11 @@ struct Word {
 }
 
 impl Ties {
+    /// It waits for the others before it goes on with what is here.
+    pub(super) const fn waits_to_adopt(&self) -> bool {
+        self.adopts.is_some()
+    }
+
     /// Those of an instance that comes into its group now.
     pub(super) fn of(now: Instant, groups: &[Group], instance: &Instance) -> Self {
         let group = groups.iter().find(|group| group.members.contains(&instance.config.name));

@@ -26,11 +26,11 @@ impl Instance {
             Ok(adv) => {
                 self.counters.received += 1;
                 if way == Way::Primary {
-                    self.heard_foreign();
+                    self.heard_foreign(now);
                 }
                 if self.heard_on(now, way, peer) {
                     self.compare_addresses(now, peer, &adv, out);
-                    self.on_advertisement(now, peer, &adv, out);
+                    self.on_advertisement(now, way, peer, &adv, out);
                 }
             }
             Err(rejection) => self.on_rejection(now, way, peer, rejection, out),
@@ -122,7 +122,7 @@ impl Instance {
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
             if way == Way::Primary {
-                self.heard_foreign();
+                self.heard_foreign(now);
             }
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);
@@ -157,7 +157,7 @@ impl Instance {
         lapsed
     }
 
-    fn on_advertisement(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, out: &mut Outbox) {
+    fn on_advertisement(&mut self, now: Instant, way: Way, source: IpAddr, adv: &Advertisement, out: &mut Outbox) {
         self.peers.heard(now, source, adv);
         let was_master = self.master;
         let heard_in_time = self.is_waited_for(now);
@@ -175,7 +175,9 @@ impl Instance {
             self.master = Some(source);
         }
         let wins_tie = self.primary().is_some_and(|ours| source > ours);
-        self.mind_the_deaf(now, source, adv, wins_tie, out);
+        if self.is_lower(adv, wins_tie) {
+            self.mind_the_deaf(now, way, source, adv, out);
+        }
         if let Some(theirs) = adv.priority {
             let listens = matches!(self.router.state(), State::Backup { .. } | State::Elected { .. });
             self.lower_heard_at = (listens && self.router.disregards(now, theirs)).then_some(now);
@@ -206,39 +208,6 @@ impl Instance {
     /// The down timer of a heard master still runs.
     pub(super) fn is_waited_for(&self, now: Instant) -> bool {
         self.alive_heard_at.is_some_and(|at| now <= at + self.down_interval())
-    }
-
-    /// A master that a lower router goes on contradicting is not heard by it: the address would stay on both (R19a).
-    fn mind_the_deaf(&mut self, now: Instant, source: IpAddr, adv: &Advertisement, wins_tie: bool, out: &mut Outbox) {
-        let ours = self.router.standing().priority();
-        let lower = adv.priority.is_some() && (adv.priority < ours || (adv.priority == ours && !wins_tie));
-        if !lower || !matches!(self.router.state(), State::Master { hold_at: None, .. }) {
-            return;
-        }
-        let theirs = adv.priority.map_or(0, Priority::get);
-        self.report(now, crate::node::Event::LowerHeard { source, priority: theirs }, out);
-        match self.rivals.lower_heard(now, adv.interval.as_duration()) {
-            Some(pause) => self.yield_to_the_deaf(now, source, pause, out),
-            None => {
-                if let Some(mac) = self.peers.mac_of(source) {
-                    self.rivals.doubt(now, mac);
-                }
-            }
-        }
-    }
-
-    /// It does not hear that it lost.
-    pub(super) fn yield_to_the_deaf(&mut self, now: Instant, source: IpAddr, pause: Duration, out: &mut Outbox) {
-        self.master = Some(source);
-        self.router.defer_preemption(now + pause);
-        let text = format!(
-            "{source} goes on as master although this node advertises a higher priority: it does not hear us, or does not \
-             understand us. This node lets it have the address and tries again in {} s. Look at multicast, filters and \
-             switches in the direction from here to there, and compare the two configurations",
-            pause.as_secs()
-        );
-        self.condition_until(now + pause, "peer_deaf", text, now, out);
-        self.step(now, Event::Yield(Reason::PeerDeaf), out);
     }
 
     /// The master resigned, and this node is its only heir (R17): no skew time, which would order several.

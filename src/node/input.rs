@@ -100,6 +100,17 @@ pub struct LinkSeen {
     pub up: bool,
     /// It has a carrier.
     pub carrier: bool,
+    /// The bridge, bond, team or virtual switch that it is a port of: what arrives is that one's, and whoever listens on the
+    /// port itself hears nothing of it.
+    pub port_of: Option<String>,
+}
+
+impl LinkSeen {
+    /// What is sent to this machine can arrive on it.
+    #[must_use]
+    pub const fn hears(&self) -> bool {
+        self.up && self.carrier && self.port_of.is_none()
+    }
 }
 
 /// An address of an interface.

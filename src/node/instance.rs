@@ -4,7 +4,7 @@
 //! before it takes, what bears on its standing and what time does to it have files of their own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -21,11 +21,13 @@ use super::{
     farewell::Farewell,
     group::Ties,
     judgement::Judgement,
+    neighbours::Neighbours,
     paths::Paths,
     peers::Peers,
     reload::router_config,
     rivals::Rivals,
     signing::Signing,
+    strays::Strays,
     tenure::Tenure,
     tracks::Seen,
     untracked::Hearers,
@@ -57,7 +59,7 @@ pub(super) struct Instance {
     /// The other interfaces that have addresses of it.
     pub(super) devices: BTreeMap<InterfaceName, Device>,
     /// The virtual addresses of every instance of this node that does not own them: none of them is a source.
-    pub(super) virtual_here: Arc<BTreeSet<IpAddr>>,
+    pub(super) virtual_here: Arc<BTreeMap<IpAddr, usize>>,
     /// Owner and native (R14): the addresses are this machine's own, never leased, never removed.
     pub(super) native: bool,
     /// The process has just started: a predecessor may have been master a moment ago (R13).
@@ -78,6 +80,9 @@ pub(super) struct Instance {
     pub(super) bid: Priority,
     pub(super) pace: Pace,
     pub(super) tenure: Tenure,
+    /// What is here although it must not be.
+    pub(super) strays: Strays,
+    pub(super) neighbours: Neighbours,
     /// Whether anybody on the own link hears it, where that is no fault.
     pub(super) hearers: Hearers,
     pub(super) claim: Claim,
@@ -138,7 +143,7 @@ struct RoleRecord {
 }
 
 impl Instance {
-    pub(super) fn new(now: Instant, config: config::Instance, virtual_here: Arc<BTreeSet<IpAddr>>) -> Self {
+    pub(super) fn new(now: Instant, config: config::Instance, virtual_here: Arc<BTreeMap<IpAddr, usize>>) -> Self {
         let interval = config.advertise.as_duration();
         let mut judgement = Judgement::new(&config.policies);
         judgement.weigh(&config.policy_weights);
@@ -164,6 +169,8 @@ impl Instance {
             bid: config.priority,
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None)),
+            strays: Strays::default(),
+            neighbours: Neighbours::default(),
             hearers: Hearers::default(),
             claim: Claim::default(),
             rivals: Rivals::new(interval),
@@ -270,7 +277,7 @@ impl Instance {
         let eligible = |address: IpAddr| {
             Family::of(address) == self.config.family
                 && (self.native || !self.is_virtual(address))
-                && !self.virtual_here.contains(&address)
+                && !self.virtual_here.contains_key(&address)
                 && match address {
                     IpAddr::V4(_) => true,
                     IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -338,6 +345,9 @@ impl Instance {
         let from = self.role.role;
         if from == role {
             return;
+        }
+        if from == Role::Master {
+            self.strays.let_go(now);
         }
         let reason = self.explain(now, reason);
         self.need_not_listen(role);

@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn link(index: u32, carrier: bool) -> LinkSeen {
-        LinkSeen { name: "eth0".parse().unwrap(), index, mac: None, up: true, carrier }
+        LinkSeen { name: "eth0".parse().unwrap(), index, mac: None, up: true, carrier, port_of: None }
     }
 
     fn links() -> Links {

@@ -8,6 +8,7 @@ mod announcing;
 mod bearing;
 mod claim;
 mod course;
+mod deaf;
 mod describe;
 mod devices;
 mod ending;
@@ -21,6 +22,8 @@ mod judgement;
 mod lapse;
 mod links;
 mod looking;
+mod neighbours;
+mod oneself;
 mod output;
 mod paths;
 mod peers;
@@ -34,6 +37,7 @@ mod seeing;
 mod signing;
 mod speaking;
 mod status;
+mod strays;
 mod tenure;
 mod timers;
 mod tracked;
@@ -44,11 +48,7 @@ mod watching;
 mod ways;
 mod witness;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 pub use alerts::RULE_ALERT;
 pub use bearing::STOPPED;
@@ -112,7 +112,7 @@ pub struct Node {
     leaving: Vec<Instance>,
     /// Instances of the configuration that wait for one of those.
     coming: Vec<config::Instance>,
-    virtual_here: Arc<BTreeSet<IpAddr>>,
+    virtual_here: Arc<BTreeMap<IpAddr, usize>>,
     stopping: bool,
     links: Links,
     /// What else is tracked.
@@ -470,8 +470,13 @@ fn meet_devices(
     }
 }
 
-/// The virtual addresses that come and go. Those of an owner are the machine's own.
-fn virtual_addresses(config: &Config) -> BTreeSet<IpAddr> {
+/// The virtual addresses that come and go, each with the number of instances that have it. Those of an owner are the machine's
+/// own.
+fn virtual_addresses(config: &Config) -> BTreeMap<IpAddr, usize> {
     let instances = config.instances.iter().filter(|instance| !instance.priority.is_owner());
-    instances.flat_map(|instance| instance.held_addresses().map(ipnet::IpNet::addr)).collect()
+    let mut all = BTreeMap::new();
+    for address in instances.flat_map(|instance| instance.held_addresses().map(ipnet::IpNet::addr)) {
+        *all.entry(address).or_default() += 1;
+    }
+    all
 }

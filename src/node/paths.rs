@@ -202,7 +202,7 @@ impl Instance {
         let eligible = |address: &IpAddr| {
             Family::of(*address) == self.config.family
                 && !self.is_virtual(*address)
-                && !self.virtual_here.contains(address)
+                && !self.virtual_here.contains_key(address)
                 && !matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local())
         };
         match path.source {

@@ -84,6 +84,11 @@ impl Peers {
         heard.is_some_and(|(at, _)| now <= at + down)
     }
 
+    /// It is configured, or was heard.
+    pub(super) fn knows(&self, address: IpAddr) -> bool {
+        self.known.contains_key(&address)
+    }
+
     pub(super) fn is_configured(&self, address: IpAddr) -> bool {
         self.known.get(&address).is_some_and(|peer| peer.configured)
     }
@@ -202,8 +207,21 @@ impl Peers {
         self.known.values().any(|peer| peer.configured)
     }
 
+    /// It is at that place; where there is a list, one of the list.
     pub(super) fn has_mac(&self, mac: MacAddr) -> bool {
-        self.known.values().any(|peer| peer.mac == Some(mac))
+        let listed = self.any_configured();
+        self.known.values().any(|peer| peer.mac == Some(mac) && (peer.configured || !listed))
+    }
+
+    /// There is a list of peers, and it is none of them, nor another address of one.
+    pub(super) fn is_stranger(&self, source: IpAddr) -> bool {
+        let of_a_peer = || self.mac_of(source).is_some_and(|mac| self.has_mac(mac));
+        self.any_configured() && !self.is_configured(source) && !of_a_peer()
+    }
+
+    /// It has answered a question since then.
+    pub(super) fn has_replied_since(&self, address: IpAddr, since: Instant) -> bool {
+        self.known.get(&address).and_then(|peer| peer.replied_at).is_some_and(|at| at >= since)
     }
 
     /// Where `address` is.

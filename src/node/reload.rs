@@ -135,11 +135,12 @@ impl Instance {
         // Who else takes part is looked at anew, also where nothing changed on this node (R17).
         self.peers.configure(&config.peers);
         if self.config == config {
-            return;
+            return self.mind_own_peers(now, out);
         }
         self.yield_if_lapsed(now, out);
         let length = self.tenure.planned().length;
         let old = std::mem::replace(&mut self.config, config);
+        self.mind_own_peers(now, out);
         self.router.reconfigure(now, router_config(&self.config));
         self.judgement.configure(&self.config.policies);
         self.judgement.weigh(&self.config.policy_weights);

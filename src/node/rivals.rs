@@ -20,6 +20,8 @@ const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Rivals {
     interval: Duration,
     lower: Option<Lower>,
+    /// When a lower router was heard last, whatever it serves.
+    spoke_at: Option<Instant>,
     deaf: Option<Deaf>,
     second: Option<Second>,
     defended_at: Option<Instant>,
@@ -57,25 +59,39 @@ pub(super) enum Evidence {
 
 impl Rivals {
     pub(super) const fn new(interval: Duration) -> Self {
-        Self { interval, lower: None, deaf: None, second: None, defended_at: None }
+        Self { interval, lower: None, spoke_at: None, deaf: None, second: None, defended_at: None }
     }
 
     /// The role changed: what was seen belongs to the tenure before.
     pub(super) const fn forget(&mut self) {
         self.lower = None;
+        self.spoke_at = None;
         self.second = None;
     }
 
     /// A lower router advertises while we are master. Returns how long to obey it, if it evidently does not hear us: it
     /// has gone on for more than three intervals. `theirs`: how often it advertises, which in version 3 is its own affair.
-    pub(super) fn lower_heard(&mut self, now: Instant, theirs: Duration) -> Option<Duration> {
+    /// `answers`: whether its machine has answered anything since then. One that does not may serve nobody, and is not obeyed;
+    /// once it does it must go on for as long anew, for it hears us from then on.
+    pub(super) fn lower_heard(
+        &mut self,
+        now: Instant,
+        theirs: Duration,
+        answers: impl FnOnce(Instant) -> bool,
+    ) -> Option<Duration> {
+        self.lower_spoke(now);
         let fresh = |lower: &Lower| now <= lower.last_at + self.interval.max(theirs) * 2;
-        let first_at = self.lower.filter(fresh).map_or(now, |lower| lower.first_at);
+        let first_at = self.lower.filter(fresh).map(|lower| lower.first_at).filter(|at| answers(*at)).unwrap_or(now);
         self.lower = Some(Lower { first_at, last_at: now });
         if now.saturating_since(first_at) <= self.interval * 3 {
             return None;
         }
         Some(self.pause(now))
+    }
+
+    /// A lower router has advertised, whatever it serves.
+    pub(super) const fn lower_spoke(&mut self, now: Instant) {
+        self.spoke_at = Some(now);
     }
 
     /// A deaf peer is obeyed, and the next one for longer.
@@ -84,6 +100,7 @@ impl Rivals {
         let pause = again.unwrap_or(PAUSE);
         self.deaf = Some(Deaf { pause, at: now });
         self.lower = None;
+        self.spoke_at = None;
         pause
     }
 
@@ -98,7 +115,7 @@ impl Rivals {
     /// Whoever was just confirmed as a second holder was heard as a lower master not long ago: it does not hear us. Returns
     /// how long to obey it.
     pub(super) fn second_is_deaf(&mut self, now: Instant) -> Option<Duration> {
-        let heard = self.lower.is_some_and(|lower| now <= lower.last_at + (self.interval * 4).max(LETS_GO_WITHIN * 2));
+        let heard = self.spoke_at.is_some_and(|at| now <= at + (self.interval * 4).max(LETS_GO_WITHIN * 2));
         heard.then(|| self.pause(now))
     }
 
@@ -107,12 +124,18 @@ impl Rivals {
         self.lower.is_some_and(|lower| now <= lower.last_at + self.interval * 2)
     }
 
-    /// A frame from a peer's machine speaks for an address that we hold.
-    pub(super) fn second_seen(&mut self, now: Instant, mac: MacAddr) -> Evidence {
-        let known = self.second.filter(|second| second.mac == mac && now <= second.first_at + self.interval * 3);
+    /// Somebody is under suspicion to hold it as well.
+    pub(super) fn is_in_doubt(&self, now: Instant) -> bool {
+        self.second.is_some_and(|second| now <= second.first_at + self.interval * 3)
+    }
+
+    /// A frame from a peer's machine speaks for an address that we hold. `answers`: because it was asked, so that others reach it,
+    /// too.
+    pub(super) fn second_seen(&mut self, now: Instant, mac: MacAddr, answers: bool) -> Evidence {
+        let known = self.second.filter(|second| second.mac == mac && self.is_in_doubt(now));
         match known {
             Some(Second { first_at, asked_at: Some(asked_at), .. })
-                if now >= asked_at && now >= first_at + self.interval =>
+                if answers && now >= asked_at && now >= first_at + self.interval =>
             {
                 self.second = None;
                 Evidence::Confirmed
@@ -163,9 +186,9 @@ mod tests {
     fn r19a_a_peer_that_goes_on_for_three_intervals_is_deaf() {
         let mut rivals = Rivals::new(SECOND);
         for second in 0..=3 {
-            assert_eq!(rivals.lower_heard(at(second * 1000), SECOND), None);
+            assert_eq!(rivals.lower_heard(at(second * 1000), SECOND, |_| true), None);
         }
-        assert_eq!(rivals.lower_heard(at(4000), SECOND), Some(PAUSE));
+        assert_eq!(rivals.lower_heard(at(4000), SECOND, |_| true), Some(PAUSE));
     }
 
     #[test]
@@ -173,7 +196,7 @@ mod tests {
         let mut rivals = Rivals::new(SECOND);
         let mut pauses = Vec::new();
         for second in 0..60 {
-            pauses.extend(rivals.lower_heard(at(second * 1000), SECOND));
+            pauses.extend(rivals.lower_heard(at(second * 1000), SECOND, |_| true));
         }
         assert_eq!(pauses.first(), Some(&PAUSE));
         assert_eq!(pauses.get(1), Some(&(PAUSE * 2)));
@@ -183,27 +206,40 @@ mod tests {
     #[test]
     fn r19a_a_peer_with_a_longer_interval_is_as_deaf() {
         let mut rivals = Rivals::new(SECOND);
-        assert_eq!(rivals.lower_heard(at(0), SECOND * 5), None);
-        assert_eq!(rivals.lower_heard(at(5000), SECOND * 5), Some(PAUSE));
+        assert_eq!(rivals.lower_heard(at(0), SECOND * 5, |_| true), None);
+        assert_eq!(rivals.lower_heard(at(5000), SECOND * 5, |_| true), Some(PAUSE));
     }
 
     #[test]
     fn r19a_one_late_word_is_not_deafness() {
         let mut rivals = Rivals::new(SECOND);
-        assert_eq!(rivals.lower_heard(at(0), SECOND), None);
-        assert_eq!(rivals.lower_heard(at(9000), SECOND), None);
+        assert_eq!(rivals.lower_heard(at(0), SECOND, |_| true), None);
+        assert_eq!(rivals.lower_heard(at(9000), SECOND, |_| true), None);
+    }
+
+    /// It takes what it holds out of everybody's reach, and is not helped in that. Once it answers it hears us as well.
+    #[test]
+    fn r19a_a_peer_that_answers_nothing_is_not_obeyed() {
+        let mut rivals = Rivals::new(SECOND);
+        for second in 0..20 {
+            assert_eq!(rivals.lower_heard(at(second * 1000), SECOND, |_| false), None);
+        }
+        for second in 20..23 {
+            assert_eq!(rivals.lower_heard(at(second * 1000), SECOND, |_| true), None);
+        }
+        assert_eq!(rivals.lower_heard(at(23_000), SECOND, |_| true), Some(PAUSE));
     }
 
     /// Heard once, and it still holds the address.
     #[test]
     fn r19a_a_lower_router_that_still_holds_is_deaf_however_rarely_it_speaks() {
         let mut rivals = Rivals::new(SECOND);
-        assert_eq!(rivals.lower_heard(at(0), SECOND), None);
+        assert_eq!(rivals.lower_heard(at(0), SECOND, |_| true), None);
         rivals.doubt(at(0), PEER);
         assert_eq!(rivals.ask_due(at(2249)), None);
         assert_eq!(rivals.ask_due(at(2250)), Some(PEER));
         assert!(!rivals.lower_is_heard(at(2251)));
-        assert_eq!(rivals.second_seen(at(2251), PEER), Evidence::Confirmed);
+        assert_eq!(rivals.second_seen(at(2251), PEER, true), Evidence::Confirmed);
         assert_eq!(rivals.second_is_deaf(at(2251)), Some(PAUSE));
         assert_eq!(rivals.second_is_deaf(at(2252)), None);
     }
@@ -211,11 +247,21 @@ mod tests {
     #[test]
     fn r19b_a_second_holder_is_asked_after_an_interval_and_believed_then() {
         let mut rivals = Rivals::new(SECOND);
-        assert_eq!(rivals.second_seen(at(0), PEER), Evidence::Noted);
+        assert_eq!(rivals.second_seen(at(0), PEER, true), Evidence::Noted);
         assert_eq!(rivals.ask_due(at(999)), None);
-        assert_eq!(rivals.second_seen(at(999), PEER), Evidence::Noted);
+        assert_eq!(rivals.second_seen(at(999), PEER, true), Evidence::Noted);
         assert_eq!(rivals.ask_due(at(1000)), Some(PEER));
-        assert_eq!(rivals.second_seen(at(1001), PEER), Evidence::Confirmed);
+        assert_eq!(rivals.second_seen(at(1001), PEER, true), Evidence::Confirmed);
+    }
+
+    /// What a machine sends by itself does not show that it can be reached.
+    #[test]
+    fn r19b_a_second_holder_that_does_not_answer_is_not_believed() {
+        let mut rivals = Rivals::new(SECOND);
+        assert_eq!(rivals.second_seen(at(0), PEER, false), Evidence::Noted);
+        assert_eq!(rivals.ask_due(at(1000)), Some(PEER));
+        assert_eq!(rivals.second_seen(at(1001), PEER, false), Evidence::Noted);
+        assert_eq!(rivals.second_seen(at(1002), PEER, true), Evidence::Confirmed);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use super::{
     AddressSeen, LinkSeen,
     instance::{Instance, Outbox},
+    neighbours::Neighbours,
     tenure::Wake,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 impl Instance {
     /// The interface is now like this, or gone.
     pub(super) fn on_link(&mut self, now: Instant, link: Option<LinkSeen>, out: &mut Outbox) {
-        let carries = |link: &Option<LinkSeen>| link.as_ref().is_some_and(|link| link.up && link.carrier);
+        let carries = |link: &Option<LinkSeen>| link.as_ref().is_some_and(LinkSeen::hears);
         let same_device = self.link.as_ref().map(|link| link.index) == link.as_ref().map(|link| link.index);
         if !same_device {
             self.addresses = None;
@@ -24,6 +25,7 @@ impl Instance {
         if !carries(&link) || !same_device {
             self.carrier_since = None;
             self.foreign_frame = false;
+            self.neighbours = Neighbours::default();
         }
         if carries(&link) && self.carrier_since.is_none() {
             self.carrier_since = Some(now);
@@ -38,6 +40,7 @@ impl Instance {
     pub(super) fn on_addresses(&mut self, now: Instant, addresses: Vec<AddressSeen>, out: &mut Outbox) {
         let knew_all = self.knows_all_places();
         self.addresses = Some(addresses);
+        self.mind_own_peers(now, out);
         self.look_again(now, knew_all, out);
     }
 
@@ -51,6 +54,7 @@ impl Instance {
             self.mind_deletions(now, out);
         }
         self.reassess(now, out);
+        self.mind_strays(now, out);
     }
 
     /// Its device, or its interface, is not there: nothing is known of its addresses.
@@ -109,7 +113,7 @@ impl Instance {
 
     /// Its interfaces are as they must be for going on with what is here.
     pub(super) fn could_go_on(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.up && link.carrier)
+        self.link.as_ref().is_some_and(LinkSeen::hears)
             && self.primary().is_some()
             && self.device_waited_for().is_none()
     }
@@ -129,6 +133,7 @@ impl Instance {
             format!("{names} was on {} at start and is let go: who serves is decided now", self.config.device()),
             out,
         );
+        self.strays.let_go(now);
         self.release(out);
     }
 
@@ -229,6 +234,7 @@ impl Instance {
         self.tenure.cannot(now, "cannot_send", why);
         self.reassess(now, out);
         if adopted && !self.router.serves() {
+            self.strays.let_go(now);
             self.release(out);
         }
     }

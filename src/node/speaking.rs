@@ -27,7 +27,7 @@ impl Instance {
     pub(super) fn compose(&self, priority: Option<Priority>) -> Option<Transmit> {
         let source = self.primary()?;
         let destinations = match self.config.transport {
-            Transport::Unicast => self.config.peers.clone(),
+            Transport::Unicast => self.config.peers.iter().copied().filter(|peer| !self.is_own(*peer)).collect(),
             Transport::Multicast => vec![self.config.group()],
         };
         Some(Transmit {

@@ -59,6 +59,9 @@ impl Instance {
         self.repace(now, out);
         self.announce_if_due(now, out);
         self.name_peers(now, out);
+        if self.strays.next().is_some_and(|at| at <= now) {
+            self.mind_strays(now, out);
+        }
         self.expire_conditions(now, out);
         self.tell_of_fault_from_the_start(now, out);
     }
@@ -124,6 +127,7 @@ impl Instance {
             (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
             (self.listens_until(), Wake::Trouble),
+            (self.strays.next(), Wake::Trouble),
             (self.lapses_at().filter(|at| now < *at), Wake::Trouble),
             (self.quiet_until.filter(|at| now < *at), Wake::Trouble),
             (self.next_of_witness(now), Wake::Witness),

@@ -10,7 +10,7 @@ use super::{
     rivals::Evidence,
 };
 use crate::{
-    config::{self, OnConflict},
+    config::{self, OnConflict, Preference},
     vrrp::{Event, Reason, State},
     wire::NeighborKind,
     words::{Family, Instant, InterfaceName, MacAddr},
@@ -37,13 +37,15 @@ impl Instance {
         if Some(frame.mac) == self.config.mac() && matches!(self.router.state(), State::Master { .. }) {
             return;
         }
-        self.heard_foreign();
+        self.heard_foreign(now);
         match frame.kind {
             NeighborKind::Request { sender, .. } => {
+                self.meet(now, sender, frame.mac);
                 self.peers.asks(now, sender);
                 self.speaks_for(now, sender, frame.mac, false, out);
             }
             NeighborKind::Reply { address } => {
+                self.meet(now, address, frame.mac);
                 if let Some(asked_at) = asked_at {
                     self.peers.replied(asked_at, address);
                 }
@@ -67,9 +69,12 @@ impl Instance {
         self.unsettled = true;
     }
 
-    /// The first word of somebody else since the link came up: what was asked before may not have left the port (R4).
-    pub(super) fn heard_foreign(&mut self) {
-        if !self.foreign_frame {
+    /// The first word of somebody else since the link came up, or after a silence that may be this node's own: what was asked
+    /// before may not have left the port, nor what was answered arrived (R4).
+    pub(super) fn heard_foreign(&mut self, now: Instant) {
+        self.neighbours.heard(now);
+        let waited = std::mem::take(&mut self.neighbours.waits);
+        if !self.foreign_frame || waited {
             self.foreign_frame = true;
             self.claim = Claim::default();
         }
@@ -90,20 +95,20 @@ impl Instance {
                     out.extend([self.ask(address, None, Some(mac)), self.ask(address, None, Some(mac))]);
                 }
             }
-            State::Master { hold_at: None, .. } => self.second_holder(now, address, mac, out),
+            State::Master { hold_at: None, .. } => self.second_holder(now, address, mac, answers, out),
             State::Initialize | State::Master { .. } | State::Resigning { .. } => (),
         }
     }
 
     /// Somebody speaks for an address that we hold.
-    fn second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
+    fn second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, answers: bool, out: &mut Outbox) {
         if self.yield_if_lapsed(now, out) {
             return;
         }
         if !self.may_be_a_peer(mac) {
             return self.defend(now, address, stranger(address, mac), out);
         }
-        self.weigh_second_holder(now, address, mac, out);
+        self.weigh_second_holder(now, address, mac, answers, out);
     }
 
     /// The same on another interface, where a machine is a peer's unless it is known that it is not.
@@ -113,6 +118,7 @@ impl Instance {
         interface: &InterfaceName,
         address: IpAddr,
         mac: MacAddr,
+        answers: bool,
         out: &mut Outbox,
     ) {
         if self.yield_if_lapsed(now, out) {
@@ -123,16 +129,18 @@ impl Instance {
         }
         // By the time the suspect is asked again it is known who the others are.
         self.ask_peers_beside(interface, out);
-        self.weigh_second_holder(now, address, mac, out);
+        self.weigh_second_holder(now, address, mac, answers, out);
     }
 
-    /// It may be a peer's machine.
-    fn weigh_second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, out: &mut Outbox) {
+    /// It may be a peer's machine. `answers`: because it was asked.
+    fn weigh_second_holder(&mut self, now: Instant, address: IpAddr, mac: MacAddr, answers: bool, out: &mut Outbox) {
         if self.config.on_conflict == OnConflict::Steal && !self.is_waited_for(now) {
             return self.defend(now, address, stolen(address, mac), out);
         }
+        // What a machine sends by itself does not show that it can be reached (R25).
+        let answers = answers || self.config.prefer == Preference::Safety;
         // Where advertisements are heard, they decide.
-        if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac) == Evidence::Confirmed {
+        if !self.rivals.lower_is_heard(now) && self.rivals.second_seen(now, mac, answers) == Evidence::Confirmed {
             if let Some((source, pause)) = self.peers.at_mac(mac).zip(self.rivals.second_is_deaf(now)) {
                 return self.yield_to_the_deaf(now, source, pause, out);
             }

@@ -80,6 +80,12 @@ pub struct Station {
     native: bool,
     powered: bool,
     plugged: bool,
+    /// The bridge that its interface is a port of.
+    port_of: Option<String>,
+    /// Somebody has put the address there.
+    misplaced: bool,
+    /// Nothing that is sent to it arrives.
+    pub deaf: bool,
     /// Its switch port does not forward.
     pub blocked: bool,
     /// The number of its interface, if it has one.

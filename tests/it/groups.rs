@@ -411,7 +411,7 @@ fn what_a_group_tracks_counts_once() {
         status.instances.iter().map(|instance| instance.effective_priority.map(ha::wire::Priority::get)).collect()
     };
     let link = |wires: &mut Wires, name: &str, carrier| {
-        let link = LinkSeen { name: name.parse().unwrap(), index: 7, mac: None, up: true, carrier };
+        let link = LinkSeen { name: name.parse().unwrap(), index: 7, mac: None, up: true, carrier, port_of: None };
         wires.hand_in(0, Input::Link(link));
     };
     assert_eq!(bids(&wires), [Some(150), Some(150)]);

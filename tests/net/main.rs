@@ -27,6 +27,7 @@ mod hooks;
 mod hostile;
 mod imports;
 mod mail;
+mod misplaced;
 mod mixed;
 mod netns;
 mod networks;
@@ -82,6 +83,7 @@ fn stories() -> Vec<Story> {
     all.extend(witness::STORIES);
     all.extend(auth_hmac::STORIES);
     all.extend(paths::STORIES);
+    all.extend(misplaced::STORIES);
     all.extend(own_interface::STORIES);
     all.extend(crash::STORIES);
     all.extend(founding::STORIES);

@@ -108,6 +108,11 @@ impl ConfigurationFile {
         }
     }
 
+    /// What it says of this machine as if it were another one. A file that is looked at beside another one is of another machine.
+    pub(super) fn own_peers(&self, facts: &Facts) -> Vec<Problem> {
+        self.loaded.as_ref().map_or_else(|_| Vec::new(), |loaded| config::own_peers(&loaded.config, facts))
+    }
+
     /// What it comes to, beside the other half of the pair if that is known.
     pub(super) fn description(&self, other: Option<&Self>) -> String {
         let other = other.and_then(|other| other.loaded.as_ref().ok()).map(|other| &other.config);

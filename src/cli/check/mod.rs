@@ -204,6 +204,7 @@ impl Findings {
         let engine = Engine::new();
         let mut policies: Vec<PolicyFile> = policies.iter().map(|path| PolicyFile::examine(&engine, path)).collect();
         let disagreements = match configurations.as_slice() {
+            [one] => one.own_peers(&facts),
             [one, other] => one.compare(other),
             _ => Vec::new(),
         };

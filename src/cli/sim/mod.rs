@@ -35,7 +35,7 @@ A scenario has one statement a line; # begins a comment:
   partition a b, heal                   these and the others; everything passes again
   loss 30%, duplicate 5%, delay 1ms..20ms
   freeze a, thaw a, kill a [all], stop a, poweroff a, start a
-  slow a 300ms, clock a +1h, mute a on|off, delete a, forge a priority 0
+  slow a 300ms, clock a +1h, mute a on|off, delete a, misplace a, forge a priority 0
   probe a POLICY http|ping:HOST|* up|down|blind
   rule a POLICY RULE up|down|blind
   policy a POLICY takes 800ms|hangs|returns

@@ -102,6 +102,7 @@ fn unplayable(scenario: &Scenario, step: &Step) -> Option<(usize, String)> {
         |index: &usize| scenario.nodes.get(*index).is_some_and(|node| node.setup.kind == Kind::Keepalived);
     let why = match act {
         Act::Clock(..) => "a machine has a wall clock of its own",
+        Act::Misplace(_) => "somebody else puts an address on a machine",
         Act::Reload(index, Reload::File(file, ..)) if file.ends_with("toml") == is_keepalived(index) => {
             "a daemon loads a configuration of the other kind"
         }

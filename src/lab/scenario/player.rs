@@ -253,7 +253,7 @@ impl Player {
             // A stand-in says what comes of it in the simulation.
             Act::Rule { .. } | Act::Takes { .. } | Act::Hangs { .. } => {}
             // Refused before.
-            Act::Clock(..) => {}
+            Act::Clock(..) | Act::Misplace(_) => {}
         }
         Ok(())
     }

@@ -137,6 +137,21 @@ impl Lan {
         self.tell_addresses(index);
     }
 
+    /// Somebody puts the virtual address there.
+    pub fn misplace_address(&mut self, index: usize) {
+        self.note(index, Line::Done("address put there"));
+        self.stations[index].kernel.insert(VIP.parse().unwrap(), None);
+        self.stations[index].misplaced = true;
+        self.count();
+        self.tell_addresses(index);
+    }
+
+    /// Its interface becomes a port of a bridge, or is one no more.
+    pub fn make_port(&mut self, index: usize, of: Option<&str>) {
+        self.stations[index].port_of = of.map(str::to_owned);
+        self.tell_link(index);
+    }
+
     pub fn remove_from_kernel(&mut self, index: usize, address: &str) {
         self.stations[index].kernel.remove(&address.parse::<IpNet>().unwrap());
         self.tell_addresses(index);
@@ -213,6 +228,22 @@ impl Lan {
             addresses: vec![VIP.parse::<IpNet>().unwrap().addr()],
         };
         let payload = crate::wire::encode_v2(&adv, Some(password));
+        self.stations[index].backlog.push_back(Delivery::Vrrp { source, destination, payload });
+        if self.stations[index].runs() {
+            self.turn();
+        }
+    }
+
+    /// An advertisement of version 3 arrives, for this address.
+    pub fn hear_of(&mut self, index: usize, source: IpAddr, priority: u8, address: IpAddr) {
+        let adv = crate::wire::Advertisement {
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::new(priority),
+            interval: AdverInterval::from_secs(1).unwrap(),
+            addresses: vec![address],
+        };
+        let destination = crate::wire::group(Family::V4);
+        let payload = crate::wire::encode_v3(&adv, source, destination, crate::wire::ChecksumForm::PseudoHeader);
         self.stations[index].backlog.push_back(Delivery::Vrrp { source, destination, payload });
         if self.stations[index].runs() {
             self.turn();

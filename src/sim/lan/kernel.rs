@@ -12,7 +12,10 @@ impl Lan {
         }
         let mac = Some(station.mac);
         let input = match station.link {
-            Some(link) => Input::Link(LinkSeen { name: eth0(), index: link, mac, up: true, carrier: station.plugged }),
+            Some(link) => {
+                let (carrier, port_of) = (station.plugged, station.port_of.clone());
+                Input::Link(LinkSeen { name: eth0(), index: link, mac, up: true, carrier, port_of })
+            }
             None => Input::LinkGone(eth0()),
         };
         self.hand_in(index, input);

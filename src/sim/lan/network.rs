@@ -175,6 +175,9 @@ impl Lan {
     }
 
     pub(super) fn send(&mut self, to: usize, delivery: Delivery) {
+        if self.stations[to].deaf {
+            return;
+        }
         let delay = Duration::from_micros(20 + self.random(180));
         self.schedule(self.now + delay, to, delivery);
     }

@@ -22,6 +22,9 @@ impl Station {
             dead: false,
             powered: true,
             plugged: true,
+            port_of: None,
+            misplaced: false,
+            deaf: false,
             blocked: false,
             link: Some(2),
             addressed: true,
@@ -47,9 +50,10 @@ impl Station {
     }
 
     pub(super) fn answers(&self, target: IpAddr) -> bool {
-        (self.ip == target && self.addressed)
+        let has = (self.ip == target && self.addressed)
             || (self.native && VIP.parse::<IpNet>().unwrap().addr() == target)
-            || self.kernel.keys().any(|address| address.addr() == target)
+            || self.kernel.keys().any(|address| address.addr() == target);
+        has && !self.deaf
     }
 
     pub(super) fn judge_at(&self) -> Instant {

@@ -167,6 +167,7 @@ impl Weather {
             | Act::Clock(..)
             | Act::Rule { .. }
             | Act::Takes { .. }
+            | Act::Misplace(_)
             | Act::Hangs { .. }
             | Act::Reload(..)
             | Act::Witness(_)

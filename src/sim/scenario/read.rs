@@ -24,7 +24,7 @@ const MOST_NODES: usize = 16;
 const KERNEL_LATE: Duration = Duration::from_millis(20);
 
 const STATEMENTS: &str = "seed, late, two, node, keepalived, at, end";
-const VERBS: [(&str, Verb); 26] = [
+const VERBS: [(&str, Verb); 27] = [
     ("pull", Verb::Pull),
     ("plug", Verb::Plug),
     ("cut", Verb::Cut),
@@ -44,6 +44,7 @@ const VERBS: [(&str, Verb); 26] = [
     ("clock", Verb::Clock),
     ("mute", Verb::Mute),
     ("delete", Verb::Delete),
+    ("misplace", Verb::Misplace),
     ("probe", Verb::Probe),
     ("rule", Verb::Rule),
     ("policy", Verb::Policy),
@@ -76,6 +77,7 @@ enum Verb {
     Clock,
     Mute,
     Delete,
+    Misplace,
     Probe,
     Rule,
     Policy,
@@ -274,6 +276,7 @@ impl Reader<'_> {
                 Act::Mute(machine, one_of("state", words.next("on or off")?, &[("on", true), ("off", false)])?)
             }
             Verb::Delete => Act::Delete(self.machine(words)?),
+            Verb::Misplace => Act::Misplace(self.machine(words)?),
             Verb::Probe => self.probe(words)?,
             Verb::Rule => self.rule(words)?,
             Verb::Policy => self.policy(words)?,

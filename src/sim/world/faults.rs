@@ -79,6 +79,8 @@ pub enum Act {
     Mute(usize, bool),
     /// Somebody deletes its virtual addresses.
     Delete(usize),
+    /// Somebody puts its virtual addresses there.
+    Misplace(usize),
     /// Probes of a policy find something; by their key, or a part of it.
     Probe { machine: usize, policy: String, probe: String, found: Found },
     /// A rule of a policy finds something.
@@ -127,6 +129,7 @@ impl Act {
             Self::Clock(index, seconds) => format!("clock {} {seconds:+}s", name(index)),
             Self::Mute(index, mute) => format!("mute {} {}", name(index), if *mute { "on" } else { "off" }),
             Self::Delete(index) => format!("delete {}", name(index)),
+            Self::Misplace(index) => format!("misplace {}", name(index)),
             Self::Probe { machine, policy, probe, found } => {
                 format!("probe {} {policy} {probe} {}", name(machine), found.word())
             }
@@ -208,6 +211,7 @@ impl World {
             Act::Clock(index, seconds) => self.machines[*index].wall += seconds,
             Act::Mute(index, mute) => self.machines[*index].mute = *mute,
             Act::Delete(index) => self.delete(*index),
+            Act::Misplace(index) => self.misplace(*index),
             Act::Probe { machine, policy, probe, found } => self.fake(*machine, policy, probe, *found),
             Act::Rule { machine, policy, rule, found } => {
                 let forced = match found {
@@ -344,6 +348,24 @@ impl World {
     fn delete(&mut self, index: usize) {
         let all = self.machines[index].held();
         self.remove(index, &all);
+    }
+
+    /// Whatever its instances have and the kernel has not: for ever, for nobody renews it.
+    fn misplace(&mut self, index: usize) {
+        let instances = self.machines[index].config.instances.clone();
+        for instance in instances.iter().filter(|instance| !instance.priority.is_owner()) {
+            for (interface, nets) in instance.places() {
+                let Some(at) = super::port_of(&self.machines[index], interface) else { continue };
+                let held = &mut self.machines[index].ports[at].held;
+                let new: Vec<_> = nets.into_iter().filter(|net| !held.contains_key(net)).collect();
+                held.extend(new.iter().map(|net| (*net, None)));
+                if !new.is_empty() {
+                    self.note(index, "", What::Takes(new));
+                    self.tell(index, Delivery::Addresses(at));
+                }
+            }
+        }
+        self.count();
     }
 
     fn fake(&mut self, index: usize, policy: &str, probe: &str, found: Found) {

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn tell_link(&mut self, index: usize, port: usize) {
         let port = &self.machines[index].ports[port];
         let (name, mac) = (port.interface.clone(), Some(port.mac));
-        let link = LinkSeen { name, index: port.index, mac, up: true, carrier: port.plugged };
+        let link = LinkSeen { name, index: port.index, mac, up: true, carrier: port.plugged, port_of: None };
         self.hand_in(index, Input::Link(link));
         let instances = self.machines[index].config.instances.iter();
         let equipped: Vec<String> = instances.map(|instance| instance.name.clone()).collect();

@@ -417,6 +417,7 @@ impl Wires {
             mac: Some(mac(index, wire)),
             up: true,
             carrier: machine.plugged[wire],
+            port_of: None,
         };
         let address = IpNet::new(own(index, wire), 24).unwrap();
         let own = AddressSeen { address, marked: false, usable: true, remaining: None };

@@ -89,7 +89,7 @@ impl Alone {
 
     fn link(&mut self, name: &InterfaceName, index: u32, carrier: bool) {
         let mac = Some(MacAddr([2, 0, 0, 0, 1, u8::try_from(index).unwrap()]));
-        self.give(Input::Link(LinkSeen { name: name.clone(), index, mac, up: true, carrier }));
+        self.give(Input::Link(LinkSeen { name: name.clone(), index, mac, up: true, carrier, port_of: None }));
     }
 
     fn has(&mut self, interface: &InterfaceName, texts: &[&str]) {

@@ -51,7 +51,10 @@ fn r1_a_question_that_is_almost_due_is_asked_in_a_turn_that_is_made_anyway() {
     let begun = Instant::from_epoch(SECOND);
     let mut node = Node::new(begun, &config(instance(100, &addresses(2)[1..])));
     let mac = Some(MacAddr([2; 6]));
-    node.handle_input(begun, Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
+    node.handle_input(
+        begun,
+        Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true, port_of: None }),
+    );
     let address = "192.168.0.20/24".parse().unwrap();
     let own = AddressSeen { address, marked: false, usable: true, remaining: None };
     let mut asks_after = |time| {

@@ -26,7 +26,10 @@ fn r12_the_source_is_the_first_address_that_is_no_instances() {
     let now = ha::words::Instant::from_epoch(SECOND);
     let mut node = Node::new(now, &both);
     let mac = Some(MacAddr([2; 6]));
-    node.handle_input(now, Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
+    node.handle_input(
+        now,
+        Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true, port_of: None }),
+    );
     // Where the kernel keeps no marks, an address of one's own looks like any other.
     let seen =
         |address: &str| AddressSeen { address: address.parse().unwrap(), marked: false, usable: true, remaining: None };

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use ha::{
-    config::{Claim, OnConflict},
+    config::{Checksum, Claim, OnConflict, Preference, Protocol},
     node::Role,
     wire::NeighborKind,
     words::MacAddr,
 };
 
 use crate::{
-    lan::Lan,
+    lan::{Host, Lan},
     pair::{SECOND, millis, running, settled},
 };
 
@@ -70,6 +70,66 @@ fn r19a_a_lower_master_that_lets_go_is_none() {
     lan.run_for(SECOND * 5);
     assert_eq!((lan.role(0), lan.released(0).len()), (Role::Master, 0));
     assert!(!lan.has_condition(0, "peer_deaf"));
+}
+
+/// It may hear nothing at all: to leave the address to it would leave it to nobody, which availability does not.
+#[test]
+fn r19a_availability_leaves_nothing_to_a_lower_master_that_answers_nothing() {
+    let mut lan = running(Lan::with(1, &[100, 99], |_, instance| instance.prefer = Preference::Availability));
+    lan.power_off(1);
+    for _ in 0..20 {
+        lan.hear_from_a_deaf_master(0, 99);
+        lan.run_for(SECOND);
+    }
+    assert_eq!((lan.role(0), lan.released(0).len()), (Role::Master, 0), "{}", lan.tale(40));
+    assert!(!lan.has_condition(0, "peer_deaf"));
+}
+
+/// It is not in `peers`: it may advertise what it likes, and answer for it.
+#[test]
+fn r19d_a_stranger_that_advertises_is_defended_against() {
+    let stranger = "192.168.0.99".parse().unwrap();
+    let mut lan = settled(1);
+    lan.hosts.push(Host { mac: STRANGER, answers: vec![stranger, "192.168.0.60".parse().unwrap()], left: u32::MAX });
+    for _ in 0..60 {
+        lan.hear(0, stranger, 1, b"1111\0\0\0\0");
+        lan.hear(1, stranger, 1, b"1111\0\0\0\0");
+        lan.frame(STRANGER, None, Some(0), NeighborKind::Announcement { address: stranger });
+        lan.frame(STRANGER, None, Some(0), NeighborKind::Announcement { address: "192.168.0.60".parse().unwrap() });
+        lan.run_for(millis(300));
+    }
+    assert_eq!((lan.role(0), lan.role(1)), (Role::Master, Role::Backup), "{}", lan.tale(40));
+    assert_eq!(lan.released(0).len(), 0);
+    assert!(lan.has_condition(0, "more_nodes_than_configured"));
+    assert!(!lan.has_condition(0, "peer_deaf"));
+}
+
+/// Nobody is named, so whoever advertises may be a peer. It says itself that it has none of our addresses.
+#[test]
+fn r19a_without_a_list_whoever_serves_other_addresses_gets_none_of_ours() {
+    let other = "192.168.0.99".parse().unwrap();
+    let nameless = |_, instance: &mut ha::config::Instance| {
+        instance.peers.clear();
+        instance.protocol = Protocol::V3(Checksum::Auto);
+    };
+    let mut lan = running(Lan::with(1, &[100, 99], nameless));
+    lan.run_for(SECOND * 10);
+    lan.reset_counts();
+    let mac = STRANGER;
+    lan.hosts.push(Host { mac, answers: vec![other], left: u32::MAX });
+    for _ in 0..60 {
+        lan.hear_of(0, other, 1, "10.9.9.9".parse().unwrap());
+        lan.run_for(millis(300));
+    }
+    assert_eq!((lan.holding(), lan.released(0).len()), (vec![0], 0), "{}", lan.tale(40));
+    // It has it all the same: whoever holds does not hear us, or would have let go.
+    lan.hosts.push(Host { mac, answers: vec!["192.168.0.60".parse().unwrap()], left: u32::MAX });
+    for _ in 0..20 {
+        lan.hear_of(0, other, 1, "10.9.9.9".parse().unwrap());
+        lan.run_for(SECOND);
+    }
+    assert!(lan.has_condition(0, "peer_deaf"), "{}", lan.tale(40));
+    assert_eq!(lan.role(0), Role::Backup);
 }
 
 #[test]

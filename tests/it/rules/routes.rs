@@ -57,7 +57,7 @@ impl Alone {
     fn with(config: &Config, texts: &[(&str, Option<Duration>)]) -> Self {
         let mut alone = Self::without_interface(config);
         let mac = Some(MacAddr([2, 0, 0, 0, 1, 2]));
-        alone.give(Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true }));
+        alone.give(Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true, port_of: None }));
         let seen = |(text, remaining): &(&str, Option<Duration>)| AddressSeen {
             address: text.parse::<IpNet>().unwrap(),
             marked: remaining.is_some(),

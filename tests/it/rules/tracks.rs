@@ -26,7 +26,7 @@ fn interface(any: &[&str], effect: Effect) -> TrackedInterface {
 
 /// The other interfaces of node 0: up, with or without a carrier.
 fn link(lan: &mut Lan, text: &str, carrier: bool) {
-    let link = LinkSeen { name: name(text), index: 7, mac: None, up: true, carrier };
+    let link = LinkSeen { name: name(text), index: 7, mac: None, up: true, carrier, port_of: None };
     lan.hand_in(0, Input::Link(link));
 }
 

@@ -43,7 +43,7 @@ impl Machine {
         let now = Instant::from_epoch(Duration::from_secs(1));
         let node = Node::new(now, &config(one));
         let mut machine = Self { now, node, devices: vec![eth0()], outputs: Vec::new() };
-        let link = LinkSeen { name: eth0(), index: 2, mac: Some(OWN), up: true, carrier: true };
+        let link = LinkSeen { name: eth0(), index: 2, mac: Some(OWN), up: true, carrier: true, port_of: None };
         machine.hand_in(Input::Link(link));
         machine.hand_in(Input::Addresses { interface: eth0(), addresses: vec![seen("192.168.0.20/24")] });
         machine
