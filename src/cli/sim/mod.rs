@@ -38,7 +38,7 @@ A scenario has one statement a line; # begins a comment:
   slow a 300ms, clock a +1h, mute a on|off, delete a, misplace a, forge a priority 0
   probe a POLICY http|ping:HOST|* up|down|blind
   rule a POLICY RULE up|down|blind
-  policy a POLICY takes 800ms|hangs|returns
+  policy a POLICY takes 800ms|hangs|silent|returns
   reload a [FILE|priority N]
   witness down|up|forgets|slow 2s|unreachable from a|unheard by a
   calm                                  everything is well again
