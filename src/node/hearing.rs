@@ -26,7 +26,7 @@ impl Instance {
             Ok(adv) => {
                 self.counters.received += 1;
                 if way == Way::Primary {
-                    self.heard_foreign(now);
+                    self.heard_foreign();
                 }
                 if self.heard_on(now, way, peer) {
                     self.compare_addresses(now, peer, &adv, out);
@@ -122,7 +122,7 @@ impl Instance {
         } else if rejection.means_unusable_peer() {
             // Rejected is not silent (R2): somebody is there, and the claim will see whether it holds the address.
             if way == Way::Primary {
-                self.heard_foreign(now);
+                self.heard_foreign();
             }
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);

@@ -21,7 +21,6 @@ use super::{
     farewell::Farewell,
     group::Ties,
     judgement::Judgement,
-    neighbours::Neighbours,
     paths::Paths,
     peers::Peers,
     reload::router_config,
@@ -82,7 +81,6 @@ pub(super) struct Instance {
     pub(super) tenure: Tenure,
     /// What is here although it must not be.
     pub(super) strays: Strays,
-    pub(super) neighbours: Neighbours,
     /// Whether anybody on the own link hears it, where that is no fault.
     pub(super) hearers: Hearers,
     pub(super) claim: Claim,
@@ -170,7 +168,6 @@ impl Instance {
             pace: Pace::Normal,
             tenure: Tenure::new(lease_length(&config, None)),
             strays: Strays::default(),
-            neighbours: Neighbours::default(),
             hearers: Hearers::default(),
             claim: Claim::default(),
             rivals: Rivals::new(interval),

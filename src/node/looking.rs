@@ -36,7 +36,7 @@ impl Instance {
                 self.silent_since = None;
             }
             if self.silent_since.is_none() {
-                for ended in ["elected", "conflict", "no_master_seen", super::neighbours::CONDITION] {
+                for ended in ["elected", "conflict", "no_master_seen"] {
                     self.condition(now, ended, None, out);
                 }
             }
@@ -128,9 +128,6 @@ impl Instance {
         }
         if !self.link_has_settled(now) {
             return Leave::Wait("nothing was heard on the link since it came up, it may not forward yet".to_owned());
-        }
-        if let Some(why) = self.hears_nothing(now, out) {
-            return Leave::Wait(why);
         }
         let spacing = spacing(self.down_interval());
         let (peers, config) = (&self.peers, &self.config);
@@ -251,7 +248,6 @@ impl Instance {
             out.extend(suspects.iter().map(|suspect| self.ask(address, None, Some(*suspect))));
         }
         self.ask_peers(now, out);
-        self.ask_bystanders(out);
         let devices: Vec<InterfaceName> = self.config.devices().into_iter().cloned().collect();
         devices.iter().for_each(|device| self.ask_peers_beside(device, out));
     }

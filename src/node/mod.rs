@@ -22,7 +22,6 @@ mod judgement;
 mod lapse;
 mod links;
 mod looking;
-mod neighbours;
 mod oneself;
 mod output;
 mod paths;

@@ -84,11 +84,6 @@ impl Peers {
         heard.is_some_and(|(at, _)| now <= at + down)
     }
 
-    /// It is configured, or was heard.
-    pub(super) fn knows(&self, address: IpAddr) -> bool {
-        self.known.contains_key(&address)
-    }
-
     pub(super) fn is_configured(&self, address: IpAddr) -> bool {
         self.known.get(&address).is_some_and(|peer| peer.configured)
     }

@@ -6,7 +6,6 @@ use ipnet::IpNet;
 use super::{
     AddressSeen, LinkSeen,
     instance::{Instance, Outbox},
-    neighbours::Neighbours,
     tenure::Wake,
 };
 use crate::{
@@ -25,7 +24,6 @@ impl Instance {
         if !carries(&link) || !same_device {
             self.carrier_since = None;
             self.foreign_frame = false;
-            self.neighbours = Neighbours::default();
         }
         if carries(&link) && self.carrier_since.is_none() {
             self.carrier_since = Some(now);

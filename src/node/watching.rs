@@ -37,15 +37,13 @@ impl Instance {
         if Some(frame.mac) == self.config.mac() && matches!(self.router.state(), State::Master { .. }) {
             return;
         }
-        self.heard_foreign(now);
+        self.heard_foreign();
         match frame.kind {
             NeighborKind::Request { sender, .. } => {
-                self.meet(now, sender, frame.mac);
                 self.peers.asks(now, sender);
                 self.speaks_for(now, sender, frame.mac, false, out);
             }
             NeighborKind::Reply { address } => {
-                self.meet(now, address, frame.mac);
                 if let Some(asked_at) = asked_at {
                     self.peers.replied(asked_at, address);
                 }
@@ -69,12 +67,9 @@ impl Instance {
         self.unsettled = true;
     }
 
-    /// The first word of somebody else since the link came up, or after a silence that may be this node's own: what was asked
-    /// before may not have left the port, nor what was answered arrived (R4).
-    pub(super) fn heard_foreign(&mut self, now: Instant) {
-        self.neighbours.heard(now);
-        let waited = std::mem::take(&mut self.neighbours.waits);
-        if !self.foreign_frame || waited {
+    /// The first word of somebody else since the link came up: what was asked before may not have left the port (R4).
+    pub(super) fn heard_foreign(&mut self) {
+        if !self.foreign_frame {
             self.foreign_frame = true;
             self.claim = Claim::default();
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own machinery")]
 
 mod auth_hmac;
+mod bystanders;
 mod claim;
 mod devices;
 mod equipment;
@@ -12,7 +13,6 @@ mod hearing;
 mod last_resort;
 mod lease;
 mod machine;
-mod neighbours;
 mod paths;
 mod reload;
 mod resigning;
