@@ -78,28 +78,25 @@ fn run(story: &Story) -> Result<Completion, Failed> {
             Need::Keepalived | Need::KeepalivedSigns | Need::Nft | Need::Msmtpd | Need::Etcd => {}
         }
     }
-    let told = {
-        let _shared = STAGE.read().unwrap_or_else(PoisonError::into_inner);
-        tell_apart(story)
-    };
-    let Err(first) = told else { return Ok(Completion::Completed) };
-    let _alone = STAGE.write().unwrap_or_else(PoisonError::into_inner);
-    again(story, &first)
+    beside_others(story.name, || tell_apart(story).map(|()| Completion::Completed))
 }
 
-/// A story that failed beside others, once more and alone: what is wrong fails again, and what only a busy machine did to it is
-/// told, counted, and to be mended.
-fn again(story: &Story, first: &Failed) -> Result<Completion, Failed> {
+/// What failed beside others, once more and alone: what is wrong fails again, and what only a busy machine did to it is told,
+/// counted, and to be mended.
+pub(crate) fn beside_others(name: &str, tell: impl Fn() -> Result<Completion, Failed>) -> Result<Completion, Failed> {
+    let told = {
+        let _shared = STAGE.read().unwrap_or_else(PoisonError::into_inner);
+        tell()
+    };
+    let Err(first) = told else { return told };
+    let _alone = STAGE.write().unwrap_or_else(PoisonError::into_inner);
     let said = first.message().unwrap_or_default();
-    if let Err(second) = tell_apart(story) {
+    if let Err(second) = tell() {
         let second = second.message().unwrap_or_default();
         return Err(format!("{said}\n\n=== told again, alone, it failed again ===\n{second}").into());
     }
     let count = FLAKY.fetch_add(1, Ordering::Relaxed) + 1;
-    eprintln!(
-        "\n=== flaky: {} failed, and went well when it was told again, alone. At first:\n{said}\n===",
-        story.name
-    );
+    eprintln!("\n=== flaky: {name} failed, and went well when it was told again, alone. At first:\n{said}\n===");
     if count > FLAKY_AT_MOST {
         return Err(format!("{count} stories needed a second telling; {FLAKY_AT_MOST} may").into());
     }

@@ -12,11 +12,12 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::{runner, stage::HA};
 
+const NAME: &str = "the_unit_under_a_real_systemd";
 const NOT_HERE: i32 = 77;
 const SECONDS: u64 = 180;
 
 pub(crate) fn trial() -> Trial {
-    Trial::ignorable_test("the_unit_under_a_real_systemd", run)
+    Trial::ignorable_test(NAME, || runner::beside_others(NAME, run))
 }
 
 fn run() -> Result<Completion, Failed> {
