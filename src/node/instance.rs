@@ -331,6 +331,10 @@ impl Instance {
                 self.claim = Claim::default();
                 self.rivals.forget();
                 self.tenure.end();
+                // Somebody is followed: what was silent is not.
+                if matches!(reason, Reason::HigherPriority | Reason::AnotherLeads) {
+                    self.silent_since = None;
+                }
             }
             State::Master { .. } => {
                 self.claim = Claim::default();

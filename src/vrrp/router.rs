@@ -150,6 +150,16 @@ pub struct VirtualRouter {
     pub(super) answered_at: Option<Instant>,
     /// What the priority 0 that made it elected says about the reason.
     inherited: bool,
+    /// The last lower master that it took no notice of, because it was about to preempt it.
+    passed_over: Option<PassedOver>,
+}
+
+/// A master that was heard and did not start the down timer again.
+#[derive(Clone, Copy, Debug)]
+struct PassedOver {
+    at: Instant,
+    priority: Priority,
+    interval: AdverInterval,
 }
 
 impl VirtualRouter {
@@ -164,6 +174,7 @@ impl VirtualRouter {
             no_preempt_until: Instant::ZERO,
             answered_at: None,
             inherited: false,
+            passed_over: None,
         }
     }
 
@@ -230,6 +241,7 @@ impl VirtualRouter {
         let Some(ours) = self.standing.priority() else {
             return self.become_initialize(Reason::Fault, out);
         };
+        self.heed_after_all(now, ours, out);
         match (self.state, event) {
             (_, Event::Shutdown) => self.become_initialize(Reason::Stopped, out),
 
@@ -260,6 +272,7 @@ impl VirtualRouter {
                 // earlier than the letter of 6.4.2, never later. Several backups keep their order, for each timer
                 // contains its own skew.
                 None => {
+                    self.passed_over = None;
                     let skewed = now + self.skew_time(master_interval, ours);
                     self.listen_until(down_at.min(skewed), master_interval);
                 }
@@ -273,11 +286,10 @@ impl VirtualRouter {
                 let deferred = now + self.skew_time(master_interval, ours).max(at_least);
                 self.become_backup(deferred, master_interval, Reason::SecondHolder, out);
             }
-            (State::Elected { .. }, Event::Advertisement { adv, .. }) => {
-                if let Some(theirs) = adv.priority {
-                    self.heed(now, ours, theirs, adv.interval, out);
-                }
-            }
+            (State::Elected { .. }, Event::Advertisement { adv, .. }) => match adv.priority {
+                None => self.passed_over = None,
+                Some(theirs) => self.heed(now, ours, theirs, adv.interval, out),
+            },
             (State::Elected { .. }, Event::Promote { listen }) => {
                 if let Standing::Fit(priority) = self.standing {
                     let reason = if self.inherited { Reason::MasterResigned } else { Reason::MasterDown };
@@ -321,10 +333,12 @@ impl VirtualRouter {
 
     /// Obeys a rival we must not or may not preempt; leaves one we are about to preempt to its fate.
     fn heed(&mut self, now: Instant, ours: Priority, theirs: Priority, interval: AdverInterval, out: &mut Vec<Action>) {
+        let interval = self.learned(interval);
         if self.disregards(now, theirs) {
+            self.passed_over = Some(PassedOver { at: now, priority: theirs, interval });
             return;
         }
-        let interval = self.learned(interval);
+        self.passed_over = None;
         let down_at = now + self.down_interval(interval, ours);
         match self.state {
             State::Elected { .. } => {
@@ -334,6 +348,26 @@ impl VirtualRouter {
             State::Initialize | State::Backup { .. } | State::Master { .. } | State::Resigning { .. } => {
                 self.listen_until(down_at, interval);
             }
+        }
+    }
+
+    /// Who was about to preempt a master and no longer may, because its own priority fell or it has to wait, obeys what it heard
+    /// of it as if it had done so then: the timer that runs is not that master's (not in the RFC, where priorities do not change).
+    fn heed_after_all(&mut self, now: Instant, ours: Priority, out: &mut Vec<Action>) {
+        let Some(PassedOver { at, priority, interval }) = self.passed_over else { return };
+        if self.disregards(now, priority) {
+            return;
+        }
+        self.passed_over = None;
+        let heard_until = at + self.down_interval(interval, ours);
+        match self.state {
+            State::Backup { down_at, .. } if down_at < heard_until => self.listen_until(heard_until, interval),
+            State::Elected { .. } if now < heard_until => {
+                let reason = if priority > ours { Reason::HigherPriority } else { Reason::AnotherLeads };
+                self.become_backup(heard_until, interval, reason, out);
+            }
+            State::Initialize | State::Backup { .. } | State::Elected { .. } => (),
+            State::Master { .. } | State::Resigning { .. } => (),
         }
     }
 

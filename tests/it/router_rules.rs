@@ -55,6 +55,52 @@ fn a_priority_that_changes_does_not_restart_the_preempt_delay() {
     assert_eq!(router.state(), "backup (until 3.609, interval 1s)");
 }
 
+/// A policy fails while it waits out a master that it was higher than, and has just heard.
+#[test]
+fn whoever_falls_below_a_master_that_it_passed_over_obeys_it() {
+    for last in [Event::Timeout, FIT] {
+        let mut router = Subject::backup();
+        router.hears(3000, 90);
+        assert_eq!(router.state(), "backup (until 3.609, interval 1s)");
+        assert_eq!(router.at(3500, Event::Standing(Standing::Fit(priority(80)))), "");
+        assert_eq!(router.state(), "backup (until 6.687, interval 1s)", "as if it had been obeyed when it was heard");
+        assert_eq!(router.at(3700, last), "");
+        assert_eq!(router.state(), "backup (until 6.687, interval 1s)");
+    }
+}
+
+#[test]
+fn whoever_falls_below_it_while_it_waits_for_leave_follows_again() {
+    let mut router = Subject::elected();
+    assert_eq!(router.hears(3620, 90), "");
+    let fell = Event::Standing(Standing::Fit(priority(80)));
+    assert_eq!(router.at(3630, fell), "backup HigherPriority");
+    assert_eq!(router.state(), "backup (until 7.307, interval 1s)");
+}
+
+/// Whoever may not lead any more does not preempt either.
+#[test]
+fn whoever_is_barred_obeys_the_master_that_it_passed_over() {
+    let mut router = Subject::elected();
+    router.hears(3620, 90);
+    assert_eq!(router.at(3630, BARRED), "backup AnotherLeads");
+}
+
+/// It is silent, or has resigned: the timer that runs counts.
+#[test]
+fn a_master_that_was_passed_over_long_ago_or_resigned_is_obeyed_no_more() {
+    let fell = Event::Standing(Standing::Fit(priority(80)));
+    let mut router = Subject::elected();
+    router.hears(3620, 90);
+    assert_eq!(router.at(7400, fell), "");
+    assert_eq!(router.state(), "elected");
+    let mut router = Subject::elected();
+    router.hears(3620, 90);
+    router.hears(3630, 0);
+    assert_eq!(router.at(3640, fell), "");
+    assert_eq!(router.state(), "elected");
+}
+
 #[test]
 fn r19a_a_router_with_a_deaf_peer_obeys_lower_masters_for_a_while() {
     for (preempt, ours) in [(PREEMPT, 100), (PREEMPT, 255), (None, 255)] {
