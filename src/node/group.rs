@@ -155,8 +155,12 @@ impl Instance {
         news
     }
 
-    /// The others have gone: it hands over in order.
+    /// The others have gone: it hands over in order. Whoever woke too late has nothing to hand over, whatever became of them (R10).
     fn step_back(&mut self, now: Instant, why: String, out: &mut Outbox) {
+        self.wake(now, out);
+        if !self.is_master() {
+            return;
+        }
         self.ties.back = why;
         self.tenure.renew_soon();
         self.step(now, Event::StepBack { patience: self.patience() }, out);
