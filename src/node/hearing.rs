@@ -165,6 +165,7 @@ impl Instance {
             Some(_) => {
                 self.alive_heard_at = Some(now);
                 self.permitted_at = None;
+                self.rivals.forget_who_went_first();
             }
             // Permission comes from the master last heard, while its timer runs (R17).
             None if was_master == Some(source) && heard_in_time => self.permitted_at = Some(now),

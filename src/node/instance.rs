@@ -338,6 +338,7 @@ impl Instance {
             }
             State::Master { .. } => {
                 self.claim = Claim::default();
+                self.rivals.forget_who_went_first();
                 self.permitted_at = None;
             }
             State::Elected { .. } | State::Resigning { .. } => (),

@@ -12,6 +12,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(3600);
 const FORGET: Duration = Duration::from_secs(7200);
 /// Whoever has heard that it lost has let go after this time.
 const LETS_GO_WITHIN: Duration = Duration::from_millis(100);
+/// Rivals that are told apart, at most.
+const RIVALS_MAX: usize = 8;
 /// At most one defence of an address per this time (RFC 5227, `DEFEND_INTERVAL`).
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,8 @@ pub(super) struct Rivals {
     deaf: Option<Deaf>,
     second: Option<Second>,
     defended_at: Option<Instant>,
+    /// Those that asked and were let go first since a master was last heard (R19c).
+    went_first: Vec<MacAddr>,
 }
 
 /// A lower router goes on advertising.
@@ -59,7 +63,15 @@ pub(super) enum Evidence {
 
 impl Rivals {
     pub(super) const fn new(interval: Duration) -> Self {
-        Self { interval, lower: None, spoke_at: None, deaf: None, second: None, defended_at: None }
+        Self {
+            interval,
+            lower: None,
+            spoke_at: None,
+            deaf: None,
+            second: None,
+            defended_at: None,
+            went_first: Vec::new(),
+        }
     }
 
     /// The role changed: what was seen belongs to the tenure before.
@@ -67,6 +79,21 @@ impl Rivals {
         self.lower = None;
         self.spoke_at = None;
         self.second = None;
+    }
+
+    /// A rival asks before it takes. Returns whether to let it go first, which is once: whoever asks again has not taken, and might
+    /// ask for ever.
+    pub(super) fn goes_first(&mut self, mac: MacAddr) -> bool {
+        let goes = self.went_first.len() < RIVALS_MAX && !self.went_first.contains(&mac);
+        if goes {
+            self.went_first.push(mac);
+        }
+        goes
+    }
+
+    /// Somebody leads, or this node does: in the silence after that each may go first again.
+    pub(super) fn forget_who_went_first(&mut self) {
+        self.went_first.clear();
     }
 
     /// A lower router advertises while we are master. Returns how long to obey it, if it evidently does not hear us: it

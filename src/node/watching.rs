@@ -157,7 +157,7 @@ impl Instance {
     }
 
     /// Another backup claims at the same moment (R19c). Whoever has not asked yet lets it go first; of two that have, the
-    /// lower link-layer address does.
+    /// lower link-layer address does; each once in a silence.
     pub(super) fn rival_claims(&mut self, now: Instant, mac: MacAddr, own: Option<MacAddr>, out: &mut Outbox) {
         if self.claim.is_contested() {
             return;
@@ -168,7 +168,7 @@ impl Instance {
         } else {
             self.next_claim(now).is_some_and(|at| at <= now + spacing * 3)
         };
-        if goes_first {
+        if goes_first && self.rivals.goes_first(mac) {
             // The next look must come after the rival has taken the address, or has not.
             self.claim = Claim::default();
             self.step(now, Event::Defer { at_least: spacing * 5 }, out);

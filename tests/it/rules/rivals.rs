@@ -176,6 +176,21 @@ fn r19c_equals_are_told_apart_by_their_link_layer_address() {
     }
 }
 
+/// A standby that may not take asks each interval, for ever: it has had its turn.
+#[test]
+fn r19c_a_rival_that_does_not_take_is_let_go_first_once() {
+    let mut lan = settled(1);
+    let rival = lan.stations[0].mac;
+    lan.power_off(0);
+    lan.reset_counts();
+    for _ in 0..200 {
+        lan.frame(rival, None, Some(1), NeighborKind::Probe { target: "192.168.0.60".parse().unwrap() });
+        lan.run_for(millis(50));
+    }
+    assert_eq!(lan.holding(), [1]);
+    assert!(lan.settle_counts().nobody <= millis(4400));
+}
+
 /// Somebody with the same address comes up and asks for it, again and again.
 #[test]
 fn r19c_a_strangers_question_does_not_delay() {
