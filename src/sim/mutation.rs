@@ -27,11 +27,19 @@ pub enum Mutation {
     ClockStopsWhileFrozen,
     /// Whoever asks the witness believes that it has what it wants, whatever is said.
     WitnessIgnored,
+    /// The keeper of a daemon that was killed removes its addresses and does not resign for it (R17).
+    KeeperSilent,
+    /// A resignation is not read (R17).
+    DeafToResignations,
+    /// The down timer is longer than the configuration says (RFC 9568, 6.4.2).
+    DownTimerTooLong,
+    /// An address that somebody deleted is not put back (R11).
+    DeletedForGood,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::RenewBeforeSend,
         Self::ClockBeforePackets,
         Self::NoClaim,
@@ -44,5 +52,9 @@ impl Mutation {
         Self::VerdictsIgnored,
         Self::ClockStopsWhileFrozen,
         Self::WitnessIgnored,
+        Self::KeeperSilent,
+        Self::DeafToResignations,
+        Self::DownTimerTooLong,
+        Self::DeletedForGood,
     ];
 }

@@ -77,6 +77,10 @@ fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
         Mutation::Deaf => (true, true, 3),
         Mutation::VerdictsIgnored => (true, true, 12),
         Mutation::WitnessIgnored => (true, true, 9),
+        Mutation::KeeperSilent
+        | Mutation::DeafToResignations
+        | Mutation::DownTimerTooLong
+        | Mutation::DeletedForGood => (true, true, 0),
     };
     for instance in nodes.nodes.iter_mut().flat_map(|node| &mut node.setup.config.instances) {
         instance.preempt = if preempts { Preempt::AtOnce } else { Preempt::Never };
@@ -157,6 +161,26 @@ fn what_a_killed_keepalived_leaves_is_found_by_whoever_takes_over() {
     assert_eq!(broken(before, None), [""; 0]);
     assert_eq!(broken(after, None), [""; 0]);
     assert_eq!(broken(after, Some(Mutation::NoClaim)), ["usurped"]);
+}
+
+/// Nobody who serves, or somebody too late: one story each, which breaks nothing without the mutation.
+#[test]
+fn whoever_leaves_nobody_serving_or_serves_late_is_found() {
+    let engine = Engine::new();
+    let stories = [
+        (Mutation::KeeperSilent, "at 12s kill a\nend 20s\n", "handover"),
+        (Mutation::DeafToResignations, "at 12s stop a\nend 20s\n", "handover"),
+        (Mutation::DownTimerTooLong, "at 12s poweroff a\nend 20s\n", "unserved"),
+        (Mutation::DownTimerTooLong, "end 10s\n", "unserved"),
+        (Mutation::DeletedForGood, "at 12s delete a\nend 20s\n", "lost"),
+        // It is the isolated one, and goes on.
+        (Mutation::VerdictsIgnored, "at 12s poweroff b\nat 12s rule a check_local arbiter down\nend 30s\n", "isolated"),
+    ];
+    for (mutation, steps, kind) in stories {
+        let story = scenario(&engine, &format!("{FOUNDING}{steps}"));
+        let broken = |mutation| rage(&story, &engine, mutation).violations.first().map(|violation| violation.kind);
+        assert_eq!((broken(None), broken(Some(mutation))), (None, Some(kind)), "{mutation:?}: {steps}");
+    }
 }
 
 /// Frozen while it was late, or late no more: time must go on.

@@ -103,7 +103,7 @@ impl Scenario {
     pub fn world(&self, engine: &Engine, mutation: Option<Mutation>) -> World {
         let setups = self.nodes.iter().map(|node| node.setup.clone()).collect();
         let mut world = World::new(self.seed, engine, setups);
-        world.mutation = mutation;
+        world.mutate(mutation);
         world.kernel_late = self.kernel_late;
         world.two_at_most = self.two_at_most;
         world

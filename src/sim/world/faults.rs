@@ -189,6 +189,7 @@ impl World {
     pub fn perform(&mut self, act: &Act) {
         let text = act.text(&self.names());
         self.note_of_all(What::Act(text));
+        let handovers = self.handovers_of(act);
         match act {
             Act::Pull(index, interface) => self.plug(*index, interface.as_ref(), false),
             Act::Plug(index, interface) => self.plug(*index, interface.as_ref(), true),
@@ -204,7 +205,7 @@ impl World {
             Act::Thaw(index) => self.thaw(*index),
             Act::Kill(index) => self.kill(*index, true),
             Act::KillAll(index) => self.kill(*index, false),
-            Act::Stop(index) => self.tell(*index, Delivery::Stop),
+            Act::Stop(index) => self.stop(*index),
             Act::PowerOff(index) => self.power_off(*index),
             Act::Start(index) => self.start(*index),
             Act::Slow(index, late) => self.machines[*index].slow = *late,
@@ -236,6 +237,8 @@ impl World {
         self.sound_since = if self.is_sound() { self.sound_since.or(Some(self.now)) } else { None };
         self.sound_bound = self.bound_when_sound();
         self.count();
+        self.promised.handovers = handovers;
+        self.look_at_promises();
     }
 
     fn plug(&mut self, index: usize, interface: Option<&InterfaceName>, plugged: bool) {
@@ -284,6 +287,11 @@ impl World {
         }
     }
 
+    fn stop(&mut self, index: usize) {
+        self.promised.stopped(index);
+        self.tell(index, Delivery::Stop);
+    }
+
     fn kill(&mut self, index: usize, keeper: bool) {
         let machine = &mut self.machines[index];
         if !machine.alive || !machine.powered {
@@ -299,6 +307,9 @@ impl World {
         for Will { releases, resignations, seal, .. } in wills {
             for release in releases {
                 self.remove(index, &release.configured);
+            }
+            if self.mutation == Some(Mutation::KeeperSilent) {
+                continue;
             }
             // Nobody sets the clocks here: the wall clock is the machine's own.
             let now = self.now - self.machines[index].lag;
@@ -347,6 +358,8 @@ impl World {
 
     fn delete(&mut self, index: usize) {
         let all = self.machines[index].held();
+        self.promised.deleted(self.now, index, self.machines[index].ports.len());
+        self.machines[index].deleted.extend(&all);
         self.remove(index, &all);
     }
 
@@ -404,7 +417,7 @@ impl World {
         let (now, engine) = (self.now, self.engine.clone());
         let machine = &mut self.machines[index];
         machine.started_at = now;
-        let config = Arc::new(machine.config.clone());
+        let config = Arc::new(machine.told());
         self.hand_in(index, crate::node::Input::Reload(Arc::clone(&config)));
         let machine = &mut self.machines[index];
         machine.hire(now, &engine);

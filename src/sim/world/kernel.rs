@@ -1,6 +1,6 @@
 //! The kernels: what a node sees of its own machine, and what becomes of the addresses it wants.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use ipnet::IpNet;
 
@@ -48,10 +48,13 @@ impl World {
         };
         if let Some(port) = port_of(&self.machines[index], &hold.interface) {
             let keeps = hold.addresses.is_empty() && self.mutation == Some(Mutation::KeepWhatIsReleased);
+            let gone = &mut self.machines[index].deleted;
+            gone.retain(|address| hold.addresses.contains(address));
+            let gone = if self.mutation == Some(Mutation::DeletedForGood) { gone.clone() } else { BTreeSet::new() };
             let held = &mut self.machines[index].ports[port].held;
             let before: Vec<IpNet> = held.keys().copied().collect();
             held.retain(|address, _| keeps || hold.addresses.contains(address) || !hold.configured.contains(address));
-            held.extend(hold.addresses.iter().map(|address| (*address, until)));
+            held.extend(hold.addresses.iter().filter(|net| !gone.contains(*net)).map(|address| (*address, until)));
             let after: Vec<IpNet> = held.keys().copied().collect();
             let taken: Vec<IpNet> = after.iter().filter(|address| !before.contains(address)).copied().collect();
             let dropped: Vec<IpNet> = before.into_iter().filter(|address| !after.contains(address)).collect();

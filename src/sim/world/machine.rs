@@ -1,7 +1,7 @@
 //! One machine: its daemon, and what its kernel has.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     time::Duration,
 };
@@ -75,6 +75,10 @@ pub struct Machine {
     pub(super) thawed_at: Instant,
     /// When somebody forged an advertisement to it last.
     pub(super) forged_at: Instant,
+    /// What somebody deleted since it was held.
+    pub(super) deleted: BTreeSet<IpNet>,
+    /// How many more advertisements its daemon may miss than the configuration says, where that is made wrong.
+    pub(super) patience: u8,
     /// What its clock is behind, where that is made wrong.
     pub(super) lag: Duration,
     /// When it took the addresses of each instance.
@@ -114,6 +118,8 @@ impl Machine {
             frozen_at: now,
             thawed_at: now,
             forged_at: Instant::ZERO,
+            deleted: BTreeSet::new(),
+            patience: 0,
             lag: Duration::ZERO,
             took_at: BTreeMap::new(),
             spins: (now, 0),
@@ -126,7 +132,7 @@ impl Machine {
 
     /// A new process, which has seen nothing yet.
     pub(super) fn begin(&mut self, now: Instant, engine: &Engine) {
-        self.daemon = Daemon::new(self.kind, self.release, now, &self.config);
+        self.daemon = Daemon::new(self.kind, self.release, now, &self.told());
         self.asking = Asking::begin(now, self.witnessed());
         (self.alive, self.frozen, self.powered, self.started_at) = (true, false, true, now);
         self.wakes_at = None;
@@ -140,6 +146,15 @@ impl Machine {
         self.roles = self.config.instances.iter().map(|instance| (instance.name.clone(), Role::Fault)).collect();
         self.judges.clear();
         self.hire(now, engine);
+    }
+
+    /// What its daemon is told: its configuration, unless that is made wrong.
+    pub(super) fn told(&self) -> Config {
+        let mut config = self.config.clone();
+        for instance in &mut config.instances {
+            instance.down_adverts = instance.down_adverts.saturating_add(self.patience);
+        }
+        config
     }
 
     pub(super) fn witnessed(&self) -> Option<Witnessed> {

@@ -7,12 +7,16 @@
 mod checks;
 mod faults;
 mod forgery;
+mod handover;
 mod judging;
+mod kept;
 mod kernel;
 mod machine;
 mod mishap;
 mod network;
+mod patience;
 mod placing;
+mod promised;
 mod taking;
 mod turns;
 
@@ -118,6 +122,8 @@ pub struct World {
     random: u64,
     /// Who holds each virtual address, as the network sees it.
     holders: BTreeMap<IpNet, checks::Holding>,
+    /// What an outside observer has seen.
+    promised: promised::Promised,
     /// Since when every packet has arrived.
     pub(super) clear_since: Option<Instant>,
     /// Since when nothing has been wrong with network and machines.
@@ -147,6 +153,7 @@ impl World {
             sequence: 0,
             random: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             holders: BTreeMap::new(),
+            promised: promised::Promised::default(),
             clear_since: Some(BEGINNING),
             sound_since: Some(BEGINNING),
             sound_bound: Duration::MAX,
@@ -163,6 +170,18 @@ impl World {
         }
         world.sound_bound = world.bound_when_sound();
         world
+    }
+
+    /// Makes this wrong, from the beginning on.
+    pub fn mutate(&mut self, mutation: Option<Mutation>) {
+        self.mutation = mutation;
+        if mutation == Some(Mutation::DownTimerTooLong) {
+            for index in 0..self.machines.len() {
+                self.machines[index].patience = 3;
+                self.machines[index].begin(self.now, &self.engine);
+                self.wake(index);
+            }
+        }
     }
 
     /// How long it has been running.

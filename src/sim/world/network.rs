@@ -19,8 +19,13 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, to: usize, delivery: Delivery) {
+        if matches!(delivery, Delivery::Vrrp { .. } | Delivery::Neighbor(_)) {
+            self.promised.heard(self.now, to);
+        }
         match delivery {
             Delivery::Vrrp { .. } if self.mutation == Some(Mutation::Deaf) => {}
+            Delivery::Vrrp { payload, .. }
+                if self.mutation == Some(Mutation::DeafToResignations) && payload.get(2) == Some(&0) => {}
             Delivery::Vrrp { port, source, destination, payload } => {
                 let interface = self.machines[to].ports[port].interface.clone();
                 let source = self.believed(to, port, source, &payload);
@@ -124,6 +129,9 @@ impl World {
             let priority = transmit.payloads.first().and_then(|payload| payload.get(2)).copied().unwrap_or_default();
             self.machines[from].sent_at.insert(transmit.instance.clone(), now);
             self.machines[from].bids.insert(transmit.instance.clone(), priority);
+            if let Some(instance) = self.machines[from].instance(&transmit.instance).filter(|_| priority > 0) {
+                self.promised.spoke(now, from, instance);
+            }
             self.note(from, &transmit.instance, What::Sent { priority });
             for (destination, payload) in transmit.destinations.iter().zip(transmit.payloads) {
                 self.send_vrrp(from, port, transmit.source, *destination, &payload.into());
@@ -171,6 +179,9 @@ impl World {
     /// A kernel answers whether or not its daemon lives.
     fn ask(&mut self, from: usize, ask: &Ask) {
         let Some(port) = port_of(&self.machines[from], &ask.interface) else { return };
+        if ask.source.is_none() {
+            self.promised.asked(self.now, from);
+        }
         if ask.source.is_none() && self.mutation == Some(Mutation::NoClaim) {
             return;
         }

@@ -92,7 +92,7 @@ impl World {
     }
 
     /// What it bids, if it has led this virtual router for a while and every machine must have heard it.
-    fn leads_audibly(&self, other: &Machine, ours: &Instance) -> Option<u8> {
+    pub(super) fn leads_audibly(&self, other: &Machine, ours: &Instance) -> Option<u8> {
         let theirs = counterpart(other, ours)?;
         let interval = theirs.advertise.as_duration();
         let well = other.kind == Kind::Ha && other.runs() && !other.mute && other.slow.is_zero();
@@ -109,6 +109,6 @@ impl World {
 }
 
 /// The same virtual router on another machine.
-fn counterpart<'m>(other: &'m Machine, ours: &Instance) -> Option<&'m Instance> {
+pub(super) fn counterpart<'m>(other: &'m Machine, ours: &Instance) -> Option<&'m Instance> {
     other.config.instances.iter().find(|it| (it.vrid, it.family) == (ours.vrid, ours.family))
 }

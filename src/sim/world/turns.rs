@@ -18,6 +18,7 @@ impl World {
         }
         self.now = self.now.max(end);
         self.count();
+        self.look_at_promises();
     }
 
     /// The same, for this long.
@@ -49,6 +50,7 @@ impl World {
             }
         }
         self.count();
+        self.look_at_promises();
     }
 
     /// Something is due on it, and it is not late.
