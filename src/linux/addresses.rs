@@ -277,6 +277,9 @@ impl Holder {
         index: u32,
         addresses: &[(IpNet, Option<IpAddr>)],
     ) -> Result<Vec<(IpNet, String)>, String> {
+        // What goes may have been put there by somebody else, before anything was held here.
+        let nets: Vec<IpNet> = addresses.iter().map(|(address, _)| *address).collect();
+        self.prepare(interface, index, &nets);
         let requests = addresses.iter().map(|(address, peer)| take_away(index, *address, *peer)).collect();
         let results = self.netlink.change(requests, None).map_err(|failure| match failure {
             Failure::Io(error) => unreadable(interface, &error),
@@ -314,8 +317,8 @@ impl Holder {
         }
     }
 
-    /// Once for each interface, before its first IPv4 address: when the first address of a network goes, the kernel must
-    /// not take the others of that network along.
+    /// Once for each interface, before its first IPv4 address comes or goes: when the first address of a network goes, the kernel
+    /// must not take the others of that network along.
     fn prepare(&mut self, interface: &InterfaceName, index: u32, addresses: &[IpNet]) {
         let v4 = addresses.iter().any(|address| Family::of(address.addr()) == Family::V4);
         if !v4 || !self.prepared.insert(index) {

@@ -324,6 +324,23 @@ fn the_end_of_the_first_address_of_a_network_leaves_the_others() {
     });
 }
 
+/// Somebody put the virtual address there before its own one, and this node has never held it.
+#[test]
+fn what_was_never_held_takes_nothing_along_when_it_is_removed() {
+    alone(|| {
+        let _far = Far::connect();
+        for switch in ["all", "va"].map(|of| format!("/proc/sys/net/ipv4/conf/{of}/promote_secondaries")) {
+            fs::write(switch, "0").unwrap();
+        }
+        ip("addr add 10.0.0.60/24 dev va");
+        ip("addr add 10.0.0.1/24 dev va");
+        let mut holder = Holder::open().unwrap();
+        let removed = holder.remove(&name("va"), &["10.0.0.60".parse().unwrap()], Which::Any).unwrap();
+        assert_eq!(removed, nets(&["10.0.0.60/24"]));
+        assert!(!is_there("10.0.0.60") && is_there("10.0.0.1"));
+    });
+}
+
 /// As from a router advertisement: the interface's own address and its route have a lifetime.
 #[test]
 fn a_lease_does_not_cut_down_the_route_of_the_interface() {
