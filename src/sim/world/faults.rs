@@ -208,7 +208,7 @@ impl World {
             Act::Stop(index) => self.stop(*index),
             Act::PowerOff(index) => self.power_off(*index),
             Act::Start(index) => self.start(*index),
-            Act::Slow(index, late) => self.machines[*index].slow = *late,
+            Act::Slow(index, late) => self.slow(*index, *late),
             Act::Clock(index, seconds) => self.machines[*index].wall += seconds,
             Act::Mute(index, mute) => self.machines[*index].mute = *mute,
             Act::Delete(index) => self.delete(*index),
@@ -285,6 +285,12 @@ impl World {
                 machine.lag += now.saturating_since(machine.frozen_at);
             }
         }
+    }
+
+    fn slow(&mut self, index: usize, late: Duration) {
+        let machine = &mut self.machines[index];
+        machine.late_until = self.now + machine.slow;
+        machine.slow = late;
     }
 
     fn stop(&mut self, index: usize) {
@@ -449,7 +455,7 @@ impl World {
         (self.air.loss, self.air.duplicates, self.air.delay) = (0, 0, Air::default().delay);
         for index in 0..self.machines.len() {
             self.machines[index].mute = false;
-            self.machines[index].slow = Duration::ZERO;
+            self.slow(index, Duration::ZERO);
             self.machines[index].wakes_at = None;
             self.thaw(index);
             self.start(index);

@@ -39,7 +39,7 @@ impl World {
     pub(super) fn see_keeping(&self, index: usize, instance: &Instance, watch: &mut Watch) {
         let (now, machine, keeping) = (self.now, &self.machines[index], &mut watch.keeping);
         let able = machine.runs()
-            && machine.slow.is_zero()
+            && machine.is_prompt(now)
             && machine.kind == super::Kind::Ha
             && machine.role(&instance.name) == Role::Master
             && !instance.priority.is_owner();

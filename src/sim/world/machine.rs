@@ -75,6 +75,8 @@ pub struct Machine {
     pub(super) thawed_at: Instant,
     /// When somebody forged an advertisement to it last.
     pub(super) forged_at: Instant,
+    /// Until when it may still be as late as it was while it was slow.
+    pub(super) late_until: Instant,
     /// What somebody deleted since it was held.
     pub(super) deleted: BTreeSet<IpNet>,
     /// How many more advertisements its daemon may miss than the configuration says, where that is made wrong.
@@ -118,6 +120,7 @@ impl Machine {
             frozen_at: now,
             thawed_at: now,
             forged_at: Instant::ZERO,
+            late_until: Instant::ZERO,
             deleted: BTreeSet::new(),
             patience: 0,
             lag: Duration::ZERO,
@@ -146,6 +149,11 @@ impl Machine {
         self.roles = self.config.instances.iter().map(|instance| (instance.name.clone(), Role::Fault)).collect();
         self.judges.clear();
         self.hire(now, engine);
+    }
+
+    /// It is not late, nor is anything under way on it from when it was.
+    pub(super) fn is_prompt(&self, now: Instant) -> bool {
+        self.slow.is_zero() && self.late_until <= now
     }
 
     /// What its daemon is told: its configuration, unless that is made wrong.

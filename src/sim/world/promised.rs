@@ -274,7 +274,7 @@ impl World {
         let able = machine.kind == Kind::Ha
             && machine.runs()
             && !machine.mute
-            && machine.slow.is_zero()
+            && machine.is_prompt(self.now)
             && machine.ports.iter().all(|port| port.plugged);
         let asks = |instance: &Instance| instance.witness.is_none() || self.witness_is_well(index);
         let well = |instance: &&Instance| {
