@@ -4,17 +4,29 @@
 //! read from it, and nothing is complained about.
 
 use std::{
-    panic,
+    fs::File,
+    io, panic,
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use super::Daemon;
-use crate::{config::Netns, control::Client, daemon::store::Store, linux::enter_network};
+use crate::{
+    config::Netns,
+    control::Client,
+    daemon::{regular, store::Store},
+    linux::enter_network,
+};
 
 /// Where the configuration does not say otherwise.
 const SOCKET: &str = "/run/ha/ha.sock";
 const STATE_DIR: &str = "/var/lib/ha";
+/// How long the file may take to be read.
+const READ_TIME: Duration = Duration::from_secs(3);
+/// Where a shell passes what another program writes, which may be a pipe.
+const PASSED: [&str; 3] = ["/dev/fd", "/dev/stdin", "/proc/self/fd"];
 
 impl Daemon {
     /// The client of this daemon.
@@ -42,7 +54,7 @@ pub(super) fn state_dir_of(config: &Path) -> PathBuf {
 /// # Errors
 /// A sentence: it cannot be entered.
 pub(super) fn enter_network_of(config: &Path) -> Result<(), String> {
-    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let text = text_of(config).unwrap_or_default();
     let kept = || Store::at(&state_dir_of(config)).last_good_config().ok().flatten().unwrap_or_default();
     let text = if text.parse::<toml::Table>().is_ok() { text } else { kept() };
     Netns::named_in(&text).map_or(Ok(()), |netns| enter_network(&netns.path()))
@@ -61,13 +73,25 @@ pub(super) fn within<T: Send>(network: &Netns, work: impl FnOnce() -> T + Send) 
 }
 
 fn control_path(config: &Path, key: &str, otherwise: &str) -> PathBuf {
-    let named = std::fs::read_to_string(config).ok().and_then(|text| {
+    let named = text_of(config).and_then(|text| {
         let table: toml::Table = text.parse().ok()?;
         Some(PathBuf::from(table.get("control")?.get(key)?.as_str()?))
     });
     let absolute = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let base = absolute.parent().unwrap_or(Path::new("/"));
     base.join(named.unwrap_or_else(|| PathBuf::from(otherwise)))
+}
+
+/// What the file says, or what is passed as one. `None` also where nobody gives it out: the daemon may be asked for that very reason.
+fn text_of(config: &Path) -> Option<String> {
+    let path = config.to_owned();
+    let passed = PASSED.iter().any(|directory| config.starts_with(directory));
+    let (tell, told) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let opened = if passed { File::open(&path) } else { regular::open(&path) };
+        tell.send(opened.and_then(io::read_to_string).ok())
+    });
+    told.recv_timeout(READ_TIME).ok().flatten()
 }
 
 #[cfg(test)]
@@ -83,6 +107,10 @@ mod tests {
         assert_eq!(socket_of(&file), directory.path().join("run/ha.sock"));
         assert_eq!(state_dir_of(&file), Path::new("/s"));
         std::fs::write(&file, "broken = ").unwrap();
+        assert_eq!(socket_of(&file), Path::new(SOCKET));
+        // Nobody writes there.
+        std::fs::remove_file(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert_eq!(socket_of(&file), Path::new(SOCKET));
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -64,9 +64,9 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     load_with(path, &Facts::default())
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file, or what somebody passes as one.
 pub fn load_with(path: &Path, facts: &Facts) -> Result<Loaded, Problems> {
-    parse(&text_of(path)?, path, facts)
+    parse(&text_of(path, |path| File::open(path))?, path, facts)
 }
 
 /// Reads the text of a configuration; relative paths in it are relative to where `path` lies.
@@ -85,11 +85,12 @@ pub fn parse(text: &str, path: &Path, facts: &Facts) -> Result<Loaded, Problems>
     Ok(Loaded { config, warnings, sha256 })
 }
 
-fn text_of(path: &Path) -> Result<String, Problems> {
+/// The text of a configuration file that `open` opens.
+pub fn text_of(path: &Path, open: impl FnOnce(&Path) -> io::Result<File>) -> Result<String, Problems> {
     let fail =
         |what: String, todo: &str| Problems::unreadable(path.to_owned(), format!("{} {what}", path.display()), todo);
     let mut bytes = Vec::new();
-    File::open(path)
+    open(path)
         .and_then(|file| file.take(LENGTH_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| fail(format!("cannot be read: {error}"), "check the path and who may read it"))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LENGTH_MAX) {

@@ -71,7 +71,7 @@ pub use delays::{LinkDelays, StartDelays};
 pub use describe::describe;
 pub use error::{Problem, Problems, Severity};
 pub use events::EventStream;
-pub use file::{Facts, Loaded, load, load_with, parse};
+pub use file::{Facts, Loaded, load, load_with, parse, text_of};
 pub use group::Group;
 pub use hearing::own_peers;
 pub use lease::{Planned, lease_length, shortest as shortest_lease};

@@ -6,6 +6,14 @@ use crate::control::{
     protocol::{By, Done},
 };
 
+/// Whether files of the policies' directory are read for it, which may lie on a server that is gone.
+pub(super) const fn reads(wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Use(_) | Wanted::Unpin => true,
+        Wanted::Generations | Wanted::Texts(_) | Wanted::Rollback(_) | Wanted::Pin(_) => false,
+    }
+}
+
 /// Blocks. An error is a sentence for the client.
 pub(super) fn about(library: &Library, policy: &str, wanted: Wanted, uid: u32) -> Result<About, String> {
     let by = By::Command { uid };
@@ -15,7 +23,7 @@ pub(super) fn about(library: &Library, policy: &str, wanted: Wanted, uid: u32) -
         Wanted::Texts(number) => library.texts(policy, number).map(About::Texts),
         Wanted::Rollback(number) => choose(Choice::Rollback(number)),
         Wanted::Pin(number) => choose(Choice::Pin(number)),
-        Wanted::Use(file) => choose(Choice::Use(file)),
+        Wanted::Use(file) => library.run_other(policy, &file, &by).map(|message| About::Done(Done { message })),
         Wanted::Unpin => {
             let done = library.choose(policy, &Choice::Unpin, &by)?;
             let found = library.look(true, Some(&by));

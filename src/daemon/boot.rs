@@ -1,13 +1,12 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
-use super::{guarded, keys, origin::Origin, refusal::Refusal, store::Store};
+use super::{guarded, keys, origin::Origin, refusal::Refusal, regular, store::Store};
 use crate::{
-    config::{Config, Facts, Instance, Loaded, Problems, Renames, load_with, parse},
+    config::{Config, Facts, Instance, Loaded, Problems, Renames, parse, text_of},
     control::Reload,
     linux::{enter_network, snapshot},
-    policy::sources::sha256_of,
 };
 
 /// Where the state lies if the file does not say otherwise.
@@ -64,13 +63,13 @@ pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
 /// `usual`: where the last good one lies unless the file says otherwise.
 fn configuration_or_kept(origin: &Origin, usual: &Path) -> Result<Booted, Problems> {
     let path = &origin.path();
-    let problems = match from_file(origin) {
+    let problems = match from_file(origin, &|| true) {
         Ok(booted) => return Ok(booted),
         Err(problems) => problems,
     };
     // What others could have written does not even say where the last good one lies.
     let trusted = guarded::distrust(path).is_none();
-    let written = fs::read_to_string(path).ok().filter(|_| trusted).unwrap_or_default();
+    let written = text_of(path, regular::open).ok().filter(|_| trusted).unwrap_or_default();
     let wanted = setting(&written, "boot_last_good").is_none_or(|value| value != "false");
     let state_dir =
         setting(&written, "state_dir").map_or_else(|| usual.to_owned(), |dir| path.with_file_name("").join(dir));
@@ -94,21 +93,20 @@ fn configuration_or_kept(origin: &Origin, usual: &Path) -> Result<Booted, Proble
     Ok(Booted { loaded, whole, text, last_good: true })
 }
 
-/// The file's configuration.
+/// The file's configuration. What reading writes is not written for nobody: `is_awaited` says whether somebody waits.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn from_file(origin: &Origin) -> Result<Booted, Problems> {
-    origin.refresh()?;
+pub(super) fn from_file(origin: &Origin, is_awaited: &dyn Fn() -> bool) -> Result<Booted, Problems> {
+    origin.refresh(is_awaited)?;
     let path = &origin.path();
     guarded::refuse(path)?;
-    let mut loaded = load_with(path, &facts(origin))?;
+    let text = text_of(path, regular::open)?;
+    let mut loaded = parse(&text, path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
     keys::demand(path, &mut loaded.config)?;
-    // Read once more for keeping: a text that changed in between is not kept.
-    let text = fs::read_to_string(path).ok().filter(|text| sha256_of(text.as_bytes()) == loaded.sha256);
     let (loaded, whole) = part_of(loaded, origin)?;
-    Ok(Booted { loaded, whole, text: text.unwrap_or_default(), last_good: false })
+    Ok(Booted { loaded, whole, text, last_good: false })
 }
 
 /// The user as whom the daemon works that kept a text, as the file on disk says. Whoever works as that user can write there what he
@@ -238,11 +236,9 @@ fn setting(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt, sync::mpsc, thread, time::Duration};
 
-    use super::{
-        Origin, Path, Store, changes, configuration_or_kept, fs, keeper_of, renames_since, setting, stays_inside,
-    };
+    use super::{Origin, Path, Store, changes, configuration_or_kept, keeper_of, renames_since, setting, stays_inside};
     use crate::config::{Facts, Netns, parse};
 
     const GOOD: &str =
@@ -271,6 +267,25 @@ mod tests {
         assert_eq!(boots(0o666, 0o600, 0o700), None, "it does not say where the last good one lies");
         assert_eq!(boots(0o644, 0o666, 0o700), None);
         assert_eq!(boots(0o644, 0o600, 0o777), None);
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, usual) = (directory.path().join("ha.toml"), directory.path().join("usual"));
+        fs::create_dir(&usual).unwrap();
+        fs::set_permissions(&usual, fs::Permissions::from_mode(0o700)).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let boots = || {
+            let (tell, told) = mpsc::channel();
+            let (origin, usual) = (Origin::Own(file.clone()), usual.clone());
+            thread::spawn(move || tell.send(configuration_or_kept(&origin, &usual)).is_ok());
+            told.recv_timeout(Duration::from_secs(20)).expect("it waits for a writer")
+        };
+        let refused = boots().unwrap_err().to_string();
+        assert!(refused.contains("ha.toml cannot be read: it is no regular file"), "{refused}");
+        write(&usual.join("ha.toml"), GOOD, 0o600);
+        assert!(boots().unwrap().last_good);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, path::Path};
 
-use super::guarded;
+use super::{guarded, regular};
 use crate::import::{self, Files, Import, Machine};
 
 /// No file of a configuration is longer, in bytes.
@@ -60,10 +60,7 @@ fn import_with(file: &Path, id: Option<&str>, disk: &Disk) -> Result<Import, Str
 
 fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no regular file".to_owned());
-    }
+    let file = regular::open(path).map_err(|error| error.to_string())?;
     file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LENGTH_MAX) {
         return Err(format!("it is longer than {LENGTH_MAX} bytes"));

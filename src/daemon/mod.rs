@@ -25,6 +25,7 @@ mod privileges;
 mod processes;
 pub mod protocol;
 mod refusal;
+pub mod regular;
 mod routing_keys;
 mod run;
 mod sockets;

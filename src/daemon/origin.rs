@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{guarded, keepalived, networks::Part};
+use super::{guarded, keepalived, networks::Part, regular};
 use crate::{
     config::{self, Config, Facts, Netns, Problems},
     import::{Import, Output},
@@ -81,14 +81,14 @@ impl Origin {
         }
     }
 
-    /// Sees to it that there is the newest at [`path`](Self::path).
+    /// Sees to it that there is the newest at [`path`](Self::path), if somebody still waits for it when it is known.
     ///
     /// # Errors
     /// The file of keepalived cannot be read or imported, or what came of it not be written: nothing has changed.
-    pub(super) fn refresh(&self) -> Result<(), Problems> {
+    pub(super) fn refresh(&self, is_awaited: &dyn Fn() -> bool) -> Result<(), Problems> {
         match self {
             Self::Own(_) | Self::Part(..) => Ok(()),
-            Self::Keepalived(keepalived) => keepalived.refresh(),
+            Self::Keepalived(keepalived) => keepalived.refresh(is_awaited),
         }
     }
 
@@ -96,7 +96,7 @@ impl Origin {
     pub(super) fn differs(&self, running: &str) -> bool {
         match self {
             Self::Own(path) | Self::Part(Part { file: path, .. }) => {
-                fs::read(path).map_or(true, |bytes| sha256_of(&bytes) != running)
+                config::text_of(path, regular::open).map_or(true, |text| sha256_of(text.as_bytes()) != running)
             }
             Self::Keepalived(keepalived) => keepalived.differs(running),
         }
@@ -143,13 +143,17 @@ impl Keepalived {
         let Ok(outputs) = self.import() else { return true };
         let is_new = |output: &Output| match output.path.as_str() {
             "ha.toml" => sha256_of(output.text.as_bytes()) != running,
-            path => !fs::read_to_string(self.imported().join(path)).is_ok_and(|there| there == output.text),
+            path => !is_written(&self.imported().join(path), &output.text),
         };
         outputs.iter().any(is_new)
     }
 
-    fn refresh(&self) -> Result<(), Problems> {
+    fn refresh(&self, is_awaited: &dyn Fn() -> bool) -> Result<(), Problems> {
         let outputs = self.import()?;
+        if !is_awaited() {
+            let what = format!("{} was read too late: nobody waits for it any more", self.file.display());
+            return Err(self.refused(what, "reload again"));
+        }
         let directory = self.imported();
         if let Some(text) = outputs.iter().find(|output| output.path == "ha.toml").map(|output| &output.text) {
             config::parse(text, &directory.join("ha.toml"), &Facts::default())?;
@@ -182,7 +186,7 @@ fn write(directory: &Path, outputs: &[Output]) -> io::Result<()> {
 
 /// Only if it differs: a file that is written anew is looked at anew.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if fs::read_to_string(path).is_ok_and(|there| there == text) {
+    if is_written(path, text) {
         return Ok(());
     }
     let mut name = path.as_os_str().to_owned();
@@ -193,6 +197,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)
+}
+
+fn is_written(path: &Path, text: &str) -> bool {
+    regular::open(path).and_then(io::read_to_string).is_ok_and(|there| there == text)
 }
 
 #[cfg(test)]
@@ -221,7 +229,7 @@ mod tests {
     fn what_is_imported_is_there_and_its_hash_is_that_of_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let origin = origin(directory.path(), PAIR);
-        origin.refresh().unwrap();
+        origin.refresh(&|| true).unwrap();
         let loaded = config::load(&origin.path()).unwrap();
         assert!(!origin.differs(&loaded.sha256) && origin.differs("another"));
         assert_eq!(loaded.config.control.socket, directory.path().join("run/ha.sock"));
@@ -232,10 +240,10 @@ mod tests {
     fn what_cannot_be_imported_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let good = origin(directory.path(), PAIR);
-        good.refresh().unwrap();
+        good.refresh(&|| true).unwrap();
         let before = config::load(&good.path()).unwrap().sha256;
         let bad = origin(directory.path(), &PAIR.replace("virtual_router_id 51", "virtual_router_id 51\n use_ipvlan"));
-        let problems = bad.refresh().unwrap_err().to_string();
+        let problems = bad.refresh(&|| true).unwrap_err().to_string();
         assert!(problems.contains("use_ipvlan"), "{problems}");
         assert!(bad.differs(&before));
         assert_eq!(config::load(&bad.path()).unwrap().sha256, before);
@@ -248,7 +256,7 @@ mod tests {
         let secret = " authentication {\n  auth_type PASS\n  auth_pass 1111\n }\n track_script";
         let pair = PAIR.replace(" track_script", secret);
         let running = origin(directory.path(), &pair);
-        running.refresh().unwrap();
+        running.refresh(&|| true).unwrap();
         let hash = config::load(&running.path()).unwrap().sha256;
         assert!(!running.differs(&hash));
         for (from, to) in [("1111", "2222"), ("127.0.0.1/", "127.0.0.1/health")] {
@@ -265,28 +273,37 @@ mod tests {
         let included = directory.path().join("more.conf");
         let origin = origin(directory.path(), &format!("include {}\n{PAIR}", included.display()));
         fs::write(&included, "global_defs {\n}\n").unwrap();
-        origin.refresh().unwrap();
+        origin.refresh(&|| true).unwrap();
         let hash = config::load(&origin.path()).unwrap().sha256;
         for file in [directory.path().join("keepalived.conf"), included] {
             let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             mode(0o666);
-            let problems = origin.refresh().unwrap_err().to_string();
+            let problems = origin.refresh(&|| true).unwrap_err().to_string();
             let named = format!("{} is writable by others (mode 0666)", file.display());
             assert!(problems.contains(&named), "{problems}");
             assert!(origin.differs(&hash), "what runs is not what is there");
             mode(0o644);
-            origin.refresh().unwrap();
+            origin.refresh(&|| true).unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_read_too_late_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let origin = origin(directory.path(), PAIR);
+        let why = origin.refresh(&|| false).unwrap_err().to_string();
+        assert!(why.contains("nobody waits for it any more"), "{why}");
+        assert!(!origin.path().exists());
     }
 
     #[test]
     fn what_is_not_named_any_more_goes() {
         let directory = tempfile::tempdir().unwrap();
-        origin(directory.path(), PAIR).refresh().unwrap();
+        origin(directory.path(), PAIR).refresh(&|| true).unwrap();
         let without = PAIR.replace(" track_script {\n  web\n }\n", "");
         let without = without.split_once("vrrp_instance").map(|(_, rest)| format!("vrrp_instance{rest}")).unwrap();
         let origin = origin(directory.path(), &without);
-        origin.refresh().unwrap();
+        origin.refresh(&|| true).unwrap();
         assert_eq!(policies(&origin), Vec::<String>::new());
     }
 }

@@ -4,12 +4,11 @@
 //! daemon that is does not take a configuration that names the first one, nor one that wants to write elsewhere.
 
 use std::{
-    fs::{self, File},
-    iter,
+    fs, iter,
     path::{Path, PathBuf},
 };
 
-use super::origin::Origin;
+use super::{origin::Origin, regular};
 use crate::{
     config::Config,
     linux::{Allowed, Confined, become_user, confine, forgo_capabilities, keep_capabilities, make_directory_for},
@@ -38,7 +37,7 @@ pub(super) fn change_user(config: &Config, file: &Path) -> Result<(), String> {
     let entering = OF_ENTERING.iter().filter(|_| !config.networks().is_empty());
     let kept: Vec<&str> = capabilities(config).into_iter().chain(entering.copied()).collect();
     become_user(user, &kept).map_err(|why| format!("not running as {user}: {why}"))?;
-    File::open(file).map(drop).map_err(|error| {
+    regular::open_anything(file).map(drop).map_err(|error| {
         format!("{user} cannot read {}: {error}; every reload would fail. Give it to that user's group", file.display())
     })
 }

@@ -1,11 +1,14 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
 mod agreed;
+
 mod handing;
 mod parts;
+mod reader;
 mod reload;
 mod restart;
 mod signals;
+mod wants;
 
 use std::{
     io::ErrorKind,
@@ -17,9 +20,15 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
+    task::spawn_blocking,
 };
 
-use self::signals::{Signals, Wanted};
+use self::{
+    reader::Reader,
+    reload::{LOOK_TIME, policies_unread},
+    signals::{Signals, Wanted},
+    wants::{Want, Wants},
+};
 use super::{
     answer,
     boot::{self, Booted},
@@ -42,7 +51,7 @@ use super::{
 use crate::{
     config::Config,
     control::{
-        Cleared, Feed, Reload, Request, Server, Status,
+        Cleared, Feed, Request, Server, Status,
         protocol::{By, Configuration, millis},
     },
     linux::{BootClock, Monitor, lock_memory, return_large_buffers, time_status},
@@ -52,6 +61,8 @@ use crate::{
     words::Instant,
 };
 
+/// What becomes of a configuration that is refused.
+const KEPT: &str = "keeping the previous configuration";
 /// Requests of clients that wait at most.
 const REQUESTS: usize = 16;
 /// How often alarms are looked at that may have to be repeated.
@@ -64,6 +75,8 @@ const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 const ALARMS: usize = 64;
 /// How long the processes in other networks may take to do what a client wants.
 const ASK_TIME: Duration = Duration::from_millis(1500);
+/// How long a status waits for what is on disk.
+const DIFFERS_TIME: Duration = Duration::from_millis(500);
 /// How long the protocol thread may take to say how it is.
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
@@ -135,6 +148,11 @@ struct Daemon {
     witness: Witness,
     _monitor: Monitor,
     requests: mpsc::Receiver<Request>,
+    /// Who reads the configuration, and for whom.
+    reader: Reader,
+    wants: Wants,
+    /// Who looks at the policies, for those who ask for it.
+    looks: Reader,
     /// What was judged last, for the daemon that this process works for.
     agreed: agreed::Agreed,
     /// What is held is left to the process after this one.
@@ -218,7 +236,7 @@ impl Daemon {
         if let Err(error) = boot::keep(&store, &text) {
             tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
         }
-        let mailer = parts::mailer(&config);
+        let (mailer, reader) = (parts::mailer(&config), Reader::default());
         let now = clock.now();
         tracing::info!(
             "node {}: {} instances, configuration {}",
@@ -253,6 +271,9 @@ impl Daemon {
             witness,
             _monitor: monitor,
             requests,
+            wants: Wants::start(origin, &reader),
+            reader,
+            looks: Reader::default(),
             agreed: agreed::Agreed::default(),
             left: false,
         })
@@ -271,6 +292,7 @@ impl Daemon {
                     Some(told) => self.hear(told),
                     None => break,
                 },
+                Some(read) = self.wants.next() => self.go_on(read).await,
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
@@ -308,7 +330,7 @@ impl Daemon {
         match wanted {
             Wanted::Terminate => self.terminate(stopping).await,
             Wanted::Stop => self.stop(stopping),
-            Wanted::Reload => self.reload(None, None, drop).await,
+            Wanted::Reload => self.want(Want::Reload { by: None, sha256: None, answer: Box::new(drop) }).await,
             Wanted::Nothing(name) => {
                 tracing::info!(
                     "{name} changes nothing, and ha writes no file for it: `ha status` shows how this node is"
@@ -367,20 +389,25 @@ impl Daemon {
             // A client that has gone gets nothing; nobody else minds.
             Request::Status(reply) => {
                 if let Some(status) = self.status().await {
-                    self.networks.complete(status, reply);
+                    self.complete(status, reply);
                 }
             }
-            Request::Reload(uid, text, reply) => {
-                self.reload(Some(By::Command { uid }), text, move |reload| drop(reply.send(reload))).await;
+            Request::Reload(uid, sha256, reply) => {
+                let answer = Box::new(move |reload| drop(reply.send(reload)));
+                self.want(Want::Reload { by: Some(By::Command { uid }), sha256, answer }).await;
             }
-            Request::WouldReload(text, reply) => {
-                let errors = self.judge(text.as_deref()).err().into_iter().collect();
-                let _ = reply.send(Reload::new(Vec::new(), errors));
-            }
+            Request::WouldReload(sha256, reply) => self.want(Want::Judge { sha256, reply }).await,
             Request::Policy { policy, wanted, uid, reply } => {
-                let library = self.policies.library();
-                tokio::task::spawn_blocking(move || {
-                    let _ = reply.send(answer::about(&library, &policy, wanted, uid));
+                let (library, looks) = (self.policies.library(), self.looks.clone());
+                let reads = answer::reads(&wanted);
+                let about = move || answer::about(&library, &policy, wanted, uid);
+                tokio::spawn(async move {
+                    let answer = if reads {
+                        looks.read(LOOK_TIME, move |_| about()).await.unwrap_or_else(|why| Err(policies_unread(&why)))
+                    } else {
+                        spawn_blocking(about).await.unwrap_or_else(|failed| Err(failed.to_string()))
+                    };
+                    let _ = reply.send(answer);
                 });
             }
             Request::Clear(clear, reply) => {
@@ -401,7 +428,21 @@ impl Daemon {
         }
     }
 
-    /// `None` while the protocol thread does not answer.
+    /// Answers with what others know: those who work in other networks, and the disk.
+    fn complete(&self, status: Status, reply: oneshot::Sender<Status>) {
+        let (reader, origin, sha256) = (self.reader.clone(), self.origin.clone(), self.sha256.clone());
+        let others = self.networks.complete(status);
+        tokio::spawn(async move {
+            let differs = reader.read(DIFFERS_TIME, move |_| origin.differs(&sha256));
+            let (mut status, differs) = tokio::join!(others, differs);
+            // What cannot be read is not what runs.
+            status.configuration.differs |= differs.unwrap_or(true);
+            // A client that has gone gets nothing; nobody else minds.
+            let _ = reply.send(status);
+        });
+    }
+
+    /// `None` while the protocol thread does not answer. What is on disk is not looked at yet.
     async fn status(&self) -> Option<Status> {
         let (sender, receiver) = oneshot::channel::<NodeStatus>();
         self.protocol.mailbox.post(Message::Status(sender));
@@ -416,7 +457,7 @@ impl Daemon {
                 path: self.origin.path().display().to_string(),
                 age_ms: millis(self.loaded_at),
                 last_good: self.last_good,
-                differs: self.origin.differs(&self.sha256),
+                differs: false,
             },
             policies: self.policies.status(now),
             history: self.journal.history(now),

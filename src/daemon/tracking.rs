@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,6 +11,7 @@ use std::{
 use super::{
     processes::{self, Processes},
     protocol::{Mailbox, Message},
+    regular,
     watch::Watch,
 };
 use crate::{
@@ -103,10 +102,7 @@ fn paths(config: &Config) -> Vec<PathBuf> {
 
 /// The whole number in a file. Does not wait for a writer, should it be a pipe.
 fn read(path: &Path) -> FileSays {
-    let content = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).and_then(|file| {
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
+    let content = regular::open(path).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -36,6 +36,7 @@ mod own_interface;
 mod paths;
 mod privileges;
 mod reload;
+mod reload_hangs;
 mod reload_steps;
 mod restart;
 mod routes;
@@ -66,6 +67,8 @@ enum Need {
     Etcd,
     /// Control groups with bounded memory.
     Memory,
+    /// A file system of which nobody answers anything.
+    Fuse,
 }
 
 /// A test.
@@ -93,6 +96,7 @@ fn stories() -> Vec<Story> {
     all.extend(routes::STORIES);
     all.extend(reload::STORIES);
     all.extend(reload_steps::STORIES);
+    all.extend(reload_hangs::STORIES);
     all.extend(restart::STORIES);
     all.extend(scenario::STORIES);
     all.extend(vmac::STORIES);

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -75,7 +75,10 @@ fn run(story: &Story) -> Result<Completion, Failed> {
                     return Ok(Completion::ignored_with(trouble.to_string()));
                 }
             }
-            Need::Keepalived | Need::KeepalivedSigns | Need::Nft | Need::Msmtpd | Need::Etcd => {}
+            Need::Fuse if File::options().read(true).write(true).open("/dev/fuse").is_err() => {
+                return Ok(Completion::ignored_with("/dev/fuse cannot be opened"));
+            }
+            Need::Keepalived | Need::KeepalivedSigns | Need::Nft | Need::Msmtpd | Need::Etcd | Need::Fuse => {}
         }
     }
     beside_others(story.name, || tell_apart(story).map(|()| Completion::Completed))

@@ -18,9 +18,6 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
-use tokio::sync::oneshot;
-
 pub(super) use self::superior::Superior;
 use self::warden::Warden;
 use super::{
@@ -34,6 +31,7 @@ use crate::{
     node::{Event, Journal},
     words::Instant,
 };
+use nix::sys::signal::Signal;
 
 /// How long a process may take to say how it is: the daemon's own answer waits for it.
 const STATUS_TIME: Duration = Duration::from_millis(800);
@@ -265,16 +263,11 @@ impl Networks {
         }
     }
 
-    /// Answers with the whole: this daemon's own status, and what the processes in other networks say.
-    pub(super) fn complete(&self, mut status: Status, reply: oneshot::Sender<Status>) {
-        if self.wardens.is_empty() {
-            // A client that has gone gets nothing; nobody else minds.
-            let _ = reply.send(status);
-            return;
-        }
+    /// The whole: this daemon's own status, and what the processes in other networks say.
+    pub(super) fn complete(&self, mut status: Status) -> impl Future<Output = Status> + Send + 'static {
         status.networks = self.shown();
         let asked = self.ask(STATUS_TIME, Client::status);
-        tokio::spawn(async move {
+        async move {
             for (name, answer) in asked.await {
                 match answer {
                     Ok(other) => status.absorb(&name, other),
@@ -287,8 +280,8 @@ impl Networks {
                     }
                 }
             }
-            let _ = reply.send(status);
-        });
+            status
+        }
     }
 }
 

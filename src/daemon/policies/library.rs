@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use self::chosen::Choice;
-use self::draft::{Draft, Loaded, tied};
+use self::draft::{Read, tied};
 pub use super::shelf::{Generation, Shelf};
 use super::{
     Said, Say,
@@ -68,8 +68,11 @@ pub struct Library {
     audit: Arc<Audit>,
     say: Say,
     settled: Settled,
-    /// One look at a time; the shelves stay readable meanwhile.
-    looking: Mutex<()>,
+    /// One look at a time, from reading the files to what comes of it. They may lie on a server that is gone, so nothing else waits
+    /// for this.
+    reading: Mutex<()>,
+    /// One change at a time; the shelves stay readable meanwhile.
+    changing: Mutex<()>,
     stock: Mutex<Stock>,
 }
 
@@ -117,7 +120,8 @@ impl Library {
             store,
             say,
             settled,
-            looking: Mutex::default(),
+            reading: Mutex::default(),
+            changing: Mutex::default(),
             stock: Mutex::new(stock),
         }
     }
@@ -182,19 +186,24 @@ impl Library {
     }
 
     /// Reads every file and loads what is new and good. `again`: also try a text that was refused before. Blocks for as
-    /// long as compiling and the policies' own tests take. `by`: a user who asked for it.
+    /// long as the files do, compiling and the policies' own tests. `by`: a user who asked for it.
     pub fn look(&self, again: bool, by: Option<&By>) -> Found {
-        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let names: Vec<String> = self.lock().entries.keys().cloned().collect();
+        let _one_at_a_time = lock(&self.reading);
+        let read = self.read();
+        let _one_change = lock(&self.changing);
         let mut found = Found::default();
         let mut drafts = Vec::new();
-        for name in names {
-            match self.draft(&name, again) {
+        for Read { name, directory, closure } in read {
+            // A reload has named another one meanwhile, which is looked at next.
+            if self.lock().directory != directory {
+                continue;
+            }
+            match self.draft(&name, &closure, again) {
                 Ok(draft) => drafts.extend(draft),
                 Err(refusal) => self.refuse(&name, refusal, &mut found),
             }
             if again {
-                found.remarks.extend(self.beside_its_pin(&name));
+                found.remarks.extend(self.beside_its_pin(&name, &closure));
             }
         }
         found
@@ -205,32 +214,6 @@ impl Library {
             self.load_together(group, by, &mut found);
         }
         found
-    }
-
-    /// All of them, or none.
-    fn load_together(&self, group: Vec<Draft>, by: Option<&By>, found: &mut Found) {
-        let loaded: Vec<(Draft, Result<Loaded, Refusal>)> = group
-            .into_iter()
-            .map(|draft| {
-                let loaded = self.load(&draft);
-                (draft, loaded)
-            })
-            .collect();
-        let culprit =
-            loaded.iter().find_map(|(draft, loaded)| Some((draft.name.clone(), loaded.as_ref().err()?.clone())));
-        if culprit.is_none() {
-            self.settle();
-        }
-        for (draft, loaded) in loaded {
-            match (loaded, &culprit) {
-                (Err(refusal), _) => self.refuse(&draft.name, refusal, found),
-                (Ok(_), Some((name, why))) => self.refuse(&draft.name, Refusal::together(name, why), found),
-                (Ok(loaded), None) => {
-                    let by = by.cloned().unwrap_or_else(|| draft.by());
-                    found.changes.extend(self.install(&draft.name, loaded.into_new(draft.closure, by)));
-                }
-            }
-        }
     }
 
     /// Waits for as long as the node takes over or hands over, within limits.
@@ -273,7 +256,7 @@ impl Library {
     /// cannot be evaluated at all (R21), unless an operator chose it; its text does not come back before the file changes.
     pub fn regressed(&self, regression: &Regression) {
         let Regression { policy: name, instance, generation, broken, why } = regression;
-        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_change = lock(&self.changing);
         let now = self.clock.now();
         let mut stock = self.lock();
         let wanted = *broken || stock.probation.auto_rollback;
@@ -327,7 +310,7 @@ impl Library {
     }
 
     fn lock(&self) -> MutexGuard<'_, Stock> {
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stock)
     }
 
     /// The file is what runs.
@@ -464,6 +447,10 @@ impl Library {
     fn note(&self, event: Event) {
         (self.say)(Said::Journal(Journal { at: self.clock.now(), instance: String::new(), event }));
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line about what runs now.

@@ -23,7 +23,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::watch;
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
 
 pub use self::{
     clock::DriverClock,
@@ -41,6 +44,9 @@ use crate::{
     policy::{Clock, Engine, Healing, Policy, Report, probe::Prober},
     words::Instant,
 };
+
+/// Changes that made something worse and that are not dealt with yet, at most.
+const REGRESSIONS: usize = 64;
 
 /// What comes of the policies.
 #[derive(Clone, Debug)]
@@ -242,13 +248,22 @@ fn beside(engine: &Engine, prober: &Arc<dyn Prober>, clock: &Arc<dyn Clock>, len
     })
 }
 
-/// Has the library know of what a change has made worse, on a thread that may wait for it.
+/// Has the library know of what a change has made worse, on a thread that may wait for it: one of them, however many there are to
+/// tell. Whoever still does worse is told of again.
 fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) + Send + Sync> {
     let library = Arc::clone(library);
-    let runtime = tokio::runtime::Handle::current();
+    let (told, mut regressions) = mpsc::channel(REGRESSIONS);
+    tokio::spawn(async move {
+        while let Some(regression) = regressions.recv().await {
+            let library = Arc::clone(&library);
+            if spawn_blocking(move || library.regressed(&regression)).await.is_err() {
+                tracing::error!("whether a version of a policy is taken back could not be found out: it panicked");
+            }
+        }
+    });
     Arc::new(move |regression| {
-        let library = Arc::clone(&library);
-        runtime.spawn_blocking(move || library.regressed(&regression));
+        // No room: what is told already must be done first.
+        let _ = told.try_send(regression);
     })
 }
 

@@ -12,37 +12,33 @@ const SAVED_AGAIN: &str =
 pub(super) struct Agreed(Option<Booted>);
 
 impl Agreed {
-    /// Judges what is on disk, as `read` reads it. Where a text is wanted, `sha256`, it must be that one, and is kept.
+    /// Judges what was read. Where a text is wanted, `sha256`, it must be that one, and is kept.
     ///
     /// # Errors
     /// A sentence: why it cannot be taken.
-    pub(super) fn judge(
-        &mut self,
-        sha256: Option<&str>,
-        read: impl FnOnce() -> Result<Booted, String>,
-    ) -> Result<(), String> {
+    pub(super) fn judge(&mut self, sha256: Option<&str>, read: Result<Booted, String>) -> Result<(), String> {
         self.0 = None;
-        let booted = read()?;
+        let booted = read?;
         if let Some(sha256) = sha256 {
             self.0 = Some(is(sha256, booted)?);
         }
         Ok(())
     }
 
-    /// The text that is wanted: the one that was judged, or what is on disk, if it is that or none was named.
-    ///
-    /// # Errors
-    /// A sentence: why it cannot be taken.
-    pub(super) fn take(
-        &mut self,
-        sha256: Option<&str>,
-        read: impl FnOnce() -> Result<Booted, String>,
-    ) -> Result<Booted, String> {
-        let Some(sha256) = sha256 else { return read() };
-        match self.0.take().filter(|booted| booted.loaded.sha256 == sha256) {
-            Some(booted) => Ok(booted),
-            None => is(sha256, read()?),
-        }
+    /// The text that was judged, if it is this one. Once.
+    pub(super) fn take(&mut self, sha256: &str) -> Option<Booted> {
+        self.0.take().filter(|booted| booted.loaded.sha256 == sha256)
+    }
+}
+
+/// What was read, if it is the text that is wanted, or none was named.
+///
+/// # Errors
+/// A sentence: why it cannot be taken.
+pub(super) fn wanted(sha256: Option<&str>, read: Result<Booted, String>) -> Result<Booted, String> {
+    match sha256 {
+        Some(sha256) => is(sha256, read?),
+        None => read,
     }
 }
 
@@ -71,27 +67,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ha.toml");
         let origin = Origin::Own(path.clone());
-        let read = || boot::from_file(&origin).map_err(|problems| problems.to_string());
+        let read = || boot::from_file(&origin, &|| true).map_err(|problems| problems.to_string());
         let priority = |booted: Booted| booted.loaded.config.instances[0].priority.get();
         let mut agreed = Agreed::default();
         let first = save(&path, 101);
-        agreed.judge(Some(&first), read).unwrap();
+        agreed.judge(Some(&first), read()).unwrap();
         let second = save(&path, 102);
-        let booted = agreed.take(Some(&first), read).unwrap();
+        let booted = agreed.take(&first).unwrap();
         assert!(booted.text.contains("priority = 101"), "what is kept for a boot is the same text");
         assert_eq!(priority(booted), 101);
         // Once; after that only the file is left, and that is another one.
-        assert_eq!(agreed.take(Some(&first), read).unwrap_err(), SAVED_AGAIN);
-        assert_eq!(agreed.judge(Some(&first), read).unwrap_err(), SAVED_AGAIN);
-        assert_eq!(
-            priority(agreed.take(Some(&second), read).unwrap()),
-            102,
-            "a process that has just started reads it"
-        );
-        assert_eq!(priority(agreed.take(None, read).unwrap()), 102, "whoever names none gets what is there");
+        assert!(agreed.take(&first).is_none());
+        assert_eq!(wanted(Some(&first), read()).unwrap_err(), SAVED_AGAIN);
+        assert_eq!(agreed.judge(Some(&first), read()).unwrap_err(), SAVED_AGAIN);
+        let started = wanted(Some(&second), read()).unwrap();
+        assert_eq!(priority(started), 102, "a process that has just started reads it");
+        assert_eq!(priority(wanted(None, read()).unwrap()), 102, "whoever names none gets what is there");
         // What was judged for another reload is not taken in this one.
-        agreed.judge(Some(&second), read).unwrap();
-        save(&path, 103);
-        assert_eq!(agreed.take(Some(&first), read).unwrap_err(), SAVED_AGAIN);
+        agreed.judge(Some(&second), read()).unwrap();
+        assert!(agreed.take(&first).is_none());
     }
 }

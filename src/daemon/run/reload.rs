@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Daemon, boot, leftovers, parts, privileges};
+use super::{
+    Daemon, KEPT, agreed, boot, leftovers, parts, privileges,
+    reader::Unread,
+    wants::{Read, Want},
+};
 use crate::{
     control::{Reload, Unanswered, protocol::By},
     daemon::{boot::Booted, networks::Newcomers},
@@ -12,19 +16,54 @@ use crate::{
 const AGREE_TIME: Duration = Duration::from_millis(1500);
 /// How long they may take to do it: the policies' own tests run in it.
 const RELOAD_TIME: Duration = Duration::from_secs(25);
-const KEPT: &str = "keeping the previous configuration";
+/// How long looking at the policies may take, with their own tests.
+pub(super) const LOOK_TIME: Duration = Duration::from_secs(20);
 
 impl Daemon {
+    /// Reads the configuration for whoever wants it, unless this process has the text already that was agreed on.
+    pub(super) async fn want(&mut self, want: Want) {
+        if let Want::Reload { sha256: Some(sha256), .. } = &want
+            && let Some(booted) = self.agreed.take(sha256)
+        {
+            return self.go_on(Read { want, read: Ok(booted) }).await;
+        }
+        self.wants.want(want);
+    }
+
+    /// It was read.
+    pub(super) async fn go_on(&mut self, Read { want, read }: Read) {
+        let read = read.and_then(|booted| self.possible(booted));
+        match want {
+            Want::Judge { sha256, reply } => {
+                let errors = self.agreed.judge(sha256.as_deref(), read).err().into_iter().collect();
+                // Who has gone gets nothing.
+                let _ = reply.send(Reload::new(Vec::new(), errors));
+            }
+            Want::Reload { by, sha256, answer } => {
+                self.reload(by, agreed::wanted(sha256.as_deref(), read), answer).await;
+            }
+        }
+    }
+
+    /// What was read, if this process can go on by it.
+    fn possible(&self, booted: Booted) -> Result<Booted, String> {
+        let objection = privileges::objection(&self.whole, &booted.whole);
+        let objection = objection.map_or_else(|| boot::stays_inside(&self.whole, &booted.whole), Err);
+        objection.map(|()| booted).map_err(|why| format!("{why}; {KEPT}"))
+    }
+
     /// A configuration that cannot be used anywhere changes nothing anywhere. The policies are looked at elsewhere, for their own
-    /// tests are run; `answer` is called with everything that changed or was refused. `text`: the SHA-256 of the one that was agreed
-    /// on, if another process of the same daemon says so.
-    pub(super) async fn reload(
+    /// tests are run; `answer` is called with everything that changed or was refused.
+    async fn reload(
         &mut self,
         by: Option<By>,
-        text: Option<String>,
+        read: Result<Booted, String>,
         answer: impl FnOnce(Reload) + Send + 'static,
     ) {
-        let agreed = self.agree(text).await;
+        let agreed = match read {
+            Ok(booted) => self.agree(booted).await,
+            Err(why) => Err(vec![why]),
+        };
         let changes = match agreed {
             Ok((booted, newcomers)) => self.reload_configuration(booted, newcomers).map_err(|why| vec![why]),
             Err(errors) => Err(errors),
@@ -37,17 +76,17 @@ impl Daemon {
                 return answer(refused);
             }
         };
-        let library = self.policies.library();
+        let (library, looks) = (self.policies.library(), self.looks.clone());
         let sha256 = self.sha256.clone();
         let elsewhere = self.networks.ask(RELOAD_TIME, move |client| client.reload_as_agreed(&sha256));
         tokio::spawn(async move {
-            let looked = tokio::task::spawn_blocking(move || library.look(true, by.as_ref())).await;
+            let looked = looks.read(LOOK_TIME, move |_| library.look(true, by.as_ref())).await;
             let (remarks, errors) = match looked {
                 Ok(found) => {
                     changes.extend(found.changes);
                     (found.remarks, found.errors)
                 }
-                Err(failed) => (Vec::new(), vec![format!("the policies could not be looked at: {failed}")]),
+                Err(why) => (Vec::new(), vec![policies_unread(&why)]),
             };
             let mut reload = Reload { remarks, ..Reload::new(changes, errors) };
             // The others tell theirs.
@@ -70,11 +109,8 @@ impl Daemon {
         });
     }
 
-    /// Everything that speaks against the file, here and in other networks; or what is on disk, read once, and a thread in each
-    /// network that is new.
-    async fn agree(&mut self, text: Option<String>) -> Result<(Booted, Newcomers), Vec<String>> {
-        let mut agreed = std::mem::take(&mut self.agreed);
-        let booted = agreed.take(text.as_deref(), || self.objection()).map_err(|why| vec![why])?;
+    /// Everything that speaks against what was read, in other networks too; or itself, and a thread in each network that is new.
+    async fn agree(&self, booted: Booted) -> Result<(Booted, Newcomers), Vec<String>> {
         let whole = Arc::new(booted.whole.clone());
         let kept = |why: String| vec![format!("{why}; {KEPT}")];
         let newcomers = self.networks.admit(&whole, &self.origin).map_err(kept)?;
@@ -94,25 +130,6 @@ impl Daemon {
             errors.extend(against.into_iter().map(|why| format!("network {network}: {why}")));
         }
         if errors.is_empty() { Ok((booted, newcomers)) } else { Err(errors) }
-    }
-
-    /// Why this process cannot go on by what is on disk, or by the text that another process of the same daemon has read.
-    pub(super) fn judge(&mut self, text: Option<&str>) -> Result<(), String> {
-        let mut agreed = std::mem::take(&mut self.agreed);
-        let judged = agreed.judge(text, || self.objection());
-        self.agreed = agreed;
-        judged
-    }
-
-    /// What is on disk, or why this process cannot go on by it.
-    fn objection(&self) -> Result<Booted, String> {
-        let booted =
-            boot::from_file(&self.origin).map_err(|problems| problems.errors_first().with_outcome(KEPT).to_string())?;
-        if let Some(why) = privileges::objection(&self.whole, &booted.whole) {
-            return Err(format!("{why}; {KEPT}"));
-        }
-        boot::stays_inside(&self.whole, &booted.whole).map_err(|why| format!("{why}; {KEPT}"))?;
-        Ok(booted)
     }
 
     /// Says what changed, or why nothing did.
@@ -147,4 +164,12 @@ impl Daemon {
         }
         Ok(changes)
     }
+}
+
+/// What is told where the policies could not be looked at.
+pub(super) fn policies_unread(why: &Unread) -> String {
+    format!(
+        "the policies {why}; what runs of them keeps running. Look at the file system where they lie; what has changed there is \
+         taken when it can be read"
+    )
 }

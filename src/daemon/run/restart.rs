@@ -12,6 +12,9 @@ use crate::{control::Unanswered, daemon::protocol::Message, probe, words::readab
 
 /// How long the service manager may take to say what it wants.
 const MANAGER_TIME: Duration = Duration::from_millis(500);
+/// How long the configuration may take to be read.
+const READ_TIME: Duration = Duration::from_secs(1);
+const MIGHT_NOT: &str = "the next process might not start";
 /// How long the protocol thread may take to leave.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// Longer than any lease: how long a record of what was left counts where the daemon could not say it better.
@@ -36,9 +39,13 @@ impl Daemon {
     /// # Errors
     /// A sentence; everything goes on as before.
     pub(super) async fn leave(&mut self) -> Result<String, String> {
-        boot::from_file(&self.origin).map_err(|_| {
-            "the configuration on disk cannot be used (`ha check`): the next process might not start".to_owned()
-        })?;
+        let origin = self.origin.clone();
+        let read = self.reader.read(READ_TIME, move |is_awaited| boot::from_file(&origin, is_awaited).is_ok()).await;
+        match read {
+            Ok(true) => (),
+            Ok(false) => return Err(format!("the configuration on disk cannot be used (`ha check`): {MIGHT_NOT}")),
+            Err(why) => return Err(format!("the configuration on disk {why}: {MIGHT_NOT}")),
+        }
         let elsewhere = self.leave_elsewhere().await;
         let told = self.leave_here().await;
         if told.is_err() {

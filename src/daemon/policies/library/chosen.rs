@@ -1,19 +1,16 @@
 //! What an operator chooses to run, whatever the file says: an earlier generation, this one, or another file. It stays
 //! chosen, over restarts too, until it is unpinned.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Entry, Generation, Library, New, Refusal, Stale, entry_of, stale_condition};
+use super::{Entry, Generation, Library, New, Refusal, Stale, entry_of, lock, stale_condition};
 use crate::{
     control::protocol::{By, GENERATIONS_SCHEMA, Generations, Pinned, Texts},
     daemon::{
         audit,
         policies::{
             archive::{Archive, wall_time},
-            closure,
+            closure::{self, Closure},
         },
     },
     node::Event,
@@ -31,8 +28,6 @@ pub enum Choice {
     Pin(Option<u64>),
     /// What the file says.
     Unpin,
-    /// Another file of the policy directory, by its name without the ending.
-    Use(String),
 }
 
 impl Library {
@@ -41,7 +36,7 @@ impl Library {
     /// # Errors
     /// Why nothing was changed.
     pub fn choose(&self, name: &str, choice: &Choice, by: &By) -> Result<String, String> {
-        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_change = lock(&self.changing);
         let (running, previous) = {
             let stock = self.lock();
             let entry = stock.entries.get(name).ok_or_else(|| no_policy(name))?;
@@ -64,7 +59,6 @@ impl Library {
                 Ok(self.pin(name, running, by))
             }
             Choice::Unpin => self.unpin(name, by),
-            Choice::Use(other) => self.run_other(name, other, by),
         }
     }
 
@@ -102,13 +96,9 @@ impl Library {
     }
 
     /// What a file would say that does not matter because a generation is pinned; nothing if it is that generation.
-    pub(super) fn beside_its_pin(&self, name: &str) -> Option<String> {
-        let (directory, running) = {
-            let stock = self.lock();
-            let entry = stock.entries.get(name).filter(|entry| entry.pin.is_some())?;
-            (stock.directory.clone(), entry.running()?)
-        };
-        let what = match closure::read(&self.engine, &directory, &directory, name, &self.trust) {
+    pub(super) fn beside_its_pin(&self, name: &str, read: &Result<Closure, String>) -> Option<String> {
+        let running = self.lock().entries.get(name).filter(|entry| entry.pin.is_some())?.running()?;
+        let what = match read {
             Ok(closure) if closure.sha256 == running.sha256 => return None,
             Ok(_) => "the file says something else".to_owned(),
             Err(why) => format!("the file cannot be read ({why})"),
@@ -134,14 +124,22 @@ impl Library {
         Ok(self.run_pinned(name, number, new, by))
     }
 
-    /// Reads another file, as this policy.
-    fn run_other(&self, name: &str, other: &str, by: &By) -> Result<String, String> {
+    /// Reads another file of the policy directory, by its name without the ending, and runs it as this policy, whatever its own file
+    /// says. Says what it did.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn run_other(&self, name: &str, other: &str, by: &By) -> Result<String, String> {
+        if !self.lock().entries.contains_key(name) {
+            return Err(no_policy(name));
+        }
         let directory = self.lock().directory.clone();
         if other.is_empty() || other.contains(['/', '\0']) {
             return Err(format!("\"{other}\" is not the name of a file of the policy directory, without its ending"));
         }
         let read = closure::read(&self.engine, &directory, &directory, other, &self.trust);
         let closure = read.map_err(|why| why.to_string())?;
+        let _one_change = lock(&self.changing);
         if let Some(objection) = closure.objection {
             return Err(objection);
         }

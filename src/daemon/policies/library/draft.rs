@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use super::{Generation, Library, New, Refusal};
+use super::{Found, Generation, Library, New, Refusal};
 use crate::{
     control::protocol::By,
     daemon::policies::{
@@ -19,6 +20,13 @@ use crate::{
 /// What the tests of a policy may take while another version of it runs, and at the start.
 const TESTS_TIME: Duration = Duration::from_secs(1);
 const TESTS_TIME_AT_START: Duration = Duration::from_secs(10);
+
+/// What the files of a policy say.
+pub(super) struct Read {
+    pub(super) name: String,
+    pub(super) directory: PathBuf,
+    pub(super) closure: Result<Closure, String>,
+}
 
 /// A file as it lies there.
 pub(super) struct Draft {
@@ -95,13 +103,31 @@ pub(super) fn tied(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
 }
 
 impl Library {
-    /// Reads the files of a policy. `None`: they do not matter, because a generation is pinned.
-    pub(super) fn draft(&self, name: &str, again: bool) -> Result<Option<Draft>, Refusal> {
-        let (directory, running, refused, is_pinned) = {
+    /// What the files of each policy say.
+    pub(super) fn read(&self) -> Vec<Read> {
+        let (directory, names) = {
+            let stock = self.lock();
+            (stock.directory.clone(), stock.entries.keys().cloned().collect::<Vec<_>>())
+        };
+        let read = |name: String| {
+            let closure = closure::read(&self.engine, &directory, &directory, &name, &self.trust);
+            Read { name, directory: directory.clone(), closure: closure.map_err(|why| why.to_string()) }
+        };
+        names.into_iter().map(read).collect()
+    }
+
+    /// What was read of a policy. `None`: it does not matter, because a generation is pinned.
+    pub(super) fn draft(
+        &self,
+        name: &str,
+        read: &Result<Closure, String>,
+        again: bool,
+    ) -> Result<Option<Draft>, Refusal> {
+        let (running, refused, is_pinned) = {
             let stock = self.lock();
             let Some(entry) = stock.entries.get(name) else { return Ok(None) };
             let refused = entry.stale.as_ref().map(|stale| stale.refusal.clone());
-            (stock.directory.clone(), entry.running(), refused, entry.pin.is_some())
+            (entry.running(), refused, entry.pin.is_some())
         };
         if is_pinned {
             if running.is_none() {
@@ -111,8 +137,7 @@ impl Library {
                 return Ok(None);
             }
         }
-        let read = closure::read(&self.engine, &directory, &directory, name, &self.trust);
-        let closure = read.map_err(|why| Refusal::file(why.to_string()))?;
+        let closure = read.clone().map_err(Refusal::file)?;
         if let Some(entry) = self.lock().entries.get_mut(name) {
             entry.files.clone_from(&closure.files);
         }
@@ -122,6 +147,32 @@ impl Library {
         let refused =
             refused.filter(|refused| refused.sha256.as_ref() == Some(&closure.sha256) && (refused.is_final || !again));
         Ok(Some(Draft { name: name.to_owned(), closure, running, refused }))
+    }
+
+    /// All of them, or none.
+    pub(super) fn load_together(&self, group: Vec<Draft>, by: Option<&By>, found: &mut Found) {
+        let loaded: Vec<(Draft, Result<Loaded, Refusal>)> = group
+            .into_iter()
+            .map(|draft| {
+                let loaded = self.load(&draft);
+                (draft, loaded)
+            })
+            .collect();
+        let culprit =
+            loaded.iter().find_map(|(draft, loaded)| Some((draft.name.clone(), loaded.as_ref().err()?.clone())));
+        if culprit.is_none() {
+            self.settle();
+        }
+        for (draft, loaded) in loaded {
+            match (loaded, &culprit) {
+                (Err(refusal), _) => self.refuse(&draft.name, refusal, found),
+                (Ok(_), Some((name, why))) => self.refuse(&draft.name, Refusal::together(name, why), found),
+                (Ok(loaded), None) => {
+                    let by = by.cloned().unwrap_or_else(|| draft.by());
+                    found.changes.extend(self.install(&draft.name, loaded.into_new(draft.closure, by)));
+                }
+            }
+        }
     }
 
     /// Makes it ready to run.

@@ -74,6 +74,10 @@ impl Shop {
         self.library.status(Instant::ZERO).remove(0)
     }
 
+    fn run_other(&self, other: &str) -> Result<String, String> {
+        self.library.run_other("p", other, &By::Command { uid: 1000 })
+    }
+
     fn said(&self) -> Vec<String> {
         std::mem::take(&mut *self.said.lock().unwrap())
     }
@@ -282,7 +286,7 @@ fn what_is_rolled_back_stays_until_it_is_unpinned() {
         shop.write("fn check() { let another = 3; }");
         shop = shop.restart();
     }
-    let found = shop.library.look(true, Some(&By::Command { uid: 0 }));
+    let found = shop.library.look(true, Some(&By::Command { uid: 1000 }));
     let remark = "policy p: the file says something else, and generation 1 is pinned and keeps running; `ha policy unpin p` \
                   follows the file again";
     assert_eq!(found, Found { remarks: vec![remark.to_owned()], ..Found::default() });
@@ -301,13 +305,13 @@ fn what_is_rolled_back_stays_until_it_is_unpinned() {
 fn another_file_can_be_used_instead() {
     let shop = shop(Some(GOOD));
     shop.look();
-    assert!(shop.choose(&Choice::Use("emergency".into())).unwrap_err().contains("does not exist"));
+    assert!(shop.run_other("emergency").unwrap_err().contains("does not exist"));
     let emergency = shop.base.path().join("policies/emergency.rhai");
     fs::write(&emergency, BROKEN).unwrap();
-    assert!(shop.choose(&Choice::Use("emergency".into())).unwrap_err().contains("E100"));
+    assert!(shop.run_other("emergency").unwrap_err().contains("E100"));
     assert_eq!(shop.look().generation, Some(1));
     fs::write(&emergency, BETTER).unwrap();
-    shop.choose(&Choice::Use("emergency".into())).unwrap();
+    shop.run_other("emergency").unwrap();
     let policy = shop.look();
     assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
 }
@@ -317,7 +321,7 @@ fn what_an_operator_chose_is_not_taken_back() {
     let mut shop = shop(Some(GOOD));
     shop.look();
     fs::write(shop.base.path().join("policies/emergency.rhai"), BETTER).unwrap();
-    shop.choose(&Choice::Use("emergency".into())).unwrap();
+    shop.run_other("emergency").unwrap();
     shop.library.regressed(&regression(2, "VI_1", true, "it throws"));
     let policy = shop.look();
     assert_eq!((policy.generation, policy.pinned.map(|pin| pin.generation)), (Some(2), Some(2)));
