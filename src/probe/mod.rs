@@ -14,6 +14,7 @@ mod dial;
 mod disk;
 mod dns;
 mod encrypt;
+mod errand;
 mod exec;
 mod file;
 mod http;

@@ -14,7 +14,7 @@ use std::{
 use nix::unistd::User;
 use rustix::process::geteuid;
 
-use super::trust::Trust;
+use super::{errand, trust::Trust};
 use crate::policy::{Secret, SecretOrText};
 
 /// No secret is longer.
@@ -76,7 +76,7 @@ impl Secrets {
         Self { trust: Trust::of_daemon(user), ..self }
     }
 
-    /// A text as it stands, or the secret. Blocks as long as the file system does.
+    /// A text as it stands, or the secret. Blocks for a second, if its file system does.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Secrets {
         }
     }
 
-    /// The secret of that name, without the line break at its end. Blocks as long as the file system does.
+    /// The secret of that name, without the line break at its end. Blocks for a second, if its file system does.
     ///
     /// # Errors
     ///
@@ -124,8 +124,14 @@ impl Secrets {
         })
     }
 
-    /// What the file says; `None` if there is none. What is judged is what was opened, whatever bears the name meanwhile.
+    /// What the file says; `None` if there is none. Waits for it no longer than an errand may take.
     fn look(&self, path: &Path, others: u32) -> Result<Option<String>, String> {
+        let (secrets, file) = (self.clone(), path.to_owned());
+        errand::run(path, move || secrets.look_at(&file, others))?
+    }
+
+    /// What is judged is what was opened, whatever bears the name meanwhile.
+    fn look_at(&self, path: &Path, others: u32) -> Result<Option<String>, String> {
         let said = |error: io::Error| format!("{}: {error}", path.display());
         // Does not wait for a writer, should it be a pipe.
         let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {

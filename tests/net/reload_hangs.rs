@@ -20,10 +20,11 @@ use crate::{
     stage::{Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 3] = [
+pub(crate) const STORIES: [Story; 4] = [
     Story { name: "reload_of_a_pipe", needs: &[], seconds: 90, tell: pipe },
     Story { name: "reload_of_a_file_that_hangs", needs: &[Need::Fuse], seconds: 120, tell: hangs },
     Story { name: "reload_beside_policies_that_hang", needs: &[Need::Fuse], seconds: 120, tell: policies_hang },
+    Story { name: "secrets_that_hang_freeze_no_policy", needs: &[Need::Fuse], seconds: 90, tell: secrets_hang },
 ];
 
 /// What the runtime's only thread takes part in: a probe that has a deadline.
@@ -112,7 +113,7 @@ fn threads(daemon: &mut Daemon) -> usize {
 
 /// The file is on a server that is gone, and many ask for it.
 fn hangs(stage: &Stage) {
-    let [mut node1, _node2] = pair(stage);
+    let [mut node1, node2] = pair(stage);
     let (file, aside) = (node1.directory().join("ha.toml"), node1.directory().join("ha.aside"));
     let gone = Gone::at(stage, Host::Node1, &node1.directory().join("gone"));
     fs::rename(&file, &aside).unwrap();
@@ -142,6 +143,14 @@ fn hangs(stage: &Stage) {
     fs::rename(&aside, &file).unwrap();
     wait_until("it is read again", Duration::from_secs(10), || told(stage, &node1, &["reload"]).0 == Some(0));
     assert!(!differs(stage, &node1));
+    // Nor does whoever stops wait for it.
+    let _gone = Gone::at(stage, Host::Node1, &node1.directory().join("again"));
+    fs::remove_file(&file).unwrap();
+    symlink(node1.directory().join("again/ha.toml"), &file).unwrap();
+    node1.process().signal(Signal::SIGHUP).unwrap();
+    node1.terminate().unwrap();
+    stage.leads_after_a_resignation(&node2);
+    assert!(node1.process().wait(Duration::from_secs(10)).unwrap().success());
 }
 
 /// The directory of the policies is on a server that is gone: what runs of them goes on.
@@ -171,4 +180,26 @@ fn policies_hang(stage: &Stage) {
     fs::remove_file(&policies).unwrap();
     fs::rename(&aside, &policies).unwrap();
     wait_until("they are read again", Duration::from_secs(10), || told(stage, &node1, &["reload"]).0 == Some(0));
+}
+
+/// A rule needs a secret that lies on a server that is gone; what the policy requires besides is seen all the same.
+fn secrets_hang(stage: &Stage) {
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    let _gone = Gone::at(stage, Host::Node1, &directory.join("gone"));
+    let lever = directory.join("lever");
+    fs::write(&lever, "").unwrap();
+    let policy = format!(
+        "const INTERVAL = \"200ms\";\nfn check() {{\n    watch(\"web\", http(\"http://127.0.0.1:9/\", #{{ bearer: secret(\"db\"), \
+         timeout: \"300ms\" }}));\n    require(\"lever\", file({lever:?}), #{{ fall: 1 }});\n}}\n"
+    );
+    let config = format!("secrets_dir = {:?}\n{}", directory.join("gone"), judged(Host::Node1));
+    let node1 = stage.ha_with(Host::Node1, &config, &[("judge", &policy)]);
+    let _node2 = stage.ha_with(Host::Node2, &judged(Host::Node2), &[("judge", PROBED)]);
+    wait_until("the secret is missed", Duration::from_secs(20), || {
+        let rules = stage.instance(&node1).unwrap_or_default()["reports"][0]["rules"].to_string();
+        rules.contains("secret db cannot be read") && rules.contains("has not come back for")
+    });
+    stage.held_by(&[Host::Node1], 20);
+    fs::remove_file(&lever).unwrap();
+    stage.held_by(&[Host::Node2], 10);
 }
