@@ -18,7 +18,13 @@ impl Policy {
     /// How long after one report the next is there at the latest.
     #[must_use]
     pub fn followed_within(&self) -> Duration {
-        self.interval().max(INTERVAL_MIN) + self.deadline() + ON_ITS_WAY
+        self.interval().max(INTERVAL_MIN) + self.reported_within()
+    }
+
+    /// How long after an evaluation has begun its report is there at the latest.
+    #[must_use]
+    pub fn reported_within(&self) -> Duration {
+        self.deadline() + ON_ITS_WAY
     }
 
     /// How long after one evaluation the next is due. `fast`: the node waits for what it says; `in_transition`: the next

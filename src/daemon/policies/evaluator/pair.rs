@@ -194,6 +194,7 @@ impl Pair {
         let first = reloaded.then(|| self.first_verdict(generation));
         if let Some(before) = before {
             self.trial = self.try_out(before, generation);
+            self.may_take(generation, at);
         }
         let cleared = self.wishes.take();
         if let Some(trial) = &self.trial {
@@ -214,6 +215,20 @@ impl Pair {
             first,
         };
         (self.begun, work)
+    }
+
+    /// The version before promised the next report within its own time. Where this one may take longer, what was said last holds for
+    /// as long: else it would be taken for one that nobody evaluates any more.
+    fn may_take(&mut self, generation: &Generation, at: Instant) {
+        let needed = at + generation.policy.reported_within();
+        let Some(report) = self.judged.as_mut().filter(|last| last.counts_until().is_some_and(|until| until < needed))
+        else {
+            return;
+        };
+        report.followed_within = Some(needed.saturating_since(report.started_at + report.elapsed));
+        let (instance, report) = (self.instance.clone(), report.clone());
+        // No news, but it must not be dropped.
+        self.say(Said::Judged { instance, report, news: true });
     }
 
     /// What a piece of work came to; whether to look again soon. `None`: it was left behind, nothing is done and nothing is

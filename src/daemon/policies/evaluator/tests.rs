@@ -220,6 +220,30 @@ fn evaluations_follow_the_interval_and_never_overlap() {
     rig.end();
 }
 
+/// What the version before said holds for as long as that one would have needed.
+#[test]
+fn a_version_that_may_take_longer_is_waited_for_as_long() {
+    let (really, (release, held)) = (really(&Arc::default()), mpsc::sync_channel::<()>(0));
+    let held = Mutex::new(held);
+    let evaluate: Evaluate = Arc::new(move |judge, policy, generation, context| {
+        if generation == 2 {
+            let _ = held.lock().unwrap().recv();
+        }
+        really(judge, policy, generation, context)
+    });
+    let rig = Rig::with(running(1, QUICK), evaluate, |_| ());
+    let first = rig.next(SECONDS);
+    let long = QUICK.replace("DEADLINE = \"100ms\"", "DEADLINE = \"30s\"");
+    rig.shelf.send_replace(running(2, &long));
+    let needed = first.started_at + Duration::from_secs(30);
+    let said = (0..100).map(|_| rig.next(SECONDS)).find(|said| said.counts_until().is_some_and(|until| until > needed));
+    let said = said.unwrap();
+    assert_eq!((said.generation, said.verdict), (1, first.verdict), "the same is said again");
+    drop(release);
+    assert_eq!(rig.next(SECONDS).generation, 2);
+    rig.end();
+}
+
 #[test]
 fn what_says_the_same_is_no_news_unless_it_is_waited_for() {
     let rig = Rig::start(running(1, QUICK), |_, _| ());
