@@ -157,9 +157,11 @@ fn sentence(event: &Event) -> String {
     }
 }
 
-/// What it is, without what follows from it.
+/// What it is, without what follows from it: that is after a semicolon, or in a sentence of its own.
 fn beginning(text: &str) -> &str {
-    text.split("; ").next().unwrap_or(text)
+    let begins = |at: usize| text.get(at..).is_some_and(|rest| rest.starts_with(char::is_uppercase));
+    let sentence = text.match_indices(". ").find(|(at, dot)| begins(at + dot.len())).and_then(|(at, _)| text.get(..at));
+    sentence.unwrap_or(text).split("; ").next().unwrap_or(text)
 }
 
 fn say_transition(instance: &str, from: Role, to: Role, reason: &str, line: &str) {
@@ -416,6 +418,21 @@ mod tests {
         let other = Condition { name: "policy_stale", text: "another text".into() };
         lines(|| journal.record(&at(1, Event::Cleared(other))));
         assert_eq!(lines(|| journal.remind(Instant::from_epoch(Duration::from_secs(5000)))), "");
+    }
+
+    #[test]
+    fn what_is_no_longer_so_is_said_without_what_follows_from_it() {
+        for (text, begins) in [
+            (
+                "10.0.0.60/24 is on eth0 although this node does not serve; this node removes it. Look",
+                "10.0.0.60/24 is on eth0 although this node does not serve",
+            ),
+            ("eth0 is down. Look at the cable; it may be loose", "eth0 is down"),
+            ("web on 10.0.0.1. fails", "web on 10.0.0.1. fails"),
+            ("status 500.", "status 500."),
+        ] {
+            assert_eq!(beginning(text), begins);
+        }
     }
 
     #[test]

@@ -386,6 +386,11 @@ impl Instance {
         self.report(now, Happening::Note(text), out);
     }
 
+    /// With which text a condition is so.
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
+        self.conditions.get(name).map(String::as_str)
+    }
+
     /// A condition is so (with this text) or is not. Only a change of that is reported.
     pub(super) fn condition(&mut self, now: Instant, name: &'static str, text: Option<String>, out: &mut Outbox) {
         match text {

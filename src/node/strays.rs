@@ -81,20 +81,25 @@ impl Instance {
         }
         let names = here.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ");
         let interface = self.config.device();
-        let found = format!("{names} is on {interface} although this node does not serve: somebody put it there");
-        let look = "Clients find two machines while it is there. See that nothing but ha configures it (netplan, ifupdown, \
-                    NetworkManager, cloud-init, a script)";
-        if self.strays.removes(now) {
-            let text =
-                format!("{found}, again and again. This node leaves it for a minute, then removes it again. {look}");
+        let too_often = self.strays.removes(now);
+        let then = if too_often {
+            "somebody puts it there again and again, and this node leaves it for a minute, then removes it again"
+        } else {
+            "somebody put it there, and this node removes it"
+        };
+        // What it is comes first: that is what is said of it when it is over.
+        let text = format!(
+            "{names} is on {interface} although this node does not serve; {then}. Clients find two machines while it is there. See \
+             that nothing but ha configures it (netplan, ifupdown, NetworkManager, cloud-init, a script)"
+        );
+        // A condition says its sentence when it begins; while it lasts, another one is said here.
+        if self.said(CONDITION).is_some_and(|said| said != text) {
             self.note(now, text.clone(), out);
-            // The sentence is another one from now on.
-            return self.condition(now, CONDITION, Some(text), out);
         }
-        let text = format!("{found}. This node removes it. {look}");
-        self.note(now, text.clone(), out);
         self.condition(now, CONDITION, Some(text), out);
-        self.release(out);
+        if !too_often {
+            self.release(out);
+        }
     }
 
     /// Virtual addresses that the kernel has, if it must have none. An owner's are the machine's own (R14), what another

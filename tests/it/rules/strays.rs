@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ha::node::Role;
+use ha::node::{Condition, Role};
 
 use crate::{
     lan::{Lan, addresses},
@@ -18,6 +18,7 @@ fn r13_an_address_that_somebody_puts_on_a_backup_is_removed() {
     lan.run_for(millis(10));
     assert_eq!((lan.holding(), lan.raised(1, CONDITION)), (vec![0], 1), "{}", lan.tale(40));
     assert!(!lan.has_condition(1, CONDITION), "it has gone");
+    assert_eq!(lan.noted(1, "does not serve"), 0, "the condition has said it");
     lan.run_for(SECOND * 5);
     assert_eq!((lan.role(0), lan.role(1), lan.raised(1, CONDITION)), (Role::Master, Role::Backup, 1));
     assert!(lan.settle_counts().longest_two <= millis(10));
@@ -30,13 +31,16 @@ fn r13_what_is_put_there_again_and_again_is_left_for_a_minute_and_said() {
         lan.misplace_address(1);
         lan.run_for(SECOND * 2);
     }
-    assert_eq!((lan.holding(), lan.noted(1, "again and again")), (vec![0, 1], 1), "{}", lan.tale(40));
-    assert!(lan.has_condition(1, CONDITION));
+    assert_eq!((lan.holding(), lan.raised(1, CONDITION)), (vec![0, 1], 6), "{}", lan.tale(40));
+    let said = lan.stations[1].node.status().instances[0].conditions.clone();
+    let left = |it: &Condition| it.name == CONDITION && it.text.contains("again and again, and this node leaves it");
+    assert!(said.iter().any(left), "{said:?}");
     lan.run_for(SECOND * 50);
-    assert_eq!(lan.noted(1, "This node removes it"), 5, "it does not fight");
+    assert_eq!((lan.raised(1, CONDITION), lan.noted(1, "does not serve")), (6, 0), "it does not fight");
     lan.run_for(SECOND * 12);
     assert_eq!(lan.holding(), [0]);
     assert!(!lan.has_condition(1, CONDITION));
+    assert_eq!(lan.noted(1, "somebody put it there, and this node removes it"), 1, "the sentence is another one");
 }
 
 /// In fault it takes no part, and has nothing either.
