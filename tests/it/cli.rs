@@ -8,7 +8,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
 };
 
@@ -128,6 +128,26 @@ fn a_configuration_is_run_by_its_name_as_it_is_checked() {
         assert!(said.err.contains("none.toml cannot be read"), "{}", said.err);
     }
     assert_eq!(desk.ha(&["run", "-c", "a.toml", "none.toml"]).code, 64);
+}
+
+/// As the other commands name it, whatever its ending, and from a pipe.
+#[test]
+fn a_configuration_is_checked_as_the_other_commands_name_it() {
+    let desk = Desk::new();
+    let (named, by_option) = (desk.ha(&["check", "ha.toml"]), desk.ha(&["check", "-c", "ha.toml"]));
+    assert_eq!((by_option.code, &by_option.out), (named.code, &named.out), "{}", by_option.err);
+    assert_eq!(desk.ha(&["check", "-c", "ha.toml", "ha.toml"]).code, 64);
+    desk.write("ha.conf", CONFIG);
+    assert_eq!((desk.ha(&["check", "ha.conf"]).code, desk.ha(&["check", "--config", "ha.conf"]).code), (64, 0));
+    let passed = Command::new(env!("CARGO_BIN_EXE_ha"))
+        .args(["check", "-c", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut passed = passed.unwrap();
+    passed.stdin.take().unwrap().write_all(CONFIG.replace("policies = [\"web\"]", "").as_bytes()).unwrap();
+    let output = passed.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub(super) struct Arguments {
     /// Configurations (.toml) and policies (.rhai); else /etc/ha/ha.toml. Two configurations are compared as a pair
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The configuration, named as for the other commands, whatever its ending; in place of FILE
+    #[arg(short, long, value_name = "FILE", conflicts_with = "files")]
+    config: Option<PathBuf>,
     /// The files are configurations of keepalived (else /etc/keepalived/keepalived.conf); what they come to is checked
     #[arg(long)]
     keepalived: bool,
@@ -173,7 +176,9 @@ impl Findings {
     fn of(arguments: &Arguments, earlier: &[Rehearsal]) -> Result<Self, Refusal> {
         let imported = import(arguments)?;
         let (configurations, named) = match imported.as_slice() {
-            [] => sort(&arguments.files)?,
+            [] => {
+                arguments.config.clone().map_or_else(|| sort(&arguments.files), |file| Ok((vec![file], Vec::new())))?
+            }
             imported => (imported.iter().map(Imported::config).collect(), Vec::new()),
         };
         // A policy alone does not say which node it judges; the installed configuration does.
@@ -332,7 +337,8 @@ fn import(arguments: &Arguments) -> Result<Vec<Imported>, Refusal> {
         return Ok(Vec::new());
     }
     let usual = [PathBuf::from(KEEPALIVED)];
-    let files = if arguments.files.is_empty() { &usual[..] } else { &arguments.files };
+    let named = arguments.config.as_ref().map_or(arguments.files.as_slice(), std::slice::from_ref);
+    let files = if named.is_empty() { &usual[..] } else { named };
     if files.len() > 2 || arguments.config_id.len() > files.len() {
         return Err(Refusal::Usage("at most two configurations can be compared, with one --config-id each".to_owned()));
     }
