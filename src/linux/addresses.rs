@@ -36,6 +36,8 @@ pub struct Holder {
     netlink: Rtnl,
     held: BTreeMap<Key, Held>,
     prepared: BTreeSet<u32>,
+    /// Interfaces of which it was said that this cannot be done.
+    complained: BTreeSet<u32>,
     warnings: Vec<String>,
 }
 
@@ -57,7 +59,13 @@ impl Holder {
     /// # Errors
     /// No descriptor is left, or the kernel has no netlink.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { netlink: Rtnl::open(0)?, held: BTreeMap::new(), prepared: BTreeSet::new(), warnings: Vec::new() })
+        Ok(Self {
+            netlink: Rtnl::open(0)?,
+            held: BTreeMap::new(),
+            prepared: BTreeSet::new(),
+            complained: BTreeSet::new(),
+            warnings: Vec::new(),
+        })
     }
 
     /// Makes the kernel hold exactly these addresses for this instance on this interface, each for the whole lifetime from now. An address
@@ -135,10 +143,13 @@ impl Holder {
             let all = sentence_list(&hold.addresses);
             Refused::ByKernel(format!("{all} cannot be held on {interface}: there is no such interface ({error})"))
         })?;
-        self.prepare(interface, index, &hold.addresses);
+        if !self.prepared.contains(&index) {
+            self.prepare(interface, index, &hold.addresses);
+        }
         let present = self.present(hold, index)?;
         let wanted = self.place(hold, index, &present);
         let replaced = self.otherwise(hold, index, &wanted, &present);
+        self.prepare(interface, index, &replaced.iter().map(|(address, _)| *address).collect::<Vec<_>>());
         let away = replaced.iter().map(|(address, peer)| take_away(index, *address, *peer));
         let requests = away.chain(wanted.iter().map(|placed| put(index, placed, hold.lifetime))).collect();
         let results =
@@ -317,13 +328,14 @@ impl Holder {
         }
     }
 
-    /// Once for each interface, before its first IPv4 address comes or goes: when the first address of a network goes, the kernel
-    /// must not take the others of that network along.
+    /// Before the first IPv4 address of an interface comes, and each time that one goes: when the first address of a network goes,
+    /// the kernel must not take the others of that network along. Somebody may have turned the switch back meanwhile.
     fn prepare(&mut self, interface: &InterfaceName, index: u32, addresses: &[IpNet]) {
         let v4 = addresses.iter().any(|address| Family::of(address.addr()) == Family::V4);
-        if !v4 || !self.prepared.insert(index) {
+        if !v4 {
             return;
         }
+        self.prepared.insert(index);
         let switch = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
         if fs::read_to_string(&switch).is_ok_and(|value| value.trim() == "1") || fs::write(&switch, "1").is_ok() {
             return;
@@ -334,7 +346,10 @@ impl Holder {
             Err(Failure::Io(error)) => Err(error),
             Err(Failure::TooLate(_)) => Ok(()),
         };
-        if let Err(error) = result {
+        // Told once for each interface.
+        if let Err(error) = result
+            && self.complained.insert(index)
+        {
             self.warnings.push(format!(
                 "promote_secondaries could not be set on {interface}: {error}. ha holds the addresses all the same; if a \
                  virtual address is the first of its network, its end takes {interface}'s own addresses of that network \

@@ -341,6 +341,27 @@ fn what_was_never_held_takes_nothing_along_when_it_is_removed() {
     });
 }
 
+/// Somebody turns the switch back while the address is held, and the interface's own one is the second of its network.
+#[test]
+fn what_takes_others_along_is_looked_at_before_each_removal() {
+    alone(|| {
+        let _far = Far::connect();
+        let back = || {
+            for switch in ["all", "va"].map(|of| format!("/proc/sys/net/ipv4/conf/{of}/promote_secondaries")) {
+                fs::write(switch, "0").unwrap();
+            }
+        };
+        back();
+        let mut holder = Holder::open().unwrap();
+        holder.apply(&hold(&["10.0.0.60/24"])).unwrap();
+        ip("addr add 10.0.0.1/24 dev va");
+        back();
+        holder.apply(&hold(&[])).unwrap();
+        assert!(!is_there("10.0.0.60") && is_there("10.0.0.1"));
+        assert_eq!(holder.take_warnings(), [""; 0]);
+    });
+}
+
 /// As from a router advertisement: the interface's own address and its route have a lifetime.
 #[test]
 fn a_lease_does_not_cut_down_the_route_of_the_interface() {
