@@ -186,7 +186,7 @@ impl Machine {
 
     /// Instances are called otherwise from now on.
     pub(super) fn rename(&mut self, renames: &Renames) {
-        for known in [&mut self.sent_at, &mut self.announced_at] {
+        for known in [&mut self.sent_at, &mut self.announced_at, &mut self.took_at] {
             renames.rekey(known, |name| name);
         }
         renames.rekey(&mut self.bids, |name| name);
