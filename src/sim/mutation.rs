@@ -35,11 +35,15 @@ pub enum Mutation {
     DownTimerTooLong,
     /// An address that somebody deleted is not put back (R11).
     DeletedForGood,
+    /// A master goes on beside one that it hears at a higher priority (RFC 9568, 6.4.3).
+    NeverYields,
+    /// A master takes no notice of another machine that answers for its address (R19b).
+    BlindToConflicts,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::RenewBeforeSend,
         Self::ClockBeforePackets,
         Self::NoClaim,
@@ -56,5 +60,7 @@ impl Mutation {
         Self::DeafToResignations,
         Self::DownTimerTooLong,
         Self::DeletedForGood,
+        Self::NeverYields,
+        Self::BlindToConflicts,
     ];
 }

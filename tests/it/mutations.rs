@@ -66,10 +66,10 @@ fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
         // Nobody yields to whoever wakes, so whoever goes on as if nothing had been takes what another has.
         Mutation::ClockStopsWhileFrozen => (false, true, 1),
         // A master that has preempted and is not heard yields by itself.
-        Mutation::NoClaim => (false, true, 0),
+        Mutation::NoClaim => (false, true, 1),
         Mutation::PriorityZeroFromAnybody => (false, true, 7),
         // A claim would find out in time, and so would whoever waits for a policy.
-        Mutation::ClockBeforePackets => (false, false, 7),
+        Mutation::ClockBeforePackets => (false, false, 41),
         Mutation::RenewBeforeSend => (true, true, 12),
         Mutation::PutBackBlindly | Mutation::LeaseForEver => (true, true, 30),
         Mutation::KeepWhatIsReleased => (true, true, 1),
@@ -77,10 +77,11 @@ fn place(engine: &Engine, mutation: Mutation) -> (Scenario, u64) {
         Mutation::Deaf => (true, true, 3),
         Mutation::VerdictsIgnored => (true, true, 12),
         Mutation::WitnessIgnored => (true, true, 9),
-        Mutation::KeeperSilent
-        | Mutation::DeafToResignations
-        | Mutation::DownTimerTooLong
-        | Mutation::DeletedForGood => (true, true, 0),
+        Mutation::KeeperSilent => (true, true, 71),
+        Mutation::DeafToResignations => (true, true, 24),
+        Mutation::DownTimerTooLong | Mutation::DeletedForGood => (true, true, 0),
+        Mutation::NeverYields => (true, true, 1),
+        Mutation::BlindToConflicts => (true, true, 73),
     };
     for instance in nodes.nodes.iter_mut().flat_map(|node| &mut node.setup.config.instances) {
         instance.preempt = if preempts { Preempt::AtOnce } else { Preempt::Never };
@@ -166,8 +167,7 @@ fn what_a_killed_keepalived_leaves_is_found_by_whoever_takes_over() {
 /// Nobody who serves, or somebody too late: one story each, which breaks nothing without the mutation.
 #[test]
 fn whoever_leaves_nobody_serving_or_serves_late_is_found() {
-    let engine = Engine::new();
-    let stories = [
+    each_is_found(&[
         (Mutation::KeeperSilent, "at 12s kill a\nend 20s\n", "handover"),
         (Mutation::DeafToResignations, "at 12s stop a\nend 20s\n", "handover"),
         (Mutation::DownTimerTooLong, "at 12s poweroff a\nend 20s\n", "unserved"),
@@ -175,11 +175,29 @@ fn whoever_leaves_nobody_serving_or_serves_late_is_found() {
         (Mutation::DeletedForGood, "at 12s delete a\nend 20s\n", "lost"),
         // It is the isolated one, and goes on.
         (Mutation::VerdictsIgnored, "at 12s poweroff b\nat 12s rule a check_local arbiter down\nend 30s\n", "isolated"),
-    ];
+    ]);
+}
+
+/// Two who serve, for longer than what is wrong excuses: one story each, which breaks nothing without the mutation.
+#[test]
+fn whoever_goes_on_beside_another_is_found() {
+    let parted = "at 12s cut a -> b\nat 12s cut b -> a\nat 30s heal\n";
+    let deaf = format!("{parted}at 30s filter a -> b\nat 30s filter b -> a\nend 40s\n");
+    let parted = format!("{parted}end 40s\n");
+    each_is_found(&[
+        (Mutation::NeverYields, "at 12s reload b priority 250\nend 20s\n", "two_holders"),
+        (Mutation::NeverYields, &parted, "two_holders"),
+        (Mutation::BlindToConflicts, &deaf, "two_holders"),
+    ]);
+}
+
+/// Each breaks this first with its mutation, and nothing without it.
+fn each_is_found(stories: &[(Mutation, &str, &str)]) {
+    let engine = Engine::new();
     for (mutation, steps, kind) in stories {
         let story = scenario(&engine, &format!("{FOUNDING}{steps}"));
         let broken = |mutation| rage(&story, &engine, mutation).violations.first().map(|violation| violation.kind);
-        assert_eq!((broken(None), broken(Some(mutation))), (None, Some(kind)), "{mutation:?}: {steps}");
+        assert_eq!((broken(None), broken(Some(*mutation))), (None, Some(*kind)), "{mutation:?}: {steps}");
     }
 }
 

@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ipnet::IpNet;
 
-use super::World;
+use super::{World, patience::ADOPTING};
 use crate::{
-    config::Instance,
     node::{Hold, Lifetime, Role},
     sim::log::What,
     words::{Instant, readable},
@@ -14,8 +13,6 @@ use crate::{
 
 /// Turns at one moment in which something stays due: more of them would be a busy loop.
 const SPINS_MAX: u32 = 8;
-/// How long a new process may look whether it goes on with what the one before it held.
-const ADOPTING: Duration = Duration::from_millis(550);
 /// How long after it has taken its addresses a master may not have announced them.
 const SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long members of a group may differ: the longest time of handing over, and what follows from it.
@@ -43,6 +40,12 @@ pub(super) struct Holding {
     told: bool,
 }
 
+impl Holding {
+    pub(super) fn by(&self) -> impl Iterator<Item = usize> {
+        self.by.iter().copied()
+    }
+}
+
 impl World {
     pub(in crate::sim) fn violated(&mut self, index: Option<usize>, kind: &'static str, text: String) {
         let at = self.elapsed();
@@ -64,7 +67,8 @@ impl World {
         (0..self.machines.len()).filter(holds).collect()
     }
 
-    /// At most one holder among those that are connected, but for a moment.
+    /// At most one holder among those that are connected, but for a moment: where the story or the storm bounds that. For what
+    /// excuses two at all see `sharing`.
     pub(super) fn count(&mut self) {
         let mut by: std::collections::BTreeMap<IpNet, BTreeSet<usize>> = std::collections::BTreeMap::new();
         for (index, machine) in self.machines.iter().enumerate() {
@@ -76,7 +80,6 @@ impl World {
         }
         let now = self.now;
         let mut found = Vec::new();
-        let left: Vec<usize> = (0..self.machines.len()).filter(|index| self.machines[*index].has_left()).collect();
         for holding in self.holders.values_mut() {
             holding.by.clear();
         }
@@ -91,11 +94,7 @@ impl World {
             }
             let since = *holding.two_since.get_or_insert(now);
             let long = now.saturating_since(since);
-            let sound = now.saturating_since(since.max(self.sound_since.unwrap_or(now)));
-            // What is left of a keepalived says nothing, and whoever led before asks nobody: see `check_leads`.
-            let speak = holding.by.iter().filter(|index| !left.contains(index)).count();
-            let too_long = self.two_at_most.is_some_and(|most| long > most) || speak > 1 && sound > self.sound_bound;
-            if too_long && !holding.told {
+            if self.two_at_most.is_some_and(|most| long > most) && !holding.told {
                 holding.told = true;
                 found.push((*address, holding.by.clone(), long));
             }
@@ -216,13 +215,6 @@ impl World {
         for (kind, text) in found {
             self.violated(Some(index), kind, text);
         }
-    }
-
-    /// How long two may hold where nothing is wrong with the network: until both have heard each other and asked.
-    pub(super) fn bound_when_sound(&self) -> Duration {
-        let long = |instance: &Instance| instance.advertise.as_duration() * (4 * u32::from(instance.peer_down_adverts));
-        let instances = self.machines.iter().flat_map(|machine| &machine.config.instances);
-        instances.map(long).max().unwrap_or_default() + Duration::from_secs(5)
     }
 
     /// Nothing is wrong with the network, and no daemon is frozen, slow or without a voice.

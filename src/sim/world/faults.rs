@@ -235,7 +235,6 @@ impl World {
         }
         self.clear_since = if self.air.is_clear() { self.clear_since.or(Some(self.now)) } else { None };
         self.sound_since = if self.is_sound() { self.sound_since.or(Some(self.now)) } else { None };
-        self.sound_bound = self.bound_when_sound();
         self.count();
         self.promised.handovers = handovers;
         self.look_at_promises();

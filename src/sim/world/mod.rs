@@ -17,6 +17,7 @@ mod network;
 mod patience;
 mod placing;
 mod promised;
+mod sharing;
 mod taking;
 mod turns;
 
@@ -124,12 +125,13 @@ pub struct World {
     holders: BTreeMap<IpNet, checks::Holding>,
     /// What an outside observer has seen.
     promised: promised::Promised,
+    sharing: sharing::Sharing,
+    /// When all of that was last looked at.
+    looked_at: Instant,
     /// Since when every packet has arrived.
     pub(super) clear_since: Option<Instant>,
     /// Since when nothing has been wrong with network and machines.
     pub(super) sound_since: Option<Instant>,
-    /// How long two may hold an address once all is sound.
-    pub(super) sound_bound: Duration,
     /// How long two may hold an address at a time, if that is bounded whatever happens.
     pub two_at_most: Option<Duration>,
 }
@@ -154,9 +156,10 @@ impl World {
             random: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             holders: BTreeMap::new(),
             promised: promised::Promised::default(),
+            sharing: sharing::Sharing::default(),
+            looked_at: BEGINNING,
             clear_since: Some(BEGINNING),
             sound_since: Some(BEGINNING),
-            sound_bound: Duration::MAX,
             two_at_most: None,
         };
         world.etcd = Etcd::of(setups.iter().map(|setup| setup.name.clone()).collect());
@@ -168,7 +171,6 @@ impl World {
         for index in 0..world.machines.len() {
             world.wake(index);
         }
-        world.sound_bound = world.bound_when_sound();
         world
     }
 

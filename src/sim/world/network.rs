@@ -26,6 +26,7 @@ impl World {
             Delivery::Vrrp { .. } if self.mutation == Some(Mutation::Deaf) => {}
             Delivery::Vrrp { payload, .. }
                 if self.mutation == Some(Mutation::DeafToResignations) && payload.get(2) == Some(&0) => {}
+            Delivery::Vrrp { .. } | Delivery::Neighbor(_) if self.overlooks(to, &delivery) => {}
             Delivery::Vrrp { port, source, destination, payload } => {
                 let interface = self.machines[to].ports[port].interface.clone();
                 let source = self.believed(to, port, source, &payload);
@@ -38,6 +39,20 @@ impl World {
             Delivery::Addresses(port) => self.tell_addresses(to, port),
             Delivery::Reload => self.load(to),
             Delivery::Stop => self.hand_in(to, Input::Command(Command::Stop)),
+        }
+    }
+
+    /// A master that is made not to see who is there beside it.
+    fn overlooks(&self, to: usize, delivery: &Delivery) -> bool {
+        let machine = &self.machines[to];
+        let mut led = machine.config.instances.iter().filter(|instance| machine.role(&instance.name) == Role::Master);
+        match (self.mutation, delivery) {
+            (Some(Mutation::NeverYields), Delivery::Vrrp { payload, .. }) => led.any(|instance| {
+                let bid = machine.bids.get(&instance.name).copied().unwrap_or_default();
+                payload.get(1) == Some(&instance.vrid.get()) && payload.get(2) > Some(&bid)
+            }),
+            (Some(Mutation::BlindToConflicts), Delivery::Neighbor(_)) => led.next().is_some(),
+            _ => false,
         }
     }
 

@@ -11,6 +11,8 @@ use crate::{
 
 /// What turns and packets take beyond everything that has a name.
 const TURNS: Duration = Duration::from_millis(2);
+/// How long a new process may look whether it goes on with what the one before it held (R13).
+pub(super) const ADOPTING: Duration = Duration::from_millis(550);
 /// How long a node stays away after it could not send (`cannot_send`).
 const TROUBLE: Duration = Duration::from_secs(5);
 /// How long whoever has no key goes on without seeing its peer, and what its turn may be late (`arbiter`).

@@ -184,6 +184,8 @@ impl World {
         found.extend(self.not_kept(&mut promised));
         self.observe(&mut promised);
         self.promised = promised;
+        self.look_at_sharing();
+        self.looked_at = self.now;
         for (index, kind, text) in found {
             self.violated(index, kind, text);
         }
