@@ -38,20 +38,22 @@ pub(super) struct Keeping {
 impl World {
     pub(super) fn see_keeping(&self, index: usize, instance: &Instance, watch: &mut Watch) {
         let (now, machine, keeping) = (self.now, &self.machines[index], &mut watch.keeping);
+        let leads = machine.role(&instance.name) == Role::Master;
         let able = machine.runs()
             && machine.is_prompt(now)
             && machine.kind == super::Kind::Ha
-            && machine.role(&instance.name) == Role::Master
+            && leads
             && !instance.priority.is_owner();
         if !able {
-            *keeping = Keeping::default();
+            // What a master had that was late, it has not to take anew.
+            *keeping = Keeping { had: keeping.had && leads, ..Keeping::default() };
             return;
         }
         let mut nets = instance.held_addresses().filter(|net| !instance.is_untracked(net));
         let has_all = nets.all(|net| machine.ports.iter().any(|port| port.held.contains_key(net)));
-        let leads = !machine.mute && machine.ports.iter().all(|port| port.plugged) && instance.witness.is_none();
+        let reaches = !machine.mute && machine.ports.iter().all(|port| port.plugged) && instance.witness.is_none();
         keeping.had |= has_all;
-        keeping.lacks_since = (leads && !has_all).then(|| keeping.lacks_since.unwrap_or(now));
+        keeping.lacks_since = (reaches && !has_all).then(|| keeping.lacks_since.unwrap_or(now));
         let lets_go = instance.prefer == Preference::Safety && instance.last_resort == LastResort::Release;
         let is_blind = |verdict: &Verdict| matches!(verdict, Verdict::Fault { cause: FaultCause::External, .. });
         let blind = machine.verdicts(&instance.name).any(is_blind);
