@@ -126,10 +126,24 @@ impl Instance {
             }
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);
+            self.doubt_the_rejected(now, source);
         } else if rejection == Rejection::NotAPeer
             || (rejection.means_unheard_peer() && self.peers.is_configured(source))
         {
             self.peers.rejected(now, source, rejection);
+            self.doubt_the_rejected(now, source);
+        }
+    }
+
+    /// What a peer says cannot be used, so nothing decides between it and this master: whether it holds the address as well, its
+    /// machine is asked (R2, R19b).
+    fn doubt_the_rejected(&mut self, now: Instant, source: IpAddr) {
+        if self.leads()
+            && !self.peers.is_stranger(source)
+            && !self.rivals.is_in_doubt(now)
+            && let Some(mac) = self.peers.mac_of(source)
+        {
+            self.rivals.doubt(now, mac);
         }
     }
 
