@@ -5,6 +5,7 @@ use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
@@ -13,6 +14,8 @@ use super::trouble::{Result, Trouble};
 
 /// What a group may have. It is more than a daemon and its keeper need, so that whoever wants it all is the greatest in it.
 const BOUND: u64 = 64 << 20;
+/// How many this process has made: several may be there at the same time.
+static MADE: AtomicU32 = AtomicU32::new(0);
 /// Takes memory for as long as it gets some: a line of zeros that does not end. Whatever the group does, it gets no more than 1 GiB.
 const GREEDY: &str = "ulimit -v 1048576 && echo $$ >\"$1/cgroup.procs\" && exec tail /dev/zero";
 
@@ -29,12 +32,15 @@ impl Memory {
     /// # Errors
     /// What the kernel says, also where it has no control of memory.
     pub fn bounded() -> Result<Self> {
-        let name = format!("ha-lab-{}", std::process::id());
+        let name = format!("ha-lab-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let (above, bound) = hierarchy().map_err(Trouble::kernel("bound the memory of processes"))?;
-        let made = Self { directory: above.join(name), above };
-        let tried = fs::create_dir(&made.directory).and_then(|()| made.write(bound, &BOUND.to_string()));
-        tried.map_err(Trouble::kernel("make a control group with bounded memory"))?;
-        Ok(made)
+        let directory = above.join(name);
+        let make = || {
+            fs::create_dir(&directory)?;
+            let made = Self { above, directory };
+            made.write(bound, &BOUND.to_string()).map(|()| made)
+        };
+        make().map_err(Trouble::kernel("make a control group with bounded memory"))
     }
 
     /// From now on these processes, and what they start, live with the bound. What they have already is not counted.
