@@ -68,7 +68,7 @@ impl Node {
         }
         let mut wish = Wish::default();
         for instance in all() {
-            let want = instance.wants_the_witness();
+            let want = instance.wants_the_witness(self.now);
             if want == Want::Nothing {
                 continue;
             }
@@ -81,7 +81,7 @@ impl Node {
                 continue;
             };
             let members: Vec<_> = group.members.iter().filter_map(|name| self.instances.get(name)).collect();
-            if members.iter().all(|member| member.wants_the_witness() == Want::Take) {
+            if members.iter().all(|member| member.wants_the_witness(self.now) == Want::Take) {
                 wish.take.insert(members.iter().map(|member| member.config.witness_key()).collect());
             }
         }
@@ -145,12 +145,16 @@ impl Node {
 }
 
 impl Instance {
-    fn wants_the_witness(&self) -> Want {
+    fn wants_the_witness(&self, now: Instant) -> Want {
         match (self.config.witness, self.router.state()) {
             (None, _) => Want::Nothing,
             (Some(_), State::Backup { .. }) if self.vote.adopts.is_some() => Want::Take,
             (Some(_), State::Initialize | State::Backup { .. }) => Want::Nothing,
             (Some(_), State::Elected { .. }) if !self.vote.campaigns => Want::Nothing,
+            // It may be heard and hear nothing: what it takes then nobody has. What it has counts for as long as it covers anything.
+            (Some(_), State::Elected { .. }) if self.vote.silent().is_some() => {
+                if self.vote.covers(now, self.tenure.planned()) { Want::Keep } else { Want::Nothing }
+            }
             (Some(_), State::Elected { .. } | State::Master { .. }) => Want::Take,
             (Some(_), State::Resigning { .. }) => Want::Keep,
         }

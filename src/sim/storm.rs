@@ -129,13 +129,19 @@ fn are_all(nodes: &[Node], mode: WitnessMode) -> bool {
     nodes.iter().all(|node| node.setup.kind == Kind::Ha) && instances.all(is_so)
 }
 
-/// One does not hear another one any more, nobody hears anybody, or everybody does.
+/// One does not hear another one any more, one hears nothing at all, nobody hears anybody, or everybody does.
 fn meet_or_part(dice: &mut Dice, all: usize) -> Vec<Act> {
     let pairs = (0..all).flat_map(|from| (0..all).map(move |to| (from, to)));
     let cuts: Vec<Act> = pairs.filter(|(from, to)| from != to).map(|(from, to)| Act::Cut(from, to)).collect();
-    match dice.roll(5) {
+    match dice.roll(6) {
         0 => cuts.get(dice.index(cuts.len())).cloned().into_iter().collect(),
         1 | 2 => cuts,
+        3 => {
+            let deaf = dice.index(all);
+            let to = |act: &Act| matches!(act, Act::Cut(_, to) if *to == deaf);
+            let unheard = Act::Witness(Mishap::Unheard(deaf));
+            cuts.into_iter().filter(to).chain([unheard]).collect()
+        }
         _ => vec![Act::Heal],
     }
 }

@@ -36,6 +36,28 @@ fn apart_with_the_arbiter_both_serve_and_the_higher_one_does_afterwards() {
     BOTH.into_iter().for_each(|prefer| is_so(prefer, steps));
 }
 
+/// Whoever is heard and hears nothing, neither its peer nor the witness, takes no key without knowing it and keeps none: the other one
+/// serves, or the one that serves already does.
+#[test]
+fn whoever_hears_nothing_leaves_it_to_the_other() {
+    let engine = Engine::new();
+    for pair in ["arbiter", "strict", "short", "group", "beside"] {
+        let nodes = ["a", "b"].iter().zip(["1", "2"]);
+        let nodes: String =
+            nodes.map(|(node, nth)| format!("node {node} tests/scenarios/witness/{pair}{nth}.toml\n")).collect();
+        for cut in ["cut a -> b", "cut b -> a", "filter a -> b", "filter b -> a"] {
+            for deaf in ["a", "b"] {
+                let steps = format!("at 20s {cut}\nat 20s witness unheard by {deaf}\nend 60s\n");
+                let outcome = sim::play(&scenario(&engine, &format!("{nodes}{steps}")), &engine, None);
+                let serves = outcome.reigns.iter().filter(|reign| reign.to == outcome.reigns.last().unwrap().to);
+                let serves = serves.map(|reign| reign.holders.len()).collect::<Vec<_>>();
+                assert!(serves.iter().all(|holders| *holders == 1), "{pair}: {steps}{serves:?} {:#?}", outcome.reigns);
+                assert!(outcome.violations.is_empty(), "{pair}: {steps}{:#?}", outcome.violations);
+            }
+        }
+    }
+}
+
 /// An interval after they see each other again there is one, and the handover is no gap.
 #[test]
 fn apart_ends_within_an_interval_and_without_a_gap() {

@@ -7,7 +7,7 @@ use crate::{
     stage::{HA, Stage},
 };
 
-pub(crate) const STORIES: [Story; 11] = [
+pub(crate) const STORIES: [Story; 12] = [
     Story { name: "a_scenario_comes_to_the_same_with_real_packets", needs: &[Need::Nft], seconds: 60, tell: the_same },
     Story { name: "a_little_chaos_breaks_nothing", needs: &[Need::Nft], seconds: 300, tell: a_little_chaos },
     Story {
@@ -39,6 +39,12 @@ pub(crate) const STORIES: [Story; 11] = [
         needs: &[Need::Etcd, Need::Nft],
         seconds: 180,
         tell: |_| as_simulated("witness_befallen.txt", 9),
+    },
+    Story {
+        name: "a_node_that_hears_nobody_leaves_the_address_to_the_other_with_a_real_etcd",
+        needs: &[Need::Etcd, Need::Nft],
+        seconds: 160,
+        tell: |_| as_simulated("hears_nobody.txt", 4),
     },
     Story {
         name: "a_master_that_is_restarted_asks_the_real_etcd",
