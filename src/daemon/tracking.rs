@@ -1,18 +1,18 @@
 //! What is tracked beside interfaces: files, read at the start and each time that one may have changed, and
 //! [processes](super::processes). What they mean is the node's.
 
+mod files;
+
 use std::{
-    collections::BTreeMap,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
+use self::files::Files;
 use super::{
     processes::{self, Processes},
-    protocol::{Mailbox, Message},
+    protocol::Mailbox,
     regular,
-    watch::Watch,
 };
 use crate::{
     config::Config,
@@ -25,10 +25,7 @@ const BYTES_MAX: u64 = 64;
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub(super) struct Tracking {
-    paths: Arc<Mutex<Vec<PathBuf>>>,
-    mailbox: Mailbox,
-    /// None as long as nothing was to be watched.
-    watch: Option<Watch>,
+    files: Files,
     processes: Processes,
 }
 
@@ -39,8 +36,8 @@ impl Tracking {
     /// No thread can be started.
     pub(super) fn start(config: &Config, mailbox: Mailbox) -> io::Result<Self> {
         let processes = Processes::start(config, mailbox.clone())?;
-        let mut tracking = Self { paths: Arc::default(), mailbox, watch: None, processes };
-        tracking.watch_files(config)?;
+        let mut tracking = Self { files: Files::new(mailbox, read), processes };
+        tracking.files.want(paths(config))?;
         Ok(tracking)
     }
 
@@ -50,35 +47,7 @@ impl Tracking {
     /// No thread can be started.
     pub(super) fn reconfigure(&mut self, config: &Config) -> io::Result<()> {
         self.processes.reconfigure(config)?;
-        self.watch_files(config)
-    }
-
-    fn watch_files(&mut self, config: &Config) -> io::Result<()> {
-        let paths = paths(config);
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&paths);
-        match &self.watch {
-            Some(watch) => watch.watch(paths),
-            None if paths.is_empty() => {}
-            None => self.watch = Some(self.watching(paths)?),
-        }
-        Ok(())
-    }
-
-    fn watching(&self, paths: Vec<PathBuf>) -> io::Result<Watch> {
-        let (wanted, mailbox) = (Arc::clone(&self.paths), self.mailbox.clone());
-        let mut told: BTreeMap<PathBuf, FileSays> = BTreeMap::new();
-        Watch::start(paths, move || {
-            let paths = wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            told.retain(|path, _| paths.contains(path));
-            for path in paths {
-                let says = read(&path);
-                if told.get(&path) != Some(&says) {
-                    told.insert(path.clone(), says.clone());
-                    mailbox.post(Message::File { path, says });
-                }
-            }
-            Vec::new()
-        })
+        self.files.want(paths(config))
     }
 }
 

@@ -53,7 +53,19 @@ impl Watch {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(paths: Vec<PathBuf>, mut look: impl FnMut() -> Vec<PathBuf> + Send + 'static) -> io::Result<Self> {
+    pub fn start(paths: Vec<PathBuf>, look: impl FnMut() -> Vec<PathBuf> + Send + 'static) -> io::Result<Self> {
+        Self::at_least_every(RECHECK, paths, look)
+    }
+
+    /// The same, and looks again after `recheck` where nothing has happened: for what must be known to be as it was.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn at_least_every(
+        recheck: Duration,
+        paths: Vec<PathBuf>,
+        mut look: impl FnMut() -> Vec<PathBuf> + Send + 'static,
+    ) -> io::Result<Self> {
         // One slot: a second event before the first is seen adds nothing.
         let (wake, woken) = sync_channel(1);
         let shared = Arc::new(Shared { paths: Mutex::new(paths), ended: AtomicBool::new(false) });
@@ -69,7 +81,7 @@ impl Watch {
                     also = found;
                     continue;
                 }
-                wait_for_change(&woken, watches.recheck());
+                wait_for_change(&woken, recheck.min(watches.recheck()));
             }
         })?;
         Ok(watch)

@@ -93,10 +93,10 @@ fn pipe(stage: &Stage) {
 }
 
 /// A file system of which nobody answers anything, until this is dropped.
-struct Gone(#[expect(dead_code, reason = "its end is that of the file system")] File);
+pub(crate) struct Gone(#[expect(dead_code, reason = "its end is that of the file system")] File);
 
 impl Gone {
-    fn at(stage: &Stage, node: Host, directory: &Path) -> Self {
+    pub(crate) fn at(stage: &Stage, node: Host, directory: &Path) -> Self {
         fs::create_dir(directory).unwrap();
         let server = File::options().read(true).write(true).open("/dev/fuse").unwrap();
         let (options, directory) =

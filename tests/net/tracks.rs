@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     process::Command,
     time::{Duration, Instant},
 };
@@ -10,13 +11,20 @@ use ha::lab::{Host, Setup, rtnl::Plug};
 
 use crate::{
     Need, Story,
+    reload_hangs::Gone,
     stage::{A_FEW, Stage, pass, wait_until},
 };
 
-pub(crate) const STORIES: [Story; 3] = [
+pub(crate) const STORIES: [Story; 4] = [
     Story { name: "tracked_interfaces_beside_keepalived", needs: &[Need::Keepalived], seconds: 60, tell: interfaces },
     Story { name: "a_tracked_process_ends_and_comes_back", needs: &[], seconds: 60, tell: process },
     Story { name: "a_lever_in_a_file", needs: &[], seconds: 60, tell: lever },
+    Story {
+        name: "a_lever_beside_one_that_hangs",
+        needs: &[Need::Fuse],
+        seconds: 90,
+        tell: lever_beside_one_that_hangs,
+    },
 ];
 
 fn setup(node: Host) -> Setup {
@@ -85,6 +93,31 @@ fn lever(stage: &Stage) {
     fs::remove_file(&path).unwrap();
     stage.says(&ours, "track_unknown", 5);
     stage.held_by(&[Host::Node1], 5);
+}
+
+/// The file server of one lever is gone: what it says is not known any more, and the other one does what it did.
+fn lever_beside_one_that_hangs(stage: &Stage) {
+    let directory = stage.world.directory(Host::Node1).unwrap();
+    let (first, second) = (directory.join("a-lever"), directory.join("b-lever"));
+    fs::write(&first, "0\n").unwrap();
+    fs::write(&second, "0\n").unwrap();
+    let tracked = format!("track.files = [{first:?}, {second:?}]\n");
+    let ours = stage.ha_with(Host::Node1, &(setup(Host::Node1).toml(Host::Node1) + tracked.as_str()), &[]);
+    let _other = stage.ha(Host::Node2, &setup(Host::Node2));
+    stage.held_by(&[Host::Node1], 15);
+    let gone = Gone::at(stage, Host::Node1, &directory.join("gone"));
+    symlink(directory.join("gone/lever"), directory.join("swapped")).unwrap();
+    fs::rename(directory.join("swapped"), &first).unwrap();
+    stage.says(&ours, "track_unknown", 20);
+    stage.held_by(&[Host::Node1], 5);
+    fs::write(&second, "1\n").unwrap();
+    stage.held_by(&[Host::Node2], 5);
+    fs::write(&second, "0\n").unwrap();
+    fs::remove_file(&first).unwrap();
+    fs::write(&first, "0\n").unwrap();
+    drop(gone);
+    stage.held_by(&[Host::Node1], 15);
+    wait_until("all is known again", Duration::from_secs(10), || !stage.has(&ours, "track_unknown"));
 }
 
 /// A program with a name that no other has is killed, and started again.
