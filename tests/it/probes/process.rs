@@ -30,6 +30,11 @@ impl Drop for Running {
     }
 }
 
+/// No other suite on this machine has a process of this name. The kernel keeps 15 bytes of one.
+fn ours(tag: &str) -> String {
+    format!("{tag}-{}", std::process::id())
+}
+
 impl Program {
     fn named(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -60,52 +65,55 @@ impl Program {
 
 #[test]
 fn a_process_is_counted_by_its_exact_name_while_it_lives() {
-    let program = Program::named("ha-it-alive");
-    let outcome = look(ProcessRequest::named("ha-it-alive"));
+    let name = ours("ha-al");
+    let program = Program::named(&name);
+    let outcome = look(ProcessRequest::named(&name));
     assert_outcome(&outcome, false, ErrorKind::Mismatch, "0 processes, not at least 1");
     assert_eq!((&outcome.fields["count"], &outcome.fields["pids"]), (&Field::Int(0), &Field::List(Vec::new())));
 
     let (one, two) = (program.start(), program.start());
-    let outcome = look(ProcessRequest::named("ha-it-alive"));
+    let outcome = look(ProcessRequest::named(&name));
     assert_outcome(&outcome, true, ErrorKind::None, "2 processes");
     let mut pids = [one.0.id(), two.0.id()];
     pids.sort_unstable();
     assert_eq!(outcome.fields["pids"], Field::List(pids.map(|pid| Field::Int(pid.into())).to_vec()));
-    for name in ["ha-it-aliv", "ha-it-alivee", "HA-it-alive", "a-it-alive"] {
-        assert!(!look(ProcessRequest::named(name)).ok, "{name}");
+    let shorter = &name[..name.len() - 1];
+    for other in [shorter, &format!("{name}0"), &name.to_uppercase(), &name[1..]] {
+        assert!(!look(ProcessRequest::named(other)).ok, "{other}");
     }
-    let too_many = ProcessRequest { max: Some(1), ..ProcessRequest::named("ha-it-alive") };
+    let too_many = ProcessRequest { max: Some(1), ..ProcessRequest::named(&name) };
     assert_outcome(&look(too_many), false, ErrorKind::Mismatch, "2 processes, not 1");
 
     let mut zombie = one;
     zombie.0.kill().unwrap();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while look(ProcessRequest::named("ha-it-alive")).fields["count"] != Field::Int(1) {
+    while look(ProcessRequest::named(&name)).fields["count"] != Field::Int(1) {
         assert!(std::time::Instant::now() < until, "one that is dead and not yet waited for is still counted");
     }
 }
 
 #[test]
 fn a_name_longer_than_the_kernel_keeps_is_still_exact() {
-    let program = Program::named("ha-it-long-name-that-is-meant");
-    let other = Program::named("ha-it-long-name-that-is-not");
+    let (meant, other) = (ours("ha-lo") + "-that-is-meant", ours("ha-lo") + "-that-is-not");
+    let (program, other) = (Program::named(&meant), Program::named(&other));
     let _other = other.start();
-    assert!(!look(ProcessRequest::named("ha-it-long-name-that-is-meant")).ok, "the first 15 bytes are the same");
+    assert!(!look(ProcessRequest::named(&meant)).ok, "the first 15 bytes are the same");
     let _running = program.start();
-    let outcome = look(ProcessRequest::named("ha-it-long-name-that-is-meant"));
+    let outcome = look(ProcessRequest::named(&meant));
     assert_outcome(&outcome, true, ErrorKind::None, "1 process");
 }
 
 #[test]
 fn the_user_and_the_command_line_narrow_it() {
-    let program = Program::named("ha-it-narrow");
+    let name = ours("ha-na");
+    let program = Program::named(&name);
     let _running = program.start();
     let with = |user: Option<&str>, cmdline: Option<&str>| {
         let (user, cmdline) = (user.map(str::to_owned), cmdline.map(str::to_owned));
-        look(ProcessRequest { user, cmdline, ..ProcessRequest::named("ha-it-narrow") })
+        look(ProcessRequest { user, cmdline, ..ProcessRequest::named(&name) })
     };
     let own = nix::unistd::geteuid().to_string();
-    assert!(with(Some(&own), Some("ha-it-narrow 600")).ok);
+    assert!(with(Some(&own), Some(&format!("{name} 600"))).ok);
     assert!(!with(Some("4000000"), None).ok && !with(None, Some("601")).ok);
     let outcome = with(Some("no-such-user-here"), None);
     assert_outcome(&outcome, false, ErrorKind::Internal, "there is no user no-such-user-here");
@@ -114,10 +122,10 @@ fn the_user_and_the_command_line_narrow_it() {
 
 #[test]
 fn a_pid_file_is_believed_only_of_a_living_process_of_that_name() {
-    let program = Program::named("ha-it-pidfile");
+    let name = ours("ha-pf");
+    let program = Program::named(&name);
     let running = program.start();
-    let by =
-        |path: &Path| look(ProcessRequest { pidfile: Some(path.to_owned()), ..ProcessRequest::named("ha-it-pidfile") });
+    let by = |path: &Path| look(ProcessRequest { pidfile: Some(path.to_owned()), ..ProcessRequest::named(&name) });
 
     let right = program.file("right.pid", &format!("{}\n", running.0.id()));
     assert_outcome(&by(&right), true, ErrorKind::None, "1 process");
