@@ -126,24 +126,27 @@ impl Instance {
             }
             self.peers.rejected(now, source, rejection);
             self.yield_if_lapsed(now, out);
-            self.doubt_the_rejected(now, source);
+            self.doubt_the_rejected(now);
         } else if rejection == Rejection::NotAPeer
             || (rejection.means_unheard_peer() && self.peers.is_configured(source))
         {
             self.peers.rejected(now, source, rejection);
-            self.doubt_the_rejected(now, source);
+            self.doubt_the_rejected(now);
         }
     }
 
     /// What a peer says cannot be used, so nothing decides between it and this master: whether it holds the address as well, its
-    /// machine is asked (R2, R19b).
-    fn doubt_the_rejected(&mut self, now: Instant, source: IpAddr) {
-        if self.leads()
-            && !self.peers.is_stranger(source)
-            && !self.rivals.is_in_doubt(now)
-            && let Some(mac) = self.peers.mac_of(source)
-        {
-            self.rivals.doubt(now, mac);
+    /// machine is asked (R2, R19b). Only where whoever yields asks before it takes again: else the two would change for ever.
+    pub(super) fn doubt_the_rejected(&mut self, now: Instant) {
+        let asks =
+            matches!(self.router.state(), State::Master { .. }) && self.claims() && !self.config.priority.is_owner();
+        if !asks || self.rivals.is_in_doubt(now) {
+            return;
+        }
+        let rejected = self.peers.unusable(now, self.down_interval() * 2);
+        let sources = rejected.iter().map(|(source, _)| *source).filter(|source| !self.peers.is_stranger(*source));
+        if let Some(mac) = sources.filter_map(|source| self.peers.mac_of(source)).next() {
+            self.rivals.suspect(now, mac);
         }
     }
 

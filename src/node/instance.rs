@@ -340,6 +340,8 @@ impl Instance {
                 self.claim = Claim::default();
                 self.rivals.forget_who_went_first();
                 self.permitted_at = None;
+                // Keepalived's timer begins anew with every advertisement that it drops: it may not speak again.
+                self.doubt_the_rejected(now);
             }
             State::Elected { .. } | State::Resigning { .. } => (),
         }

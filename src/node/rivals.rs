@@ -156,6 +156,11 @@ impl Rivals {
         self.second.is_some_and(|second| now <= second.first_at + self.interval * 3)
     }
 
+    /// This machine may hold the address as well: it is asked an interval from now.
+    pub(super) const fn suspect(&mut self, now: Instant, mac: MacAddr) {
+        self.second = Some(Second { mac, first_at: now, asked_at: None });
+    }
+
     /// A frame from a peer's machine speaks for an address that we hold. `answers`: because it was asked, so that others reach it,
     /// too.
     pub(super) fn second_seen(&mut self, now: Instant, mac: MacAddr, answers: bool) -> Evidence {
@@ -169,7 +174,7 @@ impl Rivals {
             }
             Some(_) => Evidence::Noted,
             None => {
-                self.second = Some(Second { mac, first_at: now, asked_at: None });
+                self.suspect(now, mac);
                 Evidence::Noted
             }
         }

@@ -20,6 +20,7 @@ mod promised;
 mod sharing;
 mod taking;
 mod turns;
+mod understanding;
 
 use std::{
     cmp::Reverse,

@@ -5,19 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::Duration,
 };
-
-use ipnet::IpNet;
 
 use super::{
     Kind, Machine, World,
     patience::{ADOPTING, Sum, listening},
-    taking::counterpart,
+    taking::minds,
+    understanding::understand_each_other,
 };
 use crate::{
     config::{Instance, lease_length},
-    wire::Version,
     words::{Instant, readable},
 };
 
@@ -32,12 +31,17 @@ pub(super) struct Sharing {
     apart: BTreeMap<(usize, usize), Instant>,
     /// Which advertisements have not been heard between two while nothing else was wrong, since when, and until when.
     deaf: BTreeMap<(usize, usize), Deaf>,
-    pairs: BTreeMap<(IpNet, usize, usize), Pair>,
+    pairs: BTreeMap<Which, Pair>,
 }
 
+/// An address, and the two that have it.
+type Which = (IpAddr, usize, usize);
+
 /// What was wrong with a machine.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Was {
+    /// The last moment at which a port of it was not plugged in.
+    unplugged: BTreeMap<usize, Instant>,
     /// It could not run or send: since when, and until when.
     hindered: Option<(Instant, Instant)>,
     /// How late it could be, and the last moment at which it could.
@@ -95,6 +99,8 @@ impl World {
         let now = self.now;
         for (index, machine) in self.machines.iter().enumerate() {
             let was = sharing.machines.entry(index).or_default();
+            let unplugged = machine.ports.iter().enumerate().filter(|(_, port)| !port.plugged);
+            was.unplugged.extend(unplugged.map(|(at, _)| (at, now)));
             let goes_on = |at: Instant| was.hindered.filter(|(_, until)| *until == at).map(|(since, _)| since);
             if !machine.runs() || machine.mute {
                 let since = goes_on(self.looked_at).unwrap_or(now);
@@ -121,66 +127,43 @@ impl World {
     }
 
     fn between(&self, one: usize, other: usize) -> Passage {
-        let plugged = |index: usize| self.machines[index].ports.iter().all(|port| port.plugged);
         let ways = [(one, other), (other, one)];
-        let passes = ways.iter().all(|way| !self.air.cut.contains(way));
-        if !self.air.loses_nothing() || !passes || !plugged(one) || !plugged(other) {
-            Passage::Broken
-        } else {
-            let ways = ways.map(|way| self.air.filtered.contains(&way) || !self.understands(way));
-            if ways.contains(&true) { Passage::Filtered(ways) } else { Passage::Clear }
+        if !self.air.loses_nothing() || ways.iter().any(|way| self.air.cut.contains(way)) {
+            return Passage::Broken;
         }
-    }
-
-    /// What the first says of their common virtual routers the other one can use.
-    fn understands(&self, (from, to): (usize, usize)) -> bool {
-        let (speaker, listener) = (&self.machines[from], &self.machines[to]);
-        let signs = |machine: &Machine, it: &Instance| {
-            it.auth_hmac.is_some() && (machine.kind == Kind::Ha || machine.release.signs())
-        };
-        let addresses = |it: &Instance| it.addresses.iter().map(IpNet::addr).collect::<BTreeSet<_>>();
-        listener.config.instances.iter().all(|ours| {
-            let Some(theirs) = counterpart(speaker, ours) else { return true };
-            let is_second = ours.protocol.version() == Version::V2;
-            let minds_addresses = match listener.kind {
-                Kind::Ha => is_second,
-                Kind::Keepalived => !listener.release.believes_other_addresses(),
-            };
-            ours.protocol.version() == theirs.protocol.version()
-                && (!is_second || (&ours.protocol, ours.advertise) == (&theirs.protocol, theirs.advertise))
-                && (!minds_addresses || addresses(ours) == addresses(theirs))
-                && signs(listener, ours) == signs(speaker, theirs)
-        })
+        let ways = ways.map(|way| self.air.filtered.contains(&way));
+        if ways.contains(&true) { Passage::Filtered(ways) } else { Passage::Clear }
     }
 
     fn judge_sharing(&self, sharing: &mut Sharing) -> Vec<String> {
+        // With whatever prefix: it is the same to a client.
+        let mut holders: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+        for (net, holding) in &self.holders {
+            holders.entry(net.addr()).or_default().extend(holding.by());
+        }
         let mut both = BTreeMap::new();
         let mut found = Vec::new();
-        for (address, holding) in &self.holders {
-            let by: Vec<usize> = holding.by().collect();
-            for (at, one) in by.iter().enumerate() {
-                for other in by.iter().skip(at + 1) {
-                    let which = (*address, *one, *other);
-                    let mut pair = sharing.pairs.get(&which).copied().unwrap_or(Pair { since: self.now, told: false });
-                    let excuse = (!pair.told).then(|| self.excuse(sharing, which, pair.since)).flatten();
-                    if let Some(excuse) = excuse.filter(|excuse| excuse.end() < self.now) {
-                        pair.told = true;
-                        found.push(self.tell_sharing(which, pair.since, &excuse));
-                    }
-                    both.insert(which, pair);
+        for (address, by) in holders.into_iter().filter(|(_, by)| by.len() > 1) {
+            for (one, other) in by.iter().flat_map(|one| by.range(one + 1..).map(move |other| (*one, *other))) {
+                let which = (address, one, other);
+                let mut pair = sharing.pairs.get(&which).copied().unwrap_or(Pair { since: self.now, told: false });
+                let excuse = (!pair.told).then(|| self.excuse(sharing, which, pair.since)).flatten();
+                if let Some(excuse) = excuse.filter(|excuse| excuse.end() < self.now) {
+                    pair.told = true;
+                    found.push(self.tell_sharing(which, pair.since, &excuse));
                 }
+                both.insert(which, pair);
             }
         }
         sharing.pairs = both;
         found
     }
 
-    fn tell_sharing(&self, (address, one, other): (IpNet, usize, usize), since: Instant, excuse: &Excuse) -> String {
+    fn tell_sharing(&self, (address, one, other): Which, since: Instant, excuse: &Excuse) -> String {
         format!(
-            "{} and {} have {} for {}, and nothing has excused that for {}; it may be {}",
+            "{} and {} have {address} for {}, and nothing has excused that for {}; it may be {}",
             self.machines[one].name,
             self.machines[other].name,
-            address.addr(),
             readable(self.now.saturating_since(since)),
             readable(self.now.saturating_since(excuse.from)),
             excuse.sum
@@ -188,47 +171,48 @@ impl World {
     }
 
     /// The excuse that ends last; none: it is not judged.
-    fn excuse(
-        &self,
-        sharing: &Sharing,
-        (address, one, other): (IpNet, usize, usize),
-        since: Instant,
-    ) -> Option<Excuse> {
+    fn excuse(&self, sharing: &Sharing, (address, one, other): Which, since: Instant) -> Option<Excuse> {
         let machines = [one, other].map(|index| &self.machines[index]);
         // What a killed keepalived leaves behind answers and says nothing: see `check_leads`.
         if machines.iter().any(|machine| machine.has_left()) {
             return None;
         }
-        let instances = machines.map(|machine| serving(machine, &address));
-        let longest = |of: &dyn Fn(&Instance) -> Duration| instances.iter().flatten().map(|it| of(it)).max();
-        let interval = longest(&|instance| instance.advertise.as_duration())?;
-        let was = [one, other].map(|index| sharing.machines.get(&index).copied().unwrap_or_default());
+        let both = [serving(machines[0], address)?, serving(machines[1], address)?];
+        let interval = both.iter().map(|it| it.advertise.as_duration()).max()?;
+        let was = [one, other].map(|index| sharing.machines.get(&index).cloned().unwrap_or_default());
         let late: Duration =
             was.iter().filter_map(|was| was.late).filter(|(_, until)| *until >= since).map(|(by, _)| by).sum();
-        let handover = self.handover_between(instances.iter().copied().flatten(), late);
+        let handover = self.handover_between(&both, late);
         let mut excuses = vec![Excuse { from: since, sum: handover.clone() }];
         let mut until = |from: Instant, sum: Sum| excuses.push(Excuse { from, sum: sum.beside(handover.clone()) });
         let meets = || Sum::of("the next advertisement (R19)", interval);
-        if let Some(at) = sharing.apart.get(&(one, other)) {
-            until(*at, meets());
+        let finds = || Sum::of("until one finds that it is not heard, or not alone (R19)", interval * 5);
+        let apart = sharing.apart.get(&(one, other)).copied().into_iter();
+        let unplugged = was.iter().zip(machines).zip(both).filter_map(|((was, machine), it)| {
+            let ports = was.unplugged.iter().filter(|(port, _)| is_on_the_way(machine, **port, it, address));
+            ports.map(|(_, at)| *at).max()
+        });
+        let apart = apart.chain(unplugged).max();
+        if let Some(at) = apart {
+            until(at, meets());
         }
+        let met = apart.map_or(since, |at| at.max(since));
         match sharing.deaf.get(&(one, other)) {
-            Some(deaf) if deaf.until == self.now => {
-                let apart = sharing.apart.get(&(one, other)).copied().unwrap_or(since);
-                until(
-                    deaf.since.max(since).max(apart),
-                    Sum::of("until one finds that it is not heard, or not alone (R19)", interval * 5),
-                );
-            }
+            Some(deaf) if deaf.until == self.now => until(met.max(deaf.since), finds()),
             Some(deaf) => until(deaf.until, meets()),
             None => {}
         }
-        for (was, (machine, instance)) in was.iter().zip(machines.iter().zip(&instances)) {
+        if !understand_each_other(machines, both) {
+            // Where nobody asks before it takes, nothing decides.
+            machines.iter().zip(both).find(|(machine, it)| minds(machine, it))?;
+            until(met, finds());
+        }
+        for (was, (machine, instance)) in was.iter().zip(machines.iter().zip(both)) {
             if let Some((from, to)) = was.hindered {
                 if to < self.now {
                     until(to, meets());
                 } else {
-                    let lease = lease_length(instance.filter(|_| machine.kind == Kind::Ha)?, None).length?;
+                    let lease = lease_length(Some(instance).filter(|_| machine.kind == Kind::Ha)?, None).length?;
                     until(from, Sum::of("lease (R8)", lease).and("how late the kernel is", self.kernel_late));
                 }
             }
@@ -239,15 +223,23 @@ impl World {
     }
 
     /// From the moment at which one has told the other until that one has let go.
-    fn handover_between<'a>(&self, instances: impl Iterator<Item = &'a Instance>, late: Duration) -> Sum {
+    fn handover_between(&self, instances: &[&Instance; 2], late: Duration) -> Sum {
         Sum::of("handing over (R16)", LETS_GO)
-            .and("listening for a rival (R36)", instances.map(listening).max().unwrap_or_default())
+            .and("listening for a rival (R36)", instances.iter().map(|it| listening(it)).max().unwrap_or_default())
             .and("how late they read that and let go (R29)", late * 2)
             .beside(self.way_there_and_back())
     }
 }
 
 /// The instance with this address.
-fn serving<'a>(machine: &'a Machine, address: &IpNet) -> Option<&'a Instance> {
-    machine.config.instances.iter().find(|instance| instance.held_addresses().any(|held| held == address))
+fn serving(machine: &Machine, address: IpAddr) -> Option<&Instance> {
+    machine.config.instances.iter().find(|instance| instance.held_addresses().any(|held| held.addr() == address))
+}
+
+/// It advertises there, or has the address there.
+fn is_on_the_way(machine: &Machine, port: usize, instance: &Instance, address: IpAddr) -> bool {
+    let mut nets = instance.held_addresses().filter(|net| net.addr() == address);
+    machine.ports.get(port).is_some_and(|port| {
+        port.interface == instance.interface || nets.any(|net| *instance.wire_of(net) == port.interface)
+    })
 }

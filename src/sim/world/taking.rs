@@ -56,16 +56,7 @@ impl World {
     pub(super) fn check_leads(&mut self, index: usize, name: &str) {
         let machine = &self.machines[index];
         let Some(instance) = machine.instance(name) else { return };
-        let minds = instance.claim != Claim::Off
-            && instance.on_conflict == OnConflict::Hold
-            && instance.prefer == Preference::Safety
-            && !instance.priority.is_owner();
-        let on_link = instance.addresses.iter().all(|net| {
-            let mut own =
-                machine.ports.iter().filter(|port| port.interface == instance.interface).flat_map(|it| &it.own);
-            own.any(|own| own.contains(&net.addr()))
-        });
-        if machine.kind != Kind::Ha || !minds || !on_link || !machine.is_plugged(instance) {
+        if !minds(machine, instance) || !machine.is_plugged(instance) {
             return;
         }
         let others = || {
@@ -111,6 +102,18 @@ impl World {
         let bid = other.bids.get(&theirs.name).copied().filter(|bid| *bid > 0);
         bid.filter(|_| well && leads && long && spoke)
     }
+}
+
+/// It asks before it takes after silence, and takes nothing that somebody still answers for.
+pub(super) fn minds(machine: &Machine, instance: &Instance) -> bool {
+    let own = machine.ports.iter().filter(|port| port.interface == instance.interface).flat_map(|it| &it.own);
+    let is_on_link = |net: &ipnet::IpNet| own.clone().any(|own| own.contains(&net.addr()));
+    machine.kind == Kind::Ha
+        && instance.claim != Claim::Off
+        && instance.on_conflict == OnConflict::Hold
+        && instance.prefer == Preference::Safety
+        && !instance.priority.is_owner()
+        && instance.addresses.iter().all(is_on_link)
 }
 
 /// The same virtual router on another machine.
