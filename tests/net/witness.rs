@@ -51,8 +51,10 @@ impl Member {
     fn start_secure(stage: &Stage) -> Self {
         let files = [("cert-file", "server.pem"), ("key-file", "server-key.pem")];
         let files = files.map(|(name, file)| format!("--{name}={}", authority(file)));
+        // Its tokens end with every change of a user or a role. Any file will do as the key.
+        let tokens = format!("--auth-token=jwt,sign-method=HS256,priv-key={}", authority("server-key.pem"));
         // To look at a password costs a busy machine more than the daemon's patience otherwise.
-        let more = files.into_iter().chain(["--bcrypt-cost=4".to_owned()]);
+        let more = files.into_iter().chain([tokens, "--bcrypt-cost=4".to_owned()]);
         Self::start_with(stage, 0, 1, "https", more.collect())
     }
 
@@ -305,14 +307,17 @@ fn forgets(stage: &Stage) {
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains(&format!("{}: answers; held: ipv4-51 by node1", etcd.url)), "{checked}");
 
-    // Every lease is revoked: it is lost at once, taken again, and as the peer is visible nothing moves.
+    // Somebody adds a role, and with it every token ends. Then every lease is revoked: it is lost at once, taken again, and as
+    // the peer is visible nothing moves.
     let client = stage.client();
     pass(Duration::from_millis(500));
     let begin = Instant::now();
-    let said = etcd.ask(stage, "auth/authenticate", "", "{\"name\":\"root\",\"password\":\"hunter2\"}");
-    let token = serde_json::from_str::<serde_json::Value>(&said).unwrap()["token"].as_str().unwrap().to_owned();
-    let header = format!("Authorization: {token}");
-    let with_token = |path: &str, body: String| etcd.ask(stage, path, &header, &body);
+    let with_token = |path: &str, body: String| {
+        let said = etcd.ask(stage, "auth/authenticate", "", "{\"name\":\"root\",\"password\":\"hunter2\"}");
+        let token = serde_json::from_str::<serde_json::Value>(&said).unwrap()["token"].as_str().unwrap().to_owned();
+        etcd.ask(stage, path, &format!("Authorization: {token}"), &body)
+    };
+    assert!(with_token("auth/role/add", "{\"name\":\"other\"}".to_owned()).contains("header"));
     let leases: serde_json::Value = serde_json::from_str(&with_token("lease/leases", "{}".to_owned())).unwrap();
     for lease in leases["leases"].as_array().unwrap() {
         with_token("lease/revoke", serde_json::json!({ "ID": lease["ID"] }).to_string());
@@ -324,6 +329,7 @@ fn forgets(stage: &Stage) {
     stays_with(stage, &[Host::Node1], 2);
     let outage = client.stop().outage(begin, Instant::now());
     assert!(outage.never_answered == 0, "{outage:?}");
+    assert!(!node1.log().contains("revision of auth store"), "{}", node1.log());
 
     // The end of both leaves nothing behind.
     node2.terminate().unwrap();

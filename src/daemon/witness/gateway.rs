@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::session::{Etcd, Trouble};
+use super::session::{Etcd, Trouble, is_gone};
 use crate::{
     config::{Login, Witness},
     policy::{
@@ -18,8 +18,8 @@ use crate::{
 const AWAY: [i64; 2] = [4, 14];
 /// No answer is longer, in bytes. All keys of a prefix are asked for at once: 510 at most, of some 300 bytes each.
 const LONGEST: usize = 1 << 20;
-/// It does not know who asks.
-const UNAUTHENTICATED: i64 = 16;
+/// It knows who asks, and they may not: permission denied.
+const DENIED: i64 = 7;
 
 /// See the module.
 #[derive(Debug)]
@@ -98,14 +98,17 @@ impl Gateway {
         read(status, body)
     }
 
-    /// Who asks, told to etcd once for many questions.
+    /// Who asks, told to etcd once for many questions. Where it does not want to know, nobody says it.
     fn log_in(&mut self) -> Result<(), Trouble> {
         let Some(login) = &self.login else { return Ok(()) };
         let password = self.prober.secrets().read(&login.password);
         let password = password.map_err(|error| Trouble::Silent(error.to_string()))?;
         let body = json!({ "name": login.user, "password": password.as_str().trim() });
         self.token = None;
-        let said = self.ask_any("auth/authenticate", &body)?;
+        let said = match self.ask_any("auth/authenticate", &body) {
+            Err(Trouble::Refused { message, .. }) if message.contains("authentication is not enabled") => return Ok(()),
+            said => said?,
+        };
         let token = said.get("token").and_then(Value::as_str);
         self.token = Some(token.ok_or_else(|| Trouble::Silent("no token in the answer".to_owned()))?.to_owned());
         Ok(())
@@ -114,17 +117,29 @@ impl Gateway {
 
 impl Etcd for Gateway {
     fn ask(&mut self, path: &str, body: &Value) -> Result<Value, Trouble> {
-        if self.token.is_none() {
+        let is_new = self.token.is_none();
+        if is_new {
             self.log_in()?;
         }
-        match self.ask_any(path, body) {
-            // Tokens end.
-            Err(Trouble::Refused { code: UNAUTHENTICATED, .. }) if self.login.is_some() => {
-                self.log_in()?;
-                self.ask_any(path, body)
-            }
-            said => said,
+        let said = self.ask_any(path, body);
+        if self.login.is_none() || !said.as_ref().is_err_and(is_of_who_asks) {
+            return said;
         }
+        self.token = None;
+        if is_new {
+            return said;
+        }
+        self.log_in()?;
+        self.ask_any(path, body)
+    }
+}
+
+/// Whether another token may get another answer. Tokens end, and by many words: some kinds with every change of a user or role
+/// (JWT). So every refusal may be one of the token, but for those that say something else.
+fn is_of_who_asks(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Refused { code, message } => *code != DENIED && !is_gone(message),
+        Trouble::Silent(_) => false,
     }
 }
 
@@ -150,24 +165,4 @@ fn read(status: i64, body: &str) -> Result<Value, Trouble> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_etcd_says_is_an_answer_a_refusal_or_silence() {
-        assert!(read(200, "{\"ID\":\"5\",\"TTL\":\"5\"}").is_ok());
-        let refused = |code, message: &str| Err(Trouble::Refused { code, message: message.to_owned() });
-        let gone = "{\"error\":\"etcdserver: requested lease not found\",\"code\":5}";
-        assert_eq!(read(404, gone), refused(5, "etcdserver: requested lease not found"));
-        let token = "{\"error\":\"etcdserver: invalid auth token\",\"code\":16}";
-        assert_eq!(read(401, token), refused(16, "etcdserver: invalid auth token"));
-        let silent = |why: &str| Err(Trouble::Silent(why.to_owned()));
-        assert_eq!(read(503, "{\"error\":\"etcdserver: no leader\",\"code\":14}"), silent("etcdserver: no leader"));
-        let stream = "{\"error\":{\"grpc_code\":14,\"http_code\":503,\"message\":\"etcdserver: no leader\"}}";
-        assert_eq!(read(200, stream), silent("etcdserver: no leader"));
-        assert_eq!(read(502, "<html>bad gateway</html>"), silent("its answer is none of etcd (status 502)"));
-        assert_eq!(read(200, "hello"), silent("its answer is none of etcd (status 200)"));
-        assert_eq!(read(200, "[1]"), silent("its answer is none of etcd (status 200)"));
-        assert_eq!(read(200, ""), silent("its answer is none of etcd (status 200)"));
-    }
-}
+mod tests;

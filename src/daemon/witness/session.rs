@@ -271,7 +271,8 @@ fn number(value: &Value, name: &str) -> Option<i64> {
     number.as_i64().or_else(|| number.as_str()?.parse().ok())
 }
 
-fn is_gone(message: &str) -> bool {
+/// A refusal that says that the lease is dead.
+pub(super) fn is_gone(message: &str) -> bool {
     message.contains("lease not found")
 }
 
