@@ -9,9 +9,9 @@ use std::{
 };
 
 use ha::{
-    config::{self, Config, Renames},
+    config::{self, Config},
     daemon::{
-        policies::{DriverClock, Policies, Said, Surroundings},
+        policies::{DriverClock, Keeping, Policies, Said, Surroundings},
         store::Store,
     },
     policy::probe::{Pending, ProbeRequest, Prober},
@@ -64,11 +64,12 @@ fn one_way(way: Way, times: usize) -> Result<Vec<Duration>> {
     node.instances[0].source = Some("192.168.0.20".parse()?);
     let status = watch::Sender::new(Arc::new(node));
     let (tell, said) = mpsc::channel();
+    let store = Store::open(&base.path().join("state"))?;
     let surroundings = Surroundings {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(NoProbes),
-        store: Store::open(&base.path().join("state"))?,
-        renamed: Renames::default(),
+        keeping: Keeping::open(store.clone(), Arc::new(DriverClock::default())),
+        store,
         status: status.subscribe(),
         say: Arc::new(move |said| drop(tell.send((Instant::now(), said)))),
     };

@@ -1,8 +1,15 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
-use super::{guarded, keys, origin::Origin, refusal::Refusal, regular, store::Store};
+use super::{
+    guarded, keys,
+    origin::Origin,
+    policies::{DriverClock, Keeping},
+    refusal::Refusal,
+    regular,
+    store::Store,
+};
 use crate::{
     config::{Config, Facts, Instance, Loaded, Problems, Renames, parse, text_of},
     control::Reload,
@@ -133,9 +140,19 @@ fn part_of(loaded: Loaded, origin: &Origin) -> Result<(Loaded, Config), Problems
     Ok((Loaded { config, ..loaded }, whole))
 }
 
+/// What policies remembered in the process before this one, by the names that their instances have now.
+pub(super) fn remembered(store: &Store, origin: &Origin, config: &Config) -> Keeping {
+    let keeping = Keeping::open(store.clone(), Arc::new(DriverClock::default()));
+    let renamed = renames_since(store, origin, config);
+    if !renamed.is_empty() {
+        keeping.rename(&renamed);
+    }
+    keeping
+}
+
 /// Instances that the process before this one called otherwise, by the configuration that it kept. What is known by their names goes
 /// on under the new ones, as in a reload.
-pub(super) fn renames_since(store: &Store, origin: &Origin, new: &Config) -> Renames {
+fn renames_since(store: &Store, origin: &Origin, new: &Config) -> Renames {
     let Ok(Some(text)) = store.last_good_config() else { return Renames::default() };
     // One that cannot be read any more tells nothing.
     let Ok(before) = parse(&text, &origin.path(), &facts(origin)) else { return Renames::default() };

@@ -1,7 +1,7 @@
 //! What a daemon that died with its keeper left behind and this configuration does not name (R13): a table of nftables and a
 //! device have no lifetime. What the configuration names is taken over.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     devices_of,
@@ -26,25 +26,35 @@ pub(super) fn take_over(store: &Store, config: &Config) -> Result<Vec<Record>, S
 }
 
 /// Records what may be held from now on, if that is not what is recorded. Where it cannot be and all that may be held has a
-/// lifetime, the daemon goes on without.
+/// lifetime, the daemon goes on without. Returns what was recorded before, if that was known and something else.
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn record(store: &Store, config: &Config) -> Result<(), String> {
+pub(super) fn record(store: &Store, config: &Config) -> Result<Option<Vec<Record>>, String> {
     let before = store.held();
     let wanted = Record::after(config, before.as_deref().unwrap_or_default());
-    if before.is_ok_and(|before| before == wanted) {
-        return Ok(());
+    if before.as_ref().is_ok_and(|before| *before == wanted) {
+        return Ok(None);
     }
-    let Err(error) = store.record_held(&wanted) else { return Ok(()) };
+    match store.record_held(&wanted) {
+        Ok(()) => Ok(before.ok()),
+        Err(error) => go_on_without(config, &error).map(|()| None),
+    }
+}
+
+/// Nothing is recorded: says that, and why.
+///
+/// # Errors
+/// A sentence: something has no lifetime, and may not be held then.
+pub(super) fn go_on_without(config: &Config, why: &dyn fmt::Display) -> Result<(), String> {
     if let Some(instance) = lasting(config) {
         return Err(format!(
             "{}. {instance} has an address, a table, a device, a route or a rule without a lifetime, which nobody would find \
              after a crash",
-            unrecorded(&error)
+            unrecorded(why)
         ));
     }
-    tracing::warn!("{}; it goes on, for the kernel removes all of that by itself", unrecorded(&error));
+    tracing::warn!("{}; it goes on, for the kernel removes all of that by itself", unrecorded(why));
     Ok(())
 }
 
@@ -60,8 +70,8 @@ fn lasting(config: &Config) -> Option<&str> {
     config.instances.iter().find(lasts).map(|instance| instance.name.as_str())
 }
 
-pub(super) fn unrecorded(error: &io::Error) -> String {
-    format!("what this node may hold cannot be recorded in the state directory: {error}")
+pub(super) fn unrecorded(why: &dyn fmt::Display) -> String {
+    format!("what this node may hold cannot be recorded in the state directory: {why}")
 }
 
 /// Removes it, the addresses first. What cannot be removed is told, and does not keep the daemon from starting.
@@ -169,7 +179,7 @@ mod tests {
         let file = base.path().join("state");
         fs::write(&file, "").unwrap();
         let (store, (mut config, _)) = (Store::at(&file), fixture::pair());
-        assert_eq!(record(&store, &config), Ok(()), "addresses with a lease");
+        assert_eq!(record(&store, &config), Ok(None), "addresses with a lease");
         config.instances[0].lease = Lease::Off;
         let why = record(&store, &config).unwrap_err();
         assert!(why.contains("cannot be recorded") && why.contains("without a lifetime"), "{why}");
@@ -180,7 +190,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let directory = base.path().join("state");
         let (store, (mut config, _)) = (Store::open(&directory).unwrap(), fixture::pair());
-        record(&store, &config).unwrap();
+        assert_eq!(record(&store, &config), Ok(Some(Vec::new())));
         // Another file takes the place of what is written anew.
         let file = || fs::metadata(directory.join("held.json")).unwrap().ino();
         let first = file();

@@ -27,26 +27,45 @@ impl Locks {
     /// A sentence about the first one that another process has.
     pub(super) fn take(config: &Config) -> Result<Self, String> {
         let mut locks = Self::default();
-        locks.exchange(config)?;
+        locks.add(config)?;
         Ok(locks)
     }
 
-    /// Takes what a new configuration needs in addition, then lets go of what it no longer names.
+    /// Takes what a new configuration needs in addition.
     ///
     /// # Errors
     /// As [`take`](Self::take); then everything is as it was.
-    pub(super) fn exchange(&mut self, config: &Config) -> Result<(), String> {
-        let needed: BTreeSet<Key> = config.instances.iter().flat_map(keys).collect();
-        let missing: Vec<Key> = needed.iter().filter(|key| !self.held.contains_key(key)).cloned().collect();
+    pub(super) fn add(&mut self, config: &Config) -> Result<(), String> {
+        let missing: Vec<Key> = needed(config).into_iter().filter(|key| !self.held.contains_key(key)).collect();
         let mut taken = Vec::new();
         for (interface, vrid, family) in missing {
             let lock = VirtualRouterLock::acquire(&config.control.state_dir, &interface, vrid, family);
             taken.push(((interface, vrid, family), lock.map_err(|error| error.to_string())?));
         }
         self.held.extend(taken);
-        self.held.retain(|held, _| needed.contains(held));
         Ok(())
     }
+
+    /// How many it has.
+    #[cfg(test)]
+    pub(super) fn number(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Lets go of what this configuration does not name.
+    pub(super) fn keep_only(&mut self, config: &Config) {
+        let needed = needed(config);
+        self.held.retain(|held, _| needed.contains(held));
+    }
+}
+
+/// Whether a configuration needs a lock that another one does not.
+pub(super) fn adds(old: &Config, new: &Config) -> bool {
+    !needed(new).is_subset(&needed(old))
+}
+
+fn needed(config: &Config) -> BTreeSet<Key> {
+    config.instances.iter().flat_map(keys).collect()
 }
 
 /// The process that still runs one of these virtual routers then, by the name that no deleted file takes from it.
@@ -95,9 +114,13 @@ mod tests {
         let refused = Locks::take(&config("ha-lk1", None)).unwrap_err();
         assert!(refused.contains("on ha-lk1") && refused.contains("another ha"), "{refused}");
         assert!(Locks::take(&config("ha-lk2", Some("ha-lk0"))).is_err());
-        first.exchange(&config("ha-lk0", None)).unwrap();
+        let fewer = config("ha-lk0", None);
+        first.add(&fewer).unwrap();
+        assert_eq!(first.held.len(), 2, "nothing is let go before it is known that it may be");
+        first.keep_only(&fewer);
         assert_eq!(first.held.len(), 1, "a path that goes is let go");
         Locks::take(&config("ha-lk1", None)).unwrap();
+        assert!(adds(&fewer, &config("ha-lk0", Some("ha-lk1"))) && !adds(&fewer, &fewer));
         let both = Locks::take(&config("ha-lk3", Some("ha-lk3"))).unwrap();
         assert_eq!(both.held.len(), 1, "two ways on one interface");
     }

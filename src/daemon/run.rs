@@ -1,13 +1,16 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
 mod agreed;
-
+mod end;
+mod groundwork;
 mod handing;
 mod parts;
 mod reader;
 mod reload;
 mod restart;
+mod scribe;
 mod signals;
+mod starting;
 mod wants;
 
 use std::{
@@ -20,13 +23,15 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
 };
 
 use self::{
+    groundwork::{Groundwork, Site, laid},
     reader::Reader,
     reload::{LOOK_TIME, policies_unread},
     signals::{Signals, Wanted},
+    starting::Starting,
     wants::{Want, Wants},
 };
 use super::{
@@ -67,10 +72,6 @@ const KEPT: &str = "keeping the previous configuration";
 const REQUESTS: usize = 16;
 /// How often alarms are looked at that may have to be repeated.
 const REMIND: Duration = Duration::from_secs(30);
-/// How long a stopping daemon waits for its last mails.
-const MAIL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a stopping daemon waits for its last hooks.
-const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// Alerts of policies that wait at most.
 const ALARMS: usize = 64;
 /// How long the processes in other networks may take to do what a client wants.
@@ -133,9 +134,11 @@ struct Daemon {
     loaded_at: Instant,
     /// Runs by the last good configuration because the file is broken.
     last_good: bool,
-    store: Store,
-    _state_lock: Option<store::Lock>,
-    locks: Locks,
+    state_lock: Option<store::Lock>,
+    /// The state directory, and who writes there.
+    site: Site,
+    /// A reload that waits for its disk.
+    laying: Option<JoinHandle<Groundwork>>,
     journal: Journal,
     mailer: Option<Mailer>,
     prober: RealProber,
@@ -163,10 +166,12 @@ impl Daemon {
     /// Must be called inside the runtime.
     fn start(origin: &Origin) -> Result<Self, Refusal> {
         return_large_buffers();
+        let starting = Starting::watch(format!("the configuration {}", origin.path().display()))?;
         let clock = BootClock;
         let superior = Superior::of(origin).map_err(|error| Refusal::machine("only ha itself starts this", &error))?;
         let Booted { loaded, whole, text, last_good } = boot::inside(origin)?;
         let (config, whole) = (Arc::new(loaded.config), Arc::new(whole));
+        starting.waits_for(format!("the state directory {}", config.control.state_dir.display()));
         // While this may still be root.
         if config.lock_memory
             && let Err(why) = lock_memory()
@@ -201,6 +206,9 @@ impl Daemon {
         if let Err(error) = store.record_left(None) {
             tracing::warn!("the record of what was left to this process cannot be removed: {error}");
         }
+        let keeping = boot::remembered(&store, origin, &config);
+        // It would not be confined.
+        starting.end();
         privileges::confine_as_wanted(&whole, origin).map_err(Refusal::Machine)?;
         journal::detach();
         let (keeper, complaint) = Keeper::start();
@@ -216,8 +224,7 @@ impl Daemon {
         let performer = Arc::new(RealPerformer::new(prober.clone(), &config, move |told| alarm.try_send(told).is_ok()));
         let library: Arc<OnceLock<Arc<Library>>> = Arc::default();
         let hooks = parts::start_hooks(&config, &performer, &library, &protocol);
-        let renamed = boot::renames_since(&store, origin, &config);
-        let policies = parts::start_policies(&config, &prober, &store, renamed, &protocol, &hooks)?;
+        let policies = parts::start_policies(&config, &prober, &store, keeping, &protocol, &hooks)?;
         // Whoever starts them is the first to need it.
         let _ = library.set(policies.library());
         let tracking = Tracking::start(&config, protocol.mailbox.clone())
@@ -233,9 +240,6 @@ impl Daemon {
         let feed = Feed::default();
         tokio::spawn(server.serve(sender, feed.clone()));
         networks.launch(protocol.mailbox.clone(), feed.clone());
-        if let Err(error) = boot::keep(&store, &text) {
-            tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
-        }
         let (mailer, reader) = (parts::mailer(&config), Reader::default());
         let now = clock.now();
         tracing::info!(
@@ -245,6 +249,8 @@ impl Daemon {
             origin.path().display()
         );
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let site = Site::new(store, locks);
+        drop(site.keep(text));
         Ok(Self {
             origin: origin.clone(),
             clock,
@@ -256,9 +262,9 @@ impl Daemon {
             sha256: loaded.sha256,
             loaded_at: now,
             last_good,
-            store,
-            _state_lock: state_lock,
-            locks,
+            state_lock,
+            site,
+            laying: None,
             journal: Journal::new(feed),
             mailer,
             prober,
@@ -292,38 +298,15 @@ impl Daemon {
                     Some(told) => self.hear(told),
                     None => break,
                 },
-                Some(read) = self.wants.next() => self.go_on(read).await,
+                laid = laid(&mut self.laying) => if let Some(groundwork) = laid { self.reload_upon(groundwork) },
+                Some(read) = self.wants.next(), if self.laying.is_none() => self.go_on(read).await,
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
             }
         }
-        let in_order = self.protocol.join();
-        if self.networks.are_wanted() {
-            self.networks.stop();
-        }
-        self.witness.finish(self.left);
-        self.policies.keep();
-        if self.left {
-            self.hooks.finish(HOOK_PATIENCE).await;
-        } else {
-            self.hooks.stop(HOOK_PATIENCE).await;
-        }
-        while let Ok(alarm) = self.alarms.try_recv() {
-            raise(&self.config.node, self.mailer.as_ref(), &alarm);
-        }
-        if in_order
-            && !self.left
-            && let Err(error) = self.store.record_held(&[])
-        {
-            tracing::warn!("{}", leftovers::unrecorded(&error));
-        }
-        if let Some(mailer) = self.mailer.take() {
-            // What could not be sent in time was told by the mailer.
-            let _ = mailer.finish(MAIL_PATIENCE);
-        }
-        self.networks.finish().await;
-        (stopping || self.left) && in_order
+        let wanted = stopping || self.left;
+        self.end().await && wanted
     }
 
     async fn obey(&mut self, wanted: Wanted, stopping: &mut bool) {

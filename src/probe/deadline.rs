@@ -10,6 +10,9 @@ use crate::policy::probe::ErrorKind;
 /// The longest a probe may take, whatever was asked: keeps the arithmetic of instants from overflowing.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// A timer that fires so late was kept from it by this process, or by the machine.
+const LATE: Duration = Duration::from_millis(200);
+
 /// The end of one probe, and its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
@@ -51,8 +54,31 @@ impl Deadline {
         Failure::new(ErrorKind::Timeout, format!("timeout after {timeout}"))
     }
 
-    /// The work's result, or that there was none in time.
+    /// The work's result, or that there was none in time. Whoever looks much too late has learnt nothing of the other side (R20).
     pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        timeout_at(self.at(), work).await.map_err(|_| self.passed())
+        timeout_at(self.at(), work).await.map_err(|_| self.seen_after(self.elapsed()))
+    }
+
+    fn seen_after(&self, elapsed: Duration) -> Failure {
+        let late = elapsed.saturating_sub(self.timeout);
+        if late < LATE {
+            return self.passed();
+        }
+        let timeout = humantime::format_duration(self.timeout);
+        let late = late.as_millis();
+        Failure::internal(format!("timeout after {timeout}, which this node noticed {late} ms late: no information"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_looks_too_late_has_learnt_nothing() {
+        let deadline = Deadline::after(Duration::from_millis(400));
+        let kind = |elapsed| deadline.seen_after(Duration::from_millis(elapsed)).error;
+        assert_eq!([400, 599].map(kind), [ErrorKind::Timeout; 2]);
+        assert_eq!([600, 3000].map(kind), [ErrorKind::Internal; 2]);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use ha::{
     config::{self, Config},
     daemon::{
-        policies::{DriverClock, Policies, Said, Surroundings},
+        policies::{DriverClock, Keeping, Policies, Said, Surroundings},
         store::Store,
     },
     policy::{
@@ -105,11 +105,13 @@ fn a_hostile_policy_delays_no_other() {
     node.instances[0].source = Some("192.168.0.20".parse().unwrap());
     let status = watch::Sender::new(Arc::new(node));
     let (tell, said) = mpsc::channel();
+    let store = Store::open(&base.path().join("state")).unwrap();
+    let keeping = Keeping::open(store.clone(), Arc::new(DriverClock::default()));
     let surroundings = Surroundings {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(Bad),
-        store: Store::open(&base.path().join("state")).unwrap(),
-        renamed: ha::config::Renames::default(),
+        store,
+        keeping,
         status: status.subscribe(),
         say: Arc::new(move |said| {
             if let Said::Judged { report, .. } = said {

@@ -14,7 +14,7 @@ use ha::{
     config,
     control::protocol,
     daemon::{
-        policies::{DriverClock, Policies, Said, Surroundings},
+        policies::{DriverClock, Keeping, Policies, Said, Surroundings},
         store::Store,
     },
     node::{Event, Node, NodeStatus},
@@ -66,11 +66,13 @@ impl Site {
         let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
         let raised: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let (log, conditions) = (Arc::clone(&reports), Arc::clone(&raised));
+        let store = Store::open(&base.path().join("state")).unwrap();
+        let keeping = Keeping::open(store.clone(), Arc::new(DriverClock::default()));
         let surroundings = Surroundings {
             clock: Arc::new(DriverClock::default()),
             prober: Arc::new(Nothing),
-            store: Store::open(&base.path().join("state")).unwrap(),
-            renamed: ha::config::Renames::default(),
+            store,
+            keeping,
             status: status.subscribe(),
             say: Arc::new(move |said| match said {
                 Said::Judged { report, .. } => {

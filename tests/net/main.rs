@@ -43,6 +43,7 @@ mod routes;
 mod runner;
 mod scenario;
 mod stage;
+mod state_hangs;
 mod straight;
 mod tour;
 mod tracks;
@@ -97,6 +98,7 @@ fn stories() -> Vec<Story> {
     all.extend(reload::STORIES);
     all.extend(reload_steps::STORIES);
     all.extend(reload_hangs::STORIES);
+    all.extend(state_hangs::STORIES);
     all.extend(restart::STORIES);
     all.extend(scenario::STORIES);
     all.extend(vmac::STORIES);

@@ -31,14 +31,14 @@ pub(crate) const STORIES: [Story; 4] = [
 const PROBED: &str =
     "const INTERVAL = \"200ms\";\nfn check() { require(\"kernel\", file(\"/proc/version\"), #{ fall: 1 }); }\n";
 /// Longer than a standby needs that hears its master resign, or not at all.
-const LONG: Duration = Duration::from_secs(7);
+pub(crate) const LONG: Duration = Duration::from_secs(7);
 
-fn judged(node: Host) -> String {
+pub(crate) fn judged(node: Host) -> String {
     Setup::founding(node).toml(node) + "policies = [\"judge\"]\n"
 }
 
 /// Both nodes judged by a probe.
-fn pair(stage: &Stage) -> [Daemon; 2] {
+pub(crate) fn pair(stage: &Stage) -> [Daemon; 2] {
     let pair = Host::NODES.map(|node| stage.ha_with(node, &judged(node), &[("judge", PROBED)]));
     stage.held_by(&[Host::Node1], 20);
     wait_until("it is judged", Duration::from_secs(10), || {
@@ -48,7 +48,7 @@ fn pair(stage: &Stage) -> [Daemon; 2] {
 }
 
 /// What a command prints, and how it ends.
-fn told(stage: &Stage, daemon: &Daemon, command: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn told(stage: &Stage, daemon: &Daemon, command: &[&str]) -> (Option<i32>, String) {
     let output = daemon.command(&stage.world, command).unwrap();
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
     // Whatever line it was broken into.
@@ -61,7 +61,7 @@ fn differs(stage: &Stage, daemon: &Daemon) -> bool {
 
 /// Nothing has moved, and the master is still judged.
 #[track_caller]
-fn nothing_moved(stage: &Stage, daemon: &Daemon, since: Instant) {
+pub(crate) fn nothing_moved(stage: &Stage, daemon: &Daemon, since: Instant) {
     assert_eq!(stage.observer.first(Host::Node1, false, since), None, "nothing moves");
     assert_eq!(stage.capture.priorities(Host::Node2, since, Instant::now()), Vec::<u8>::new());
     let instance = stage.instance(daemon).unwrap();

@@ -131,7 +131,7 @@ impl Library {
         let mut stock = self.lock();
         let mut old = std::mem::take(&mut stock.entries);
         let kept = |name: String| {
-            let entry = old.remove(&name).unwrap_or_else(|| self.entry(&name));
+            let entry = old.remove(&name).unwrap_or_else(Entry::new);
             (name, entry)
         };
         stock.entries = names.into_iter().map(kept).collect();
@@ -144,15 +144,21 @@ impl Library {
         }
     }
 
-    /// A policy as the last process left it.
-    fn entry(&self, name: &str) -> Entry {
-        let archive = Archive::open(&self.store, name);
-        let stale = archive.rejected.as_ref().map(|rejected| Stale {
-            since: self.clock.now(),
-            refusal: Refusal::rejected(rejected),
-            condition: None,
-        });
-        Entry::new(archive.pin, stale)
+    /// Policies that are new here, as the last process left them. The disk may be slow: nobody else waits for it.
+    fn take_up(&self) {
+        let is_new = |(name, entry): (&String, &Entry)| (!entry.taken_up).then(|| name.clone());
+        let new: Vec<String> = self.lock().entries.iter().filter_map(is_new).collect();
+        for name in new {
+            let archive = Archive::open(&self.store, &name);
+            let stale = archive.rejected.as_ref().map(|rejected| Stale {
+                since: self.clock.now(),
+                refusal: Refusal::rejected(rejected),
+                condition: None,
+            });
+            if let Some(entry) = self.lock().entries.get_mut(&name).filter(|entry| !entry.taken_up) {
+                (entry.pin, entry.stale, entry.taken_up) = (archive.pin, stale, true);
+            }
+        }
     }
 
     /// The files, to be watched: those of the policies, and of every module that was found the last time.
@@ -189,6 +195,7 @@ impl Library {
     /// long as the files do, compiling and the policies' own tests. `by`: a user who asked for it.
     pub fn look(&self, again: bool, by: Option<&By>) -> Found {
         let _one_at_a_time = lock(&self.reading);
+        self.take_up();
         let read = self.read();
         let _one_change = lock(&self.changing);
         let mut found = Found::default();

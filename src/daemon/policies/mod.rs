@@ -71,10 +71,10 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Performs the probes.
     pub prober: Arc<dyn Prober>,
-    /// Keeps the last good texts, and what policies remember.
+    /// Keeps the last good texts.
     pub store: Store,
-    /// Instances that the process before this one called otherwise.
-    pub renamed: Renames,
+    /// What policies remember.
+    pub keeping: Keeping,
     /// The node, as the protocol thread last published it. Evaluations begin when it knows their instance.
     pub status: watch::Receiver<Arc<NodeStatus>>,
     /// Where to say what comes of it.
@@ -103,12 +103,8 @@ impl Policies {
     /// # Errors
     /// No thread can be started.
     pub fn start(config: &Config, surroundings: Surroundings) -> io::Result<Self> {
-        let Surroundings { clock, prober, store, renamed, status, say } = surroundings;
+        let Surroundings { clock, prober, store, keeping, status, say } = surroundings;
         let engine = Engine::new();
-        let keeping = Keeping::open(store.clone(), Arc::clone(&clock));
-        if !renamed.is_empty() {
-            keeping.rename(&renamed);
-        }
         tokio::spawn(keeping.clone().write_changes());
         let node = status.clone();
         let settled: Settled = Arc::new(move || is_settled(&node.borrow()));
@@ -180,9 +176,10 @@ impl Policies {
         Arc::clone(&self.library)
     }
 
-    /// Writes what policies remember; for the end.
-    pub fn keep(&self) {
-        self.bench.keeping.write();
+    /// What policies remember, to be written at the end.
+    #[must_use]
+    pub fn keeping(&self) -> Keeping {
+        self.bench.keeping.clone()
     }
 
     /// Holds a rule down no more, wherever it is meant: what was done, a sentence each.

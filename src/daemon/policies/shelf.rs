@@ -76,6 +76,8 @@ pub(super) struct Entry {
     /// What ran before it.
     pub(super) previous: Option<Arc<Generation>>,
     pub(super) stale: Option<Stale>,
+    /// What the last process left is known.
+    pub(super) taken_up: bool,
     /// An operator's choice: the file does not matter.
     pub(super) pin: Option<Pinned>,
     /// Raised while the version that runs does worse than the one before it did.
@@ -93,9 +95,9 @@ pub(super) struct Stale {
 }
 
 impl Entry {
-    pub(super) fn new(pin: Option<Pinned>, stale: Option<Stale>) -> Self {
+    pub(super) fn new() -> Self {
         let shelf = watch::Sender::new(Shelf::Unread);
-        Self { shelf, previous: None, stale, pin, regression: None, files: Vec::new() }
+        Self { shelf, previous: None, stale: None, taken_up: false, pin: None, regression: None, files: Vec::new() }
     }
 
     /// Nobody has looked at it yet.

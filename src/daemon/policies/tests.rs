@@ -81,11 +81,14 @@ impl Around {
 
     fn start_after(&self, prober: Arc<dyn Prober>, renamed: Renames) -> Policies {
         let tell = self.tell.clone();
+        let store = Store::open(&self.base.path().join("state")).unwrap();
+        let keeping = Keeping::open(store.clone(), Arc::new(DriverClock::default()));
+        keeping.rename(&renamed);
         let surroundings = Surroundings {
             clock: Arc::new(DriverClock::default()),
             prober,
-            store: Store::open(&self.base.path().join("state")).unwrap(),
-            renamed,
+            store,
+            keeping,
             status: self.status.subscribe(),
             say: Arc::new(move |said| drop(tell.send(said))),
         };
@@ -126,7 +129,7 @@ fn a_latch_outlives_the_process_and_ends_when_it_is_cleared() {
     let healthy = |verdict: &Verdict| matches!(verdict, Verdict::Healthy { .. });
     let first = around.start();
     around.until(|verdict| matches!(verdict, Verdict::Fault { .. }));
-    first.keep();
+    first.keeping().write();
     drop(first);
     around.write(&rule(true));
     while around.said.recv_timeout(Duration::from_millis(200)).is_ok() {}
@@ -197,11 +200,12 @@ fn from_a_file_to_verdicts_and_to_those_of_its_successor() {
     node.instances[0].source = Some("192.168.0.20".parse().unwrap());
     let status = watch::Sender::new(Arc::new(node));
     let (tell, said) = mpsc::channel();
+    let store = Store::open(&base.path().join("state")).unwrap();
     let surroundings = Surroundings {
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(Nothing),
-        store: Store::open(&base.path().join("state")).unwrap(),
-        renamed: Renames::default(),
+        keeping: Keeping::open(store.clone(), Arc::new(DriverClock::default())),
+        store,
         status: status.subscribe(),
         say: Arc::new(move |said| drop(tell.send(said))),
     };
@@ -236,7 +240,7 @@ fn a_latch_follows_its_instance_to_a_name_that_only_the_next_process_calls_it_by
     let _inside = runtime.enter();
     let first = around.start();
     around.until(|verdict| matches!(verdict, Verdict::Fault { .. }));
-    first.keep();
+    first.keeping().write();
     drop(first);
     around.write(&rule(true));
     while around.said.recv_timeout(Duration::from_millis(200)).is_ok() {}

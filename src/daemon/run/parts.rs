@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    config::{Config, Renames},
+    config::Config,
     daemon::{
         events::Events,
         hooks::{self, Hooks, RealPerformer},
         keeper::Keeper,
         mail::Mailer,
-        policies::{DriverClock, Library, Policies, Said, Surroundings},
+        policies::{DriverClock, Keeping, Library, Policies, Said, Surroundings},
         protocol::{Mailbox, Message, Protocol},
         refusal::Refusal,
         store::{Record, Store},
@@ -76,7 +76,7 @@ pub(super) fn start_policies(
     config: &Config,
     prober: &RealProber,
     store: &Store,
-    renamed: Renames,
+    keeping: Keeping,
     protocol: &Protocol,
     hooks: &Hooks,
 ) -> Result<Policies, Refusal> {
@@ -96,7 +96,7 @@ pub(super) fn start_policies(
         clock: Arc::new(DriverClock::default()),
         prober: Arc::new(prober.clone()),
         store: store.clone(),
-        renamed,
+        keeping,
         status: protocol.status.clone(),
         say: Arc::new(say),
     };

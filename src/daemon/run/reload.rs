@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout;
+
 use super::{
-    Daemon, KEPT, agreed, boot, leftovers, parts, privileges,
+    Daemon, KEPT, agreed, boot,
+    groundwork::Groundwork,
+    parts, privileges,
     reader::Unread,
     wants::{Read, Want},
 };
@@ -16,13 +20,16 @@ use crate::{
 const AGREE_TIME: Duration = Duration::from_millis(1500);
 /// How long they may take to do it: the policies' own tests run in it.
 const RELOAD_TIME: Duration = Duration::from_secs(25);
+/// How long the answer waits for the text to be kept.
+const KEEP_TIME: Duration = Duration::from_secs(1);
 /// How long looking at the policies may take, with their own tests.
 pub(super) const LOOK_TIME: Duration = Duration::from_secs(20);
 
 impl Daemon {
     /// Reads the configuration for whoever wants it, unless this process has the text already that was agreed on.
     pub(super) async fn want(&mut self, want: Want) {
-        if let Want::Reload { sha256: Some(sha256), .. } = &want
+        if self.laying.is_none()
+            && let Want::Reload { sha256: Some(sha256), .. } = &want
             && let Some(booted) = self.agreed.take(sha256)
         {
             return self.go_on(Read { want, read: Ok(booted) }).await;
@@ -52,30 +59,33 @@ impl Daemon {
         objection.map(|()| booted).map_err(|why| format!("{why}; {KEPT}"))
     }
 
-    /// A configuration that cannot be used anywhere changes nothing anywhere. The policies are looked at elsewhere, for their own
-    /// tests are run; `answer` is called with everything that changed or was refused.
-    async fn reload(
-        &mut self,
-        by: Option<By>,
-        read: Result<Booted, String>,
-        answer: impl FnOnce(Reload) + Send + 'static,
-    ) {
+    /// A configuration that cannot be used anywhere changes nothing anywhere. `answer` is called with everything that changed or was
+    /// refused.
+    async fn reload(&mut self, by: Option<By>, read: Result<Booted, String>, answer: Box<dyn FnOnce(Reload) + Send>) {
         let agreed = match read {
             Ok(booted) => self.agree(booted).await,
             Err(why) => Err(vec![why]),
         };
-        let changes = match agreed {
-            Ok((booted, newcomers)) => self.reload_configuration(booted, newcomers).map_err(|why| vec![why]),
-            Err(errors) => Err(errors),
+        let (booted, newcomers) = match agreed {
+            Ok(agreed) => agreed,
+            Err(errors) => return refuse(errors, answer),
         };
-        let mut changes = match changes {
-            Ok(changes) => changes,
-            Err(errors) => {
-                let refused = Reload::new(Vec::new(), errors);
-                boot::tell(&refused);
-                return answer(refused);
-            }
-        };
+        let (site, old, new) = (self.site.clone(), Arc::clone(&self.config), Arc::new(booted.loaded.config.clone()));
+        self.laying = Some(tokio::spawn(async move {
+            let laid = site.lay(old, new).await;
+            Groundwork { by, booted, newcomers, answer, laid }
+        }));
+    }
+
+    /// The groundwork is laid. The policies are looked at elsewhere, for their own tests are run.
+    pub(super) fn reload_upon(&mut self, groundwork: Groundwork) {
+        let Groundwork { by, booted, newcomers, answer, laid } = groundwork;
+        if let Err(why) = laid {
+            return refuse(vec![format!("{why}; {KEPT}")], answer);
+        }
+        let text = booted.text.clone();
+        let mut changes = self.reload_configuration(booted, newcomers);
+        let kept = self.site.keep(text);
         let (library, looks) = (self.policies.library(), self.looks.clone());
         let sha256 = self.sha256.clone();
         let elsewhere = self.networks.ask(RELOAD_TIME, move |client| client.reload_as_agreed(&sha256));
@@ -89,6 +99,9 @@ impl Daemon {
                 Err(why) => (Vec::new(), vec![policies_unread(&why)]),
             };
             let mut reload = Reload { remarks, ..Reload::new(changes, errors) };
+            if timeout(KEEP_TIME, kept).await.is_err() {
+                reload.remarks.push("it is not kept for a boot with a broken file yet: the disk is slow".to_owned());
+            }
             // The others tell theirs.
             boot::tell(&reload);
             for (network, other) in elsewhere.await {
@@ -132,12 +145,10 @@ impl Daemon {
         if errors.is_empty() { Ok((booted, newcomers)) } else { Err(errors) }
     }
 
-    /// Says what changed, or why nothing did.
-    fn reload_configuration(&mut self, booted: Booted, newcomers: Newcomers) -> Result<Vec<String>, String> {
-        let Booted { loaded, whole, text, .. } = booted;
+    /// Says what changed.
+    fn reload_configuration(&mut self, booted: Booted, newcomers: Newcomers) -> Vec<String> {
+        let Booted { loaded, whole, .. } = booted;
         let new = Arc::new(loaded.config);
-        self.locks.exchange(&new).map_err(|busy| format!("{busy}; {KEPT}"))?;
-        leftovers::record(&self.store, &new).map_err(|why| format!("{why}; {KEPT}"))?;
         let mut changes = boot::changes(&self.config, &new);
         changes.extend(self.networks.exchange(&whole, newcomers));
         self.hand_over(&new);
@@ -159,11 +170,15 @@ impl Daemon {
         self.sha256 = loaded.sha256;
         self.loaded_at = self.clock.now();
         self.last_good = false;
-        if let Err(error) = boot::keep(&self.store, &text) {
-            tracing::warn!("the configuration cannot be kept for a boot with a broken file: {error}");
-        }
-        Ok(changes)
+        self.site.settle(Arc::clone(&self.config));
+        changes
     }
+}
+
+fn refuse(errors: Vec<String>, answer: impl FnOnce(Reload)) {
+    let refused = Reload::new(Vec::new(), errors);
+    boot::tell(&refused);
+    answer(refused);
 }
 
 /// What is told where the policies could not be looked at.

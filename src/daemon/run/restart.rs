@@ -8,13 +8,22 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Daemon, boot};
-use crate::{control::Unanswered, daemon::protocol::Message, probe, words::readable};
+use crate::{
+    control::Unanswered,
+    daemon::{protocol::Message, store::Store},
+    probe,
+    words::{Instant, readable},
+};
 
 /// How long the service manager may take to say what it wants.
 const MANAGER_TIME: Duration = Duration::from_millis(500);
 /// How long the configuration may take to be read.
 const READ_TIME: Duration = Duration::from_secs(1);
 const MIGHT_NOT: &str = "the next process might not start";
+/// How long it may take to record what is left.
+const WRITE_TIME: Duration = Duration::from_secs(1);
+/// What that is.
+const LEFT: &str = "what is left to the next process";
 /// How long the protocol thread may take to leave.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// Longer than any lease: how long a record of what was left counts where the daemon could not say it better.
@@ -39,6 +48,9 @@ impl Daemon {
     /// # Errors
     /// A sentence; everything goes on as before.
     pub(super) async fn leave(&mut self) -> Result<String, String> {
+        if self.laying.is_some() {
+            return Err(format!("a reload is under way: {MIGHT_NOT}"));
+        }
         let origin = self.origin.clone();
         let read = self.reader.read(READ_TIME, move |is_awaited| boot::from_file(&origin, is_awaited).is_ok()).await;
         match read {
@@ -71,8 +83,9 @@ impl Daemon {
 
     async fn leave_here(&mut self) -> Result<String, String> {
         // Before anything is left: whoever clears up after this process must find it.
-        let recorded = self.store.record_left(Some(self.clock.now() + RECORD_TIME));
-        recorded.map_err(|error| format!("it cannot be recorded in the state directory: {error}"))?;
+        self.record_what_is_left(self.clock.now() + RECORD_TIME)
+            .await
+            .map_err(|why| format!("it cannot be recorded in the state directory: {why}"))?;
         let (sender, receiver) = oneshot::channel();
         self.protocol.mailbox.post(Message::Leave(sender));
         let left = match tokio::time::timeout(LEAVE_TIME, receiver).await {
@@ -89,7 +102,8 @@ impl Daemon {
                 "this process ends for another one; it leaves no address".to_owned()
             }
             Some(until) => {
-                let _ = self.store.record_left(Some(until));
+                let store = self.site.store.clone();
+                drop(self.site.scribe.leave(LEFT, move || drop(store.record_left(Some(until)))));
                 let long = readable(until.saturating_since(self.clock.now()));
                 format!(
                     "this process ends and leaves its addresses to the next one, which goes on as master if it is there within \
@@ -101,10 +115,22 @@ impl Daemon {
         Ok(told)
     }
 
+    async fn record_what_is_left(&self, until: Instant) -> Result<(), String> {
+        let (store, undone) = (self.site.store.clone(), self.site.store.clone());
+        let record = move || store.record_left(Some(until));
+        let recorded = self.site.scribe.ask(WRITE_TIME, LEFT, record, move |_| forget(&undone)).await;
+        recorded.map_err(|late| late.to_string())?.map_err(|error| error.to_string())
+    }
+
     fn forget_what_was_left(&self) {
-        if let Err(error) = self.store.record_left(None) {
-            tracing::warn!("the record of what is left to the next process cannot be removed: {error}");
-        }
+        let store = self.site.store.clone();
+        drop(self.site.scribe.leave(LEFT, move || forget(&store)));
+    }
+}
+
+fn forget(store: &Store) {
+    if let Err(error) = store.record_left(None) {
+        tracing::warn!("the record of what is left to the next process cannot be removed: {error}");
     }
 }
 
