@@ -1,12 +1,19 @@
 //! Which configuration the daemon runs by: the file's, or, if that is broken at boot, the last good one.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
+    awaited::Awaited,
     guarded, keys,
     origin::Origin,
     policies::{DriverClock, Keeping},
-    refusal::Refusal,
+    refusal::{Refusal, Unusable},
     regular,
     store::Store,
 };
@@ -18,6 +25,10 @@ use crate::{
 
 /// Where the state lies if the file does not say otherwise.
 const STATE_DIR: &str = "/var/lib/ha";
+/// How long a start waits for the keys and passwords that the configuration names: their file server may start as well.
+const START_TIME: Duration = Duration::from_secs(30);
+/// So long before nobody waits any more it is said which of them does not come.
+const TO_SAY_SO: Duration = Duration::from_millis(200);
 
 /// A configuration, the text it was made of, and whether that is the one on disk.
 #[derive(Debug)]
@@ -36,14 +47,15 @@ pub(super) struct Booted {
 /// # Errors
 /// There is no usable configuration, or no such namespace: nothing may be held in another one.
 pub(super) fn inside(origin: &Origin) -> Result<Booted, Refusal> {
-    let booted = configuration(origin).map_err(Refusal::Configuration)?;
+    let awaited = Awaited::within(START_TIME);
+    let booted = configuration(origin, &awaited)?;
     // Whoever works for another one was started in its network, which may have lost its name since.
     let Some(netns) = booted.loaded.config.netns.as_ref().filter(|_| origin.network().is_none()) else {
         return Ok(booted);
     };
     enter_network(&netns.path()).map_err(|why| Refusal::Machine(format!("{why}; not started")))?;
     // What it says of this machine's networks was another network.
-    let again = configuration(origin).map_err(Refusal::Configuration)?;
+    let again = configuration(origin, &awaited)?;
     stays_inside(&booted.loaded.config, &again.loaded.config).map_err(Refusal::Machine)?;
     Ok(again)
 }
@@ -62,17 +74,18 @@ pub(super) fn stays_inside(old: &Config, new: &Config) -> Result<(), String> {
 /// The file's configuration, or the last good one with an alarm.
 ///
 /// # Errors
-/// Everything that is wrong with the file, if there is no last good one or it is not wanted.
-pub(super) fn configuration(origin: &Origin) -> Result<Booted, Problems> {
-    configuration_or_kept(origin, Path::new(STATE_DIR))
+/// Everything that is wrong with the file, if there is no last good one or it is not wanted. Or what it names does not come: then
+/// nothing is known to be wrong with it.
+pub(super) fn configuration(origin: &Origin, awaited: &Awaited) -> Result<Booted, Unusable> {
+    configuration_or_kept(origin, awaited, Path::new(STATE_DIR))
 }
 
 /// `usual`: where the last good one lies unless the file says otherwise.
-fn configuration_or_kept(origin: &Origin, usual: &Path) -> Result<Booted, Problems> {
+fn configuration_or_kept(origin: &Origin, awaited: &Awaited, usual: &Path) -> Result<Booted, Unusable> {
     let path = &origin.path();
-    let problems = match from_file(origin, &|| true) {
-        Ok(booted) => return Ok(booted),
-        Err(problems) => problems,
+    let problems = match from_file(origin, awaited) {
+        Err(unusable) if !unusable.is_late => unusable.problems,
+        booted_or_late => return booted_or_late,
     };
     // What others could have written does not even say where the last good one lies.
     let trusted = guarded::distrust(path).is_none();
@@ -82,38 +95,44 @@ fn configuration_or_kept(origin: &Origin, usual: &Path) -> Result<Booted, Proble
         setting(&written, "state_dir").map_or_else(|| usual.to_owned(), |dir| path.with_file_name("").join(dir));
     let store = Store::at(&state_dir);
     let kept = wanted.then(|| store.last_good_config().ok().flatten()).flatten();
-    let Some(text) = kept else { return Err(problems) };
-    let Ok(mut loaded) = parse(&text, path, &facts(origin)) else { return Err(problems) };
+    let Some(text) = kept else { return Err(problems.into()) };
+    let Ok(mut loaded) = parse(&text, path, &facts(origin)) else { return Err(problems.into()) };
     if !loaded.config.boot_last_good {
-        return Err(problems);
+        return Err(problems.into());
     }
     if let Some(objection) = guarded::distrust_kept(&store.config_file(), keeper_of(&written, &text).as_deref()) {
         tracing::error!("the last good configuration is not used: {}", objection.what());
-        return Err(problems);
+        return Err(problems.into());
     }
-    if keys::demand(path, &mut loaded.config).is_err() {
-        return Err(problems);
+    if keys::demand(path, &mut loaded.config, until(awaited)).is_err() {
+        return Err(problems.into());
     }
-    let Ok((loaded, whole)) = part_of(loaded, origin) else { return Err(problems) };
+    let Ok((loaded, whole)) = part_of(loaded, origin) else { return Err(problems.into()) };
     let problems = problems.with_outcome("running by the last good configuration instead");
     tracing::error!("{problems}");
     Ok(Booted { loaded, whole, text, last_good: true })
 }
 
-/// The file's configuration. What reading writes is not written for nobody: `is_awaited` says whether somebody waits.
+/// The file's configuration. What reading writes is not written for nobody.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn from_file(origin: &Origin, is_awaited: &dyn Fn() -> bool) -> Result<Booted, Problems> {
-    origin.refresh(is_awaited)?;
+pub(super) fn from_file(origin: &Origin, awaited: &Awaited) -> Result<Booted, Unusable> {
+    origin.refresh(&|| !awaited.is_given_up())?;
     let path = &origin.path();
     guarded::refuse(path)?;
     let text = text_of(path, regular::open)?;
     let mut loaded = parse(&text, path, &facts(origin))?;
     loaded.warnings.extend(guarded::exposure(path, &loaded.config));
-    keys::demand(path, &mut loaded.config)?;
+    keys::demand(path, &mut loaded.config, until(awaited))?;
     let (loaded, whole) = part_of(loaded, origin)?;
     Ok(Booted { loaded, whole, text, last_good: false })
+}
+
+/// Until when keys and passwords are waited for.
+fn until(awaited: &Awaited) -> Instant {
+    let until = awaited.until();
+    until.checked_sub(TO_SAY_SO).unwrap_or(until)
 }
 
 /// The user as whom the daemon works that kept a text, as the file on disk says. Whoever works as that user can write there what he
@@ -255,7 +274,10 @@ fn setting(text: &str, key: &str) -> Option<String> {
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt, sync::mpsc, thread, time::Duration};
 
-    use super::{Origin, Path, Store, changes, configuration_or_kept, keeper_of, renames_since, setting, stays_inside};
+    use super::{
+        Awaited, Origin, Path, Refusal, START_TIME, Store, changes, configuration_or_kept, keeper_of, renames_since,
+        setting, stays_inside,
+    };
     use crate::config::{Facts, Netns, parse};
 
     const GOOD: &str =
@@ -264,6 +286,34 @@ mod tests {
     fn write(file: &Path, text: &str, mode: u32) {
         fs::write(file, text).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn now() -> Awaited {
+        Awaited::within(START_TIME)
+    }
+
+    /// A service manager starts it again after the one, and not after the other.
+    #[test]
+    fn a_key_that_does_not_come_is_another_thing_than_a_wrong_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, usual) = (directory.path().join("ha.toml"), directory.path().join("usual"));
+        fs::create_dir(&usual).unwrap();
+        fs::set_permissions(&usual, fs::Permissions::from_mode(0o700)).unwrap();
+        let key = "peers = [\"10.0.0.2\"]\nauth_hmac = { active_key = 1, keys = { 1 = \"file:key\" } }\n";
+        write(&file, &format!("{GOOD}{key}"), 0o600);
+        write(&usual.join("ha.toml"), GOOD, 0o600);
+        let key = |text: &str| write(&directory.path().join("key"), text, 0o600);
+        let boots = |awaited: &Awaited| configuration_or_kept(&Origin::Own(file.clone()), awaited, &usual);
+        key(&"k".repeat(32));
+        assert!(!boots(&now()).unwrap().last_good);
+        let late = boots(&Awaited::within(Duration::ZERO)).unwrap_err();
+        let why = late.problems.to_string();
+        assert!(why.contains("key is not looked at") && why.contains("look at the file system"), "{why}");
+        assert!(matches!(Refusal::from(late), Refusal::Late(_)), "and the last good one is not run by");
+        key("short");
+        assert!(boots(&now()).unwrap().last_good);
+        fs::remove_file(usual.join("ha.toml")).unwrap();
+        assert!(matches!(Refusal::from(boots(&now()).unwrap_err()), Refusal::Configuration(_)));
     }
 
     /// Whoever can write one of them would decide what this process runs.
@@ -277,7 +327,7 @@ mod tests {
             write(&file, &broken, of_file);
             write(&state.join("ha.toml"), GOOD, of_kept);
             fs::set_permissions(&state, fs::Permissions::from_mode(of_state)).unwrap();
-            let booted = configuration_or_kept(&Origin::Own(file.clone()), &directory.path().join("usual"));
+            let booted = configuration_or_kept(&Origin::Own(file.clone()), &now(), &directory.path().join("usual"));
             booted.map(|booted| booted.last_good).ok()
         };
         assert_eq!(boots(0o644, 0o600, 0o700), Some(true));
@@ -296,10 +346,10 @@ mod tests {
         let boots = || {
             let (tell, told) = mpsc::channel();
             let (origin, usual) = (Origin::Own(file.clone()), usual.clone());
-            thread::spawn(move || tell.send(configuration_or_kept(&origin, &usual)).is_ok());
+            thread::spawn(move || tell.send(configuration_or_kept(&origin, &now(), &usual)).is_ok());
             told.recv_timeout(Duration::from_secs(20)).expect("it waits for a writer")
         };
-        let refused = boots().unwrap_err().to_string();
+        let refused = boots().unwrap_err().problems.to_string();
         assert!(refused.contains("ha.toml cannot be read: it is no regular file"), "{refused}");
         write(&usual.join("ha.toml"), GOOD, 0o600);
         assert!(boots().unwrap().last_good);
@@ -315,7 +365,7 @@ mod tests {
             // What others could have written does not say whether it is.
             write(&file, &format!("boot_last_good = false\n{GOOD}"), 0o666);
             write(&usual.join("ha.toml"), kept, 0o600);
-            configuration_or_kept(&Origin::Own(file.clone()), &usual).map(|booted| booted.last_good).ok()
+            configuration_or_kept(&Origin::Own(file.clone()), &now(), &usual).map(|booted| booted.last_good).ok()
         };
         assert_eq!(boots(GOOD), Some(true));
         assert_eq!(boots(&format!("boot_last_good = false\n{GOOD}")), None);

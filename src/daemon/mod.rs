@@ -1,7 +1,7 @@
 //! The daemon: the protocol thread, the workers that evaluate policies, the watch on files, mail and journal.
 
-mod answer;
 pub mod audit;
+mod awaited;
 mod boot;
 mod devices;
 mod equipment;

@@ -8,10 +8,32 @@ use crate::config::Problems;
 pub(super) enum Refusal {
     /// The configuration cannot be used, nor is there a last good one.
     Configuration(Problems),
+    /// What the configuration names does not come; the next time it may.
+    Late(Problems),
     /// Another daemon runs one of the virtual routers, or has the state directory.
     Busy(String),
     /// The machine does not give what is needed.
     Machine(String),
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub(super) problems: Problems,
+    /// Nothing is known to be wrong with it: something that it names does not come.
+    pub(super) is_late: bool,
+}
+
+impl From<Problems> for Unusable {
+    fn from(problems: Problems) -> Self {
+        Self { problems, is_late: false }
+    }
+}
+
+impl From<Unusable> for Refusal {
+    fn from(Unusable { problems, is_late }: Unusable) -> Self {
+        if is_late { Self::Late(problems) } else { Self::Configuration(problems) }
+    }
 }
 
 impl Refusal {
@@ -27,6 +49,10 @@ impl Refusal {
             Self::Configuration(problems) => {
                 eprintln!("{}", problems.with_outcome("not started"));
                 ExitCode::from(78)
+            }
+            Self::Late(problems) => {
+                eprintln!("{}", problems.with_outcome("not started; the next try may find it"));
+                ExitCode::from(75)
             }
             Self::Busy(why) => {
                 tracing::error!("{why}");

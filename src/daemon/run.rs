@@ -1,6 +1,7 @@
 //! `ha run`: starts everything, then carries messages between the protocol thread and the rest of the world.
 
 mod agreed;
+mod answer;
 mod end;
 mod groundwork;
 mod handing;
@@ -23,19 +24,19 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    task::{JoinHandle, spawn_blocking},
+    task::JoinHandle,
 };
 
 use self::{
+    answer::Answerer,
     groundwork::{Groundwork, Site, laid},
     reader::Reader,
-    reload::{LOOK_TIME, policies_unread},
+    reload::LOOK_TIME,
     signals::{Signals, Wanted},
     starting::Starting,
     wants::{Want, Wants},
 };
 use super::{
-    answer,
     boot::{self, Booted},
     hooks::{Alarm, Hooks, RealPerformer},
     journal::{self, Journal},
@@ -82,7 +83,8 @@ const DIFFERS_TIME: Duration = Duration::from_millis(500);
 const STATUS_TIME: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 70 the protocol thread failed, 71 the machine does not
-/// give what is needed, 75 another daemon is in the way, 78 the configuration.
+/// give what is needed, 75 another daemon is in the way, or a key that the configuration names does not come, 78 the
+/// configuration.
 #[must_use]
 pub fn run(origin: &Origin) -> ExitCode {
     journal::init(origin.network());
@@ -382,16 +384,7 @@ impl Daemon {
             Request::WouldReload(sha256, reply) => self.want(Want::Judge { sha256, reply }).await,
             Request::Policy { policy, wanted, uid, reply } => {
                 let (library, looks) = (self.policies.library(), self.looks.clone());
-                let reads = answer::reads(&wanted);
-                let about = move || answer::about(&library, &policy, wanted, uid);
-                tokio::spawn(async move {
-                    let answer = if reads {
-                        looks.read(LOOK_TIME, move |_| about()).await.unwrap_or_else(|why| Err(policies_unread(&why)))
-                    } else {
-                        spawn_blocking(about).await.unwrap_or_else(|failed| Err(failed.to_string()))
-                    };
-                    let _ = reply.send(answer);
-                });
+                Answerer { library, looks, time: LOOK_TIME, policy, uid }.start(wanted, reply);
             }
             Request::Clear(clear, reply) => {
                 let mut cleared = Cleared::new(self.policies.clear(&clear));

@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long it is waited for.
-const TIME: Duration = Duration::from_secs(1);
+/// How long somebody waits for it who does not say how long.
+pub(super) const TIME: Duration = Duration::from_secs(1);
 
 /// When those began that are under way, in order.
 static UNDER_WAY: Mutex<BTreeMap<PathBuf, Vec<Instant>>> = Mutex::new(BTreeMap::new());
@@ -21,16 +21,15 @@ static UNDER_WAY: Mutex<BTreeMap<PathBuf, Vec<Instant>>> = Mutex::new(BTreeMap::
 ///
 /// # Errors
 /// A sentence that begins with the file: it does not come.
-pub(super) fn run<T: Send + 'static>(path: &Path, read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    within(TIME, path, read)
-}
-
-fn within<T: Send + 'static>(
+pub(super) fn within<T: Send + 'static>(
     time: Duration,
     path: &Path,
     read: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     let shown = path.display();
+    if time.is_zero() {
+        return Err(format!("{shown} is not looked at: there is no time left for it"));
+    }
     if let Some(away) = away(path).filter(|away| *away >= time) {
         return Err(format!("{shown}: the last look at it has not come back for {} s", away.as_secs()));
     }
@@ -105,6 +104,8 @@ mod tests {
             assert!(away.starts_with("/srv/gone/db: the last look at it has not come back for"), "{away}");
         }
         assert_eq!(within(LONG, there, || 7), Ok(7), "other files are read");
+        let none = within(Duration::ZERO, there, || panic!("nobody waits for it")).unwrap_err();
+        assert_eq!(none, "/srv/there/db is not looked at: there is no time left for it");
         drop(release);
         assert_eq!(within(LONG, gone, || 8), Ok(8), "it is read again");
         while away(gone).is_some() {

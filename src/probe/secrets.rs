@@ -9,6 +9,7 @@ use std::{
     io::{self, ErrorKind as Io, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use nix::unistd::User;
@@ -30,6 +31,8 @@ pub struct Secrets {
     directory: PathBuf,
     credentials: Option<PathBuf>,
     trust: Trust,
+    /// Until when all of them are waited for; else each for a second.
+    until: Option<Instant>,
 }
 
 /// A secret that has been read, for the moment in which it is used. Never shows itself.
@@ -38,7 +41,28 @@ pub struct Revealed(String);
 
 /// Why a secret cannot be read: trouble of this machine, which says nothing of what was to be probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable(String);
+pub struct Unreadable {
+    why: String,
+    is_late: bool,
+}
+
+impl Unreadable {
+    /// Nothing is known to be wrong with it: it does not come.
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        self.is_late
+    }
+
+    fn about(self, what: &str) -> Self {
+        Self { why: format!("{what} cannot be read: {}", self.why), ..self }
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(why: String) -> Self {
+        Self { why, is_late: false }
+    }
+}
 
 impl Revealed {
     /// The text itself.
@@ -56,7 +80,7 @@ impl fmt::Debug for Revealed {
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -67,7 +91,7 @@ impl Secrets {
     #[must_use]
     pub fn of(directory: PathBuf) -> Self {
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { directory, credentials, trust: Trust::of_this_process() }
+        Self { directory, credentials, trust: Trust::of_this_process(), until: None }
     }
 
     /// The same, read for a daemon that is going to work as this user.
@@ -76,7 +100,14 @@ impl Secrets {
         Self { trust: Trust::of_daemon(user), ..self }
     }
 
-    /// A text as it stands, or the secret. Blocks for a second, if its file system does.
+    /// The same, which are waited for until then, all of them together.
+    #[must_use]
+    pub fn until(self, until: Instant) -> Self {
+        Self { until: Some(until), ..self }
+    }
+
+    /// A text as it stands, or the secret. Blocks for as long as its file system does, within limits: for a second, or
+    /// [until](Self::until) it is said.
     ///
     /// # Errors
     ///
@@ -88,15 +119,15 @@ impl Secrets {
         }
     }
 
-    /// The secret of that name, without the line break at its end. Blocks for a second, if its file system does.
+    /// The secret of that name, without the line break at its end. Blocks for as long as its file system does, within limits: for a second, or
+    /// [until](Self::until) it is said.
     ///
     /// # Errors
     ///
     /// It cannot be read; "secret db cannot be read: …".
     pub fn read(&self, secret: &Secret) -> Result<Revealed, Unreadable> {
         let name = secret.name();
-        let found = self.find(name).map_err(|why| Unreadable(format!("secret {name} cannot be read: {why}")))?;
-        Ok(Revealed(found))
+        self.find(name).map(Revealed).map_err(|why| why.about(&format!("secret {name}")))
     }
 
     /// What a file says that is named by its path, without the line break at its end. It is judged as one of `secrets_dir`.
@@ -105,12 +136,11 @@ impl Secrets {
     ///
     /// It cannot be read, or is no secret; "FILE cannot be read: …".
     pub fn read_file(&self, path: &Path) -> Result<Revealed, Unreadable> {
-        let shown = path.display();
-        let found = self.look(path, OTHERS).and_then(|text| text.ok_or_else(|| "it is not there".to_owned()));
-        found.map(Revealed).map_err(|why| Unreadable(format!("{shown} cannot be read: {why}")))
+        let found = self.look(path, OTHERS).and_then(|text| text.ok_or_else(|| "it is not there".to_owned().into()));
+        found.map(Revealed).map_err(|why| why.about(&path.display().to_string()))
     }
 
-    fn find(&self, name: &str) -> Result<String, String> {
+    fn find(&self, name: &str) -> Result<String, Unreadable> {
         let credential = self.credentials.as_ref().map(|credentials| credentials.join(name));
         if let Some(path) = &credential
             && let Some(text) = self.look(path, OTHERS_OF_A_CREDENTIAL)?
@@ -118,16 +148,21 @@ impl Secrets {
             return Ok(text);
         }
         let path = self.directory.join(name);
-        self.look(&path, OTHERS)?.ok_or_else(|| match credential {
+        let missing = || match credential {
             None => format!("there is no {}", path.display()),
             Some(credential) => format!("there is neither {} nor {}", credential.display(), path.display()),
-        })
+        };
+        self.look(&path, OTHERS)?.ok_or_else(|| missing().into())
     }
 
     /// What the file says; `None` if there is none. Waits for it no longer than an errand may take.
-    fn look(&self, path: &Path, others: u32) -> Result<Option<String>, String> {
+    fn look(&self, path: &Path, others: u32) -> Result<Option<String>, Unreadable> {
         let (secrets, file) = (self.clone(), path.to_owned());
-        errand::run(path, move || secrets.look_at(&file, others))?
+        let time = self.until.map_or(errand::TIME, |until| until.saturating_duration_since(Instant::now()));
+        match errand::within(time, path, move || secrets.look_at(&file, others)) {
+            Ok(seen) => seen.map_err(Unreadable::from),
+            Err(why) => Err(Unreadable { why, is_late: true }),
+        }
     }
 
     /// What is judged is what was opened, whatever bears the name meanwhile.
@@ -210,7 +245,7 @@ mod tests {
         }
 
         fn read_with(&self, credentials: Option<PathBuf>, name: &str) -> Result<String, String> {
-            let secrets = Secrets { directory: self.secrets.clone(), credentials, trust: Trust::of_this_process() };
+            let secrets = Secrets { credentials, ..Secrets::of(self.secrets.clone()) };
             let read = secrets.reveal(&SecretOrText::Secret(Secret::named(name).unwrap()));
             let shown =
                 |unreadable: Unreadable| unreadable.to_string().replace(&self.secrets.display().to_string(), "DIR");
@@ -319,7 +354,7 @@ mod tests {
     fn what_was_read_does_not_show_itself() {
         let place = Place::new();
         place.put("db", b"hunter2", 0o600);
-        let secrets = Secrets { directory: place.secrets.clone(), credentials: None, trust: Trust::of_this_process() };
+        let secrets = Secrets { credentials: None, ..Secrets::of(place.secrets.clone()) };
         let revealed = secrets.read(&Secret::named("db").unwrap()).unwrap();
         assert_eq!((format!("{revealed:?}").as_str(), revealed.as_str()), ("***", "hunter2"));
     }

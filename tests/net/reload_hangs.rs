@@ -171,7 +171,13 @@ fn policies_hang(stage: &Stage) {
     let (code, text) = told(stage, &node1, &["policy", "pin", "judge"]);
     assert!(code == Some(0) && text.contains("stays at generation 1"), "{code:?} {text}");
     let (code, text) = told(stage, &node1, &["policy", "unpin", "judge"]);
-    assert!(code != Some(0) && text.contains("has not come back for"), "{code:?} {text}");
+    assert!(code == Some(0) && text.contains("policy judge follows its file again"), "{code:?} {text}");
+    assert!(text.contains("has not come back for"), "{text}");
+    let (code, text) = told(stage, &node1, &["policy", "use", "other", "judge"]);
+    assert!(
+        code == Some(1) && text.contains("this is not done later") && text.contains("nothing was changed"),
+        "{text}"
+    );
     pass(LONG);
     let after = threads(&mut node1);
     assert!(after < before + 10, "{before} threads, then {after}");

@@ -19,7 +19,7 @@ use std::{
 
 use tokio::sync::watch;
 
-pub use self::chosen::Choice;
+pub use self::chosen::{Choice, StillWanted};
 use self::draft::{Read, tied};
 pub use super::shelf::{Generation, Shelf};
 use super::{

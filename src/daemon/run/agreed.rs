@@ -51,7 +51,7 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
-    use crate::daemon::{boot, origin::Origin};
+    use crate::daemon::{awaited::Awaited, boot, origin::Origin};
 
     fn save(path: &PathBuf, priority: u8) -> String {
         let text = format!(
@@ -67,7 +67,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ha.toml");
         let origin = Origin::Own(path.clone());
-        let read = || boot::from_file(&origin, &|| true).map_err(|problems| problems.to_string());
+        let awaited = Awaited::within(std::time::Duration::from_secs(60));
+        let read = || boot::from_file(&origin, &awaited).map_err(|unusable| unusable.problems.to_string());
         let priority = |booted: Booted| booted.loaded.config.instances[0].priority.get();
         let mut agreed = Agreed::default();
         let first = save(&path, 101);

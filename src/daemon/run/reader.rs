@@ -5,10 +5,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +14,8 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant as Tick, timeout_at},
 };
+
+use crate::daemon::awaited::{Awaited, Waits};
 
 /// See the module. A clone is the same.
 #[derive(Clone, Debug)]
@@ -56,34 +55,33 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// What `read` comes to, on a thread that may block. It is told how to ask whether it is still waited for: if not, it comes to
-    /// nothing.
+    /// What `read` comes to, on a thread that may block. It is told whether somebody waits for it: if not, it comes to nothing.
+    /// What it has taken on is waited for to its end.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         within: Duration,
-        read: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
+        read: impl FnOnce(&Awaited) -> T + Send + 'static,
     ) -> Result<T, Unread> {
         if let Some(away) = self.away().filter(|away| *away >= within) {
             return Err(Unread::Away(away));
         }
-        let until = Tick::now() + within;
+        let waits = Waits(Awaited::within(within));
+        let until = Tick::from_std(waits.0.until());
         let Ok(Ok(place)) = timeout_at(until, Arc::clone(&self.free).acquire_owned()).await else {
             return Err(self.away().map_or(Unread::Late(within), Unread::Away));
         };
         let absence = Absence::at(&self.began, place);
-        let awaited = Arc::new(AtomicBool::new(true));
-        let asked = Arc::clone(&awaited);
-        let reading = spawn_blocking(move || {
+        let awaited = waits.0.clone();
+        let mut reading = spawn_blocking(move || {
             let _absence = absence;
-            read(&|| asked.load(Ordering::Acquire))
+            read(&awaited)
         });
-        match timeout_at(until, reading).await {
-            Ok(read) => read.map_err(|failed| Unread::Failed(failed.to_string())),
-            Err(_) => {
-                awaited.store(false, Ordering::Release);
-                Err(Unread::Late(within))
-            }
-        }
+        let read = match timeout_at(until, &mut reading).await {
+            Ok(read) => read,
+            Err(_) if waits.0.give_up() => return Err(Unread::Late(within)),
+            Err(_) => reading.await,
+        };
+        read.map_err(|failed| Unread::Failed(failed.to_string()))
     }
 
     /// For how long the one has been reading that does.
@@ -127,12 +125,12 @@ mod tests {
     #[tokio::test]
     async fn whoever_reads_for_too_long_is_left_and_nobody_is_sent_after_it() {
         let reader = Reader::default();
-        assert_eq!(reader.read(LONG, |is_awaited| is_awaited()).await, Ok(true));
+        assert_eq!(reader.read(LONG, Awaited::is_given_up).await, Ok(false));
         let (release, held) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let hangs = move |is_awaited: &dyn Fn() -> bool| {
+        let hangs = move |awaited: &Awaited| {
             let _ = held.recv();
-            let _ = tell.send(is_awaited());
+            let _ = tell.send(awaited.take_on());
         };
         let late = reader.read(SHORT, hangs).await.unwrap_err();
         assert_eq!(late.to_string(), "could not be read within 20ms");
@@ -144,6 +142,38 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(reader.read(LONG, |_| 1).await, Ok(1));
         assert!(!told.recv().unwrap(), "nobody waits for it any more");
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_on_is_waited_for() {
+        let reader = Reader::default();
+        let taken_on = |awaited: &Awaited| {
+            let taken_on = awaited.take_on();
+            while Instant::now() < awaited.until() + SHORT {
+                std::thread::yield_now();
+            }
+            taken_on
+        };
+        assert_eq!(reader.read(SHORT, taken_on).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn who_goes_has_given_up() {
+        let reader = Reader::default();
+        let (begin, begun) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let reading = reader.read(LONG, move |awaited| {
+            let _ = begin.send(());
+            let _ = held.recv();
+            let _ = tell.send(awaited.take_on());
+        });
+        tokio::select! {
+            _ = reading => panic!("it is held"),
+            () = async { while begun.try_recv().is_err() { tokio::task::yield_now().await } } => {}
+        }
+        drop(release);
+        assert!(!told.recv().unwrap());
     }
 
     #[tokio::test]

@@ -182,7 +182,7 @@ fn refuse(errors: Vec<String>, answer: impl FnOnce(Reload)) {
 }
 
 /// What is told where the policies could not be looked at.
-pub(super) fn policies_unread(why: &Unread) -> String {
+fn policies_unread(why: &Unread) -> String {
     format!(
         "the policies {why}; what runs of them keeps running. Look at the file system where they lie; what has changed there is \
          taken when it can be read"

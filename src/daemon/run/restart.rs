@@ -52,7 +52,7 @@ impl Daemon {
             return Err(format!("a reload is under way: {MIGHT_NOT}"));
         }
         let origin = self.origin.clone();
-        let read = self.reader.read(READ_TIME, move |is_awaited| boot::from_file(&origin, is_awaited).is_ok()).await;
+        let read = self.reader.read(READ_TIME, move |awaited| boot::from_file(&origin, awaited).is_ok()).await;
         match read {
             Ok(true) => (),
             Ok(false) => return Err(format!("the configuration on disk cannot be used (`ha check`): {MIGHT_NOT}")),

@@ -94,8 +94,8 @@ impl Wants {
 /// What is on disk, or what is wrong with it.
 async fn on_disk(origin: &Origin, reader: &Reader, within: Duration) -> Result<Booted, String> {
     let (path, origin) = (origin.path().display().to_string(), origin.clone());
-    match reader.read(within, move |is_awaited| boot::from_file(&origin, is_awaited)).await {
-        Ok(read) => read.map_err(|problems| problems.errors_first().with_outcome(KEPT).to_string()),
+    match reader.read(within, move |awaited| boot::from_file(&origin, awaited)).await {
+        Ok(read) => read.map_err(|unusable| unusable.problems.errors_first().with_outcome(KEPT).to_string()),
         Err(why) => Err(format!(
             "{path}, or a file that it names, {why}; {KEPT}, nothing has changed. Look at the file system where it lies (does \
              `cat {path}` come back?), and reload again"

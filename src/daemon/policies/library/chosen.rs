@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Entry, Generation, Library, New, Refusal, Stale, entry_of, lock, stale_condition};
+use super::{Entry, Generation, Library, Refusal, Stale, entry_of, lock, stale_condition};
 use crate::{
     control::protocol::{By, GENERATIONS_SCHEMA, Generations, Pinned, Texts},
     daemon::{
@@ -30,12 +30,18 @@ pub enum Choice {
     Unpin,
 }
 
+/// Asked right before something is changed: whether whoever chose it still waits for it.
+///
+/// # Errors
+/// A sentence: he does not, and nothing may be changed.
+pub type StillWanted<'a> = &'a dyn Fn() -> Result<(), String>;
+
 impl Library {
     /// Does it; says what it did.
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn choose(&self, name: &str, choice: &Choice, by: &By) -> Result<String, String> {
+    pub fn choose(&self, name: &str, choice: &Choice, by: &By, still: StillWanted<'_>) -> Result<String, String> {
         let _one_change = lock(&self.changing);
         let (running, previous) = {
             let stock = self.lock();
@@ -46,19 +52,22 @@ impl Library {
         let archive = Archive::open(&self.store, name);
         let nothing = || format!("nothing runs of policy {name}; name a generation (`ha policy list {name}`)");
         match choice {
-            Choice::Rollback(Some(number)) | Choice::Pin(Some(number)) => self.run_kept(name, &archive, *number, by),
+            Choice::Rollback(Some(number)) | Choice::Pin(Some(number)) => {
+                self.run_kept(name, &archive, *number, by, still)
+            }
             Choice::Rollback(None) => {
                 let running = running.ok_or_else(nothing)?;
                 // What a later version was compared with, if it was one: others may have been taken back.
                 let before = previous.filter(|previous| *previous < running).or_else(|| archive.before(running));
                 let before = before.ok_or_else(|| format!("no generation of policy {name} before this one is kept"))?;
-                self.run_kept(name, &archive, before, by)
+                self.run_kept(name, &archive, before, by, still)
             }
             Choice::Pin(None) => {
                 let running = running.ok_or_else(nothing)?;
+                still()?;
                 Ok(self.pin(name, running, by))
             }
-            Choice::Unpin => self.unpin(name, by),
+            Choice::Unpin => self.unpin(name, by, still),
         }
     }
 
@@ -110,9 +119,17 @@ impl Library {
         ))
     }
 
-    fn run_kept(&self, name: &str, archive: &Archive, number: u64, by: &By) -> Result<String, String> {
+    fn run_kept(
+        &self,
+        name: &str,
+        archive: &Archive,
+        number: u64,
+        by: &By,
+        still: StillWanted<'_>,
+    ) -> Result<String, String> {
         let runs = |entry: &Entry| entry.running().is_some_and(|running| running.number == number);
         if self.lock().entries.get(name).is_some_and(runs) {
+            still()?;
             return Ok(self.pin(name, number, by));
         }
         if archive.texts(&self.engine, number).is_none() {
@@ -121,7 +138,10 @@ impl Library {
         let new = self.kept(name, archive, number, by.clone());
         let new =
             new.ok_or_else(|| format!("generation {number} of policy {name} is no policy to this version of ha"))?;
-        Ok(self.run_pinned(name, number, new, by))
+        self.settle();
+        still()?;
+        let sentence = self.install(name, new).unwrap_or_default();
+        Ok(format!("{sentence}; {}", self.pin(name, number, by)))
     }
 
     /// Reads another file of the policy directory, by its name without the ending, and runs it as this policy, whatever its own file
@@ -129,7 +149,7 @@ impl Library {
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn run_other(&self, name: &str, other: &str, by: &By) -> Result<String, String> {
+    pub fn run_other(&self, name: &str, other: &str, by: &By, still: StillWanted<'_>) -> Result<String, String> {
         if !self.lock().entries.contains_key(name) {
             return Err(no_policy(name));
         }
@@ -145,17 +165,12 @@ impl Library {
         }
         let loaded = self.compile(name, &closure, TESTS_TIME).map_err(|refusal| refusal.full)?;
         self.settle();
+        still()?;
         let sentence = self.install(name, loaded.into_new(closure, by.clone()));
         let running = self.lock().entries.get(name).and_then(Entry::running);
         let number = running.map(|running| running.number).unwrap_or_default();
         let pinned = self.pin(name, number, by);
         Ok(format!("{}; {pinned}", sentence.unwrap_or_default()))
-    }
-
-    fn run_pinned(&self, name: &str, number: u64, new: New, by: &By) -> String {
-        self.settle();
-        let sentence = self.install(name, new).unwrap_or_default();
-        format!("{sentence}; {}", self.pin(name, number, by))
     }
 
     /// From now on this generation, whatever the file says.
@@ -167,10 +182,11 @@ impl Library {
         )
     }
 
-    fn unpin(&self, name: &str, by: &By) -> Result<String, String> {
+    fn unpin(&self, name: &str, by: &By, still: StillWanted<'_>) -> Result<String, String> {
         if self.lock().entries.get(name).is_none_or(|entry| entry.pin.is_none()) {
             return Err(format!("policy {name} is not pinned"));
         }
+        still()?;
         self.set_pin(name, None, by, "unpinned");
         Ok(format!("policy {name} follows its file again"))
     }

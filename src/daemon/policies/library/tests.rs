@@ -75,7 +75,7 @@ impl Shop {
     }
 
     fn run_other(&self, other: &str) -> Result<String, String> {
-        self.library.run_other("p", other, &By::Command { uid: 1000 })
+        self.library.run_other("p", other, &By::Command { uid: 1000 }, &|| Ok(()))
     }
 
     fn said(&self) -> Vec<String> {
@@ -195,7 +195,7 @@ impl Shop {
     }
 
     fn choose(&self, choice: &Choice) -> Result<String, String> {
-        self.library.choose("p", choice, &By::Command { uid: 1000 })
+        self.library.choose("p", choice, &By::Command { uid: 1000 }, &|| Ok(()))
     }
 
     /// The events of the audit record, with the generation after each.
