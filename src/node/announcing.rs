@@ -9,8 +9,7 @@ use crate::words::Instant;
 
 impl Instance {
     pub(super) fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
-        // Whoever is about to hand over must not call the clients back.
-        if !self.leads() {
+        if !self.may_announce() {
             return;
         }
         let addresses: Vec<IpAddr> = self.config.held_addresses().map(IpNet::addr).collect();
@@ -22,5 +21,16 @@ impl Instance {
 
     pub(super) fn announce(&self, addresses: Vec<IpAddr>, out: &mut Outbox) {
         out.extend(self.announcements(&addresses));
+    }
+
+    /// When the next one is due.
+    pub(super) fn next_announcement(&self) -> Option<Instant> {
+        self.announcer.next_timeout().filter(|_| self.may_announce())
+    }
+
+    /// Whoever is about to hand over must not call the clients back, nor whoever nobody hears: another one may have taken the
+    /// address. What is due then is made up for once an advertisement has left.
+    pub(super) fn may_announce(&self) -> bool {
+        self.leads() && !self.tenure.is_unheard()
     }
 }

@@ -166,7 +166,8 @@ impl Instance {
 
     /// Somebody else is there, and this master has not advertised for a lease: the other may have taken the address (R10).
     pub(super) fn yield_if_lapsed(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        let lapsed = self.router.serves() && self.tenure.wake(now) != Wake::InTime;
+        let late = self.tenure.wake(now) != Wake::InTime || self.tenure.may_be_replaced(now);
+        let lapsed = self.router.serves() && late;
         if lapsed {
             self.counters.lease_lapsed += 1;
             self.step(now, Event::Yield(Reason::LeaseLapsed), out);

@@ -36,6 +36,10 @@ impl Instance {
                  address",
                 self.config.interface
             ),
+            Reason::LeaseLapsed if self.tenure.is_unheard() => {
+                "no advertisement has left for as long as the others wait, and one of them advertises: it has the address"
+                    .to_owned()
+            }
             Reason::LeaseLapsed => {
                 "this process did not run for longer than its lease: somebody else may hold the address".to_owned()
             }

@@ -203,6 +203,8 @@ impl Instance {
         self.own_way_took(&result);
         if result.is_ok() {
             self.on_heard(now, out);
+        } else if !self.paths.sent(now) {
+            self.tenure.not_sent();
         }
         match result {
             Ok(()) => {

@@ -26,8 +26,10 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Tenure {
     planned: Planned,
     sent_at: Option<Instant>,
-    /// What was to be sent since has not left.
+    /// What was to be sent since has not left: there was no carrier.
     unsent: bool,
+    /// What was to be sent last was refused.
+    refused: bool,
     renewed_at: Option<Instant>,
     /// Somebody deleted what the next advertisement puts back.
     deleted: bool,
@@ -63,6 +65,7 @@ impl Tenure {
             planned,
             sent_at: None,
             unsent: false,
+            refused: false,
             renewed_at: None,
             deleted: false,
             present: BTreeSet::new(),
@@ -119,7 +122,7 @@ impl Tenure {
     /// An advertisement left. Returns whether the lease is to be renewed now.
     pub(super) fn sent(&mut self, now: Instant) -> bool {
         self.sent_at = Some(now);
-        self.unsent = false;
+        (self.unsent, self.refused) = (false, false);
         let due = |every: Duration| self.renewed_at.is_some_and(|at| at + every <= now);
         self.planned.renew_every().is_some_and(due)
     }
@@ -147,6 +150,22 @@ impl Tenure {
     /// So it was with the last one.
     pub(super) const fn is_unsent(&self) -> bool {
         self.unsent
+    }
+
+    /// The system would not send it, which is no trouble before the lease has run out.
+    pub(super) const fn not_sent(&mut self) {
+        self.refused = true;
+    }
+
+    /// Nobody has heard what was to be said last.
+    pub(super) const fn is_unheard(&self) -> bool {
+        self.unsent || self.refused
+    }
+
+    /// Nobody has heard it for as long as the peer waits: who advertises now may have taken the address, although the lease runs.
+    pub(super) fn may_be_replaced(&self, now: Instant) -> bool {
+        let silence = self.sent_at.map(|at| now.saturating_since(at));
+        self.is_unheard() && silence.is_some_and(|silence| silence >= self.planned.patience_of_peer)
     }
 
     /// Since when the lease has run out because nothing has left, or when it will; `None` while what is sent leaves.

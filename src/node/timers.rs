@@ -124,7 +124,7 @@ impl Instance {
             (self.judgement.next_change(now, self.config.on_error), Wake::Policies),
             (self.rivals.next_ask(), Wake::Claim),
             (self.next_path(), Wake::Claim),
-            (self.announcer.next_timeout().filter(|_| self.leads()), Wake::Announce),
+            (self.next_announcement(), Wake::Announce),
             (self.tenure.next_timeout(now), Wake::Trouble),
             (self.listens_until(), Wake::Trouble),
             (self.strays.next(), Wake::Trouble),

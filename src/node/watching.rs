@@ -146,7 +146,7 @@ impl Instance {
 
     /// Says once that the address is here (RFC 5227, 2.4).
     fn defend(&mut self, now: Instant, address: IpAddr, text: String, out: &mut Outbox) {
-        if self.rivals.defend(now) {
+        if self.may_announce() && self.rivals.defend(now) {
             self.announce(vec![address], out);
             self.condition_until(now + CONFLICT_REMEMBERED, "address_conflict", text, now, out);
         }

@@ -10,7 +10,7 @@ use ha::{
 
 use crate::{
     lan::{Lan, Line, addresses},
-    pair::{SECOND, millis, running, settled},
+    pair::{HANDOVER, SECOND, millis, running, settled},
 };
 
 fn every(centis: u16) -> Lan {
@@ -71,6 +71,43 @@ fn r9_who_cannot_send_when_it_would_lead_never_holds() {
         assert!(lan.raised(1, "cannot_send") > 1, "{priorities:?}: it keeps trying");
         assert_eq!((lan.held(1), lan.announced(1)), (vec![], vec![]), "{priorities:?}: {}", lan.tale(20));
     }
+}
+
+/// A second of lease where the peer waits for 0.3 s: whoever advertises by then has taken the address, and nothing that this node
+/// says of itself is heard.
+#[test]
+fn r9_who_cannot_send_leaves_it_to_whoever_replaced_it_and_announces_nothing() {
+    for phase in 0..10 {
+        let mut lan = running(Lan::with(phase, &[100, 99], |_, instance| {
+            instance.protocol = Protocol::V3(Checksum::Auto);
+            instance.advertise = AdverInterval::from_centis(10).unwrap();
+            instance.claim = Claim::Off;
+        }));
+        lan.run_for(millis(phase * 13));
+        lan.reset_counts();
+        lan.stations[0].mute = true;
+        lan.run_for(SECOND * 20);
+        assert_eq!(lan.announced(0), [], "phase {phase}: {}", lan.tale(40));
+        assert_eq!((lan.holding(), lan.released(1).len()), (vec![1], 0), "phase {phase}: {}", lan.tale(40));
+        let holders = lan.settle_counts();
+        assert!(holders.two <= HANDOVER && holders.nobody <= HANDOVER, "phase {phase}: {holders:?}");
+    }
+}
+
+/// What was due meanwhile is announced once it can be heard again.
+#[test]
+fn r9_announcements_wait_for_an_advertisement_that_leaves() {
+    let mut lan = Lan::new(1, &[100, 99]);
+    lan.run_until(SECOND * 6, |lan| !lan.announced(0).is_empty());
+    let held = lan.now;
+    lan.run_for(millis(1300));
+    lan.stations[0].mute = true;
+    lan.run_for(millis(1500));
+    lan.stations[0].mute = false;
+    lan.run_for(SECOND);
+    let announced: Vec<Duration> = lan.announced(0).into_iter().map(|at| at.saturating_since(held)).collect();
+    let sent = lan.sent(0).into_iter().map(|at| at.saturating_since(held)).find(|at| *at > millis(2800)).unwrap();
+    assert_eq!(announced, [Duration::ZERO, millis(1200), sent], "{}", lan.tale(40));
 }
 
 #[test]
