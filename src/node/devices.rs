@@ -40,8 +40,9 @@ impl Instance {
         if device.link.as_ref().map(|link| link.index) != link.as_ref().map(|link| link.index) {
             device.addresses = None;
         }
-        device.link = link;
+        let before = std::mem::replace(&mut device.link, link.clone());
         self.reassess(now, out);
+        self.mind_moved(now, before.as_ref(), link.as_ref(), out);
     }
 
     /// Another interface of it has exactly these addresses now.

@@ -29,9 +29,10 @@ impl Instance {
             self.carrier_since = Some(now);
         }
         let carries = carries(&link);
-        self.link = link;
+        let before = std::mem::replace(&mut self.link, link.clone());
         self.mind_own_link(now, carries, out);
         self.reassess(now, out);
+        self.mind_moved(now, before.as_ref(), link.as_ref(), out);
     }
 
     /// The interface has exactly these addresses now.

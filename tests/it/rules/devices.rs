@@ -502,6 +502,16 @@ fn the_interface_of_what_is_not_tracked_bears_on_nothing() {
     assert_eq!(alone.held()[1], [net(BESIDE)]);
 }
 
+#[test]
+fn another_link_layer_address_of_the_other_interface_is_announced_at_once() {
+    let mut alone = Alone::new().second().master();
+    alone.wanted.clear();
+    let mac = Some(MacAddr([2, 0, 0, 0, 7, 7]));
+    alone.give(Input::Link(LinkSeen { name: eth1(), index: 3, mac, up: true, carrier: true, port_of: None }));
+    assert!(alone.announced().contains(&(eth1(), vec![net(BESIDE).addr()])), "{:?}", alone.announced());
+    assert_eq!(alone.role(), Role::Master);
+}
+
 /// With the virtual MAC address: held on a device of its own, asked for, announced and seen on the interface beneath.
 #[test]
 fn s7_3_an_address_on_another_interface_may_have_the_virtual_mac_address() {

@@ -313,3 +313,27 @@ fn a_node_that_starts_in_fault_says_so_once_it_has_looked_for_a_second() {
         assert!(said.iter().all(|at| *at == begin + SECOND), "{said:?}");
     }
 }
+
+/// Clients would look for the address at the old one until the next refresh.
+#[test]
+fn another_link_layer_address_is_announced_at_once() {
+    let moved = |index: usize, lan: &mut Lan, mac| {
+        lan.stations[index].mac = mac;
+        lan.hand_in(
+            index,
+            Input::Link(LinkSeen { name: eth0(), index: 2, mac: Some(mac), up: true, carrier: true, port_of: None }),
+        );
+    };
+    let mut lan = settled(1);
+    lan.run_for(SECOND * 10);
+    lan.reset_counts();
+    let now = lan.now;
+    moved(0, &mut lan, MacAddr([2, 0, 0, 0, 7, 7]));
+    moved(1, &mut lan, MacAddr([2, 0, 0, 0, 7, 8]));
+    lan.run_for(SECOND * 6);
+    let announced: Vec<Duration> = lan.announced(0).into_iter().map(|at| at.saturating_since(now)).collect();
+    assert_eq!(announced, [0, 1200, 2400, 5000].map(millis), "{}", lan.tale(40));
+    assert_eq!(lan.noted(0, "02:00:00:00:00:00 until now, is 02:00:00:00:07:07"), 1, "{}", lan.tale(40));
+    assert_eq!((lan.announced(1), lan.noted(1, "until now")), (vec![], 0), "a backup has nothing to say");
+    assert_eq!((lan.holding(), lan.released(0).len()), (vec![0], 0));
+}

@@ -228,3 +228,18 @@ fn r19_a_frame_of_the_virtual_router_is_no_second_holder() {
     let conditions = &machine.node.status().instances[0].conditions;
     assert!(conditions.iter().all(|condition| condition.name != "address_conflict"), "{conditions:?}");
 }
+
+/// What is held there has a link-layer address of its own.
+#[test]
+fn another_link_layer_address_beneath_moves_nothing_of_the_virtual_router() {
+    for (one, moves) in [(virtual_one(true), false), (instance(100, &addresses(2)[1..]), true)] {
+        let mut machine = Machine::with_device(one);
+        machine.run_for(20);
+        assert_eq!(machine.role(), Role::Master);
+        machine.outputs.clear();
+        let mac = Some(MacAddr([2, 0, 0, 0, 7, 7]));
+        machine.hand_in(Input::Link(LinkSeen { name: eth0(), index: 2, mac, up: true, carrier: true, port_of: None }));
+        let announced = machine.outputs.iter().any(|output| matches!(output, Output::Announce { .. }));
+        assert_eq!((announced, machine.role()), (moves, Role::Master));
+    }
+}
