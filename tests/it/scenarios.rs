@@ -53,6 +53,17 @@ fn the_same_seed_tells_the_same_story_and_another_one_another() {
 }
 
 #[test]
+fn a_scenario_without_an_end_is_not_read_to_the_end() {
+    let desk = Desk::new();
+    desk.write("story.txt", &"# long\n".repeat((1 << 20) / 7 + 1));
+    for arguments in [["sim", "story.txt"].as_slice(), &["lab", "--scenario", "story.txt"]] {
+        let said = desk.ha(arguments);
+        let text = "story.txt cannot be read: it is longer than 1048576 bytes";
+        assert!(said.code == 66 && said.err.contains(text), "{} {}", said.code, said.err);
+    }
+}
+
+#[test]
 fn what_is_not_as_expected_is_said() {
     let desk = Desk::new();
     desk.write("story.txt", "node a ha.toml\nat 1s expect a leads\nat 10s expect a leads\nend 11s\n");

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,13 +20,15 @@ use crate::{
 
 /// How long a simulation goes on of which only the nodes are given.
 const USUALLY: Duration = Duration::from_secs(60);
+/// No scenario is longer, in bytes, as no configuration is.
+const LENGTH_MAX: u64 = 1 << 20;
 
 /// What the arguments name: one scenario, or the configurations of nodes.
 pub(in crate::cli) fn scenario(engine: &Engine, files: &[PathBuf]) -> Result<Scenario, (Code, String)> {
     match files {
         [file] if !is_configuration(file) => {
-            let text = fs::read_to_string(file)
-                .map_err(|error| (Code::NO_INPUT, format!("{} cannot be read: {error}", file.display())))?;
+            let text =
+                text(file).map_err(|error| (Code::NO_INPUT, format!("{} cannot be read: {error}", file.display())))?;
             let beside = file.parent().unwrap_or(Path::new(""));
             of(engine, &text, beside, &file.display().to_string())
         }
@@ -35,6 +38,16 @@ pub(in crate::cli) fn scenario(engine: &Engine, files: &[PathBuf]) -> Result<Sce
             text.push_str(&format!("end {}s\n", USUALLY.as_secs()));
             of(engine, &text, Path::new(""), "the configurations")
         }
+    }
+}
+
+/// Bounded: it may be a device that never ends.
+fn text(file: &Path) -> io::Result<String> {
+    let text = io::read_to_string(fs::File::open(file)?.take(LENGTH_MAX + 1))?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LENGTH_MAX) {
+        Ok(text)
+    } else {
+        Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {LENGTH_MAX} bytes")))
     }
 }
 
