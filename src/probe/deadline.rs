@@ -48,9 +48,10 @@ impl Deadline {
         self.left() / u32::try_from(others.saturating_add(1)).unwrap_or(u32::MAX)
     }
 
-    /// "timeout after 2s"
+    /// "timeout after 2s": what is left of another's time has more digits than anybody wants.
     pub(super) fn passed(&self) -> Failure {
-        let timeout = humantime::format_duration(self.timeout);
+        let whole = u64::try_from(self.timeout.as_millis()).map_or(self.timeout, Duration::from_millis);
+        let timeout = humantime::format_duration(if whole.is_zero() { self.timeout } else { whole });
         Failure::new(ErrorKind::Timeout, format!("timeout after {timeout}"))
     }
 
@@ -80,5 +81,23 @@ mod tests {
         let kind = |elapsed| deadline.seen_after(Duration::from_millis(elapsed)).error;
         assert_eq!([400, 599].map(kind), [ErrorKind::Timeout; 2]);
         assert_eq!([600, 3000].map(kind), [ErrorKind::Internal; 2]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_of_a_longer_time_is_told_in_milliseconds() {
+        let told = |nanos| format!("{:?}", Deadline::after(Duration::from_nanos(nanos)).passed());
+        for (nanos, text) in [
+            (399_828_796, "after 399ms\""),
+            (2_000_000_000, "after 2s\""),
+            (1_500_000_000, "after 1s 500ms\""),
+            (700, "after 700ns\""),
+        ] {
+            assert!(told(nanos).contains(text), "{}", told(nanos));
+        }
     }
 }
