@@ -98,7 +98,7 @@ impl Instance {
 
     fn leave(&mut self, now: Instant, out: &mut Outbox) -> Leave {
         if self.is_permitted(now) || self.lower_master_heard(now) {
-            return self.witness_is_away().map_or(Leave::Granted, Leave::Wait);
+            return self.witness_is_away(now).map_or(Leave::Granted, Leave::Wait);
         }
         if let Leave::Wait(why) = self.look(now, out) {
             self.vote.campaigns = self.vote.campaigned;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    config::{Planned, WitnessMode, Witnessed},
+    config::{Planned, Witnessed},
     words::Instant,
 };
 
@@ -20,6 +20,8 @@ pub enum Seat {
     Ours,
     /// The node of this name.
     Another(String),
+    /// Nobody who could lose it: this key of etcd is there, and on no lease. No node of `ha` has put it there.
+    Unleased(String),
     /// Nobody.
     Nobody,
 }
@@ -71,6 +73,8 @@ pub(super) struct Vote {
     silent: Option<String>,
     /// A master goes on without a word until then.
     first_word: Option<Instant>,
+    /// It was or wanted to be master without it, and has not had it since.
+    pub(super) in_vain: bool,
     /// It would serve if it had it.
     pub(super) campaigns: bool,
     /// So it was a moment ago.
@@ -89,6 +93,7 @@ impl Vote {
                 let seat = seats.get(key).cloned().unwrap_or(Seat::Nobody);
                 let until = *asked_at + Witnessed::counts(*ttl);
                 self.held_until = (seat == Seat::Ours).then(|| self.held_until.map_or(until, |held| held.max(until)));
+                self.in_vain &= seat != Seat::Ours;
                 self.seat = Some(seat);
                 self.silent = None;
                 self.first_word = None;
@@ -134,6 +139,11 @@ impl Vote {
         self.first_word.is_some_and(|until| now < until)
     }
 
+    /// Nothing is known of it yet, or nobody has it.
+    pub(super) const fn is_being_asked(&self) -> bool {
+        self.silent.is_none() && matches!(self.seat, None | Some(Seat::Nobody))
+    }
+
     pub(super) const fn seat(&self) -> Option<&Seat> {
         self.seat.as_ref()
     }
@@ -147,15 +157,13 @@ impl Vote {
     }
 
     /// What keeps it from being master, as the end of a sentence.
-    pub(super) fn objection(&self, mode: WitnessMode) -> String {
+    pub(super) fn objection(&self) -> String {
         match (&self.silent, &self.seat) {
             (Some(why), _) => format!("the witness does not answer ({why})"),
             (None, Some(Seat::Another(by))) => format!("{by} holds the witness"),
+            (None, Some(Seat::Unleased(key))) => format!("{key} of etcd is there without a lease"),
             (None, Some(Seat::Ours)) => "what the witness said of this node is too old".to_owned(),
-            (None, Some(Seat::Nobody) | None) => match mode {
-                WitnessMode::Arbiter => "the peer is silent, and the witness is being asked".to_owned(),
-                WitnessMode::Strict => "the witness is being asked".to_owned(),
-            },
+            (None, Some(Seat::Nobody) | None) => "the witness is being asked".to_owned(),
         }
     }
 }
@@ -222,7 +230,7 @@ mod tests {
     fn silence_takes_nothing_back_and_lengthens_nothing() {
         let vote = told(&[answered(10_000, Seat::Ours), WitnessSays::Silent { why: "no leader".to_owned() }]);
         assert_eq!(vote.held_until(), Some(at(14_750)));
-        assert_eq!(vote.objection(WitnessMode::Strict), "the witness does not answer (no leader)");
+        assert_eq!(vote.objection(), "the witness does not answer (no leader)");
     }
 
     #[test]
@@ -231,6 +239,7 @@ mod tests {
             WitnessSays::Lost { why: "expired".to_owned() },
             answered(10_100, Seat::Nobody),
             answered(10_100, Seat::Another("K2".to_owned())),
+            answered(10_100, Seat::Unleased("ha/web/ipv4-51".to_owned())),
         ] {
             let vote = told(&[answered(10_000, Seat::Ours), word.clone()]);
             assert_eq!(vote.held_until(), None, "{word:?}");

@@ -217,6 +217,7 @@ impl Instance {
             State::Master { hold_at: None, .. } | State::Resigning { .. } => {
                 if self.may_serve_until().is_some_and(|until| until <= now) {
                     // Whoever hears it need not wait for the silence.
+                    self.vote.in_vain = true;
                     self.transmit(now, None, out);
                     self.step(now, Event::Yield(Reason::Unwitnessed), out);
                 }
@@ -253,6 +254,7 @@ impl Instance {
             self.step(now, Event::HoldAt(now.max(waits.listens_until)), out);
         } else if at <= now {
             self.vote.waits = None;
+            self.vote.in_vain = true;
             self.router.defer_preemption(now + PREEMPT_AGAIN);
             self.transmit(now, None, out);
             self.step(now, Event::Yield(Reason::Unwitnessed), out);
@@ -262,7 +264,7 @@ impl Instance {
     /// Why it may not be master any more.
     pub(super) fn why_unwitnessed(&self) -> String {
         let mode = self.config.witness.map_or(WitnessMode::Arbiter, |witness| witness.mode);
-        let objection = self.vote.objection(mode);
+        let objection = self.vote.objection();
         match mode {
             WitnessMode::Arbiter => format!("the peer is silent, and {objection}: the other node may take the address"),
             WitnessMode::Strict => format!("{objection}: another node may take the address"),
@@ -286,17 +288,30 @@ impl Instance {
         let witness = self.config.witness?;
         self.vote.campaigns = true;
         if !self.vote.covers(now, self.tenure.planned()) {
-            return Some(self.vote.objection(witness.mode));
+            return Some(match witness.mode {
+                WitnessMode::Arbiter if self.vote.is_being_asked() => {
+                    format!("the peer is silent, and {}", self.vote.objection())
+                }
+                WitnessMode::Arbiter | WitnessMode::Strict => self.vote.objection(),
+            });
         }
         let until = self.lets_go_at().filter(|at| now < *at && !self.is_strict())?;
         let rest = readable(until.saturating_since(now));
         Some(format!("a master that had no word of the witness may serve for {rest} more"))
     }
 
-    /// What stands against advertising in the place of a master that is heard: nobody makes it go who cannot hold then.
-    pub(super) fn witness_is_away(&self) -> Option<String> {
-        let mode = self.config.witness.filter(|_| self.is_strict())?.mode;
-        (self.vote.silent().is_some() || self.vote.seat().is_none()).then(|| self.vote.objection(mode))
+    /// What stands against advertising in the place of a master that is heard: nobody makes it go who cannot hold then. Whoever
+    /// did so in vain does it again with the key in hand only, where the old one has gone by itself: otherwise two that cannot get
+    /// it call each other up by their resignations for ever. A lower one that stays gives the key only after it was told.
+    pub(super) fn witness_is_away(&mut self, now: Instant) -> Option<String> {
+        if !self.is_strict() {
+            return None;
+        }
+        let stays = self.lower_master_heard(now);
+        if self.vote.in_vain && !stays {
+            return self.witness_objection(now);
+        }
+        (self.vote.silent().is_some() || self.vote.seat().is_none()).then(|| self.vote.objection())
     }
 
     /// When a master that had no key has let go: nobody answers it either (`arbiter`). Whatever was lost, this node has seen each question
@@ -389,18 +404,22 @@ impl Instance {
         });
         self.condition(now, "witness_unreachable", silent, out);
         let wants = matches!(self.router.state(), State::Elected { .. } | State::Master { .. });
+        let does = match (witness.mode, serves) {
+            (WitnessMode::Arbiter, true) => "this node goes on while its peer is visible",
+            (WitnessMode::Strict, true) => "this node advertises, and holds the address once it has it",
+            (WitnessMode::Arbiter | WitnessMode::Strict, false) => "this node does not take the address meanwhile",
+        };
         let other = match self.vote.seat() {
             Some(Seat::Another(by)) if wants => Some(format!(
-                "{by} holds the witness; {}. If {by} is gone, its lease ends by itself within {}",
-                match (witness.mode, serves) {
-                    (WitnessMode::Arbiter, true) => "this node goes on while its peer is visible",
-                    (WitnessMode::Strict, true) => "this node advertises, and holds the address once it has it",
-                    (WitnessMode::Arbiter | WitnessMode::Strict, false) =>
-                        "this node does not take the address meanwhile",
-                },
+                "{by} holds the witness; {does}. If {by} is gone, its lease ends by itself within {}; if it is no node of this \
+                 pair, two pairs have one `key` of [witness]: give each its own",
                 readable(witness.ttl)
             )),
-            Some(Seat::Another(_) | Seat::Ours | Seat::Nobody) | None => None,
+            Some(Seat::Unleased(key)) if wants => Some(format!(
+                "the key {key} of etcd is on no lease, so no node of ha has put it there, and it never ends; {does}. Look who \
+                 uses it; if nobody does: etcdctl del {key}"
+            )),
+            Some(Seat::Another(_) | Seat::Unleased(_) | Seat::Ours | Seat::Nobody) | None => None,
         };
         self.condition(now, "witness_held_by_other", other, out);
     }
@@ -413,6 +432,7 @@ impl Instance {
             held_until: self.vote.held_until(),
             held_by: match self.vote.seat() {
                 Some(Seat::Another(by)) => Some(by.clone()),
+                Some(Seat::Unleased(key)) => Some(format!("a key without a lease, {key}")),
                 Some(Seat::Ours | Seat::Nobody) | None => None,
             },
             trouble: self.vote.silent().map(str::to_owned),

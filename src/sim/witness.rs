@@ -17,6 +17,9 @@ use crate::{
 /// How long a daemon waits for an answer, and how soon it asks again after none, or for what it did not get.
 const TIMEOUT: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(250);
+/// Who puts keys there that are no machine's, and how long they stay.
+const NOBODY: usize = usize::MAX;
+const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// The cluster.
 #[derive(Debug)]
@@ -93,6 +96,17 @@ impl Etcd {
         self.keys.clear();
     }
 
+    /// Somebody who is no machine puts a value there, in place of what is there, without a lease.
+    pub fn put(&mut self, now: Instant, key: &str) {
+        self.leases.insert(NOBODY, now + NEVER);
+        self.keys.insert(key.to_owned(), NOBODY);
+    }
+
+    /// And removes it.
+    pub fn delete(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
     /// One round; nothing if nobody hears it.
     fn round(&mut self, now: Instant, who: usize, asking: &mut Asking) -> Option<Vec<WitnessSays>> {
         if self.down || self.away_from.contains(&who) {
@@ -117,8 +131,12 @@ impl Etcd {
             }
         }
         let name = |holder: usize| self.names.get(holder).cloned().unwrap_or_else(|| format!("node{holder}"));
-        let seat = |holder: usize| if holder == who { Seat::Ours } else { Seat::Another(name(holder)) };
-        let seats = self.keys.iter().map(|(key, holder)| (key.clone(), seat(*holder))).collect();
+        let seat = |(key, holder): (&String, &usize)| match *holder {
+            NOBODY => Seat::Unleased(key.clone()),
+            holder if holder == who => Seat::Ours,
+            holder => Seat::Another(name(holder)),
+        };
+        let seats = self.keys.iter().map(|it| (it.0.clone(), seat(it))).collect();
         says.push(WitnessSays::Answered { asked_at: now, ttl: asking.ttl, seats });
         (!self.unheard_by.contains(&who)).then_some(says)
     }

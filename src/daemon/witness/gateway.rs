@@ -145,6 +145,10 @@ fn is_of_who_asks(trouble: &Trouble) -> bool {
 
 /// What an answer says. Whatever is no answer of etcd is silence: nothing follows from it.
 fn read(status: i64, body: &str) -> Result<Value, Trouble> {
+    // What is longer was cut off, in the middle of a letter maybe.
+    if body.len() + 4 > LONGEST {
+        return Err(Trouble::Silent(format!("its answer is longer than {} MiB", LONGEST >> 20)));
+    }
     let said: Option<Value> = serde_json::from_str(body).ok();
     let Some(said) = said.filter(Value::is_object) else {
         return Err(Trouble::Silent(format!("its answer is none of etcd (status {status})")));

@@ -135,7 +135,7 @@ impl Session {
         let (lease, asked_at, ttl) = self.renew(etcd, now, say)?;
         let found = look_at(etcd, &self.prefix)?;
         let mut seats: BTreeMap<String, Seat> =
-            found.iter().filter_map(|(key, found)| Some((key.clone(), self.seat(lease, found)?))).collect();
+            found.iter().filter_map(|(key, found)| Some((key.clone(), self.seat(lease, key, found)?))).collect();
         let spare = |(key, seat): &(&String, &Seat)| **seat == Seat::Ours && !wish.keep.contains(*key);
         let spare: Vec<String> = seats.iter().filter(spare).map(|(key, _)| key.clone()).collect();
         let ours = seats.iter().filter(|(_, seat)| **seat == Seat::Ours);
@@ -147,7 +147,8 @@ impl Session {
             if set.iter().all(|key| seats.get(key) == Some(&Seat::Ours)) {
                 continue;
             }
-            let is_anothers = set.iter().any(|key| matches!(seats.get(key), Some(Seat::Another(_))));
+            let is_anothers =
+                set.iter().any(|key| matches!(seats.get(key), Some(Seat::Another(_) | Seat::Unleased(_))));
             if !is_anothers {
                 self.held.extend(set.iter().cloned());
             }
@@ -171,30 +172,43 @@ impl Session {
         if let Some(lease) = self.lease {
             let asked_at = now();
             let said = etcd.ask("lease/keepalive", &json!({ "ID": lease.to_string() }))?;
-            let ttl = said.get("result").and_then(|result| number(result, "TTL")).unwrap_or(0);
-            let is_ours = said.get("result").and_then(|result| number(result, "ID")) == Some(lease);
-            if let Some(ttl) = u64::try_from(ttl).ok().filter(|ttl| *ttl > 0 && is_ours) {
-                return Ok((lease, asked_at, Duration::from_secs(ttl)));
+            let of_it = said.get("result").filter(|result| number(result, "ID") == Some(lease));
+            let Some(of_it) = of_it else {
+                return Err(Trouble::Silent("its answer to a renewal is none".to_owned()));
+            };
+            if let Some(ttl) = self.believed(number(of_it, "TTL").unwrap_or(0)) {
+                return Ok((lease, asked_at, ttl));
             }
             self.lease = None;
             say(WitnessSays::Lost { why: "its lease has ended in etcd".to_owned() });
         }
         let asked_at = now();
         let said = etcd.ask("lease/grant", &json!({ "TTL": self.ttl.as_secs().to_string() }))?;
-        let granted = number(&said, "ID").zip(number(&said, "TTL").and_then(|ttl| u64::try_from(ttl).ok()));
-        let Some((lease, ttl)) = granted.filter(|(_, ttl)| *ttl > 0) else {
+        let granted = number(&said, "ID").zip(number(&said, "TTL").and_then(|ttl| self.believed(ttl)));
+        let Some((lease, ttl)) = granted else {
             return Err(Trouble::Silent("a lease was asked for, and the answer has none".to_owned()));
         };
         self.lease = Some(lease);
-        Ok((lease, asked_at, Duration::from_secs(ttl)))
+        Ok((lease, asked_at, ttl))
+    }
+
+    /// How long a lease of so many seconds goes on: what was asked for, or less. `None`: it has ended.
+    fn believed(&self, seconds: i64) -> Option<Duration> {
+        let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds).min(self.ttl))
     }
 
     /// Whose a key is. One that a process before this one left is nobody's until it is taken.
-    fn seat(&self, lease: i64, found: &Found) -> Option<Seat> {
+    fn seat(&self, lease: i64, key: &str, found: &Found) -> Option<Seat> {
         if found.lease == lease {
-            return Some(Seat::Ours);
+            Some(Seat::Ours)
+        } else if found.value == self.identity.value() {
+            None
+        } else if found.lease == 0 {
+            Some(Seat::Unleased(format!("{}{key}", self.prefix)))
+        } else {
+            Some(Seat::Another(name_in(&found.value)))
         }
-        (found.value != self.identity.value()).then(|| Seat::Another(name_in(&found.value)))
     }
 
     /// All of them at once, or none: those that nobody has, and those that a process before this one left.
@@ -310,7 +324,11 @@ pub(super) fn look(etcd: &mut dyn Etcd, key: &str) -> Result<String, String> {
     let found = look_at(etcd, &prefix(key)).map_err(|trouble| match trouble {
         Trouble::Silent(why) | Trouble::Refused { message: why, .. } => why,
     })?;
-    let held: Vec<String> = found.iter().map(|(key, found)| format!("{key} by {}", name_in(&found.value))).collect();
+    let one = |(key, found): (&String, &Found)| {
+        let rest = if found.lease == 0 { ", on no lease: it never ends" } else { "" };
+        format!("{key} by {}{rest}", name_in(&found.value))
+    };
+    let held: Vec<String> = found.iter().map(one).collect();
     Ok(if held.is_empty() {
         "answers; nobody holds it".to_owned()
     } else {

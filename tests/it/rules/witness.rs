@@ -320,6 +320,38 @@ fn who_cannot_ask_the_witness_makes_nobody_go() {
     assert!(lan.has_condition(0, "elected"), "{}", lan.tale(20));
 }
 
+/// Somebody who is no node of ha has put a value there: nobody can serve, and the two do not call each other up for ever.
+#[test]
+fn who_advertised_in_vain_does_so_again_with_the_key_only() {
+    for seed in 0..10 {
+        let mut lan = settled(seed, Strict);
+        lan.run_for(millis(seed * 97));
+        lan.etcd.put(lan.now, KEY);
+        lan.run_for(LONG);
+        assert_eq!(lan.holding(), Vec::<usize>::new(), "seed {seed}: {}", lan.tale(60));
+        let changes = |lan: &Lan| [0, 1].map(|index| lan.transitions(index).len());
+        let before = changes(&lan);
+        assert!(before.iter().all(|changes| *changes <= 4), "seed {seed}: {before:?} {}", lan.tale(60));
+        lan.run_for(LONG);
+        assert_eq!(changes(&lan), before, "seed {seed}: {}", lan.tale(60));
+        for index in [0, 1] {
+            assert!(lan.has_condition(index, "elected"), "seed {seed}, {index}: {}", lan.tale(60));
+            assert!(lan.has_condition(index, "witness_held_by_other"), "seed {seed}, {index}: {}", lan.tale(60));
+        }
+        // It is removed: the higher one serves, and goes on leaving the address in order.
+        lan.etcd.delete(KEY);
+        lan.run_for(LONG);
+        assert_eq!(lan.holding(), [0], "seed {seed}: {}", lan.tale(60));
+        assert_eq!(lan.etcd.holder(lan.now, KEY), Some(0), "seed {seed}");
+        lan.stop(0);
+        lan.reset_counts();
+        lan.run_for(SECOND * 8);
+        assert_eq!(lan.holding(), [1], "seed {seed}: {}", lan.tale(60));
+        let holders = lan.settle_counts();
+        assert!(holders.two.is_zero() && holders.nobody <= millis(600), "seed {seed}: {holders:?} {}", lan.tale(60));
+    }
+}
+
 #[test]
 fn a_process_goes_on_with_the_address_and_the_witness_of_the_one_before_it() {
     for mode in [Arbiter, Strict] {

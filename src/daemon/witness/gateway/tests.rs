@@ -33,6 +33,7 @@ fn what_etcd_says_is_an_answer_a_refusal_or_silence() {
     assert_eq!(read(502, "<html>bad gateway</html>"), silent("its answer is none of etcd (status 502)"));
     assert_eq!(read(200, "hello"), silent("its answer is none of etcd (status 200)"));
     assert_eq!(read(200, "[1]"), silent("its answer is none of etcd (status 200)"));
+    assert_eq!(read(200, &"x".repeat(LONGEST)), silent("its answer is longer than 1 MiB"));
     assert_eq!(read(200, ""), silent("its answer is none of etcd (status 200)"));
 }
 

@@ -127,7 +127,7 @@ fn who_is_a_moment_too_late_does_not_have_it() {
 
 #[test]
 fn a_dead_lease_is_said_first_and_followed_by_another() {
-    for dead in [Ok(json!({ "result": { "header": {}, "ID": LEASE } })), kept("0"), Ok(json!({})), kept("-1")] {
+    for dead in [Ok(json!({ "result": { "header": {}, "ID": LEASE } })), kept("0"), kept("-1")] {
         let mut session = session();
         let answers = vec![granted(), keys(&[]), done(true), dead, granted(), keys(&[]), done(true)];
         let (outcomes, said, _) = rounds(&mut session, answers, &[wish(&["ipv4-51"]), wish(&["ipv4-51"])]);
@@ -228,4 +228,46 @@ fn nothing_follows_from_an_answer_that_is_none() {
     let gone = Err(Trouble::Refused { code: 5, message: "etcdserver: requested lease not found".to_owned() });
     let (_, said, _) = rounds(&mut session(), vec![granted(), keys(&[]), gone], &[wish(&["ipv4-51"])]);
     assert!(matches!(said[..], [WitnessSays::Lost { .. }, WitnessSays::Silent { .. }]), "{said:?}");
+}
+
+#[test]
+fn what_is_no_answer_to_a_renewal_is_silence_and_not_the_end_of_the_lease() {
+    let anothers = json!({ "result": { "header": {}, "ID": "42", "TTL": "5" } });
+    for none in [json!({}), json!({ "result": {} }), json!({ "result": "yes" }), anothers] {
+        let mut session = session();
+        let answers = vec![granted(), keys(&[]), done(true), Ok(none), kept("5")];
+        let (outcomes, said, asked) = rounds(&mut session, answers, &[wish(&["ipv4-51"]), wish(&["ipv4-51"])]);
+        assert_eq!(outcomes, [Outcome::Met, Outcome::Silent]);
+        assert_eq!(said[1], WitnessSays::Silent { why: "its answer to a renewal is none".to_owned() });
+        assert_eq!(asked.len(), 4, "no other lease is asked for: {asked:?}");
+    }
+}
+
+#[test]
+fn no_lease_goes_on_for_longer_than_was_asked_for() {
+    let grant = Ok(json!({ "header": {}, "ID": LEASE, "TTL": "3600" }));
+    let answers =
+        vec![grant, keys(&[]), done(true), kept("3600"), keys(&[]), done(true), kept("3"), keys(&[]), done(true)];
+    let wishes = [0; 3].map(|_| wish(&["ipv4-51"]));
+    let (_, said, _) = rounds(&mut session(), answers, &wishes);
+    let ttls: Vec<u64> = said
+        .iter()
+        .map(|says| match says {
+            WitnessSays::Answered { ttl, .. } => ttl.as_secs(),
+            WitnessSays::Lost { .. } | WitnessSays::Silent { .. } => 0,
+        })
+        .collect();
+    assert_eq!(ttls, [5, 5, 3]);
+}
+
+#[test]
+fn a_key_on_no_lease_is_named_in_full_and_never_taken() {
+    let found = || keys(&[("ipv4-51", "hello", "0")]);
+    let (outcomes, said, asked) = rounds(&mut session(), vec![granted(), found()], &[wish(&["ipv4-51"])]);
+    assert_eq!(outcomes, [Outcome::Unmet]);
+    assert_eq!(said, [answered(100_001, &[("ipv4-51", Seat::Unleased("ha/web/ipv4-51".to_owned()))])]);
+    assert_eq!(asked.len(), 2, "nothing is tried: {asked:?}");
+    let mut etcd = Played { answers: vec![found()], asked: Vec::new() };
+    let told = "answers; held: ipv4-51 by somebody who is no node of ha, on no lease: it never ends";
+    assert_eq!(look(&mut etcd, "ha/web"), Ok(told.to_owned()));
 }
