@@ -167,6 +167,10 @@ fn header(status: &Status, paint: Paint) -> String {
     if configuration.last_good {
         text += &alarm("the file was broken at the start: the last good configuration runs", 0, paint);
     }
+    if let Some(why) = &configuration.unread {
+        let why = format!("the file {why}: whether it says something else than what runs is not known");
+        text += &alarm(&why, 0, paint);
+    }
     if configuration.differs {
         text += &alarm("the file says something else than what runs: `ha check` it, then `ha reload`", 0, paint);
     }
@@ -422,6 +426,7 @@ mod tests {
     fn everything_that_can_be_wrong() {
         let mut status = status();
         status.configuration.differs = true;
+        status.configuration.unread = Some("could not be read within 500ms".into());
         status.netns = Some("blue".into());
         let instance = &mut status.instances[0];
         instance.state = State::Fault;

@@ -81,6 +81,9 @@ pub struct Configuration {
     pub last_good: bool,
     /// The file says something else than what runs.
     pub differs: bool,
+    /// Why that is not known; absent: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// One instance.

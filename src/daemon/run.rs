@@ -300,8 +300,8 @@ impl Daemon {
                     Some(told) => self.hear(told),
                     None => break,
                 },
-                laid = laid(&mut self.laying) => if let Some(groundwork) = laid { self.reload_upon(groundwork) },
-                Some(read) = self.wants.next(), if self.laying.is_none() => self.go_on(read).await,
+                laid = laid(&mut self.laying) => if let Some(groundwork) = laid { self.reload_upon(groundwork, stopping) },
+                Some(read) = self.wants.next(), if self.laying.is_none() => self.go_on(read, stopping).await,
                 Some(request) = self.requests.recv() => self.answer(request, &mut stopping).await,
                 Some(alarm) = self.alarms.recv() => raise(&self.config.node, self.mailer.as_ref(), &alarm),
                 _ = remind.tick() => self.journal.remind(self.clock.now()),
@@ -315,7 +315,7 @@ impl Daemon {
         match wanted {
             Wanted::Terminate => self.terminate(stopping).await,
             Wanted::Stop => self.stop(stopping),
-            Wanted::Reload => self.want(Want::Reload { by: None, sha256: None, answer: Box::new(drop) }).await,
+            Wanted::Reload => self.want(Want::Reload { by: None, sha256: None, reply: None }, *stopping).await,
             Wanted::Nothing(name) => {
                 tracing::info!(
                     "{name} changes nothing, and ha writes no file for it: `ha status` shows how this node is"
@@ -378,10 +378,10 @@ impl Daemon {
                 }
             }
             Request::Reload(uid, sha256, reply) => {
-                let answer = Box::new(move |reload| drop(reply.send(reload)));
-                self.want(Want::Reload { by: Some(By::Command { uid }), sha256, answer }).await;
+                let want = Want::Reload { by: Some(By::Command { uid }), sha256, reply: Some(reply) };
+                self.want(want, *stopping).await;
             }
-            Request::WouldReload(sha256, reply) => self.want(Want::Judge { sha256, reply }).await,
+            Request::WouldReload(sha256, reply) => self.want(Want::Judge { sha256, reply }, *stopping).await,
             Request::Policy { policy, wanted, uid, reply } => {
                 let (library, looks) = (self.policies.library(), self.looks.clone());
                 Answerer { library, looks, time: LOOK_TIME, policy, uid }.start(wanted, reply);
@@ -411,8 +411,10 @@ impl Daemon {
         tokio::spawn(async move {
             let differs = reader.read(DIFFERS_TIME, move |_| origin.differs(&sha256));
             let (mut status, differs) = tokio::join!(others, differs);
-            // What cannot be read is not what runs.
-            status.configuration.differs |= differs.unwrap_or(true);
+            match differs {
+                Ok(differs) => status.configuration.differs |= differs,
+                Err(why) => status.configuration.unread = Some(why.to_string()),
+            }
             // A client that has gone gets nothing; nobody else minds.
             let _ = reply.send(status);
         });
@@ -434,6 +436,7 @@ impl Daemon {
                 age_ms: millis(self.loaded_at),
                 last_good: self.last_good,
                 differs: false,
+                unread: None,
             },
             policies: self.policies.status(now),
             history: self.journal.history(now),

@@ -82,11 +82,6 @@ mod tests {
         assert_eq!([400, 599].map(kind), [ErrorKind::Timeout; 2]);
         assert_eq!([600, 3000].map(kind), [ErrorKind::Internal; 2]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn what_was_left_of_a_longer_time_is_told_in_milliseconds() {

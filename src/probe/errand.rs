@@ -42,7 +42,8 @@ pub(super) fn within<T: Send + 'static>(
         let _ = tell.send(read);
     });
     started.map_err(|error| format!("{shown}: no thread can be started: {error}"))?;
-    told.recv_timeout(time).map_err(|_| format!("{shown} does not come within {time:?}; does its file system answer?"))
+    told.recv_timeout(time)
+        .map_err(|_| format!("{shown} does not come within {time:.1?}; does its file system answer?"))
 }
 
 /// For how long the oldest look at the file has been under way.
@@ -95,7 +96,7 @@ mod tests {
         let (gone, there) = (Path::new("/srv/gone/db"), Path::new("/srv/there/db"));
         let (release, held) = mpsc::sync_channel::<()>(0);
         let late = within(SHORT, gone, move || held.recv().is_ok()).unwrap_err();
-        assert!(late.starts_with("/srv/gone/db does not come within 20ms"), "{late}");
+        assert!(late.starts_with("/srv/gone/db does not come within 20.0ms"), "{late}");
         while away(gone).is_some_and(|away| away < SHORT) {
             thread::yield_now();
         }

@@ -31,6 +31,7 @@ impl Status {
         self.history.sort_by_key(|happened| std::cmp::Reverse(happened.age_ms));
         self.configuration.last_good |= configuration.last_good;
         self.configuration.differs |= configuration.differs;
+        self.configuration.unread = self.configuration.unread.take().or(configuration.unread);
     }
 
     /// Every network of its instances is served.
@@ -82,12 +83,14 @@ mod tests {
         let mut status = Status { history: vec![happened(30), happened(10)], ..Status::default() };
         let mut other = Status { history: vec![happened(40), happened(20)], ..Status::default() };
         other.configuration.last_good = true;
+        other.configuration.unread = Some("could not be read".into());
         other.policies = vec![Policy { name: "p".into(), ..Policy::default() }];
         status.absorb("blue", other);
         let ages: Vec<_> = status.history.iter().map(|it| (it.age_ms, it.network.as_deref())).collect();
         assert_eq!(ages, [(40, Some("blue")), (30, None), (20, Some("blue")), (10, None)]);
         assert_eq!(status.policies[0].network.as_deref(), Some("blue"));
         assert!(status.configuration.last_good && !status.configuration.differs);
+        assert_eq!(status.configuration.unread.as_deref(), Some("could not be read"));
     }
 
     #[test]

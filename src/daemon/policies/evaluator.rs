@@ -56,8 +56,8 @@ pub struct Bench {
     pub shadow: EvaluateBeside,
     /// What the probes of the version that decides came to, where they act.
     pub lending: Lending,
-    /// Takes what the change of a policy has made worse; must not block.
-    pub regressed: Arc<dyn Fn(Regression) + Send + Sync>,
+    /// Takes what the change of a policy has made worse; must not block. `false`: it is to be told again.
+    pub regressed: Arc<dyn Fn(Regression) -> bool + Send + Sync>,
     /// Where the first verdict of a version is written down.
     pub audit: Arc<Audit>,
     /// The driver's clock.

@@ -247,7 +247,7 @@ fn beside(engine: &Engine, prober: &Arc<dyn Prober>, clock: &Arc<dyn Clock>, len
 
 /// Has the library know of what a change has made worse, on a thread that may wait for it: one of them, however many there are to
 /// tell. Whoever still does worse is told of again.
-fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) + Send + Sync> {
+fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) -> bool + Send + Sync> {
     let library = Arc::clone(library);
     let (told, mut regressions) = mpsc::channel(REGRESSIONS);
     tokio::spawn(async move {
@@ -258,10 +258,8 @@ fn take_back(library: &Arc<Library>) -> Arc<dyn Fn(Regression) + Send + Sync> {
             }
         }
     });
-    Arc::new(move |regression| {
-        // No room: what is told already must be done first.
-        let _ = told.try_send(regression);
-    })
+    // No room: what is told already must be done first.
+    Arc::new(move |regression| told.try_send(regression).is_ok())
 }
 
 /// No instance is about to take over, or to hand over.

@@ -176,8 +176,9 @@ impl Shadow {
             if let Some((new, why)) = new.zip(old).and_then(|(new, old)| worse(&new, &old).map(|why| (new, why))) {
                 let Report { policy, generation, .. } = new;
                 let instance = self.instance.clone();
-                (self.bench.regressed)(Regression { policy, instance, generation, broken: false, why });
-                return;
+                if (self.bench.regressed)(Regression { policy, instance, generation, broken: false, why }) {
+                    return;
+                }
             }
             let due = begun + self.generation.policy.interval().max(PAUSE);
             // A verdict that is not well is compared at once.

@@ -27,18 +27,22 @@ pub(super) const LOOK_TIME: Duration = Duration::from_secs(20);
 
 impl Daemon {
     /// Reads the configuration for whoever wants it, unless this process has the text already that was agreed on.
-    pub(super) async fn want(&mut self, want: Want) {
+    pub(super) async fn want(&mut self, want: Want, stopping: bool) {
         if self.laying.is_none()
             && let Want::Reload { sha256: Some(sha256), .. } = &want
             && let Some(booted) = self.agreed.take(sha256)
         {
-            return self.go_on(Read { want, read: Ok(booted) }).await;
+            return self.go_on(Read { want, read: Ok(booted) }, stopping).await;
         }
         self.wants.want(want);
     }
 
-    /// It was read.
-    pub(super) async fn go_on(&mut self, Read { want, read }: Read) {
+    /// It was read. Whoever stops goes by nothing new any more.
+    pub(super) async fn go_on(&mut self, Read { want, read }: Read, stopping: bool) {
+        if stopping || self.left {
+            return want.refuse("ha is stopping; nothing has changed".to_owned());
+        }
+        let Some(want) = want.still_wanted() else { return };
         let read = read.and_then(|booted| self.possible(booted));
         match want {
             Want::Judge { sha256, reply } => {
@@ -46,8 +50,10 @@ impl Daemon {
                 // Who has gone gets nothing.
                 let _ = reply.send(Reload::new(Vec::new(), errors));
             }
-            Want::Reload { by, sha256, answer } => {
-                self.reload(by, agreed::wanted(sha256.as_deref(), read), answer).await;
+            Want::Reload { by, sha256, reply } => {
+                // Who has gone gets nothing.
+                let answer = move |reload| drop(reply.map(|reply| reply.send(reload)));
+                self.reload(by, agreed::wanted(sha256.as_deref(), read), Box::new(answer)).await;
             }
         }
     }
@@ -78,8 +84,11 @@ impl Daemon {
     }
 
     /// The groundwork is laid. The policies are looked at elsewhere, for their own tests are run.
-    pub(super) fn reload_upon(&mut self, groundwork: Groundwork) {
+    pub(super) fn reload_upon(&mut self, groundwork: Groundwork, stopping: bool) {
         let Groundwork { by, booted, newcomers, answer, laid } = groundwork;
+        if stopping || self.left {
+            return refuse(vec!["ha is stopping; nothing has changed".to_owned()], answer);
+        }
         if let Err(why) = laid {
             return refuse(vec![format!("{why}; {KEPT}")], answer);
         }

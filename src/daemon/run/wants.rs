@@ -19,8 +19,8 @@ const WAITING: usize = 16;
 
 /// What the configuration is read for. The SHA-256 is of the text that was agreed on, if one was.
 pub(super) enum Want {
-    /// To go by it.
-    Reload { by: Option<By>, sha256: Option<String>, answer: Box<dyn FnOnce(Reload) + Send> },
+    /// To go by it. Nobody waits for what a signal asked for, and it is done all the same.
+    Reload { by: Option<By>, sha256: Option<String>, reply: Option<oneshot::Sender<Reload>> },
     /// To say whether this process could.
     Judge { sha256: Option<String>, reply: oneshot::Sender<Reload> },
 }
@@ -45,13 +45,25 @@ impl Want {
         }
     }
 
+    /// Nothing if whoever asked has been told meanwhile that no answer comes.
+    pub(super) fn still_wanted(self) -> Option<Self> {
+        let is_given_up = match &self {
+            Self::Reload { reply, .. } => reply.as_ref().is_some_and(oneshot::Sender::is_closed),
+            Self::Judge { reply, .. } => reply.is_closed(),
+        };
+        if is_given_up {
+            tracing::warn!("a reload comes too late: nobody waits for it any more; {KEPT}. Reload again");
+        }
+        (!is_given_up).then_some(self)
+    }
+
     /// Whoever wants it is told why not.
     pub(super) fn refuse(self, why: String) {
         let refused = Reload::new(Vec::new(), vec![why]);
         match self {
-            Self::Reload { answer, .. } => {
+            Self::Reload { reply, .. } => {
                 boot::tell(&refused);
-                answer(refused);
+                drop(reply.map(|reply| reply.send(refused)));
             }
             // Who has gone gets nothing.
             Self::Judge { reply, .. } => drop(reply.send(refused)),
@@ -67,6 +79,7 @@ impl Wants {
         let (origin, reader) = (origin.clone(), reader.clone());
         tokio::spawn(async move {
             while let Some(want) = wanted.recv().await {
+                let Some(want) = want.still_wanted() else { continue };
                 let read = on_disk(&origin, &reader, want.time()).await;
                 if done.send(Read { want, read }).await.is_err() {
                     return;
@@ -100,5 +113,31 @@ async fn on_disk(origin: &Origin, reader: &Reader, within: Duration) -> Result<B
             "{path}, or a file that it names, {why}; {KEPT}, nothing has changed. Look at the file system where it lies (does \
              `cat {path}` come back?), and reload again"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut wants = Wants::start(&Origin::Own(directory.path().join("ha.toml")), &Reader::default());
+        let ((gone, _), (reply, replied)) = (oneshot::channel(), oneshot::channel());
+        wants.want(Want::Reload { by: None, sha256: None, reply: Some(gone) });
+        wants.want(Want::Reload { by: None, sha256: None, reply: None });
+        wants.want(Want::Reload { by: None, sha256: None, reply: Some(reply) });
+        let mut read = Vec::new();
+        for _ in 0..2 {
+            let Read { want, read: Err(_) } = wants.next().await.unwrap() else { panic!("there is no file") };
+            let Want::Reload { reply, .. } = &want else { panic!("nobody judges") };
+            read.push(reply.is_some());
+            if reply.is_some() {
+                assert!(want.still_wanted().is_some());
+            }
+        }
+        assert_eq!(read, [false, true], "a signal waits for no answer");
+        drop(replied);
     }
 }

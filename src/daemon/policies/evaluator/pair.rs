@@ -363,7 +363,8 @@ impl Pair {
         if let Some(trial) = &self.trial {
             trial.saw(&report);
             if let Some(error) = &report.error {
-                (self.bench.regressed)(Regression {
+                // One that cannot be told is told with the next report.
+                let _ = (self.bench.regressed)(Regression {
                     policy: self.policy.clone(),
                     instance: self.instance.clone(),
                     generation: report.generation,

@@ -31,6 +31,8 @@ struct Rig {
     runtime: tokio::runtime::Runtime,
     said: mpsc::Receiver<Said>,
     regressed: mpsc::Receiver<Regression>,
+    /// Nobody takes regressions.
+    full: Arc<AtomicBool>,
     /// The next time that something is said the thread ends by a panic.
     panics: Arc<AtomicBool>,
     shelf: watch::Sender<Shelf>,
@@ -128,6 +130,8 @@ impl Rig {
         let status = watch::Sender::new(Arc::new(status()));
         let shadow = Arc::clone(&evaluate);
         let (regress, regressed) = mpsc::channel();
+        let full = Arc::new(AtomicBool::new(false));
+        let has_no_room = Arc::clone(&full);
         let state = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(DriverClock::default());
         let keeping = Keeping::open(Store::at(Path::new("/nowhere")), clock);
@@ -138,7 +142,9 @@ impl Rig {
             }),
             lending: Lending::default(),
             evaluate,
-            regressed: Arc::new(move |regression| drop(regress.send(regression))),
+            regressed: Arc::new(move |regression| {
+                !has_no_room.load(Ordering::SeqCst) && regress.send(regression).is_ok()
+            }),
             audit: Arc::new(Audit::at(state.path().join("audit.jsonl"))),
             clock: Arc::new(DriverClock::default()),
             status: status.subscribe(),
@@ -151,7 +157,18 @@ impl Rig {
             runtime: runtime.handle().clone(),
         };
         let evaluator = Evaluator::start(bench, "VI_1", "p", shelf.subscribe(), pace.subscribe());
-        Self { runtime, said, regressed, panics, shelf, pace, _status: status, _evaluator: evaluator, _state: state }
+        Self {
+            runtime,
+            said,
+            regressed,
+            full,
+            panics,
+            shelf,
+            pace,
+            _status: status,
+            _evaluator: evaluator,
+            _state: state,
+        }
     }
 
     fn next(&self, within: Duration) -> Report {
@@ -362,6 +379,26 @@ fn a_version_that_comes_back_goes_on_with_its_own_gates() {
     rig.shelf.send_replace(running(1, &good));
     let back = std::iter::from_fn(|| Some(rig.next(SECONDS))).find(|report| report.generation == 1).unwrap();
     assert!(!is_fault(&back), "{:?}", back.verdict);
+    rig.end();
+}
+
+#[test]
+fn what_nobody_could_take_is_told_again() {
+    let switch = Arc::new(Switch(AtomicBool::new(true)));
+    let good = quick("require(\"web\", file(\"/web\"));");
+    let (evaluated, beside) = mpsc::channel();
+    let rig = Rig::with(running(1, &good), really(&switch), move |_| {
+        let _ = evaluated.send(());
+    });
+    assert!(!is_fault(&rig.next(SECONDS)));
+    rig.full.store(true, Ordering::SeqCst);
+    rig.shelf.send_replace(on_probation(2, &quick("require(\"web\", !file(\"/web\").ok, #{ fall: 1 });")));
+    while !is_fault(&rig.next(SECONDS)) {}
+    // It is compared, and there is no room.
+    (0..3).for_each(|_| beside.recv_timeout(SECONDS).expect("it is compared no more"));
+    assert_eq!(rig.regressed.try_recv().ok(), None);
+    rig.full.store(false, Ordering::SeqCst);
+    assert_eq!(rig.regressed.recv_timeout(SECONDS).unwrap().generation, 2);
     rig.end();
 }
 
