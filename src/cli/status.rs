@@ -3,9 +3,11 @@
 //! With `--check` it is a plugin of a monitoring system: 0 every instance has a role and nothing is wrong, 1 something
 //! should be looked at, 2 an instance is in fault or its addresses are not where it says, 3 unknown (no daemon).
 
+mod header;
 mod instance;
 
 use clap::Args;
+use header::header;
 use instance::instance_text;
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::control::{
     Unanswered,
-    protocol::{Condition, Evaluation, Group, Network, Policy, State, Status},
+    protocol::{Condition, Evaluation, Group, Policy, State, Status},
 };
 
 /// Lines of the history shown.
@@ -150,44 +152,6 @@ fn text(status: &Status, paint: Paint) -> String {
     text + history(status, paint).as_str()
 }
 
-fn header(status: &Status, paint: Paint) -> String {
-    let configuration = &status.configuration;
-    let mut text = format!(
-        "{} · ha {} · process {} · up {} · {}\n",
-        paint.strong(&format!("node {}", status.node)),
-        status.version,
-        status.pid,
-        judged::ago(status.uptime_ms),
-        configuration.path,
-    );
-    if let Some(netns) = &status.netns {
-        text += &format!("  in the network namespace {netns}\n");
-    }
-    text += &status.networks.iter().map(|network| network_text(network, paint)).collect::<String>();
-    if configuration.last_good {
-        text += &alarm("the file was broken at the start: the last good configuration runs", 0, paint);
-    }
-    if let Some(why) = &configuration.unread {
-        let why = format!("the file {why}: whether it says something else than what runs is not known");
-        text += &alarm(&why, 0, paint);
-    }
-    if configuration.differs {
-        text += &alarm("the file says something else than what runs: `ha check` it, then `ha reload`", 0, paint);
-    }
-    text
-}
-
-fn network_text(network: &Network, paint: Paint) -> String {
-    let name = &network.name;
-    match (&network.trouble, network.pid) {
-        (Some(why), _) => alarm(&format!("nobody serves in the network namespace {name}: {why}"), 0, paint),
-        (None, pid) => {
-            let pid = pid.map(|pid| format!("process {pid} ")).unwrap_or_default();
-            format!("  {pid}for the network namespace {name}\n")
-        }
-    }
-}
-
 fn evaluation_text(report: &Evaluation, instance: &str, paint: Paint) -> String {
     let verdict = &report.verdict;
     let word = match verdict.kind.as_str() {
@@ -308,7 +272,9 @@ fn alarm(text: &str, indent: usize, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{By, Configuration, Happened, Instance, Peer, Pinned, Rule, Stale, Verdict};
+    use crate::control::protocol::{
+        By, Configuration, Happened, Instance, Network, Peer, Pinned, Rule, Stale, Verdict,
+    };
 
     fn rule(name: &str, state: &str, fails: u32, why: &str) -> Rule {
         Rule {
