@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Auth, Protocol, Transport},
     vrrp::{Event, Reason, Standing, State},
-    wire::{Advertisement, Decoded, HOP_LIMIT, Priority, Rejection, Version, decode},
+    wire::{AdverInterval, Advertisement, Decoded, HOP_LIMIT, Priority, Rejection, Version, decode},
     words::Instant,
 };
 
@@ -23,13 +23,14 @@ impl Instance {
         let way = self.way_of(datagram.interface, datagram.destination);
         let peer = self.sender(way, datagram.source);
         match self.admit(now, way, datagram, out) {
-            Ok(adv) => {
+            Ok(mut adv) => {
                 self.counters.received += 1;
                 if way == Way::Primary {
                     self.heard_foreign();
                 }
                 if self.heard_on(now, way, peer) {
                     self.compare_addresses(now, peer, &adv, out);
+                    adv.interval = self.waits_for(peer, adv.interval);
                     self.on_advertisement(now, way, peer, &adv, out);
                 }
             }
@@ -162,6 +163,12 @@ impl Instance {
              find. Write the same addresses on every node"
         );
         self.condition_until(now + self.down_interval() * 2, "peer_differs", text, now, out);
+    }
+
+    /// With which interval its sender is waited for. Nobody of this pair is whoever is none of the named peers: it is waited for no
+    /// longer than a master with this node's own interval (RFC 9568, 6.4.2, adopts whatever is said, up to 40.95 s).
+    fn waits_for(&self, source: IpAddr, theirs: AdverInterval) -> AdverInterval {
+        if self.peers.is_stranger(source) { theirs.min(self.config.advertise) } else { theirs }
     }
 
     /// Somebody else is there, and this master has not advertised for a lease: the other may have taken the address (R10).

@@ -236,13 +236,18 @@ impl Lan {
 
     /// An advertisement of version 3 arrives, for this address.
     pub fn hear_of(&mut self, index: usize, source: IpAddr, priority: u8, address: IpAddr) {
+        self.hear_every(index, source, priority, address, 100);
+    }
+
+    /// The same, of somebody who advertises every so many hundredths of a second.
+    pub fn hear_every(&mut self, index: usize, source: IpAddr, priority: u8, address: IpAddr, centis: u16) {
         let adv = crate::wire::Advertisement {
             vrid: Vrid::new(51).unwrap(),
             priority: Priority::new(priority),
-            interval: AdverInterval::from_secs(1).unwrap(),
+            interval: AdverInterval::from_centis(centis).unwrap(),
             addresses: vec![address],
         };
-        let destination = crate::wire::group(Family::V4);
+        let destination = crate::wire::group(Family::of(address));
         let payload = crate::wire::encode_v3(&adv, source, destination, crate::wire::ChecksumForm::PseudoHeader);
         self.stations[index].backlog.push_back(Delivery::Vrrp { source, destination, payload });
         if self.stations[index].runs() {

@@ -253,3 +253,33 @@ fn r6_permission_needs_no_fresh_observation() {
     assert!(lan.settle_counts().longest_two <= HANDOVER);
     assert!(!lan.story.iter().any(|(_, index, line)| *index == 1 && matches!(line, Line::Probed(..))));
 }
+
+/// Nobody of the pair advertises so slowly: two packets of anybody on the link left the address to nobody for two minutes.
+#[test]
+fn who_is_not_named_is_waited_for_no_longer_than_a_master_of_this_pair() {
+    let version_3 = |_, instance: &mut Instance| instance.protocol = Protocol::V3(Checksum::Auto);
+    let mut lan = running(Lan::with(1, &[100, 99], version_3));
+    let address = "192.168.0.60".parse().unwrap();
+    for _ in 0..2 {
+        for index in 0..2 {
+            lan.hear_every(index, STRANGER.into(), 200, address, 4095);
+        }
+        lan.run_for(millis(500));
+    }
+    lan.run_for(SECOND * 4);
+    assert_eq!(lan.holding(), [0], "{}", lan.tale(40));
+    assert!(lan.settle_counts().nobody <= millis(4200), "{:?}", lan.holders);
+}
+
+/// Whoever is named advertises as it likes, and is waited for.
+#[test]
+fn who_is_named_is_waited_for_as_it_advertises() {
+    let version_3 = |_, instance: &mut Instance| instance.protocol = Protocol::V3(Checksum::Auto);
+    let mut lan = running(Lan::with(1, &[100, 99], version_3));
+    lan.power_off(0);
+    lan.hear_every(1, addresses(1)[0], 100, "192.168.0.60".parse().unwrap(), 1000);
+    lan.run_for(SECOND * 29);
+    assert!(lan.holding().is_empty(), "{}", lan.tale(40));
+    lan.run_for(SECOND * 8);
+    assert_eq!(lan.holding(), [1]);
+}
